@@ -25,10 +25,12 @@ export function philox(c0: number, c1: number, c2: number, c3: number, k0: numbe
   out[0] = c0; out[1] = c1; out[2] = c2; out[3] = c3
 }
 
-// Upper 32 bits of a 32 x 32 bit product; both halves stay below 2^53, so doubles are exact.
+// Upper 32 bits of a 32 x 32 bit product, from 16-bit halves; no sum passes 2^32.
 function mulHigh(a: number, b: number): number {
-  const low = a * (b & 0xffff)
-  return ((a * (b >>> 16) + Math.floor(low / 65536)) / 65536) >>> 0
+  const aLow = a & 0xffff, aHigh = a >>> 16, bLow = b & 0xffff, bHigh = b >>> 16
+  const low = (Math.imul(aHigh, bLow) >>> 0) + (Math.imul(aLow, bLow) >>> 16) >>> 0
+  const middle = (Math.imul(aLow, bHigh) >>> 0) + (low & 0xffff) >>> 0
+  return Math.imul(aHigh, bHigh) + (low >>> 16) + (middle >>> 16)
 }
 
 interface Key { seed0: number; seed1: number; stream0: number; stream1: number }
@@ -183,18 +185,29 @@ function logUnit(x: number): number {
   let e = 0
   while (x < 0.7071067811865476) { x *= 2; e-- }
   const s = (x - 1) / (x + 1), q = s * s
-  let sum = 0
-  for (let n = 21; n >= 1; n -= 2) sum = sum * q + 1 / n
-  return e * 0.6931471805599453 + 2 * s * sum
+  return e * 0.6931471805599453 + 2 * s * horner(ATANH, q)
 }
 
 // cos(2 pi u), or sin: reduced to a quarter turn about the nearest axis, then Taylor
 function turn(u: number, sine: boolean): number {
   const quarter = Math.floor(4 * u + 0.5), angle = (4 * u - quarter) * 1.5707963267948966, q = angle * angle
   const phase = (quarter + (sine ? 3 : 0)) & 3            // sin x = cos(x - a quarter)
-  let sum = 0
-  if ((phase & 1) === 0) for (let n = 16; n >= 0; n -= 2) sum = 1 - q / ((n + 1) * (n + 2)) * sum
-  else for (let n = 17; n >= 1; n -= 2) sum = 1 - q / ((n + 1) * (n + 2)) * sum
-  const value = phase & 1 ? angle * sum : sum
+  const value = phase & 1 ? angle * horner(SINE, q) : horner(COSINE, q)
   return phase === 1 || phase === 2 ? -value : value
 }
+
+function horner(coefficients: Float64Array, q: number): number {
+  let sum = 0
+  for (let i = coefficients.length - 1; i >= 0; i--) sum = sum * q + coefficients[i]
+  return sum
+}
+
+// Powers of q = angle^2: 1/1, -1/3!, 1/5!, ... and 1, -1/2!, 1/4!, ...; of q = s^2: 1, 1/3, 1/5, ...
+function taylor(first: number): Float64Array {
+  let factorial = 1
+  return Float64Array.from({ length: 9 }, (_, i) => {
+    if (i) factorial *= -(2 * i - 1 + first) * (2 * i + first)
+    return 1 / factorial
+  })
+}
+const SINE = taylor(1), COSINE = taylor(0), ATANH = Float64Array.from({ length: 11 }, (_, i) => 1 / (2 * i + 1))
