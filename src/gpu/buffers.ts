@@ -1,0 +1,78 @@
+// The buffer pool. Step n of a training loop gets the very buffers of step n - 1 (last freed, first used), so bind groups
+// cached by buffer stop being created after the second step. The queue is ordered, so a freed buffer may be reused at once.
+import { DeviceError } from '../errors.ts'
+
+/** A device buffer with an identity that cache keys can use. `bytes` is its capacity, at least what was asked for. */
+export interface Buffer { readonly gpu: GPUBuffer, readonly id: number, readonly bytes: number }
+
+/** Bytes on the device: held by live tensors, allocated in all (live and pooled), the greatest `allocated` so far, and the number of buffers ever created. */
+export interface Memory { live: number, allocated: number, peak: number, created: number }
+
+const usage = 0x80 | 0x8 | 0x4      // STORAGE | COPY_DST | COPY_SRC, spelled out because GPUBufferUsage is absent before init
+
+let nextId = 1
+
+/** Rounds a byte count up to its size class: eight classes per doubling, so at most an eighth is wasted. */
+export function sizeClass(bytes: number): number {
+  const least = Math.max(bytes, 256)
+  const step = Math.max(256, 2 ** (Math.floor(Math.log2(least)) - 3))
+  return Math.ceil(least / step) * step
+}
+
+/** Hands out and takes back storage buffers of one device. A capture keeps a pool of its own, whose buffers stay put. */
+export class Pool {
+  private readonly free = new Map<number, Buffer[]>()
+  private readonly device: GPUDevice
+  readonly memory: Memory
+
+  constructor(device: GPUDevice, memory: Memory = { live: 0, allocated: 0, peak: 0, created: 0 }) {
+    this.device = device
+    this.memory = memory
+  }
+
+  /**
+   * A buffer of at least `bytes` bytes with undefined content. `exact` ones (weights) are not rounded up to a size class.
+   * @throws DeviceError if the device's limits do not allow the size.
+   */
+  acquire(bytes: number, exact = false): Buffer {
+    const size = exact ? Math.max(16, Math.ceil(bytes / 16) * 16) : sizeClass(bytes)
+    const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize)
+    if (bytes > limit) {
+      throw new DeviceError(`allocating ${bytes} bytes: this adapter binds at most ${limit} bytes at once; use a smaller batch or split the tensor`)
+    }
+    const reused = this.free.get(size)?.pop()
+    const buffer = reused ?? this.create(Math.min(size, Math.floor(limit / 16) * 16))
+    this.memory.live += buffer.bytes
+    return buffer
+  }
+
+  /** Takes a buffer back for reuse. The caller gives up every reference to it. */
+  release(buffer: Buffer): void {
+    this.memory.live -= buffer.bytes
+    const list = this.free.get(buffer.bytes)
+    if (list) list.push(buffer)
+    else this.free.set(buffer.bytes, [buffer])
+  }
+
+  /** Destroys every pooled buffer that nobody holds; returns the bytes given back to the device. */
+  trim(): number {
+    let bytes = 0
+    for (const list of this.free.values()) {
+      for (const buffer of list) {
+        buffer.gpu.destroy()
+        bytes += buffer.bytes
+      }
+    }
+    this.free.clear()
+    this.memory.allocated -= bytes
+    return bytes
+  }
+
+  private create(size: number): Buffer {
+    const gpu = this.device.createBuffer({ size, usage })
+    this.memory.allocated += size
+    this.memory.peak = Math.max(this.memory.peak, this.memory.allocated)
+    this.memory.created++
+    return { gpu, id: nextId++, bytes: size }
+  }
+}

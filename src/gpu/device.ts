@@ -1,0 +1,158 @@
+// The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a time.
+import { AdapterError, DeviceError } from '../errors.ts'
+import { Pool } from './buffers.ts'
+import { Failures } from './failures.ts'
+import { Launches } from './launches.ts'
+import { Profiler } from './profiler.ts'
+import { Readback } from './readback.ts'
+
+/** How to choose and open a device. */
+export interface InitOptions {
+  /** Part of the adapter's name, case does not matter; `cpu` is the embedded device. Without it: a GPU if there is one. */
+  adapter?: string
+  /** Threads of the embedded device; default all cores. */
+  threads?: number
+  /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
+  profile?: 'browser' | 'native'
+  /** Dawn's backend, e.g. `null`, which compiles every kernel and computes nothing. */
+  backend?: string
+  /** Picks fixed kernel variants instead of timing them at first use; default true under a test runner or `ESPALIER_TUNE=0`. */
+  fixedVariants?: boolean
+}
+
+/** Who computes: names from the adapter, and whether it is a GPU, a software driver or the embedded device. */
+export interface AdapterDescription {
+  name: string
+  vendor: string
+  architecture: string
+  kind: 'gpu' | 'software' | 'embedded' | 'null'
+  profile: 'browser' | 'native'
+}
+
+/** Everything that belongs to one open device. */
+export interface Gpu {
+  device: GPUDevice
+  adapter: AdapterDescription
+  limits: GPUSupportedLimits
+  features: ReadonlySet<string>
+  pool: Pool
+  launches: Launches
+  failures: Failures
+  readback: Readback
+  profiler: Profiler | null
+  fixedVariants: boolean
+}
+
+// Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
+const instances: GPU[] = []
+
+let current: Gpu | null = null
+
+/**
+ * Opens a device and makes it the current one; an earlier one is closed.
+ * @throws AdapterError (exit code 3) if the named adapter is not here; the message lists those that are.
+ */
+export async function init(options: InitOptions = {}): Promise<Gpu> {
+  if (current) await close()
+  const { adapter, kind } = await findAdapter(options)
+  const wanted = ['shader-f16', 'subgroups', 'timestamp-query'].filter((name) => adapter.features.has(name))
+  const device = await adapter.requestDevice({
+    requiredFeatures: wanted as GPUFeatureName[],
+    requiredLimits: adapterLimits(adapter.limits),
+  })
+  const launches = new Launches(device)
+  const failures = new Failures(device, () => launches.context)
+  launches.failures = failures
+  const pool = new Pool(device)
+  current = {
+    device, launches, failures, pool,
+    adapter: describeAdapter(adapter, kind, options.profile ?? 'browser'),
+    limits: device.limits,
+    features: new Set(wanted),
+    readback: new Readback(device, launches, failures),
+    profiler: null,
+    fixedVariants: options.fixedVariants ?? (env('VITEST') !== undefined || env('ESPALIER_TUNE') === '0'),
+  }
+  if (env('ESPALIER_PROFILE') === '1') {
+    if (current.features.has('timestamp-query')) current.profiler = new Profiler(current)
+    else console.error(`ESPALIER_PROFILE: ${current.adapter.name} has no timestamp queries, so there will be no profile`)
+  }
+  return current
+}
+
+/** The current device. @throws DeviceError before `init()`. */
+export function gpu(): Gpu {
+  if (!current) throw new DeviceError("no device is open: call 'await init()' first")
+  return current
+}
+
+/** The current device or null. */
+export function currentGpu(): Gpu | null {
+  return current
+}
+
+/** Finishes what was launched, prints the profile if one was asked for, and destroys the device. */
+export async function close(): Promise<void> {
+  const open = current
+  if (!open) return
+  current = null
+  open.failures.close()
+  try {
+    open.launches.flush()
+    await open.device.queue.onSubmittedWorkDone()
+    if (open.profiler) console.error(await open.profiler.report())
+  } finally {
+    open.device.destroy()
+  }
+}
+
+/** An environment variable, or undefined where there is no process (browsers). */
+export function env(name: string): string | undefined {
+  return typeof process === 'undefined' ? undefined : process.env?.[name]
+}
+
+async function findAdapter(options: InitOptions): Promise<{ adapter: GPUAdapter, kind: AdapterDescription['kind'] }> {
+  const entry = await entryPoint(options)
+  const adapter = await entry?.requestAdapter({ powerPreference: 'high-performance' })
+  if (!adapter) {
+    throw new AdapterError(options.adapter
+      ? `no adapter matches '${options.adapter}'; here: ${(await adapterNames(options)).join('; ') || 'none'}`
+      : "no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
+  }
+  const name = `${adapter.info.description} ${adapter.info.device} ${adapter.info.vendor} ${adapter.info.architecture}`
+  if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
+    throw new AdapterError(`no adapter matches '${options.adapter}'; here: ${name.trim()}`)
+  }
+  const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(name)
+  return { adapter, kind: options.backend === 'null' ? 'null' : software ? 'software' : 'gpu' }
+}
+
+async function adapterNames(options: InitOptions): Promise<string[]> {
+  const adapter = await (await entryPoint({ ...options, adapter: undefined }))?.requestAdapter()
+  return adapter ? [adapter.info.description || adapter.info.device] : []
+}
+
+async function entryPoint({ profile, backend, adapter }: InitOptions): Promise<GPU | null> {
+  if (typeof process === 'undefined' || !process.versions?.node) return typeof navigator === 'undefined' ? null : navigator.gpu ?? null
+  process.env.XDG_RUNTIME_DIR ??= process.env.TMPDIR ?? '/tmp'
+  const { create, globals } = await import(/* @vite-ignore */ 'webgpu')
+  Object.assign(globalThis, globals)
+  const flags = backend ? [`backend=${backend}`] : []
+  if (adapter) flags.push(`adapter=${adapter}`)
+  if (profile === 'native') flags.push('enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=timestamp_quantization')
+  const instance = create(flags)
+  instances.push(instance)
+  return instance
+}
+
+function describeAdapter({ info }: GPUAdapter, kind: AdapterDescription['kind'], profile: 'browser' | 'native'): AdapterDescription {
+  return { name: info.description || info.device || info.vendor || kind, vendor: info.vendor, architecture: info.architecture, kind, profile }
+}
+
+/** Asks for all the adapter has, so that binding size, workgroup storage and buffers per stage are the machine's. */
+function adapterLimits(limits: GPUSupportedLimits): Record<string, number> {
+  const names = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize',
+    'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ',
+    'maxComputeWorkgroupsPerDimension', 'minUniformBufferOffsetAlignment'] as const
+  return Object.fromEntries(names.map((name) => [name, limits[name]]))
+}

@@ -1,0 +1,282 @@
+// The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host write,
+// or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
+import { DeviceError, KernelError, ShapeError } from '../errors.ts'
+import type { Buffer } from './buffers.ts'
+import type { Failures } from './failures.ts'
+import { type Kernel, type Overrides, sourceLine } from './kernel.ts'
+import type { Reflection } from './reflect.ts'
+
+/** Workgroups along x, y, z. */
+export type Grid = readonly [x: number, y?: number, z?: number]
+
+/** A compiled variant of a kernel. */
+export interface Pipeline {
+  id: number
+  kernel: Kernel
+  reflection: Reflection
+  layout: GPUBindGroupLayout
+  pipeline: GPUComputePipeline
+}
+
+/** One dispatch, ready to be encoded. `flops` and `bytes` feed the profiler only. */
+export interface Launch {
+  pipeline: Pipeline
+  bindGroup: GPUBindGroup
+  offset: number
+  grid: readonly [number, number, number]
+  label: () => string
+  flops: number
+  bytes: number
+  /** Kept for captures, which bind the same buffers to a uniform buffer of their own. */
+  buffers: readonly Buffer[]
+}
+
+/** A captured list: entries bound to buffers that stay put. */
+export interface Recording { entries: Launch[], uniforms: Uint8Array, uniformBuffer: GPUBuffer | null }
+
+const ringBytes = 1 << 18
+const longList = 1024
+const gridLimit = 65535
+
+/** Counters that tests and benches read: launches, submits, bind groups and pipelines created. */
+export interface LaunchCounts { launches: number, submits: number, bindGroups: number, pipelines: number }
+
+/** The launch list of one device. */
+export class Launches {
+  readonly counts: LaunchCounts = { launches: 0, submits: 0, bindGroups: 0, pipelines: 0 }
+  /** Set while a profiler wants a pass and a timestamp per launch. */
+  encoder: ((list: readonly Launch[]) => void) | null = null
+  private readonly device: GPUDevice
+  private readonly ring: GPUBuffer
+  private readonly staging = new ArrayBuffer(ringBytes)
+  private readonly f32 = new Float32Array(this.staging)
+  private readonly u32 = new Uint32Array(this.staging)
+  private readonly i32 = new Int32Array(this.staging)
+  private readonly alignment: number
+  private used = 0
+  private list: Launch[] = []
+  private recent = () => 'nothing launched yet'
+  private readonly pipelines = new Map<string, Pipeline>()
+  private readonly bindGroups = new Map<string, GPUBindGroup>()
+  private recording: { entries: Launch[], bytes: number[] } | null = null
+  failures!: Failures
+
+  constructor(device: GPUDevice) {
+    this.device = device
+    this.ring = device.createBuffer({ size: ringBytes, usage: 0x40 | 0x8, label: 'uniform ring' })   // UNIFORM | COPY_DST
+    this.alignment = Math.max(16, device.limits.minUniformBufferOffsetAlignment)
+  }
+
+  /** What was submitted or appended last, for error messages. */
+  get context(): string {
+    return this.list.at(-1)?.label() ?? this.recent()
+  }
+
+  /**
+   * Appends one dispatch. `buffers` and `values` are keyed by the kernel's names; `label` says op and shapes.
+   * @throws ShapeError for an empty or too large grid; KernelError for a missing, extra or doubly bound buffer or parameter.
+   */
+  append(
+    kernel: Kernel, buffers: Readonly<Record<string, Buffer>>, values: Readonly<Record<string, number>>, grid: Grid,
+    overrides: Overrides | undefined, label: () => string, flops = 0,
+  ): void {
+    const pipeline = this.pipeline(kernel, overrides)
+    const { storage, uniform } = pipeline.reflection
+    const x = grid[0], y = grid[1] ?? 1, z = grid[2] ?? 1
+    if (!(x >= 1 && x <= gridLimit && y >= 1 && y <= gridLimit && z >= 1 && z <= gridLimit)) {
+      throw new ShapeError(`${label()}: ${kernel.label} would start ${x} x ${y} x ${z} workgroups; each axis takes 1 to ${gridLimit}`)
+    }
+    let key = `${pipeline.id}`
+    let bytes = 0
+    const bound: Buffer[] = []
+    for (const slot of storage) {
+      const buffer = buffers[slot.name]
+      if (!buffer) throw new KernelError(`${label()}: ${kernel.label} needs a buffer '${slot.name}'`)
+      bound.push(buffer)
+      bytes += buffer.bytes
+      key += `,${buffer.id}`
+    }
+    let bindGroup = this.bindGroups.get(key)
+    if (!bindGroup) {
+      checkAliases(pipeline, bound, label)
+      bindGroup = this.bind(pipeline, bound, this.ring, label())
+      this.bindGroups.set(key, bindGroup)
+    }
+    let offset = 0
+    if (uniform) {
+      if (this.used + uniform.size > ringBytes) this.flush()
+      offset = this.used
+      for (const field of uniform.fields) {
+        const value = values[field.name]
+        if (value === undefined) throw new KernelError(`${label()}: ${kernel.label} needs a parameter '${field.name}'`)
+        const index = (offset + field.offset) >> 2
+        if (field.type === 'f32') this.f32[index] = value
+        else if (field.type === 'u32') this.u32[index] = value
+        else this.i32[index] = value
+      }
+      this.used = Math.ceil((offset + uniform.size) / this.alignment) * this.alignment
+    }
+    const entry: Launch = { pipeline, bindGroup, offset, grid: [x, y, z], label, flops, bytes, buffers: bound }
+    this.list.push(entry)
+    this.counts.launches++
+    if (this.recording) this.record(entry, uniform?.size ?? 0)
+    if (this.list.length >= longList) this.flush()
+  }
+
+  /** Encodes everything appended so far as one pass and submits it. */
+  flush(): void {
+    if (this.list.length === 0) return
+    this.failures.throwIfAny()
+    const list = this.list
+    this.list = []
+    this.recent = list.at(-1)!.label
+    if (this.used > 0) this.device.queue.writeBuffer(this.ring, 0, this.staging, 0, this.used)
+    this.used = 0
+    if (this.encoder) {
+      this.encoder(list)
+      return
+    }
+    const encoder = this.device.createCommandEncoder()
+    const pass = encoder.beginComputePass()
+    encodeAll(pass, list)
+    pass.end()
+    this.device.queue.submit([encoder.finish()])
+    this.counts.submits++
+  }
+
+  /** Starts recording what is appended, besides running it. */
+  beginRecording(): void {
+    if (this.recording) throw new DeviceError('compile: a capture cannot contain another capture')
+    this.flush()
+    this.recording = { entries: [], bytes: [] }
+  }
+
+  /** Ends a recording; its entries are bound to a uniform buffer of their own. `keep: false` throws it away. */
+  endRecording(keep: boolean): Recording | null {
+    const recording = this.recording
+    this.recording = null
+    if (!recording || !keep) return null
+    const uniforms = new Uint8Array(recording.bytes)
+    let uniformBuffer: GPUBuffer | null = null
+    if (uniforms.length > 0) {
+      uniformBuffer = this.device.createBuffer({ size: Math.ceil(uniforms.length / 16) * 16, usage: 0x40 | 0x8, label: 'captured uniforms' })
+      this.device.queue.writeBuffer(uniformBuffer, 0, uniforms)
+    }
+    const groups = new Map<string, GPUBindGroup>()
+    const entries = recording.entries.map((entry) => {
+      if (!entry.pipeline.reflection.uniform) return entry
+      const key = [entry.pipeline.id, ...entry.buffers.map((buffer) => buffer.id)].join()
+      let bindGroup = groups.get(key)
+      if (!bindGroup) groups.set(key, bindGroup = this.bind(entry.pipeline, entry.buffers, uniformBuffer!, entry.label()))
+      return { ...entry, bindGroup }
+    })
+    return { entries, uniforms, uniformBuffer }
+  }
+
+  /** Appends a captured list again. */
+  replay(recording: Recording): void {
+    for (const entry of recording.entries) this.list.push(entry)
+    this.counts.launches += recording.entries.length
+    if (this.list.length >= longList) this.flush()
+  }
+
+  /** Forgets bind groups that mention destroyed buffers (after `Pool.trim`). */
+  dropBindGroups(): void {
+    this.bindGroups.clear()
+  }
+
+  /**
+   * The compiled variant of a kernel. Compilation errors are found by an error scope and thrown at the next read-back
+   * with file and line; unknown overrides are thrown here.
+   */
+  pipeline(kernel: Kernel, overrides?: Overrides): Pipeline {
+    let key = `${kernel.id}`
+    if (overrides) for (const name in overrides) key += `,${name}=${overrides[name]}`
+    const cached = this.pipelines.get(key)
+    if (cached) return cached
+    const made = this.createPipeline(kernel, overrides ?? {})
+    this.pipelines.set(key, made)
+    return made
+  }
+
+  private createPipeline(kernel: Kernel, overrides: Overrides): Pipeline {
+    const { reflection, label } = kernel
+    const unknown = Object.keys(overrides).filter((name) => !reflection.overrides.includes(name))
+    if (unknown.length) throw new KernelError(`${label}: no override ${unknown.join(', ')}; the file has ${reflection.overrides.join(', ') || 'none'}`)
+    const entries: GPUBindGroupLayoutEntry[] = reflection.storage.map((slot) => ({
+      binding: slot.binding, visibility: 0x4, buffer: { type: slot.write ? 'storage' : 'read-only-storage' } }))
+    if (reflection.uniform) {
+      entries.push({ binding: reflection.uniform.binding, visibility: 0x4,
+        buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: reflection.uniform.size } })
+    }
+    const { device } = this
+    device.pushErrorScope('validation')
+    device.pushErrorScope('internal')
+    const layout = device.createBindGroupLayout({ label, entries })
+    const module = device.createShaderModule({ label, code: kernel.source })
+    const pipeline = device.createComputePipeline({ label,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: kernel.entry, constants: overrides as Record<string, number> } })
+    this.failures.watch(this.compilationError(kernel, overrides, module))
+    this.counts.pipelines++
+    return { id: this.counts.pipelines, kernel, reflection, layout, pipeline }
+  }
+
+  private async compilationError(kernel: Kernel, overrides: Overrides, module: GPUShaderModule): Promise<KernelError | null> {
+    const scopes = [this.device.popErrorScope(), this.device.popErrorScope()]
+    const errors = (await Promise.all(scopes)).filter((error) => error !== null)
+    if (errors.length === 0) return null
+    const { messages } = await module.getCompilationInfo()
+    const first = messages.find((message) => message.type === 'error')
+    const at = first ? `${sourceLine(kernel.source, first.lineNum)}\n  ${first.message}` : errors[0].message.split('\n')[0]
+    const variant = Object.entries(overrides).map(([name, value]) => `${name}=${value}`).join(' ')
+    return new KernelError(`${kernel.label}${variant ? ` [${variant}]` : ''}: does not compile, ${at}`)
+  }
+
+  private bind(pipeline: Pipeline, buffers: readonly Buffer[], uniforms: GPUBuffer, label: string): GPUBindGroup {
+    const { storage, uniform } = pipeline.reflection
+    const entries: GPUBindGroupEntry[] = storage.map((slot, i) => ({ binding: slot.binding, resource: { buffer: buffers[i].gpu } }))
+    if (uniform) entries.push({ binding: uniform.binding, resource: { buffer: uniforms, size: uniform.size } })
+    this.counts.bindGroups++
+    return this.device.createBindGroup({ label, layout: pipeline.layout, entries })
+  }
+
+  private record(entry: Launch, uniformSize: number) {
+    const { entries, bytes } = this.recording!
+    const offset = bytes.length
+    if (uniformSize > 0) {
+      const end = Math.ceil(uniformSize / this.alignment) * this.alignment
+      const view = new Uint8Array(this.staging, entry.offset, uniformSize)
+      for (let i = 0; i < end; i++) bytes.push(i < uniformSize ? view[i] : 0)
+    }
+    entries.push({ ...entry, offset })
+  }
+}
+
+/** Sets pipeline and bind group and dispatches, for each launch of a list. */
+export function encodeAll(pass: GPUComputePassEncoder, list: readonly Launch[]): void {
+  let current: Pipeline | null = null
+  const offsets = [0]
+  for (const { pipeline, bindGroup, offset, grid } of list) {
+    if (pipeline !== current) pass.setPipeline(pipeline.pipeline)
+    current = pipeline
+    if (pipeline.reflection.uniform) {
+      offsets[0] = offset
+      pass.setBindGroup(0, bindGroup, offsets)
+    } else {
+      pass.setBindGroup(0, bindGroup)
+    }
+    pass.dispatchWorkgroups(grid[0], grid[1], grid[2])
+  }
+}
+
+/** One buffer cannot be read-only and read_write in the same dispatch; WebGPU would refuse the whole submit later on. */
+function checkAliases({ reflection, kernel }: Pipeline, buffers: readonly Buffer[], label: () => string) {
+  reflection.storage.forEach((slot, i) => {
+    if (!slot.write) return
+    const other = buffers.findIndex((buffer, j) => j !== i && buffer === buffers[i])
+    if (other >= 0) {
+      throw new KernelError(`${label()}: ${kernel.label} got one tensor for '${slot.name}', which it writes, and '${reflection.storage[other].name}'; pass a copy`)
+    }
+  })
+}
