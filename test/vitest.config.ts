@@ -1,12 +1,17 @@
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
-  root: new URL('..', import.meta.url).pathname,
+  root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/setup.ts'],
     pool: 'forks',
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Vulkan software drivers want a folder of the user's own, which containers often lack.
+    env: { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() },
   },
 })

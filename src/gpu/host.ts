@@ -1,6 +1,6 @@
 // What this machine has of Vulkan, and the one act that changes it: installing Mesa's software driver.
 import { spawn, spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { EspalierError } from '../errors.ts'
@@ -71,6 +71,7 @@ export async function installDriver(plan: AptPlan, say: (step: string) => void =
     const folder = mkdtempSync(join(tmpdir(), 'espalier-driver-'))
     try {
       chmodSync(folder, 0o755)          // apt downloads as a user of its own, who must be able to enter
+      mkdirSync(join(folder, 'lists/partial'), { recursive: true })
       writeFileSync(join(folder, 'driver.list'), list)
       problem = ''
       for (const step of aptSteps(plan, folder)) {
