@@ -1,3 +1,4 @@
+import '../kernels/embed.mjs'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'

@@ -34,6 +34,15 @@ export interface Launch {
 /** A captured list: entries bound to buffers that stay put. */
 export interface Recording { entries: Launch[], uniforms: Uint8Array, uniformBuffer: GPUBuffer | null }
 
+/** What an observer sees of a launch. */
+export interface ObservedLaunch {
+  kernel: Kernel
+  overrides: Overrides
+  values: Readonly<Record<string, number>>
+  buffers: Readonly<Record<string, Buffer>>
+  grid: readonly [number, number, number]
+}
+
 const ringBytes = 1 << 18
 const longList = 1024
 const gridLimit = 65535
@@ -46,6 +55,8 @@ export class Launches {
   readonly counts: LaunchCounts = { launches: 0, submits: 0, bindGroups: 0, pipelines: 0 }
   /** Set while a profiler wants a pass and a timestamp per launch. */
   encoder: ((list: readonly Launch[]) => void) | null = null
+  /** Sees every launch before it is appended: for tests that check the kernels an op uses. */
+  observer: ((launch: ObservedLaunch) => void) | null = null
   private readonly device: GPUDevice
   private readonly ring: GPUBuffer
   private readonly staging = new ArrayBuffer(ringBytes)
@@ -86,6 +97,7 @@ export class Launches {
     if (!(x >= 1 && x <= gridLimit && y >= 1 && y <= gridLimit && z >= 1 && z <= gridLimit)) {
       throw new ShapeError(`${label()}: ${kernel.label} would start ${x} x ${y} x ${z} workgroups; each axis takes 1 to ${gridLimit}`)
     }
+    this.observer?.({ kernel, overrides: overrides ?? {}, values, buffers, grid: [x, y, z] })
     let key = `${pipeline.id}`
     let bytes = 0
     const bound: Buffer[] = []

@@ -1,0 +1,27 @@
+// Runs a suite once per adapter at hand: dawn's (lavapipe or a GPU) and the embedded device.
+import { afterAll, beforeAll, describe } from 'vitest'
+import { close, init } from '../src/gpu/device.ts'
+import { noDawn } from './dawn.ts'
+
+/** Adapters to test on, by name: ESPALIER_TEST_ADAPTERS=dawn,cpu picks some. */
+const adapters: { name: string, adapter: string | undefined, missing: string }[] = [
+  { name: 'dawn', adapter: undefined, missing: noDawn },
+]
+
+const picked = process.env.ESPALIER_TEST_ADAPTERS?.split(',')
+
+/** Like `describe`, once for every adapter, with a device open. Skipped, with the reason, where an adapter is missing. */
+export function describeDevice(name: string, body: () => void): void {
+  for (const { name: adapterName, adapter, missing } of adapters) {
+    if (picked && !picked.includes(adapterName)) continue
+    if (missing) {
+      describe.skip(`${name} on ${adapterName} (skipped: ${missing})`, body)
+      continue
+    }
+    describe(`${name} on ${adapterName}`, () => {
+      beforeAll(async () => { await init({ adapter, fixedVariants: true }) })
+      afterAll(close)
+      body()
+    })
+  }
+}
