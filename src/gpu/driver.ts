@@ -162,7 +162,7 @@ export function diagnose(facts: VulkanFacts, messages: string[], failure: string
   if (!present.length) return `the ICD file ${facts.icds[0].file} names ${facts.icds[0].library}, which is not there`
   const refusal = messages.find((message) => /required|initializing adapter/i.test(message))
   if (refusal) {
-    const version = facts.mesa ? ` (Mesa ${facts.mesa})` : ''
+    const version = facts.mesa && !facts.override ? ` (Mesa ${facts.mesa})` : ''
     return `dawn refuses the Vulkan driver that is installed${version}: "${refusal}"; it is too old, or too small a GPU`
   }
   return `none of the registered Vulkan drivers starts here (${present.map((icd) => icd.file).join(', ')}): no such GPU is visible${said}`

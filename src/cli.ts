@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+// The command line: picks the command, prints its answer, and turns every error into one sentence and an exit code
+// (0 done, 1 failed, 2 bad usage or input, 3 the adapter that was named is not here).
+import { Command, CommanderError } from 'commander'
+import { addCommonOptions, talkFor } from './commands/command.ts'
+import type { CommandSpec, CommonOptions } from './commands/command.ts'
+import { doctor } from './commands/doctor.ts'
+import { EspalierError, InputError } from './errors.ts'
+import { packageVersion } from './io/package.ts'
+
+const commands: CommandSpec[] = [doctor]
+
+async function main(args: string[]): Promise<number> {
+  const json = args.includes('--json')
+  let exitCode = 0
+  const program = new Command('espalier')
+    .description('Runs, explains and prunes vision networks on WebGPU.')
+    .version(packageVersion())
+    .exitOverride()
+    .configureOutput({ writeErr: () => {}, outputError: () => {} })          // said below, as one sentence
+  for (const spec of commands) {
+    const command = program.command(spec.name).description(spec.summary).allowExcessArguments(false)
+    spec.declare(command)
+    addCommonOptions(command).action(async () => {
+      const options = command.opts<CommonOptions>()
+      const answer = await spec.run(options, talkFor(options))
+      process.stdout.write(options.json ? `${JSON.stringify(answer.json)}\n` : `${answer.text}\n`)
+      exitCode = answer.exitCode ?? 0
+    })
+  }
+  try {
+    if (!args.length) throw new InputError(`espalier: expected a command (${commands.map(({ name }) => name).join(', ')}), found none; see 'espalier --help'`)
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0    // --help, --version
+    const { message, code } = explain(error)
+    process.stderr.write(`${message}\n`)
+    if (json) process.stdout.write(`${JSON.stringify({ error: message, exitCode: code })}\n`)
+    return code
+  }
+}
+
+function explain(error: unknown): { message: string, code: number } {
+  if (error instanceof CommanderError) {
+    return { message: `espalier: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ').replace(/\.$/, '')}; see 'espalier --help'`, code: 2 }
+  }
+  if (error instanceof EspalierError) return { message: error.message, code: error.exitCode }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error))
+  return { message: process.env.ESPALIER_DEBUG ? String(stack) : `espalier: unexpected failure: ${message} (ESPALIER_DEBUG=1 shows where)`, code: 1 }
+}
+
+// `espalier … | head` closes the pipe early; that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+process.exitCode = await main(process.argv.slice(2))

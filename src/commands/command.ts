@@ -1,0 +1,62 @@
+// What every command shares: its flags, how it answers, and how a wrong number in a flag is refused.
+import { InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { progress } from '../io/progress.ts'
+import type { Progress } from '../io/progress.ts'
+
+/** Flags that every command takes. */
+export interface CommonOptions {
+  json?: boolean
+  quiet?: boolean
+  seed?: number
+  /** Part of an adapter's name. */
+  adapter?: string
+  threads?: number
+}
+
+/** What a command may say while it runs: all of it goes to stderr, nothing where `--quiet` is given. */
+export interface Talk {
+  say(line: string): void
+  progress(what: string, total: number): Progress
+}
+
+/** How a command ends: `json` is the one object of `--json`, `text` what people read, `exitCode` 0 unless it failed. */
+export interface Answer { json: object, text: string, exitCode?: 0 | 1 }
+
+/** One command of `espalier`; errors are thrown as EspalierError, whose exit code the process ends with. */
+export interface CommandSpec<Options extends CommonOptions = CommonOptions> {
+  name: string
+  summary: string
+  /** Adds the command's own arguments and flags. */
+  declare(command: Command): void
+  run(options: Options, talk: Talk): Promise<Answer>
+}
+
+/** Adds the flags that every command takes. */
+export function addCommonOptions(command: Command): Command {
+  return command
+    .option('--json', 'print one JSON object on stdout and nothing else')
+    .option('--quiet', 'no progress on stderr')
+    .option('--seed <n>', 'seed of everything random', wholeNumber(0, 2 ** 32 - 1))
+    .option('--adapter <part of its name>', 'the adapter to compute on')
+    .option('--threads <n>', 'threads of the embedded device', wholeNumber(1, 1024))
+}
+
+/** A parser for flags whose value is a whole number between two bounds, both allowed. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most) {
+      throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}.`)
+    }
+    return value
+  }
+}
+
+/** Talk for the flags given. */
+export function talkFor({ quiet = false }: CommonOptions): Talk {
+  return {
+    say: (line) => { if (!quiet) process.stderr.write(`${line}\n`) },
+    progress: (what, total) => progress(what, total, { quiet }),
+  }
+}
