@@ -1,0 +1,94 @@
+// What differs between Node, a browser page and a browser worker: threads, the clock, the next turn of the event loop.
+
+/** The built-in modules this device needs, reached without an import so that browser bundles stay free of them. */
+interface NodeModules {
+  'node:os': typeof import('node:os')
+  'node:v8': typeof import('node:v8')
+  'node:worker_threads': typeof import('node:worker_threads')
+}
+
+const node = (globalThis as { process?: NodeJS.Process }).process
+
+function builtin<K extends keyof NodeModules>(name: K): NodeModules[K] | undefined {
+  return node?.getBuiltinModule?.(name) as NodeModules[K] | undefined
+}
+
+/** Cores this process may use; 1 where threads cannot share memory. */
+export function coreCount(): number {
+  if (!sharedMemoryAvailable()) return 1
+  const os = builtin('node:os')
+  return os ? os.availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1)
+}
+
+/** The processor's name as the system gives it, else a general word. */
+export function cpuModel(): string {
+  return builtin('node:os')?.cpus()[0]?.model.trim().replace(/\s+/g, ' ') || 'CPU'
+}
+
+/** An environment variable, undefined in browsers. */
+export function environment(name: string): string | undefined {
+  return node?.env?.[name]
+}
+
+/** Shared linear memory needs SharedArrayBuffer, which a page has only when it is cross-origin isolated. */
+export function sharedMemoryAvailable(): boolean {
+  if (typeof SharedArrayBuffer === 'undefined') return false
+  return builtin('node:worker_threads') !== undefined || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true
+}
+
+// (func (result v128) i32.const 0 i32x4.splat, three times, f32x4.relaxed_madd)
+const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
+  0x41, 0, 0xfd, 17, 0x41, 0, 0xfd, 17, 0x41, 0, 0xfd, 17, 0xfd, 0x85, 0x02, 0x0b])
+let relaxed: boolean | undefined
+
+/** Whether WebAssembly here knows relaxed SIMD (fused multiply-add). Node 20 has it behind a flag, which this sets. */
+export function relaxedSimdAvailable(): boolean {
+  if (relaxed !== undefined) return relaxed
+  relaxed = WebAssembly.validate(relaxedProbe)
+  if (!relaxed) {
+    builtin('node:v8')?.setFlagsFromString('--experimental-wasm-relaxed-simd')
+    relaxed = WebAssembly.validate(relaxedProbe)
+  }
+  return relaxed
+}
+
+let channel: MessageChannel | undefined
+const turns: (() => void)[] = []
+
+/**
+ * Runs `callback` in a later turn of the event loop, in order of the calls. Results of the device arrive this way, so that a
+ * loop of submit and await still lets signals, timers and streams be served, as it does with a device in another process.
+ */
+export function nextTurn(callback: () => void): void {
+  if (typeof setImmediate === 'function') { setImmediate(callback); return }
+  if (!channel) {
+    channel = new MessageChannel()
+    channel.port1.onmessage = () => turns.shift()?.()
+  }
+  turns.push(callback)
+  channel.port2.postMessage(0)
+}
+
+/** A started thread; `stop` ends it at once, whatever it does. */
+export interface Thread { stop(): void }
+
+/**
+ * Starts a thread that runs `body(data)`. The function's own source text is what runs, the one way that works alike from
+ * TypeScript under vitest, from the compiled package and from a browser bundle; so `body` must not use anything outside itself.
+ */
+export function startThread<T>(body: (data: T) => void, data: T): Thread {
+  // bundlers that keep names wrap inner functions in a helper of this name
+  const source = `const __name = (f) => f;\nconst body = ${body.toString()};\n`
+  const threads = builtin('node:worker_threads')
+  if (threads) {
+    const worker = new threads.Worker(source + `body(require('node:worker_threads').workerData)`,
+      { eval: true, workerData: data, execArgv: [], stdin: false })
+    worker.unref()
+    worker.on('error', (error) => console.error(`espalier: a worker thread of the embedded device ended: ${error.message}`))
+    return { stop: () => void worker.terminate() }
+  }
+  const url = URL.createObjectURL(new Blob([source + 'onmessage = (event) => body(event.data)'], { type: 'text/javascript' }))
+  const worker = new Worker(url)
+  worker.postMessage(data)
+  return { stop: () => { worker.terminate(); URL.revokeObjectURL(url) } }
+}
