@@ -94,12 +94,18 @@ export class Tensor {
   /** Overwrites the content from the host. @throws ShapeError, DTypeError if `values` does not fit. */
   write(values: TypedArray): void {
     if (values.length !== this.size) throw new ShapeError(`write: expected ${this.size} values for [${this.shape}], got ${values.length}`)
+    this.writeAt(values, 0)
+  }
+
+  /** Overwrites part of the content, from element `start` on. @throws ShapeError, DTypeError if `values` does not fit. */
+  writeAt(values: TypedArray, start: number): void {
+    if (start + values.length > this.size) throw new ShapeError(`write: ${values.length} values from ${start} on do not fit [${this.shape}]`)
     if (!(values instanceof arrays[this.dtype])) throw new DTypeError(`write: expected ${arrays[this.dtype].name} for ${this.dtype}, got ${values.constructor.name}`)
     const { buffer } = this
     if (recording) throw new DeviceError(`writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; pass the values as an argument`)
     const { device, launches } = gpu()
     launches.flush()                         // writeBuffer overtakes what is not submitted yet
-    device.queue.writeBuffer(buffer.gpu, 0, values as Float32Array<ArrayBuffer>)
+    device.queue.writeBuffer(buffer.gpu, start * 4, values as Float32Array<ArrayBuffer>)
   }
 
   toString(): string { return `${this.dtype}[${this.shape}]${this.disposed ? ' (freed)' : ''}` }
