@@ -98,6 +98,7 @@ export async function close(): Promise<void> {
   current = null
   open.failures.close()
   try {
+    if (open.failures.failed) return                  // it was or will be reported where a result was asked for
     open.launches.flush()
     await open.device.queue.onSubmittedWorkDone()
     if (open.profiler) console.error(await open.profiler.report())
@@ -112,24 +113,27 @@ export function env(name: string): string | undefined {
 }
 
 async function findAdapter(options: InitOptions): Promise<{ adapter: GPUAdapter, kind: AdapterDescription['kind'] }> {
-  const entry = await entryPoint(options)
-  const adapter = await entry?.requestAdapter({ powerPreference: 'high-performance' })
-  if (!adapter) {
-    throw new AdapterError(options.adapter
-      ? `no adapter matches '${options.adapter}'; here: ${(await adapterNames(options)).join('; ') || 'none'}`
-      : "no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
+  const adapter = await request(options)
+  if (!adapter || (options.adapter && !nameOf(adapter).toLowerCase().includes(options.adapter.toLowerCase()))) {
+    if (!options.adapter) throw new AdapterError("no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
+    const other = await request({ ...options, adapter: undefined })
+    throw new AdapterError(`no adapter matches '${options.adapter}'; here: ${other ? nameOf(other) : 'none'}`)
   }
-  const name = `${adapter.info.description} ${adapter.info.device} ${adapter.info.vendor} ${adapter.info.architecture}`
-  if (options.adapter && !name.toLowerCase().includes(options.adapter.toLowerCase())) {
-    throw new AdapterError(`no adapter matches '${options.adapter}'; here: ${name.trim()}`)
-  }
-  const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(name)
+  const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(nameOf(adapter))
   return { adapter, kind: options.backend === 'null' ? 'null' : software ? 'software' : 'gpu' }
 }
 
-async function adapterNames(options: InitOptions): Promise<string[]> {
-  const adapter = await (await entryPoint({ ...options, adapter: undefined }))?.requestAdapter()
-  return adapter ? [adapter.info.description || adapter.info.device] : []
+function nameOf({ info }: GPUAdapter): string {
+  return [info.description, info.device, info.vendor, info.architecture].filter(Boolean).join(', ')
+}
+
+/** Dawn throws where the name matches nothing; browsers return null. */
+async function request(options: InitOptions): Promise<GPUAdapter | null> {
+  try {
+    return await (await entryPoint(options))?.requestAdapter({ powerPreference: 'high-performance' }) ?? null
+  } catch {
+    return null
+  }
 }
 
 async function entryPoint({ profile, backend, adapter }: InitOptions): Promise<GPU | null> {

@@ -2,9 +2,13 @@
 // can go wrong is collected here, and every read-back asks before it hands out a number.
 import { DeviceError, DeviceLostError, type EspalierError, KernelError } from '../errors.ts'
 
-/** The first error of a device and the checks still under way. */
+/**
+ * The first error of a device and the checks still under way. A check knows the cause (the kernel, the line); what the device
+ * reports meanwhile is usually its consequence, so a cause found later takes precedence.
+ */
 export class Failures {
-  private first: EspalierError | null = null
+  private cause: EspalierError | null = null
+  private reported: EspalierError | null = null
   private closing = false
   private readonly pending = new Set<Promise<void>>()
   private readonly context: () => string
@@ -13,32 +17,31 @@ export class Failures {
   constructor(device: GPUDevice, context: () => string) {
     this.context = context
     device.addEventListener('uncapturederror', (event) => {
-      this.add(describe((event as GPUUncapturedErrorEvent).error, this.context()))
+      this.reported ??= describe((event as GPUUncapturedErrorEvent).error, this.context())
     })
     void device.lost.then((info) => {
       if (!this.closing) {
-        this.first = new DeviceLostError(`the device was lost (${info.reason}): ${info.message || 'no reason given'}; results after that are not to be trusted, init() again`)
+        this.cause ??= new DeviceLostError(`the device was lost (${info.reason}): ${info.message || 'no reason given'}; results after that are not to be trusted, init() again`)
       }
     })
-  }
-
-  /** Records an error; the first one wins, since later ones are usually its consequences. */
-  add(error: EspalierError): void {
-    this.first ??= error
   }
 
   /** Registers a check whose outcome must be known before any result is handed out. */
   watch(check: Promise<EspalierError | null>): void {
     const settled: Promise<void> = check.then(
-      (error) => { if (error) this.add(error) },
-      (reason: unknown) => this.add(new DeviceError(String(reason))),
+      (error) => { if (error) this.cause ??= error },
+      (reason: unknown) => { this.cause ??= new DeviceError(String(reason)) },
     ).finally(() => this.pending.delete(settled))
     this.pending.add(settled)
   }
 
-  /** @throws the first error so far, without waiting. */
+  /** Whether something failed. */
+  get failed(): boolean { return this.cause !== null || this.reported !== null }
+
+  /** @throws the first error so far, without waiting; while checks are under way, only one whose cause is known. */
   throwIfAny(): void {
-    if (this.first) throw this.first
+    if (this.cause) throw this.cause
+    if (this.reported && this.pending.size === 0) throw this.reported
   }
 
   /** Waits for every check under way. @throws the first error. */

@@ -1,0 +1,46 @@
+import { zeros } from '../fill.ts'
+import { attention } from '../ops/attention.ts'
+import { linear, linears } from '../ops/linear.ts'
+import type { Tensor } from '../tensor.ts'
+import { Gate } from './gate.ts'
+
+/**
+ * Multi-head softmax attention with one tensor axis per prunable thing: no fused qkv, heads and their channels are axes.
+ * query, key, value [heads, dim, width] with biases [heads, dim]; out [width, heads, dim] with bias [width].
+ */
+export class Attention {
+  query: Tensor
+  key: Tensor
+  value: Tensor
+  queryBias: Tensor | null
+  keyBias: Tensor | null
+  valueBias: Tensor | null
+  out: Tensor
+  outBias: Tensor | null
+  /** 1 / sqrt of the original head width: a number, so that slicing leaves it alone. */
+  readonly scale: number
+  queryKey = new Gate([-2, -1])
+  values = new Gate([-2, -1])
+  heads = new Gate([-2])
+
+  constructor(width: number, heads: number, { dim = width / heads, bias = true }: { dim?: number, bias?: boolean } = {}) {
+    const project = () => zeros([heads, dim, width], true)
+    const offset = () => bias ? zeros([heads, dim], true) : null
+    this.query = project()
+    this.key = project()
+    this.value = project()
+    this.queryBias = offset()
+    this.keyBias = offset()
+    this.valueBias = offset()
+    this.out = zeros([width, heads, dim], true)
+    this.outBias = zeros([width], true)
+    this.scale = dim ** -0.5
+  }
+
+  /** x [batch, token, width] -> the same shape. `bias` [heads, token, token] and `mask` [groups, token, token] are added to the logits. */
+  call(x: Tensor, bias: Tensor | null = null, mask: Tensor | null = null): Tensor {
+    const [q, k, v] = linears(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
+    const context = attention(this.queryKey.call(q), k, this.values.call(v), bias, mask, { scale: this.scale })
+    return linear(this.heads.call(context), this.out, this.outBias, { over: 2 })
+  }
+}

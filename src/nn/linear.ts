@@ -1,0 +1,19 @@
+import { zeros } from '../fill.ts'
+import { linear } from '../ops/linear.ts'
+import type { Tensor } from '../tensor.ts'
+
+/** y = x W^T + b over the last axis. weight [out, in], bias [out] or null. Starts as zeros: see `initialize`, or load weights. */
+export class Linear {
+  weight: Tensor
+  bias: Tensor | null
+
+  constructor(inputs: number, outputs: number, { bias = true }: { bias?: boolean } = {}) {
+    this.weight = zeros([outputs, inputs], true)
+    this.bias = bias ? zeros([outputs], true) : null
+  }
+
+  /** x [..., in] -> [..., out]. */
+  call(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias)
+  }
+}

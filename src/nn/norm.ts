@@ -1,0 +1,48 @@
+import { full, zeros } from '../fill.ts'
+import { batchNorm, batchNormTrain } from '../ops/batchnorm.ts'
+import { layerNorm } from '../ops/layernorm.ts'
+import type { Tensor } from '../tensor.ts'
+
+/** Layer norm over the last axis. gain, bias [width]. */
+export class LayerNorm {
+  gain: Tensor
+  bias: Tensor
+  readonly eps: number
+
+  constructor(width: number, { eps = 1e-5 }: { eps?: number } = {}) {
+    this.gain = full([width], 1, true)
+    this.bias = zeros([width], true)
+    this.eps = eps
+  }
+
+  call(x: Tensor): Tensor {
+    return layerNorm(x, this.gain, this.bias, { eps: this.eps })
+  }
+}
+
+/** Batch norm over axis 1. In training the batch's statistics normalise and move the running ones; else the running ones normalise. */
+export class BatchNorm {
+  static readonly state = ['mean', 'variance']
+  gain: Tensor
+  bias: Tensor
+  mean: Tensor
+  variance: Tensor
+  readonly eps: number
+  readonly momentum: number
+
+  constructor(channels: number, { eps = 1e-5, momentum = 0.1 }: { eps?: number, momentum?: number } = {}) {
+    this.gain = full([channels], 1, true)
+    this.bias = zeros([channels], true)
+    this.mean = zeros([channels], true)
+    this.variance = full([channels], 1, true)
+    this.eps = eps
+    this.momentum = momentum
+  }
+
+  call(x: Tensor, { training = false }: { training?: boolean } = {}): Tensor {
+    const { gain, bias, mean, variance, eps, momentum } = this
+    return training
+      ? batchNormTrain(x, gain, bias, mean, variance, { eps, momentum })
+      : batchNorm(x, gain, bias, mean, variance, { eps })
+  }
+}
