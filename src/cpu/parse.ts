@@ -1,0 +1,531 @@
+// Tokens to a syntax tree, by recursive descent along WGSL's grammar: its operators do not mix as freely as in C.
+import { failAt, tokenize } from './lexer.ts'
+import type { Span, Token } from './lexer.ts'
+import type { Attribute, Block, CallExpr, Decl, Expr, FunctionDecl, IfStmt, Program, Stmt, StructDecl, VarDecl } from './tree.ts'
+import { voidType } from './types.ts'
+
+const templated = new Set(['array', 'vec2', 'vec3', 'vec4', 'ptr', 'atomic', 'bitcast',
+  ...[2, 3, 4].flatMap((c) => [2, 3, 4].map((r) => `mat${c}x${r}`))])
+const reserved = new Set(('NULL Self abstract active alignas alignof as asm asm_fragment async attribute auto await become cast catch class '
+  + 'co_await co_return co_yield coherent column_major common compile compile_fragment concept const_cast consteval constexpr constinit crate '
+  + 'debugger decltype delete demote demote_to_helper do dynamic_cast enum explicit export extends extern external fallthrough filter final '
+  + 'finally friend from fxgroup get goto groupshared highp impl implements import inline instanceof interface layout lowp macro macro_rules '
+  + 'match mediump meta mod module move mut mutable namespace new nil noexcept noinline nointerpolation non_coherent noncoherent noperspective '
+  + 'null nullptr of operator package packoffset partition pass patch pixelfragment precise precision premerge priv protected pub public '
+  + 'readonly ref regardless register reinterpret_cast require resource restrict self set shared sizeof smooth snorm static static_assert '
+  + 'static_cast std subroutine super target template this thread_local throw trait try type typedef typeid typename typeof union unless unorm '
+  + 'unsafe unsized use using varying virtual volatile wgsl where with writeonly yield').split(' '))
+const keywords = new Set(('alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let '
+  + 'loop override requires return struct switch true var while').split(' '))
+const assignOps = ['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>=']
+
+/** Parses a module. Throws WgslError at the first thing that is not WGSL. */
+export function parse(source: string): Program {
+  return new Parser(tokenize(source)).program()
+}
+
+class Parser {
+  private readonly tokens: Token[]
+  private at = 0
+  private template = 0
+  private depth = 0
+  constructor(tokens: Token[]) { this.tokens = tokens }
+
+  private get token(): Token { return this.tokens[this.at] }
+  private is(text: string): boolean { return this.token.text === text && this.token.kind !== 'number' && this.token.kind !== 'end' }
+  private accept(text: string): boolean {
+    if (!this.is(text)) return false
+    this.at++
+    return true
+  }
+  private expect(text: string, where: string): Token {
+    if (!this.is(text)) throw failAt(this.token, `expected '${text}' ${where}, got '${this.token.text}'`)
+    return this.tokens[this.at++]
+  }
+  private name(what: string): Token {
+    const token = this.token
+    if (token.kind !== 'name') throw failAt(token, `expected ${what}, got '${token.text}'`)
+    if (keywords.has(token.text)) throw failAt(token, `'${token.text}' is a keyword and cannot be ${what}`)
+    if (reserved.has(token.text)) throw failAt(token, `'${token.text}' is a reserved word of WGSL: choose another name`)
+    this.at++
+    return token
+  }
+  private base(span: Span) { return { line: span.line, column: span.column, length: span.length, type: voidType, stage: 'runtime' as const, effects: false } }
+  private nest<T>(inner: () => T): T {                       // keeps absurdly nested text from overflowing the stack
+    if (++this.depth > 200) throw failAt(this.token, 'nested deeper than 200 levels')
+    const result = inner()
+    this.depth--
+    return result
+  }
+
+  program(): Program {
+    const program: Program = { decls: [], asserts: [], enables: new Set(), scope: new Map() }
+    while (this.is('enable') || this.is('requires') || this.is('diagnostic')) this.directive(program)
+    while (this.token.kind !== 'end') {
+      if (this.accept(';')) continue
+      if (this.is('const_assert')) {
+        program.asserts.push(this.constAssert())
+        continue
+      }
+      if (this.is('enable') || this.is('requires') || this.is('diagnostic')) {
+        throw failAt(this.token, `'${this.token.text}' must come before all declarations: move it to the top`)
+      }
+      program.decls.push(this.globalDecl())
+    }
+    return program
+  }
+
+  private directive(program: Program) {
+    const keyword = this.tokens[this.at++]
+    if (keyword.text === 'diagnostic') this.parenthesised()
+    else {
+      do {
+        const feature = this.name('a feature name')
+        if (keyword.text === 'enable') {
+          if (feature.text !== 'f16') throw failAt(feature, `enable ${feature.text}: not supported on the embedded device (only f16 is)`)
+          program.enables.add(feature.text)
+        }
+      } while (this.accept(',') && !this.is(';'))
+    }
+    this.expect(';', `after ${keyword.text}`)
+  }
+  private parenthesised() {
+    this.expect('(', 'here')
+    for (let depth = 1; depth > 0; this.at++) {
+      if (this.at >= this.tokens.length - 1) throw failAt(this.token, "expected ')'")
+      depth += this.is('(') ? 1 : this.is(')') ? -1 : 0
+    }
+  }
+
+  private attributes(): Attribute[] {
+    const list: Attribute[] = []
+    while (this.accept('@')) {
+      const token = this.token
+      if (token.kind !== 'name') throw failAt(token, `expected an attribute name after '@', got '${token.text}'`)
+      this.at++
+      const args: Expr[] = []
+      if (token.text === 'diagnostic') this.parenthesised()
+      else if (this.accept('(')) {
+        while (!this.is(')')) {
+          args.push(this.expression())
+          if (!this.accept(',')) break
+        }
+        this.expect(')', `to close @${token.text}`)
+      }
+      list.push({ name: token.text, args, line: token.line, column: token.column, length: token.length })
+    }
+    return list
+  }
+
+  private globalDecl(): Decl {
+    const attributes = this.attributes()
+    const token = this.token
+    if (this.is('fn')) return this.functionDecl(attributes)
+    if (this.is('var') || this.is('override') || this.is('const')) {
+      const decl = this.varDecl(attributes, true)
+      this.expect(';', `after the declaration of '${decl.name}'`)
+      return decl
+    }
+    if (attributes.length) throw failAt(attributes[0], `@${attributes[0].name} cannot stand before '${token.text}'`)
+    if (this.accept('struct')) return this.structDecl()
+    if (this.accept('alias')) {
+      const name = this.name('a type name')
+      this.expect('=', `after alias ${name.text}`)
+      const typeExpr = this.typeExpression()
+      this.expect(';', `after alias ${name.text}`)
+      return { ...spanOf(name), kind: 'alias', name: name.text, typeExpr }
+    }
+    if (this.is('let')) throw failAt(token, "'let' only stands inside functions: use 'const', 'override' or 'var<private>' at module scope")
+    throw failAt(token, `expected a declaration (fn, var, struct, const, override, alias), got '${token.text}'`)
+  }
+
+  private structDecl(): StructDecl {
+    const name = this.name('a struct name')
+    const members: StructDecl['members'] = []
+    this.expect('{', `after struct ${name.text}`)
+    while (!this.is('}')) {
+      const attributes = this.attributes()
+      const member = this.name('a member name')
+      this.expect(':', `after member ${member.text}`)
+      members.push({ ...spanOf(member), name: member.text, attributes, typeExpr: this.typeExpression() })
+      if (!this.accept(',')) break
+    }
+    this.expect('}', `to close struct ${name.text}`)
+    return { ...spanOf(name), kind: 'struct', name: name.text, members }
+  }
+
+  private functionDecl(attributes: Attribute[]): FunctionDecl {
+    this.expect('fn', 'here')
+    const name = this.name('a function name')
+    this.expect('(', `after fn ${name.text}`)
+    const params: VarDecl[] = []
+    while (!this.is(')')) {
+      const attributes = this.attributes()
+      const param = this.name('a parameter name')
+      this.expect(':', `after parameter ${param.text}`)
+      params.push(newVar('param', param, this.typeExpression(), null, attributes, false))
+      if (!this.accept(',')) break
+    }
+    this.expect(')', `to close the parameters of ${name.text}`)
+    let resultExpr: Expr | null = null
+    if (this.accept('->')) {
+      this.attributes()
+      resultExpr = this.typeExpression()
+    }
+    this.attributes()
+    const body = this.block(`as the body of ${name.text}`)
+    return { ...spanOf(name), kind: 'function', name: name.text, params, resultExpr, result: voidType, body, attributes,
+      workgroupSize: null, calls: new Map(), globals: new Set(), mustUse: attributes.some((a) => a.name === 'must_use'), checked: false }
+  }
+
+  private varDecl(attributes: Attribute[], global: boolean): VarDecl {
+    const kind = this.tokens[this.at++].text as VarDecl['kind']
+    const spaceNames: string[] = []
+    if (kind === 'var' && this.accept('<')) {
+      while (!this.is('>')) {
+        spaceNames.push(this.name('an address space').text)
+        if (!this.accept(',')) break
+      }
+      this.expect('>', 'after the address space')
+    }
+    const name = this.name('a variable name')
+    const typeExpr = this.accept(':') ? this.typeExpression() : null
+    const init = this.accept('=') ? this.expression() : null
+    const decl = newVar(kind, name, typeExpr, init, attributes, global)
+    decl.spaceNames = spaceNames
+    if (!init && (kind === 'let' || kind === 'const')) throw failAt(name, `${kind} ${name.text} needs a value: add '= ...'`)
+    if (!init && !typeExpr) throw failAt(name, `'${name.text}' needs a type or a value`)
+    return decl
+  }
+
+  private constAssert() {
+    const token = this.expect('const_assert', 'here')
+    const condition = this.expression()
+    this.expect(';', 'after const_assert')
+    return { ...spanOf(token), kind: 'const_assert' as const, condition }
+  }
+
+  private block(where: string): Block {
+    return this.nest(() => {
+      this.attributes()
+      const open = this.expect('{', where)
+      const body: Stmt[] = []
+      while (!this.is('}')) {
+        if (this.token.kind === 'end') throw failAt(open, "this '{' is never closed")
+        const statement = this.statement()
+        if (statement) body.push(statement)
+      }
+      this.at++
+      return { ...spanOf(open), kind: 'block' as const, body }
+    })
+  }
+
+  private statement(): Stmt | null {
+    if (this.accept(';')) return null
+    const attributes = this.attributes()
+    const token = this.token, span = spanOf(token)
+    if (this.is('{')) return this.block('here')
+    if (attributes.length && !['if', 'switch', 'loop', 'for', 'while'].includes(token.text)) {
+      throw failAt(attributes[0], `@${attributes[0].name} cannot stand before this statement`)
+    }
+    switch (token.kind === 'name' ? token.text : '') {
+      case 'if': return this.ifStatement()
+      case 'switch': return this.switchStatement()
+      case 'loop': return this.loopStatement()
+      case 'for': return this.forStatement()
+      case 'while': {
+        this.at++
+        const condition = this.expression()
+        return { ...span, kind: 'for', init: null, condition, update: null, body: this.block('after while') }
+      }
+      case 'const_assert': return this.constAssert()
+      case 'discard': throw failAt(token, 'discard belongs to fragment shaders: not supported on the embedded device')
+      case 'break': case 'continue': {
+        this.at++
+        if (token.text === 'break' && this.is('if')) throw failAt(token, "'break if' may only end a continuing block")
+        this.expect(';', `after ${token.text}`)
+        return { ...span, kind: token.text as 'break' }
+      }
+      case 'return': {
+        this.at++
+        const value = this.is(';') ? null : this.expression()
+        this.expect(';', 'after return')
+        return { ...span, kind: 'return', value }
+      }
+      case 'continuing': throw failAt(token, "'continuing' must be the last thing in a loop body")
+      case 'fn': case 'struct': case 'override': case 'alias': throw failAt(token, `'${token.text}' belongs at module scope`)
+    }
+    const simple = this.simpleStatement()
+    this.expect(';', 'after the statement')
+    return simple
+  }
+
+  /** What may stand in a for header: declarations, assignments, steps, calls. */
+  private simpleStatement(): Stmt {
+    const token = this.token, span = spanOf(token)
+    if (this.is('var') || this.is('let') || this.is('const')) return { ...span, kind: 'decl', decl: this.varDecl([], false) }
+    if (this.is('_')) {
+      this.at++
+      this.expect('=', "after '_'")
+      return { ...span, kind: 'assign', target: null, op: '', value: this.expression() }
+    }
+    const target = this.unary()
+    const ahead = this.joined()
+    if (ahead === '++' || ahead === '--') {
+      this.at++
+      return { ...span, kind: 'step', target, by: ahead === '++' ? 1 : -1 }
+    }
+    if (assignOps.includes(ahead)) {
+      this.skipJoined(ahead)
+      return { ...span, kind: 'assign', target, op: ahead.slice(0, -1), value: this.expression() }
+    }
+    if (target.kind !== 'call') throw failAt(token, 'expected a statement: an assignment, a call or a declaration')
+    return { ...span, kind: 'call', call: target as CallExpr }
+  }
+
+  private ifStatement(): IfStmt {
+    return this.nest(() => {
+      const span = spanOf(this.expect('if', 'here'))
+      const condition = this.expression()
+      const then = this.block('after the condition')
+      let otherwise: IfStmt['otherwise'] = null
+      if (this.accept('else')) otherwise = this.is('if') ? this.ifStatement() : this.block('after else')
+      return { ...span, kind: 'if' as const, condition, then, otherwise }
+    })
+  }
+
+  private switchStatement(): Stmt {
+    const span = spanOf(this.expect('switch', 'here'))
+    const value = this.expression()
+    const clauses: { selectors: (Expr | null)[]; body: Block }[] = []
+    this.attributes()
+    this.expect('{', 'after switch')
+    while (!this.accept('}')) {
+      const selectors: (Expr | null)[] = []
+      if (this.accept('default')) selectors.push(null)
+      else {
+        this.expect('case', 'in switch')
+        while (!this.is(':') && !this.is('{')) {
+          selectors.push(this.accept('default') ? null : this.expression())
+          if (!this.accept(',')) break
+        }
+      }
+      this.accept(':')
+      clauses.push({ selectors, body: this.block('after case') })
+    }
+    return { ...span, kind: 'switch', value, clauses }
+  }
+
+  private loopStatement(): Stmt {
+    const span = spanOf(this.expect('loop', 'here'))
+    this.attributes()
+    const open = this.expect('{', 'after loop')
+    const body: Stmt[] = []
+    let continuing: Block | null = null, breakIf: Expr | null = null
+    while (!this.is('}')) {
+      if (this.token.kind === 'end') throw failAt(open, "this '{' is never closed")
+      if (!this.accept('continuing')) {
+        const statement = this.nest(() => this.statement())
+        if (statement) body.push(statement)
+        continue
+      }
+      this.attributes()
+      const opened = this.expect('{', 'after continuing')
+      const inner: Stmt[] = []
+      while (!this.is('}')) {
+        if (this.tokens[this.at].kind === 'end') throw failAt(opened, "this '{' is never closed")
+        if (this.is('break') && this.tokens[this.at + 1].text === 'if') {
+          this.at += 2
+          breakIf = this.expression()
+          this.expect(';', 'after break if')
+          if (!this.is('}')) throw failAt(this.token, "'break if' must be the last statement of continuing")
+        } else {
+          const statement = this.statement()
+          if (statement) inner.push(statement)
+        }
+      }
+      this.at++
+      continuing = { ...spanOf(opened), kind: 'block', body: inner }
+      if (!this.is('}')) throw failAt(this.token, "'continuing' must be the last thing in a loop body")
+    }
+    this.at++
+    return { ...span, kind: 'loop', body: { ...spanOf(open), kind: 'block', body }, continuing, breakIf }
+  }
+
+  private forStatement(): Stmt {
+    const span = spanOf(this.expect('for', 'here'))
+    this.expect('(', 'after for')
+    const init = this.is(';') ? null : this.simpleStatement()
+    this.expect(';', 'after the first part of for')
+    const condition = this.is(';') ? null : this.expression()
+    this.expect(';', 'after the condition of for')
+    const update = this.is(')') ? null : this.simpleStatement()
+    if (update?.kind === 'decl') throw failAt(update, 'a declaration cannot be the last part of for')
+    this.expect(')', 'to close for')
+    return { ...span, kind: 'for', init, condition, update, body: this.block('after for') }
+  }
+
+  /** The operator at this point, `>` joined with what follows it. */
+  private joined(): string {
+    if (this.token.kind !== 'symbol' || this.token.text !== '>') return this.token.kind === 'symbol' ? this.token.text : ''
+    const [, second, third] = this.tokens.slice(this.at, this.at + 3)
+    if (!this.token.tight) return '>'
+    if (second.text === '=') return '>='
+    if (second.text === '>') return second.tight && third.text === '=' ? '>>=' : '>>'
+    return '>'
+  }
+  private skipJoined(operator: string) { this.at += operator.startsWith('>') ? operator.length : 1 }
+  /** The binary operator here; inside a template list nothing that begins with `>` is one. */
+  private operator(): string {
+    const text = this.joined()
+    return this.template > 0 && text.startsWith('>') ? '' : text
+  }
+
+  expression(): Expr {
+    return this.nest(() => {
+      const first = this.unary()
+      const bitwise = this.operator()
+      if (bitwise === '&' || bitwise === '|' || bitwise === '^') {
+        let left = first
+        while (this.operator() === bitwise) left = this.binary(left, bitwise, () => this.unary())
+        const next = this.operator()
+        if (['&', '|', '^', '+', '-', '*', '/', '%', '<<', '>>', '==', '!=', '<', '>', '<=', '>=', '&&', '||'].includes(next)) {
+          throw failAt(this.token, `'${bitwise}' and '${next}' do not mix without parentheses in WGSL`)
+        }
+        return left
+      }
+      let left = this.relational(first)
+      const logical = this.operator()
+      if (logical === '&&' || logical === '||') {
+        while (this.operator() === logical) left = this.binary(left, logical, () => this.relational(this.unary()))
+        if (this.operator() === '&&' || this.operator() === '||') throw failAt(this.token, "'&&' and '||' do not mix without parentheses in WGSL")
+      }
+      return left
+    })
+  }
+  private binary(left: Expr, op: string, right: () => Expr): Expr {
+    const span = spanOf(this.token)
+    this.skipJoined(op)
+    return { ...this.base({ ...span, length: op.length }), kind: 'binary', op, left, right: right() }
+  }
+  private relational(first: Expr): Expr {
+    let left = this.shift(first)
+    const op = this.operator()
+    if (['<', '>', '<=', '>=', '==', '!='].includes(op)) {
+      left = this.binary(left, op, () => this.shift(this.unary()))
+      if (['<', '>', '<=', '>=', '==', '!='].includes(this.operator())) throw failAt(this.token, 'comparisons do not chain in WGSL: add parentheses')
+    }
+    return left
+  }
+  private shift(first: Expr): Expr {
+    const op = this.operator()
+    if (op === '<<' || op === '>>') {
+      const shifted = this.binary(first, op, () => this.unary())
+      const next = this.operator()
+      if (['+', '-', '*', '/', '%', '<<', '>>', '&', '|', '^'].includes(next)) throw failAt(this.token, `'${op}' and '${next}' do not mix without parentheses in WGSL`)
+      return shifted
+    }
+    let left = this.multiplicative(first)
+    for (let next = this.operator(); next === '+' || next === '-'; next = this.operator()) {
+      left = this.binary(left, next, () => this.multiplicative(this.unary()))
+    }
+    const next = this.operator()
+    if (['<<', '>>', '&', '|', '^'].includes(next)) throw failAt(this.token, `'${next}' needs parentheses around its operands here`)
+    return left
+  }
+  private multiplicative(first: Expr): Expr {
+    let left = first
+    for (let op = this.operator(); op === '*' || op === '/' || op === '%'; op = this.operator()) left = this.binary(left, op, () => this.unary())
+    return left
+  }
+
+  private unary(): Expr {
+    const token = this.token
+    if (token.kind === 'symbol' && ['-', '!', '~', '&', '*'].includes(token.text)) {
+      this.at++
+      return this.nest(() => ({ ...this.base(token), kind: 'unary' as const, op: token.text as '-', operand: this.unary() }))
+    }
+    if (this.is('++') || this.is('--')) throw failAt(token, `'${token.text}' is a statement in WGSL and comes after the variable`)
+    return this.postfix(this.primary())
+  }
+  private postfix(inner: Expr): Expr {
+    for (let expr = inner; ;) {
+      const token = this.token
+      if (this.accept('[')) {
+        const outer = this.template
+        this.template = 0
+        const index = this.expression()
+        this.template = outer
+        this.expect(']', 'after the index')
+        expr = { ...this.base(expr), kind: 'index', base: expr, index }
+      } else if (this.accept('.')) {
+        const name = this.token
+        if (name.kind !== 'name') throw failAt(name, `expected a member name after '.', got '${name.text}'`)
+        this.at++
+        expr = { ...this.base(spanOf(token)), column: name.column, line: name.line, length: name.length, kind: 'member', base: expr, name: name.text, member: -1, swizzle: null }
+      } else return expr
+    }
+  }
+  private primary(): Expr {
+    const token = this.token
+    if (token.kind === 'number') {
+      this.at++
+      return { ...this.base(token), kind: 'number', text: token.text, suffix: token.suffix, isFloat: token.isFloat }
+    }
+    if (this.accept('(')) {
+      const outer = this.template
+      this.template = 0
+      const inner = this.expression()
+      this.template = outer
+      this.expect(')', 'to close the parenthesis')
+      return inner
+    }
+    if (this.is('true') || this.is('false')) {
+      this.at++
+      return { ...this.base(token), kind: 'bool', truth: token.text === 'true' }
+    }
+    if (token.kind !== 'name') throw failAt(token, `expected an expression, got '${token.text}'`)
+    const name = this.name('a name')
+    const template = this.templateList(name.text)
+    if (!this.is('(')) return { ...this.base(name), kind: 'name', name: name.text, template }
+    this.at++
+    const outer = this.template
+    this.template = 0
+    const args: Expr[] = []
+    while (!this.is(')')) {
+      args.push(this.expression())
+      if (!this.accept(',')) break
+    }
+    this.expect(')', `to close the arguments of ${name.text}`)
+    this.template = outer
+    return { ...this.base(name), kind: 'call', callee: name.text, template, args }
+  }
+  private templateList(name: string): Expr[] | null {
+    if (!templated.has(name) || !this.is('<')) return null
+    this.at++
+    this.template++
+    const args: Expr[] = []
+    while (!this.is('>')) {
+      args.push(this.expression())
+      if (!this.accept(',')) break
+    }
+    this.template--
+    this.expect('>', `to close ${name}<`)
+    return args
+  }
+  private typeExpression(): Expr {
+    return this.nest(() => {
+      const name = this.name('a type')
+      const template = this.templateList(name.text)
+      if (this.is('<')) throw failAt(name, `'${name.text}' takes no template arguments, or is not supported on the embedded device`)
+      return { ...this.base(name), kind: 'name' as const, name: name.text, template }
+    })
+  }
+}
+
+const spanOf = (span: Span): Span => ({ line: span.line, column: span.column, length: span.length })
+
+function newVar(kind: VarDecl['kind'], name: Token, typeExpr: Expr | null, init: Expr | null, attributes: Attribute[], global: boolean): VarDecl {
+  return { ...spanOf(name), kind, name: name.text, typeExpr, init, attributes, spaceNames: [], global, type: voidType, space: 'function',
+    access: 'read_write', stage: 'runtime', assigned: false, group: -1, binding: -1, id: null, builtin: null }
+}

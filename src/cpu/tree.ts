@@ -1,0 +1,110 @@
+// The syntax tree. The parser fills the structure, the checker the fields marked "checker".
+import type { Span } from './lexer.ts'
+import type { Space, Struct, Type } from './types.ts'
+import type { Value } from './values.ts'
+
+/** What an expression denotes if it is a place in memory and not a value. */
+export interface Reference { space: Space; access: 'read' | 'write' | 'read_write' }
+
+interface ExprBase extends Span {
+  /** Checker: the value's type; for a reference the type that is stored there. */
+  type: Type
+  /** Checker: set if this is a memory location. */
+  ref?: Reference
+  /** Checker: the value if it is a const-expression. */
+  value?: Value
+  /** Checker: when the value is known. */
+  stage: 'const' | 'override' | 'runtime'
+  /** Checker: calls something that may write memory or wait. */
+  effects: boolean
+}
+export interface NumberExpr extends ExprBase { kind: 'number'; text: string; suffix: string; isFloat: boolean }
+export interface BoolExpr extends ExprBase { kind: 'bool'; truth: boolean }
+export interface NameExpr extends ExprBase { kind: 'name'; name: string; template: Expr[] | null; decl?: Decl }
+export interface UnaryExpr extends ExprBase { kind: 'unary'; op: '-' | '!' | '~' | '&' | '*'; operand: Expr }
+export interface BinaryExpr extends ExprBase { kind: 'binary'; op: string; left: Expr; right: Expr }
+export interface IndexExpr extends ExprBase { kind: 'index'; base: Expr; index: Expr }
+/** `member` (checker) is the struct member's index, `swizzle` the components of a vector. */
+export interface MemberExpr extends ExprBase { kind: 'member'; base: Expr; name: string; member: number; swizzle: number[] | null }
+/** `target` (checker): a declared function, a builtin's name, or a type to construct. */
+export interface CallExpr extends ExprBase {
+  kind: 'call'; callee: string; template: Expr[] | null; args: Expr[]
+  target?: { kind: 'function'; decl: FunctionDecl } | { kind: 'builtin'; name: string } | { kind: 'construct'; type: Type } | { kind: 'bitcast' }
+}
+export type Expr = NumberExpr | BoolExpr | NameExpr | UnaryExpr | BinaryExpr | IndexExpr | MemberExpr | CallExpr
+
+export interface Attribute extends Span { name: string; args: Expr[] }
+export interface StructMemberDecl extends Span { name: string; typeExpr: Expr; attributes: Attribute[] }
+export interface StructDecl extends Span { kind: 'struct'; name: string; members: StructMemberDecl[]; type?: Struct }
+export interface AliasDecl extends Span { kind: 'alias'; name: string; typeExpr: Expr; type?: Type }
+/** Variables and constants, global or local. `assigned` (checker): written after its declaration. */
+export interface VarDecl extends Span {
+  kind: 'var' | 'let' | 'const' | 'override' | 'param'
+  name: string
+  typeExpr: Expr | null
+  init: Expr | null
+  attributes: Attribute[]
+  spaceNames: string[]
+  global: boolean
+  type: Type
+  space: Space
+  access: 'read' | 'write' | 'read_write'
+  value?: Value
+  stage: 'const' | 'override' | 'runtime'
+  assigned: boolean
+  /** Resource variables. */
+  group: number
+  binding: number
+  /** Overrides. */
+  id: number | null
+  /** Entry point parameters. */
+  builtin: string | null
+}
+export interface FunctionDecl extends Span {
+  kind: 'function'; name: string; params: VarDecl[]; resultExpr: Expr | null; result: Type; body: Block; attributes: Attribute[]
+  workgroupSize: Expr[] | null
+  /** Checker: functions called directly, resource and workgroup variables named directly. */
+  calls: Map<FunctionDecl, Span>; globals: Set<VarDecl>
+  mustUse: boolean
+  checked: boolean
+}
+export interface ConstAssert extends Span { kind: 'const_assert'; condition: Expr }
+export type Decl = StructDecl | AliasDecl | VarDecl | FunctionDecl
+
+export interface Block extends Span { kind: 'block'; body: Stmt[] }
+export interface DeclStmt extends Span { kind: 'decl'; decl: VarDecl }
+/** `op` is '' for plain assignment, else the binary operator; `target` null is the phony `_ = value`. */
+export interface AssignStmt extends Span { kind: 'assign'; target: Expr | null; op: string; value: Expr }
+export interface StepStmt extends Span { kind: 'step'; target: Expr; by: 1 | -1 }
+export interface IfStmt extends Span { kind: 'if'; condition: Expr; then: Block; otherwise: Block | IfStmt | null }
+/** A selector of null stands for `default`. */
+export interface SwitchStmt extends Span { kind: 'switch'; value: Expr; clauses: { selectors: (Expr | null)[]; body: Block }[] }
+export interface LoopStmt extends Span { kind: 'loop'; body: Block; continuing: Block | null; breakIf: Expr | null }
+export interface ForStmt extends Span { kind: 'for'; init: Stmt | null; condition: Expr | null; update: Stmt | null; body: Block }
+export interface JumpStmt extends Span { kind: 'break' | 'continue' }
+export interface ReturnStmt extends Span { kind: 'return'; value: Expr | null }
+export interface CallStmt extends Span { kind: 'call'; call: CallExpr }
+export type Stmt = Block | DeclStmt | AssignStmt | StepStmt | IfStmt | SwitchStmt | LoopStmt | ForStmt | JumpStmt | ReturnStmt | CallStmt | ConstAssert
+
+/** A whole module, as parsed; the checker puts declarations in `scope`. */
+export interface Program {
+  decls: Decl[]
+  asserts: ConstAssert[]
+  enables: Set<string>
+  scope: Map<string, Decl>
+}
+
+const childKeys = ['operand', 'left', 'right', 'base', 'index', 'args', 'init', 'condition', 'update', 'body', 'then', 'otherwise', 'clauses',
+  'selectors', 'continuing', 'breakIf', 'call', 'value', 'target', 'decl'] as const
+
+/** Visits a statement or expression and everything inside it, outside first; `enter` returns false to skip what is inside. */
+export function walk(node: object, enter: (node: Stmt | Expr) => boolean | void): void {
+  const kind = (node as { kind?: string }).kind
+  if (kind !== undefined && kind !== 'var' && kind !== 'let' && kind !== 'const' && enter(node as Stmt | Expr) === false) return
+  for (const key of childKeys) {
+    const child = (node as Record<string, unknown>)[key]
+    if (typeof child !== 'object' || child === null || (key === 'decl' && kind !== 'decl')) continue
+    if ((key === 'target' && kind !== 'assign' && kind !== 'step') || (key === 'value' && 'type' in child && !('kind' in child))) continue
+    for (const part of Array.isArray(child) ? child : [child]) if (part) walk(part, enter)
+  }
+}
