@@ -153,7 +153,9 @@ async function decodePng(bytes: Uint8Array, name: string): Promise<Pixels> {
     if (image.data.length !== needed) throw new Error(`${image.data.length} samples instead of ${needed}`)
     return pngPlanes(image)
   } catch (error) {
-    const reason = String((error as Error).message).replace(/\s+/g, ' ').slice(0, 120)
+    // the decoder runs off the end of short pixel data and meets a row filter that is undefined
+    const message = String((error as Error).message).replace(/.*undefined/, 'it ends before the last row')
+    const reason = message.replace(/\s+/g, ' ').slice(0, 120)
     throw new InputError(`${name}: the PNG does not decode (${reason}); the file is truncated or damaged`, { cause: error })
   }
 }

@@ -69,18 +69,18 @@ async function readIdx({ name, bytes }: NamedBytes, rank: number, what: string):
   const header = 4 + 4 * rank, gzipped = bytes[0] === 0x1f && bytes[1] === 0x8b
   // the size is in the first bytes, so inflating stops as soon as there is more than it promises
   const needed = (start: Uint8Array) => {
-    const view = new DataView(start.buffer, start.byteOffset, start.byteLength), magic = view.getUint32(0)
-    if (magic !== 0x800 + rank) {
+    const view = new DataView(start.buffer, start.byteOffset, start.byteLength), magic = start.length < 4 ? -1 : view.getUint32(0)
+    if (magic >= 0 && magic !== 0x800 + rank) {
       throw new InputError(`${name}: starts with 0x${magic.toString(16)}, expected 0x${(0x800 + rank).toString(16)} `
         + `(idx, ${what} as bytes); images come first, labels second`)
     }
+    if (start.length < header) throw new InputError(`${name}: ${start.length} bytes, expected an idx file of at least ${header}; it is truncated`)
     const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i))
     const size = shape.reduce((product, d) => product * d, 1)
     if (size === 0 || size > 2 ** 31) throw new InputError(`${name}: its header says [${shape}], expected 1 to 2^31 bytes of ${what}; it is damaged`)
     return { shape, size }
   }
   const content = gzipped ? await gunzip(bytes, name, header, start => header + needed(start).size) : bytes
-  if (content.length < header) throw new InputError(`${name}: ${content.length} bytes, expected an idx file of at least ${header}; it is truncated`)
   const { shape, size } = needed(content)
   if (content.length !== header + size) {
     throw new InputError(`${name}: its header says [${shape}], that is ${size} bytes, found ${content.length - header}; it is truncated or damaged`)
