@@ -1,4 +1,5 @@
 // `espalier doctor`: which adapters there are and what they can do; where there is none, why, and how to mend it.
+import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline/promises'
 import { AdapterError, EspalierError, InputError } from '../errors.ts'
@@ -63,7 +64,9 @@ async function fix({ why, cure, plan }: Problem, { yes, json }: DoctorOptions, t
   if (!yes) {
     if (json || !process.stdin.isTTY) throw new InputError('doctor: --fix asks before it installs, and there is no terminal to ask on; add --yes')
     const prompt = createInterface({ input: process.stdin, output: process.stderr })
-    const answer = await prompt.question(`${why}.\nInstall ${plan.packages.join(' and ')} from ${from}? Your apt sources stay as they are. [y/N] `)
+    const question = `${why}.\nInstall ${plan.packages.join(' and ')} from ${from}? Your apt sources stay as they are. [y/N] `
+    // Ctrl-C rejects and Ctrl-D only closes: both are a no.
+    const answer = await Promise.race([prompt.question(question).catch(() => ''), once(prompt, 'close').then(() => '')])
     prompt.close()
     if (!/^y(es)?$/i.test(answer.trim())) {
       talk.say('doctor: nothing was changed')
