@@ -91,8 +91,9 @@ async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
   let image: ReturnType<JpegDecoder['decode']> = null
   try {
     image = codec.decode(bytes, false)
-  } catch {
+  } catch (error) {
     decoder = undefined                   // libjpeg left by its error exit and freed nothing: start the next one afresh
+    if (error instanceof Error && messages.length === 0) messages.push(error.message)
   }
   const complaint = messages.find(isDamage)
   if (!image || complaint) {
