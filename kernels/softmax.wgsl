@@ -1,0 +1,58 @@
+// Softmax and its logarithm along one axis. x, y: [outer, width, inner]; a row is one (outer, inner), its entries `inner` apart.
+// LANES invocations share a row: one where there are rows enough, more where they are few or memory likes neighbours.
+
+alias V = /*V*/f32;                       // vec4f where inner is 1 and the width divides by 4; `width` counts V
+
+struct Params { rows: u32, width: u32, inner: u32, log: u32 }
+@group(0) @binding(0) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read_write> y: array<V>;
+@group(0) @binding(2) var<uniform> p: Params;
+override LANES: u32 = 8;
+var<workgroup> partial: array<f32, 64>;
+
+fn largest(v: V) -> f32 { return /*largest*/v; }
+fn total(v: V) -> f32 { return /*total*/v; }
+
+fn row_max(lid: u32, value: f32) -> f32 {
+  if (LANES == 1u) { return value; }
+  partial[lid] = value;
+  workgroupBarrier();
+  var result = value;
+  for (var i = 0u; i < LANES; i++) { result = max(result, partial[lid - lid % LANES + i]); }
+  workgroupBarrier();                     // all have read it before the next call overwrites it
+  return result;
+}
+
+fn row_sum(lid: u32, value: f32) -> f32 {
+  if (LANES == 1u) { return value; }
+  partial[lid] = value;
+  workgroupBarrier();
+  var result = 0.0;
+  for (var i = 0u; i < LANES; i++) { result += partial[lid - lid % LANES + i]; }
+  workgroupBarrier();
+  return result;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
+  let base = row / p.inner * p.width * p.inner + row % p.inner;
+  let end = select(0u, p.width, row < p.rows);        // lanes past the last row still meet the others at the barriers
+
+  // The floor keeps a row of -infinity only (every key masked) at zeros instead of NaN.
+  var high = -3.0e38;
+  for (var i = lid % LANES; i < end; i += LANES) { high = max(high, largest(x[base + i * p.inner])); }
+  high = row_max(lid, high);
+
+  var sum = V(0);
+  for (var i = lid % LANES; i < end; i += LANES) { sum += exp(x[base + i * p.inner] - V(high)); }
+  let norm = row_sum(lid, total(sum));
+
+  if (p.log != 0u) {
+    let shift = high + select(log(norm), 0.0, norm == 0.0);
+    for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = x[base + i * p.inner] - V(shift); }
+  } else {
+    let factor = select(1.0 / norm, 0.0, norm == 0.0);
+    for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = exp(x[base + i * p.inner] - V(high)) * factor; }
+  }
+}

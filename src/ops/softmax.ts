@@ -1,0 +1,66 @@
+// Softmax and its logarithm along any axis.
+import { type AxesSpec } from '../axes.ts'
+import { ShapeError } from '../errors.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { op } from './op.ts'
+import { lanesFor, pickRowKernel, rowKernels } from './rows.ts'
+
+/** The axis to normalise over; negative ones count from the end. Default the last. */
+export interface SoftmaxOptions { axis?: number }
+
+const params = ['rows', 'width', 'inner', 'log']
+const forward = rowKernels('softmax.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
+const backward = rowKernels('softmax_grad.wgsl', { buffers: ['y', 'dy', 'dx'], params })
+
+/** Softmax along `axis`: y = e^x / sum e^x, of any shape. A row of -infinity only gives zeros. @throws ShapeError if there is no such axis. */
+export const softmax = define('softmax', 0)
+
+/** Logarithm of the softmax along `axis`: y = x - log sum e^x. @throws ShapeError if there is no such axis. */
+export const logSoftmax = define('logSoftmax', 1)
+
+function define(name: string, log: 0 | 1) {
+  return op({
+    name,
+    axes: normalisedAxis,
+    zero: ['breaks'],
+    run(x: Tensor, { axis = -1 }: SoftmaxOptions) {
+      const { rows, width, inner } = rowsAlong(name, x.shape, axis)
+      const y = empty(x.shape)
+      const picked = inner === 1 ? pickRowKernel(forward, width) : { kernel: forward.scalar, width }
+      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1          // neighbouring invocations read neighbouring rows
+      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      return y
+    },
+    vjp({ args: [x], out: y, attrs: { axis = -1 }, needs }, dy) {
+      if (!needs[0]) return [null]
+      const { rows, width, inner } = rowsAlong(name, x.shape, axis)
+      const dx = empty(x.shape)
+      const picked = inner === 1 ? pickRowKernel(backward, width) : { kernel: backward.scalar, width }
+      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1
+      launch(picked.kernel, { y, dy, dx }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      return [dx]
+    },
+    flops: ([x]) => 5 * x.size,
+  })
+}
+
+/** Cuts a shape at one axis: `width` entries along it, `inner` apart, in `rows` rows. */
+function rowsAlong(name: string, shape: readonly number[], axis: number): { rows: number, width: number, inner: number } {
+  const at = axis < 0 ? axis + shape.length : axis
+  if (!Number.isInteger(axis) || at < 0 || at >= shape.length) {
+    throw new ShapeError(`${name}: axis ${axis} of x [${shape}]; expected ${-shape.length} to ${shape.length - 1}`)
+  }
+  const width = shape[at], inner = shape.slice(at + 1).reduce((product, n) => product * n, 1)
+  return { rows: shape.reduce((product, n) => product * n, 1) / width, width, inner }
+}
+
+/** Every axis is kept; the one that is normalised over mixes its values. */
+function normalisedAxis([x]: Parameters<Exclude<AxesSpec, string>>[0], out: readonly number[], attrs: object): ReturnType<Exclude<AxesSpec, string>> {
+  const { axis = -1 } = attrs as SoftmaxOptions
+  const mixed = axis < 0 ? axis + out.length : axis
+  return {
+    links: x!.map((size, i) => ({ size, a: { tensor: 0, axis: i, offset: 0, stride: 1 }, b: { tensor: -1, axis: i, offset: 0, stride: 1 } })),
+    blocked: [{ tensor: -1, axis: mixed, reason: 'the op mixes values along this axis' }],
+  }
+}
