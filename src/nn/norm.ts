@@ -2,16 +2,18 @@ import { full, zeros } from '../fill.ts'
 import { batchNorm, batchNormTrain } from '../ops/batchnorm.ts'
 import { layerNorm } from '../ops/layernorm.ts'
 import type { Tensor } from '../tensor.ts'
+import type { Context } from './context.ts'
 
-/** Layer norm over the last axis. gain, bias [width]. */
+/** Layer norm over the last axis, or over the last few if `width` lists them. gain, bias have that shape. */
 export class LayerNorm {
   gain: Tensor
   bias: Tensor
   readonly eps: number
 
-  constructor(width: number, { eps = 1e-5 }: { eps?: number } = {}) {
-    this.gain = full([width], 1, true)
-    this.bias = zeros([width], true)
+  constructor(width: number | readonly number[], { eps = 1e-5 }: { eps?: number } = {}) {
+    const shape = typeof width === 'number' ? [width] : width
+    this.gain = full(shape, 1, true)
+    this.bias = zeros(shape, true)
     this.eps = eps
   }
 
@@ -39,7 +41,7 @@ export class BatchNorm {
     this.momentum = momentum
   }
 
-  call(x: Tensor, { training = false }: { training?: boolean } = {}): Tensor {
+  call(x: Tensor, { training = false }: Context = {}): Tensor {
     const { gain, bias, mean, variance, eps, momentum } = this
     return training
       ? batchNormTrain(x, gain, bias, mean, variance, { eps, momentum })
