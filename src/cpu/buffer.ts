@@ -56,10 +56,13 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
         core.errors.outOfMemory(message)
       } else {
         this.address = address
-        core.buffers.add(this)
+        core.own(this, address, this.size)
       }
     }
-    if (mapped) this.mapping = { mode: mapMode.WRITE, offset: 0, size: this.size, ranges: [] }
+    if (mapped) {
+      this.mapping = { mode: mapMode.WRITE, offset: 0, size: this.size, ranges: [] }
+      core.mapped.add(this)
+    }
   }
 
   get mapState(): GPUBufferMapState { return this.mapping ? 'mapped' : this.pending ? 'pending' : 'unmapped' }
@@ -67,6 +70,8 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
   async mapAsync(mode: GPUMapModeFlags, offset: number = 0, size: number = Math.max(0, this.size - offset)): Promise<undefined> {
     const bits = u32(mode, 'mapAsync: mode'), start = size64(offset, 'mapAsync: offset'), count = size64(size, 'mapAsync: size')
     if (this.core.lost) throw operationError(`mapAsync: the device of ${this} is lost`)
+    // the one misuse that is not an error of the device as well
+    if (this.pending) throw operationError(`mapAsync: ${this} already has an outstanding mapping`)
     try {
       this.checkMap(bits, start, count)
     } catch (error) {
@@ -76,6 +81,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     }
     const cancelled = new Promise<never>((_, reject) => { this.pending = { reject } })
     const request = this.pending
+    this.core.mapped.add(this)
     const ready = this.core.later(() => {
       if (this.pending !== request) return        // unmapped or destroyed meanwhile; the other promise has said so
       this.pending = null
@@ -103,6 +109,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
   }
 
   unmap(): undefined {
+    this.core.mapped.delete(this)
     if (this.pending) {
       const { reject } = this.pending
       this.pending = null
@@ -127,7 +134,9 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     this.unmap()
     if (this.destroyed) return
     this.destroyed = true
-    if (this.core.buffers.delete(this)) this.core.memory.free(this.address, this.size)
+    if (this.address === 0 || this.core.lost) return
+    this.core.disown(this)
+    this.core.memory.free(this.address, this.size)
   }
 
   /** Refuses a buffer that may not be used by the queue now. */
@@ -140,7 +149,6 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     if (!this.valid) refuse(`${this} is invalid, because its creation failed`)
     if (this.destroyed) refuse(`${this} is destroyed`)
     if (this.mapping) refuse(`${this} is already mapped`)
-    if (this.pending) refuse(`${this} already has an outstanding mapping`)
     if (mode !== mapMode.READ && mode !== mapMode.WRITE) refuse(`map mode ${mode} is neither READ nor WRITE`)
     if (mode === mapMode.READ && !(this.usage & usage.MAP_READ)) refuse(`${this} has usage ${usageNames(this.usage)}, mapping for reading needs MAP_READ`)
     if (mode === mapMode.WRITE && !(this.usage & usage.MAP_WRITE)) refuse(`${this} has usage ${usageNames(this.usage)}, mapping for writing needs MAP_WRITE`)

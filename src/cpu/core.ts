@@ -24,10 +24,10 @@ export class Core {
   readonly findings: Finding[] = []
   /** True from `destroy()` on. */
   lost = false
-  /** Buffers that hold memory or are mapped, so that destroying the device can end them. */
-  readonly buffers = new Set<{ destroy(): undefined }>()
-  private readonly code = new FinalizationRegistry<{ address: number, byteLength: number }>(({ address, byteLength }) => {
-    if (!this.lost) this.memory.free(address, byteLength)
+  /** Buffers that are mapped or about to be, so that destroying the device can end that. */
+  readonly mapped = new Set<{ destroy(): undefined }>()
+  private readonly collected = new FinalizationRegistry<{ address: number, size: number }>(({ address, size }) => {
+    if (!this.lost) this.memory.free(address, size)
   })
 
   constructor(options: { threads: number, memoryLimit: number, mode: Mode, compiler: Compiler, limits: Limits,
@@ -59,9 +59,15 @@ export class Core {
   /** Loads a compiled entry point; its code leaves the linear memory when nobody holds the kernel any more. */
   load(compiled: CompiledKernel, report?: Report): Kernel {
     const kernel = new Kernel(compiled, this.memory, report)
-    if (kernel.address) this.code.register(kernel, { address: kernel.address, byteLength: kernel.byteLength })
+    if (kernel.address) this.own(kernel, kernel.address, kernel.byteLength)
     return kernel
   }
+
+  /** Ties a block of linear memory to an object: it is freed when the object is collected, unless `disown` comes first. */
+  own(object: object, address: number, size: number): void { this.collected.register(object, { address, size }, object) }
+
+  /** The object frees its memory itself. */
+  disown(object: object): void { this.collected.unregister(object) }
 
   /** A promise that is fulfilled in a later turn, after those made before it. */
   later<T>(value: () => T): Promise<T> {

@@ -108,7 +108,7 @@ export class CpuDevice extends EventTarget implements GPUDevice {
   destroy(): undefined {
     const { core } = this
     if (core.lost) return
-    for (const buffer of [...core.buffers]) buffer.destroy()
+    for (const buffer of [...core.mapped]) buffer.destroy()
     core.lost = true
     core.errors.silent = true
     core.scheduler.stop()
@@ -123,6 +123,9 @@ export class CpuDevice extends EventTarget implements GPUDevice {
 
   /** Threads that run kernels, the calling one included. */
   get threads(): number { return this.core.scheduler.threads }
+
+  /** Chunks of work that threads other than the calling one have run so far. */
+  get chunksHelped(): number { return this.core.scheduler.helped }
 
   /** What kernels in a debug mode found since the last call; each was also reported as a validation error. */
   takeFindings(): Finding[] { return this.core.findings.splice(0) }

@@ -24,6 +24,14 @@ function classFor(size: number): number {
 
 interface Range { start: number, end: number }
 
+function firstFit(ranges: Iterable<Range>, need: number, looks: number): Range | undefined {
+  for (const range of ranges) {
+    if (range.end - range.start >= need) return range
+    if (--looks <= 0) return undefined
+  }
+  return undefined
+}
+
 // (func fill (param to value count)), (func copy (param to from count)): faster than TypedArray methods on shared memory
 const bulkModule = (shared: boolean, maximumPages: number): Uint8Array => {
   const leb = (value: number): number[] => value < 128 ? [value] : [(value & 127) | 128, ...leb(Math.floor(value / 128))]
@@ -53,7 +61,8 @@ export class LinearMemory {
   private readonly bins = new Map<number, Set<Range>>()
   private readonly byStart = new Map<number, Range>()
   private readonly byEnd = new Map<number, Range>()
-  private untouched = RESERVED          // everything from here on was never handed out, so it is still zero
+  private top = RESERVED                // beyond the last block in use or in a bin
+  private touched = RESERVED            // everything from here on was never handed out, so it is still zero
   private byteView: Uint8Array
   private wordView: Uint32Array
   private readonly bulk: { fill(to: number, value: number, count: number): void, copy(to: number, from: number, count: number): void }
@@ -92,13 +101,12 @@ export class LinearMemory {
     const need = Math.max(1, Math.ceil(size / ALIGN)) * ALIGN
     if (need > this.limit) return undefined
     const range = this.take(need)
-    if (range) {
-      this.bulk.fill(range.start, 0, need)
-    } else if (!this.reach(this.untouched + need)) {
-      return undefined
-    }
-    const start = range ? range.start : this.untouched
-    if (!range) this.untouched += need
+    if (!range && !this.reach(this.top + need)) return undefined
+    const start = range ? range.start : this.top
+    if (!range) this.top += need
+    const dirty = Math.min(start + need, this.touched) - start
+    if (dirty > 0) this.bulk.fill(start, 0, dirty)
+    this.touched = Math.max(this.touched, this.top)
     this.used += need
     this.peak = Math.max(this.peak, this.used)
     return start
@@ -111,7 +119,9 @@ export class LinearMemory {
     const before = this.byEnd.get(address), after = this.byStart.get(address + need)
     if (before) this.remove(before)
     if (after) this.remove(after)
-    this.insert({ start: before ? before.start : address, end: after ? after.end : address + need })
+    const start = before ? before.start : address, end = after ? after.end : address + need
+    if (end === this.top) this.top = start
+    else this.insert({ start, end })
   }
 
   /** Sets `count` bytes to `value`. */
@@ -128,15 +138,19 @@ export class LinearMemory {
   }
 
   private take(need: number): Range | undefined {
-    let best: Range | undefined, bestClass = Infinity
-    const least = classFor(need)
-    for (const [sizeClass, bin] of this.bins) {
-      if (sizeClass < least || sizeClass >= bestClass) continue
-      bestClass = sizeClass
-      best = bin.values().next().value
+    // ranges of the class that `need` itself lies in may or may not do, but one may be just what was freed a moment ago
+    const own = this.bins.get(classOf(need)) ?? []
+    let best = firstFit(own, need, 8)
+    if (!best) {
+      let bestClass = Infinity
+      const least = classFor(need)
+      for (const [sizeClass, bin] of this.bins) {
+        if (sizeClass < least || sizeClass >= bestClass) continue
+        bestClass = sizeClass
+        best = bin.values().next().value
+      }
     }
-    // ranges of the class that `need` itself lies in may or may not do: worth a look only before the memory grows
-    best ??= [...this.bins.get(classOf(need)) ?? []].find((range) => range.end - range.start >= need)
+    best ??= firstFit(own, need, Infinity)
     if (!best) return undefined
     this.remove(best)
     if (best.end - best.start > need) this.insert({ start: best.start + need, end: best.end })

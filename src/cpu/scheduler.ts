@@ -76,12 +76,16 @@ export class Scheduler {
 
   /** Ends the workers. Nothing may run afterwards. */
   stop(): void {
+    if (this.workers.length === 0) return      // and without workers the memory may be unshared, its first view outdated
     Atomics.store(this.cells, control.stop, 1)
     Atomics.add(this.cells, control.wake, 1)
     Atomics.notify(this.cells, control.wake)
     for (const worker of this.workers) worker.stop()
     this.workers = []
   }
+
+  /** Chunks of work that workers have run so far; 0 while nothing was worth sharing. */
+  get helped(): number { return this.threads > 1 ? Atomics.load(this.cells, control.helped) : 0 }
 
   private share(kernel: Kernel, first: number, total: number, expected: number): void {
     const { cells } = this

@@ -7,6 +7,8 @@ export const control = {
   claim: 0, closed: 1023,
   /** chunks done, and whether the main thread sleeps on that */
   done: 16, waiting: 32,
+  /** chunks that workers have run so far */
+  helped: 17,
   /** workers asleep, and the word they sleep on */
   sleeping: 48, wake: 64,
   stop: 80, failed: 81,
@@ -66,6 +68,7 @@ export function runWorker({ memory, thread, control }: WorkerData): void {
       } catch {
         Atomics.store(cells, control.failed, 1)
       }
+      Atomics.add(cells, control.helped, 1)
       Atomics.add(cells, control.done, 1)
       if (load(control.waiting)) Atomics.notify(cells, control.done)
       idleSince = performance.now()
