@@ -1,5 +1,6 @@
-// The buffer pool. Step n of a training loop gets the very buffers of step n - 1 (last freed, first used), so bind groups
-// cached by buffer stop being created after the second step. The queue is ordered, so a freed buffer may be reused at once.
+// The buffer pool. Of the free buffers of a size the oldest is handed out first: steps that allocate and free in the same
+// order then get the same buffers each time, whatever order they were freed in, and bind groups cached by buffer stop being
+// created after the second step. The queue is ordered, so a freed buffer may be reused at once.
 import { DeviceError } from '../errors.ts'
 
 /** A device buffer with an identity that cache keys can use. `bytes` is its capacity, at least what was asked for. */
@@ -50,8 +51,13 @@ export class Pool {
   release(buffer: Buffer): void {
     this.memory.live -= buffer.bytes
     const list = this.free.get(buffer.bytes)
-    if (list) list.push(buffer)
-    else this.free.set(buffer.bytes, [buffer])
+    if (!list) {
+      this.free.set(buffer.bytes, [buffer])
+      return
+    }
+    let at = list.length                                // oldest last, where pop() takes it
+    while (at > 0 && list[at - 1].id < buffer.id) at--
+    list.splice(at, 0, buffer)
   }
 
   /** Destroys every pooled buffer that nobody holds; returns the bytes given back to the device. */
