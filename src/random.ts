@@ -36,7 +36,9 @@ function mulHigh(a: number, b: number): number {
 interface Key { seed0: number; seed1: number; stream0: number; stream1: number }
 
 function keyOf(seed: number, stream: Stream): Key {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`random: seed must be an integer from 0 to 2^53 - 1, got ${seed}`)
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new RangeError(`random: seed must be an integer from 0 to 2^53 - 1, got ${seed}`)
+  }
   const [stream0, stream1] = typeof stream === 'string' ? hashText(stream) : [stream >>> 0, Math.floor(stream / TWO32) >>> 0]
   return { seed0: seed >>> 0, seed1: Math.floor(seed / TWO32), stream0, stream1 }
 }

@@ -105,10 +105,11 @@ function randomResizedCrop(
 // RandAugment with ten of its fourteen operations; `m` is 0..1 and geometry goes either way.
 function randomOperation(image: Pixels, m: number, draw: Draw): Pixels {
   const signed = draw.next() < 0.5 ? -m : m, { width, height } = image
+  const cos = Math.cos(signed * Math.PI / 6), sin = Math.sin(signed * Math.PI / 6)       // up to 30 degrees
   switch (draw.integer(10)) {
     case 0: return stretchContrast(image)
     case 1: return equalize(image)
-    case 2: return warp(image, [Math.cos(signed * Math.PI / 6), Math.sin(signed * Math.PI / 6), 0, -Math.sin(signed * Math.PI / 6), Math.cos(signed * Math.PI / 6), 0])
+    case 2: return warp(image, [cos, sin, 0, -sin, cos, 0])
     case 3: return warp(image, [1, 0.3 * signed, 0, 0, 1, 0])
     case 4: return warp(image, [1, 0, 0, 0.3 * signed, 1, 0])
     case 5: return warp(image, [1, 0, 0.3 * signed * width, 0, 1, 0.3 * signed * height])
@@ -121,7 +122,8 @@ function randomOperation(image: Pixels, m: number, draw: Draw): Pixels {
 
 /** Random erasing of one image [c, h, w] at `offset` of a batch: a rectangle of 2 to 33 % of the area becomes normal noise. */
 export function erase(
-  images: Float32Array, offset: number, [channels, height, width]: readonly [number, number, number], probability: number, draw: Draw,
+  images: Float32Array, offset: number, [channels, height, width]: readonly [number, number, number],
+  probability: number, draw: Draw,
 ): void {
   if (draw.next() >= probability) return
   for (let attempt = 0; attempt < 10; attempt++) {

@@ -59,9 +59,14 @@ export interface OpenOptions {
 }
 
 /** A parsed `<data>`. */
-export interface DataSpec { kind: 'cifar10' | 'idx' | 'images' | 'folder' | 'tensors'; paths: string[]; slice: [first: number, last: number] | null }
+export interface DataSpec {
+  kind: 'cifar10' | 'idx' | 'images' | 'folder' | 'tensors'
+  paths: string[]
+  slice: [first: number, last: number] | null
+}
 
-const FORMS = 'cifar10:<file.bin>[,<file.bin>…], idx:<images.gz>,<labels.gz>, images:<list.json>, folder:<dir> or tensors:<file.safetensors>'
+const FORMS = 'cifar10:<file.bin>[,<file.bin>…], idx:<images.gz>,<labels.gz>, images:<list.json>, folder:<dir> '
+  + 'or tensors:<file.safetensors>'
 
 /** Splits a `<data>` argument. Throws InputError that lists the forms. */
 export function parseDataSpec(text: string): DataSpec {
@@ -71,33 +76,41 @@ export function parseDataSpec(text: string): DataSpec {
   const numbers = /^(\d+)-(\d+)$/.exec(tail)
   // a file name may hold a #, a slice holds no dot and no slash
   if (hash >= 0 && !numbers && !/[./\\]/.test(tail)) {
-    throw new InputError(`data ${JSON.stringify(text)}: the slice #${tail} must read #first-last, zero-based, both included, e.g. #0-99`)
+    throw new InputError(`data ${JSON.stringify(text)}: the slice #${tail} must read #first-last, zero-based, both included, `
+      + 'e.g. #0-99')
   }
   const slice: [number, number] | null = numbers ? [Number(numbers[1]), Number(numbers[2])] : null
-  if (slice && slice[0] > slice[1]) throw new InputError(`data ${JSON.stringify(text)}: the slice #${tail} ends before it starts; swap the two`)
+  if (slice && slice[0] > slice[1]) {
+    throw new InputError(`data ${JSON.stringify(text)}: the slice #${tail} ends before it starts; swap the two`)
+  }
   const body = numbers ? rest.slice(0, hash) : rest
   const paths = kind === 'cifar10' || kind === 'idx' ? body.split(',') : [body]
   if (paths.some(path => path === '') || kind === 'idx' && paths.length !== 2) {
-    throw new InputError(`data ${JSON.stringify(text)}: ${kind === 'idx' ? 'idx needs two files, images and labels' : 'a file name is missing'}; expected ${FORMS}`)
+    throw new InputError(`data ${JSON.stringify(text)}: `
+      + `${kind === 'idx' ? 'idx needs two files, images and labels' : 'a file name is missing'}; expected ${FORMS}`)
   }
   return { kind: kind as DataSpec['kind'], paths, slice }
 }
 
 /** Opens a `<data>`: reads and checks its index and labels; pictures are decoded when asked for. Throws InputError. */
-export async function openDataset(spec: string | DataSpec, { preprocessing, classes, files = nodeFiles }: OpenOptions): Promise<Dataset> {
+export async function openDataset(spec: string | DataSpec, options: OpenOptions): Promise<Dataset> {
+  const { preprocessing, classes, files = nodeFiles } = options
   const { kind, paths, slice } = typeof spec === 'string' ? parseDataSpec(spec) : spec
   const source = await openSource(kind, paths, files)
   const { labels, classCount } = source, count = labels.length
   if (slice && slice[1] >= count) {
-    throw new InputError(`${source.name}: the slice #${slice[0]}-${slice[1]} reaches beyond the ${count} images; the last one is ${count - 1}`)
+    throw new InputError(`${source.name}: the slice #${slice[0]}-${slice[1]} reaches beyond the ${count} images; `
+      + `the last one is ${count - 1}`)
   }
   if (kind === 'folder' && classes !== undefined && classCount !== classes) {
-    throw new InputError(`${source.name}: ${classCount} classes, the network tells ${classes} apart; put a classes.json with all of them into it`)
+    throw new InputError(`${source.name}: ${classCount} classes, the network tells ${classes} apart; `
+      + 'put a classes.json with all of them into it')
   }
   const most = classes ?? classCount ?? Infinity, [first, last] = slice ?? [0, count - 1]
   for (let i = first; i <= last; i++) {
     if (labels[i] >= most) {
-      throw new InputError(`${source.item(i)}: label ${labels[i]}, expected 0 to ${most - 1}; the data does not belong to this network`)
+      throw new InputError(`${source.item(i)}: label ${labels[i]}, expected 0 to ${most - 1}; `
+        + 'the data does not belong to this network')
     }
   }
   return datasetOf(source, first, last - first + 1, preprocessing)
@@ -125,7 +138,8 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
   const labels = source.labels.subarray(first, first + length)
   let known: [number, number, number] | undefined
 
-  const prepare = async (index: number, augment: Augmentation | undefined, seed: number, epoch: number): Promise<Pixels | Floats> => {
+  type Varied = Pick<BatchOptions, 'augment' | 'seed' | 'epoch'>
+  const prepare = async (index: number, { augment, seed = 0, epoch = 0 }: Varied): Promise<Pixels | Floats> => {
     const loaded = await source.load(first + index), name = source.item(first + index)
     if (loaded.data instanceof Float32Array) {
       if (augment?.padCrop || augment?.flip || augment?.randAugment || augment?.resizedCrop) {
@@ -148,13 +162,14 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     const found: [number, number, number] = [image.channels, image.height, image.width]
     known ??= found
     if (found.some((d, i) => d !== known![i])) {
-      throw new InputError(`${source.item(first + index)}: its input is [${found}], that of the others [${known}]; give --resize and --crop`)
+      throw new InputError(`${source.item(first + index)}: its input is [${found}], that of the others [${known}]; `
+        + 'give --resize and --crop')
     }
   }
 
   const makeBatch = async (indices: Int32Array, options: BatchOptions, number: number): Promise<Batch> => {
     const { seed = 0, epoch = 0, augment } = options
-    const pictures = await mapLimited(indices, 8, index => prepare(index, augment, seed, epoch))
+    const pictures = await mapLimited(indices, 8, index => prepare(index, options))
     pictures.forEach((picture, i) => checkShape(picture, indices[i]))
     const [channels, height, width] = known!, size = channels * height * width
     const images = new Float32Array(indices.length * size), chosen = Int32Array.from(indices, index => labels[index])
@@ -179,7 +194,7 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
   return {
     name: source.name, length, labels, classes: source.classes, preprocessing,
     async inputShape() {
-      if (!known) checkShape(await prepare(0, undefined, 0, 0), 0)
+      if (!known) checkShape(await prepare(0, {}), 0)
       return known!
     },
     async * batches(options) {
@@ -188,7 +203,9 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
       if (options.augment) checkAugmentation(options.augment)
       const order = shuffle ? permutation(length, seed, `order ${epoch}`) : Int32Array.from({ length }, (_, i) => i)
       const total = dropLast ? Math.floor(length / size) : Math.ceil(length / size)
-      if (total === 0) throw new InputError(`${source.name}: ${length} images do not fill one batch of ${size}; make batches smaller`)
+      if (total === 0) {
+        throw new InputError(`${source.name}: ${length} images do not fill one batch of ${size}; make batches smaller`)
+      }
       const queue: Promise<Batch>[] = []
       for (let next = 0, done = 0; done < total; done++) {
         while (next < total && queue.length <= prefetch) {
@@ -220,7 +237,9 @@ async function mapLimited<R>(indices: Int32Array, limit: number, make: (index: n
  * One picture file as a network sees it: `pixels` after resize and crop (8-bit, for showing), `input` normalised
  * [channels, height, width]. Throws InputError.
  */
-export async function loadImage(path: string, preprocessing: Preprocessing, files: Files = nodeFiles): Promise<{ pixels: Pixels; input: Float32Array }> {
+export async function loadImage(
+  path: string, preprocessing: Preprocessing, files: Files = nodeFiles,
+): Promise<{ pixels: Pixels; input: Float32Array }> {
   checkPreprocessing(preprocessing, path)
   const pixels = shape(await decodeImage(await files.read(path), path), preprocessing, path)
   const input = new Float32Array(pixels.data.length)

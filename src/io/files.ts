@@ -22,7 +22,9 @@ export const nodeFiles: Files = {
       const info = await fs.stat(path)
       if (info.isDirectory()) throw new InputError(`${path}: expected a file, it is a folder; name a file inside it`)
       // a pipe or device may never end; only regular files are read
-      if (!info.isFile()) throw new InputError(`${path}: expected a regular file, it is a device or a pipe; copy it to a file first`)
+      if (!info.isFile()) {
+        throw new InputError(`${path}: expected a regular file, it is a device or a pipe; copy it to a file first`)
+      }
       if (info.size > MAX_FILE) throw new InputError(`${path}: ${info.size} bytes, expected at most ${MAX_FILE}; split the file`)
       return await fs.readFile(path)
     } catch (error) {

@@ -21,7 +21,15 @@ export interface PullOptions {
 }
 
 /** What `pull` did. `checked` names the hash that was verified; `none` where the hub gave none, then only the size was. */
-export interface Pulled { path: string; bytes: number; checked: 'sha256' | 'git-sha1' | 'none'; resumedAt: number; cached: boolean }
+export interface Pulled {
+  path: string
+  bytes: number
+  checked: 'sha256' | 'git-sha1' | 'none'
+  /** Bytes an earlier call had left. */
+  resumedAt: number
+  /** The file was there already. */
+  cached: boolean
+}
 
 interface Remote { url: string; tag: string; size: number; digest: Digest | null }
 interface Digest { kind: 'sha256' | 'git-sha1'; hex: string }
@@ -37,25 +45,27 @@ export async function pull(model: string, options: PullOptions = {}): Promise<Pu
   const fs = await import('node:fs/promises'), path = await import('node:path')
   const short = model.slice(model.indexOf('/') + 1)
   const target = path.join(dir, file === 'model.safetensors' ? `${short}.safetensors` : `${short}-${file.replaceAll('/', '-')}`)
-  const remote = await ask(`${base}/${model}/resolve/${encodeURIComponent(revision)}/${file.split('/').map(encodeURIComponent).join('/')}`, `${model}/${file}`)
+  const what = `${model}/${file}`, remote = await ask(`${base}/${model}/resolve/${encodeURIComponent(revision)}/${file}`, what)
 
   const here = await sizeOf(target)
-  if (here !== null && remote.digest && here === (remote.size || here) && await digestOf(target, here, remote.digest.kind) === remote.digest.hex) {
-    return { path: target, bytes: here, checked: remote.digest.kind, resumedAt: 0, cached: true }
+  const { digest } = remote, mayBeIt = here !== null && (remote.size === 0 || here === remote.size)
+  if (mayBeIt && digest && await digestOf(target, here, digest.kind) === digest.hex) {
+    return { path: target, bytes: here, checked: digest.kind, resumedAt: 0, cached: true }
   }
   await fs.mkdir(dir, { recursive: true })
   const part = `${target}.${remote.tag || 'untagged'}.part`
   // without a hash an old part may be of another version
   if (!remote.digest) await fs.rm(part, { force: true })
   const resumedAt = await sizeOf(part) ?? 0
-  await download(remote, part, options, `${model}/${file}`)
+  await download(remote, part, options, what)
 
   const bytes = await sizeOf(part) ?? 0
   if (remote.digest) {
     const found = await digestOf(part, bytes, remote.digest.kind)
     if (found !== remote.digest.hex) {
       await fs.rm(part, { force: true })
-      throw new EspalierError(`${model}/${file}: expected ${remote.digest.kind} ${remote.digest.hex}, the ${bytes} bytes received have ${found}; `
+      throw new EspalierError(`${model}/${file}: expected ${remote.digest.kind} ${remote.digest.hex}, `
+        + `the ${bytes} bytes received have ${found}; `
         + 'they were thrown away, pull again')
     }
   }
@@ -67,16 +77,19 @@ function checkNames(model: string, file: string, revision: string, endpoint: str
   const clean = /^[\w.-]+$/
   const parts = model.split('/')
   if (parts.length !== 2 || !parts.every(part => clean.test(part) && !/^\.+$/.test(part))) {
-    throw new InputError(`model ${JSON.stringify(model)}: expected owner/name as on the hub, e.g. timm/deit_tiny_patch16_224.fb_in1k`)
+    throw new InputError(`model ${JSON.stringify(model)}: expected owner/name as on the hub, `
+      + 'e.g. timm/deit_tiny_patch16_224.fb_in1k')
   }
   if (!file.split('/').every(part => clean.test(part) && !/^\.+$/.test(part)) || !/^[\w./-]+$/.test(revision)) {
-    throw new InputError(`file ${JSON.stringify(file)} at ${JSON.stringify(revision)}: expected a path inside the repository and a branch or commit`)
+    throw new InputError(`file ${JSON.stringify(file)} at ${JSON.stringify(revision)}: `
+      + 'expected a path inside the repository and a branch or commit')
   }
   let url: URL
   try {
     url = new URL(endpoint)
   } catch (error) {
-    throw new InputError(`endpoint ${JSON.stringify(endpoint)}: expected an address such as https://huggingface.co`, { cause: error })
+    throw new InputError(`endpoint ${JSON.stringify(endpoint)}: `
+      + 'expected an address such as https://huggingface.co', { cause: error })
   }
   const local = ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname)
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local)) {
@@ -92,7 +105,8 @@ async function ask(start: string, what: string): Promise<Remote> {
     const answer = await reach(url, { method: 'HEAD', redirect: 'manual', headers: { 'accept-encoding': 'identity' } }, what, 60)
     const { status, headers } = answer.response
     answer.done()
-    const linked = headers.get('x-linked-etag'), location = headers.get('location'), redirected = status >= 300 && status < 400 && location !== null
+    const linked = headers.get('x-linked-etag'), location = headers.get('location')
+    const redirected = status >= 300 && status < 400 && location !== null
     if (redirected && linked === null) {
       url = new URL(location, url).href
       continue
@@ -101,14 +115,16 @@ async function ask(start: string, what: string): Promise<Remote> {
     const tag = (linked ?? headers.get('etag') ?? '').replace(/^W\//, '').replaceAll('"', '').toLowerCase()
     const size = Number(headers.get('x-linked-size') ?? (redirected ? 0 : headers.get('content-length') ?? 0))
     const kind = /^[0-9a-f]{64}$/.test(tag) ? 'sha256' : /^[0-9a-f]{40}$/.test(tag) ? 'git-sha1' : null
-    return { url, size: Number.isSafeInteger(size) && size > 0 ? size : 0, tag: kind ? tag.slice(0, 12) : '', digest: kind && { kind, hex: tag } }
+    const known = Number.isSafeInteger(size) && size > 0
+    return { url, size: known ? size : 0, tag: kind ? tag.slice(0, 12) : '', digest: kind && { kind, hex: tag } }
   }
   throw new EspalierError(`${what}: the hub redirects in a circle; check the endpoint`)
 }
 
 function refusal(status: number, what: string): Error {
   if (status === 404) return new InputError(`${what}: the hub has no such model or file (HTTP 404); check the name and --file`)
-  if (status === 401 || status === 403) return new InputError(`${what}: the hub refuses it (HTTP ${status}); it is private, gated or misspelt, load it by hand`)
+  if (status === 401 || status === 403) return new InputError(`${what}: the hub refuses it (HTTP ${status}); it is private, `
+    + 'gated or misspelt, load it by hand')
   return new EspalierError(`${what}: the hub answers HTTP ${status}; try again later`)
 }
 
@@ -123,12 +139,15 @@ async function reach(url: string, init: RequestInit, what: string, patience: num
   } catch (error) {
     done()
     const { cause, message } = error as Error
-    const reason = abort.signal.aborted ? `no answer for ${patience} seconds` : String((cause as Error | undefined)?.message || message)
-    throw new EspalierError(`${what}: ${new URL(url).host} cannot be reached (${reason}); check the network and the endpoint`, { cause: error })
+    const reason = abort.signal.aborted ? `no answer for ${patience} `
+      + 'seconds' : String((cause as Error | undefined)?.message || message)
+    throw new EspalierError(`${what}: ${new URL(url).host} cannot be reached (${reason}); `
+      + 'check the network and the endpoint', { cause: error })
   }
 }
 
-async function download(remote: Remote, part: string, { progress, patience = 60, retries = 4 }: PullOptions, what: string): Promise<void> {
+async function download(remote: Remote, part: string, options: PullOptions, what: string): Promise<void> {
+  const { progress, patience = 60, retries = 4 } = options
   const fs = await import('node:fs/promises')
   let failures = 0, furthest = 0
   for (;;) {
@@ -164,7 +183,9 @@ async function receive(
     }
     if (status !== 200 && status !== 206) throw refusal(status, what)
     const startsAt = status === 206 ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1]) : 0
-    if (status === 206 && startsAt !== have) throw new EspalierError(`${what}: asked for bytes from ${have}, got from ${startsAt}; pull again`)
+    if (status === 206 && startsAt !== have) {
+      throw new EspalierError(`${what}: asked for bytes from ${have}, got from ${startsAt}; pull again`)
+    }
     const announced = Number(response.headers.get('content-length') ?? NaN)
     const total = remote.size || (Number.isFinite(announced) ? startsAt + announced : 0)
     let received = startsAt
@@ -173,7 +194,9 @@ async function receive(
       for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
         alive()
         received += chunk.length
-        if (total > 0 && received > total) throw new InputError(`${what}: more than the ${total} bytes announced came; check the endpoint`)
+        if (total > 0 && received > total) {
+          throw new InputError(`${what}: more than the ${total} bytes announced came; check the endpoint`)
+        }
         await out.write(chunk)
         progress?.(received, total)
       }
@@ -181,7 +204,9 @@ async function receive(
     } finally {
       await out.close()
     }
-    if (total > 0 && received < total) throw new EspalierError(`${what}: the connection ended after ${received} of ${total} bytes; pull again to resume`)
+    if (total > 0 && received < total) {
+      throw new EspalierError(`${what}: the connection ended after ${received} of ${total} bytes; pull again to resume`)
+    }
     return true
   } catch (error) {
     if (error instanceof EspalierError) throw error

@@ -10,7 +10,7 @@ export interface Pixels { width: number; height: number; channels: number; data:
 const MAX_PIXELS = 2 ** 26                // 67 megapixels: 256 MB as RGBA inside the decoder
 const MAX_INFLATED = 2 ** 28
 
-/** Decodes a JPEG or PNG file, told apart by its first bytes, to three planes. `name` is what errors call it. Throws InputError. */
+/** Decodes a JPEG or PNG, told apart by its first bytes, to three planes. Errors call it `name`. Throws InputError. */
 export async function decodeImage(bytes: Uint8Array, name = 'image'): Promise<Pixels> {
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return decodeJpeg(bytes, name)
   if (startsWith(bytes, '\x89PNG\r\n\x1a\n')) return decodePng(bytes, name)
@@ -36,7 +36,8 @@ function checkSize(width: number, height: number, name: string) {
 
 // --- JPEG ---
 
-interface JpegDecoder { decode(bytes: Uint8Array, preserveOrientation: boolean): { width: number; height: number; data: Uint8ClampedArray } | null }
+interface Rgba { width: number; height: number; data: Uint8ClampedArray }
+interface JpegDecoder { decode(bytes: Uint8Array, preserveOrientation: boolean): Rgba | null }
 type JpegFactory = (options: Record<string, unknown>) => Promise<JpegDecoder>
 
 /** Where a browser finds `mozjpeg_dec.wasm` of @jsquash/jpeg: its address, its bytes, or the compiled module. */
@@ -77,7 +78,9 @@ async function compileWasm(source: WasmSource | undefined): Promise<WebAssembly.
   if (source === undefined || source instanceof WebAssembly.Module) return source
   if (typeof source !== 'string' && !(source instanceof URL)) return WebAssembly.compile(source)
   const response = await fetch(source)
-  if (!response.ok) throw new InputError(`${source}: expected the JPEG decoder's WASM, got HTTP ${response.status}; check setJpegWasm`)
+  if (!response.ok) {
+    throw new InputError(`${source}: expected the JPEG decoder's WASM, got HTTP ${response.status}; check setJpegWasm`)
+  }
   return WebAssembly.compile(await response.arrayBuffer())
 }
 
@@ -88,7 +91,7 @@ async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
   if (frame.components === 4) return decodeCmykJpeg(bytes, name)
   const codec = await (decoder ??= loadJpegDecoder().catch(error => { decoder = undefined; throw error }))
   messages.length = 0
-  let image: ReturnType<JpegDecoder['decode']> = null
+  let image: Rgba | null = null
   try {
     image = codec.decode(bytes, false)
   } catch (error) {
@@ -117,7 +120,8 @@ function jpegFrame(bytes: Uint8Array): { width: number; height: number; componen
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) { at++; continue }                              // stray bytes between segments
     const marker = bytes[at + 1]
-    if (marker === 0xff || marker === 0 || marker === 1 || marker >= 0xd0 && marker <= 0xd8) { at += marker === 0xff ? 1 : 2; continue }
+    if (marker === 0xff) { at++; continue }                                 // fill byte
+    if (marker <= 1 || marker >= 0xd0 && marker <= 0xd8) { at += 2; continue }   // markers without a length
     if (marker === 0xd9 || marker === 0xda) return null
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc
     if (isFrame && at + 10 <= bytes.length) return { height: u16(at + 5), width: u16(at + 7), components: bytes[at + 9] }
@@ -131,7 +135,8 @@ async function decodeCmykJpeg(bytes: Uint8Array, name: string): Promise<Pixels> 
   const { decode } = (await import('jpeg-js')).default
   try {
     const image = decode(bytes, {
-      useTArray: true, formatAsRGBA: false, tolerantDecoding: false, maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: 2048,
+      useTArray: true, formatAsRGBA: false, tolerantDecoding: false,
+      maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: 2048,
     })
     return planes(image.data, image.width, image.height, 3)
   } catch (error) {
@@ -197,7 +202,11 @@ async function checkInflated(data: Uint8Array[], width: number, height: number, 
   throw new InputError(`${name}: the PNG inflates beyond the ${width}x${height} pixels of its header; the file is damaged`)
 }
 
-interface PngSamples { width: number; height: number; channels: number; depth: number; data: ArrayLike<number>; palette?: number[][] }
+interface PngSamples {
+  width: number; height: number; channels: number; depth: number
+  data: ArrayLike<number>
+  palette?: number[][]
+}
 
 function pngPlanes({ width, height, channels, depth, data, palette }: PngSamples): Pixels {
   let samples = data

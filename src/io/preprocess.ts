@@ -57,7 +57,7 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
   if (!p.std.every(s => s > 0)) throw new InputError(`${source}: std must be positive, got [${p.std}]`)
 }
 
-/** Resized, cropped and brought to the channels asked for; still 8 bits. Throws InputError if the picture is too small to crop. */
+/** Resized, cropped and brought to the channels asked for; still 8 bits. Throws InputError if it is too small to crop. */
 export function shape(image: Pixels, p: Preprocessing, name = 'image'): Pixels {
   const resized = p.resize === null ? image : resizeShortSide(image, p.resize, p.interpolation)
   return toChannels(p.crop === null ? resized : centreCrop(resized, p.crop, p.cropRounding, name), p.channels)

@@ -127,14 +127,17 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
   const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
   const dims = shape as number[], [start, end] = offsets as number[], type = dtype as StoredType
   if (dims.length > MAX_RANK || !dims.every(d => whole(d) && d > 0)) {
-    bad(`${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} sizes of at least 1; the header is damaged`)
+    bad(`${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} sizes of at least 1; `
+      + 'the header is damaged')
   }
   if (!whole(start) || !whole(end) || start > end || end > available) {
-    bad(`${label} lies at bytes ${start} to ${end}, the file has ${available} bytes of data; it is truncated or its header is wrong`)
+    bad(`${label} lies at bytes ${start} to ${end}, the file has ${available} bytes of data; `
+      + 'it is truncated or its header is wrong')
   }
   const size = dims.reduce((product, d) => product * d, 1) * BYTES[type]
   if (size !== end - start) {
-    bad(`${label} of shape [${dims}] and dtype ${type} needs ${size} bytes, its offsets hold ${end - start}; the header is damaged`)
+    bad(`${label} of shape [${dims}] and dtype ${type} needs ${size} bytes, its offsets hold ${end - start}; `
+      + 'the header is damaged')
   }
   return { type, shape: dims, start, end }
 }
@@ -144,7 +147,8 @@ function checkCover(entries: { key: string; start: number; end: number }[], avai
   for (const { key, start, end } of entries.toSorted((a, b) => a.start - b.start)) {
     if (start < position) bad(`tensors ${quote(previous)} and ${quote(key)} overlap at byte ${start}; the header is damaged`)
     if (start > position) {
-      bad(`bytes ${position} to ${start} before tensor ${quote(key)} belong to no tensor, expected no holes; the header is damaged`)
+      bad(`bytes ${position} to ${start} before tensor ${quote(key)} belong to no tensor, expected no holes; `
+        + 'the header is damaged')
     }
     position = end
     previous = key
@@ -199,7 +203,8 @@ export function encodeSafetensors(
   const parts = Array.from(tensors, ([key, { shape, data }]) => {
     const size = shape.reduce((product, d) => product * d, 1)
     if (size !== data.length || size === 0 || key === '__metadata__') {
-      throw new InputError(`tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; empty tensors cannot be stored`)
+      throw new InputError(`tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; `
+        + 'empty tensors cannot be stored')
     }
     return { key, shape, ...store(key, data, floats) }
   }).sort((a, b) => BYTES[b.type] - BYTES[a.type])       // a stable sort: equal widths keep their order
@@ -226,7 +231,9 @@ function store(key: string, data: StoredData, floats: 'f32' | 'f16'): { type: St
     ({ type, bytes: new Uint8Array(array.buffer, array.byteOffset, array.byteLength) })
   if (data instanceof Float32Array) {
     const at = firstNonFinite(data)
-    if (at >= 0) throw new InputError(`tensor ${quote(key)} holds ${data[at]} at entry ${at}; expected finite numbers, nothing was written`)
+    if (at >= 0) {
+      throw new InputError(`tensor ${quote(key)} holds ${data[at]} at entry ${at}; expected finite numbers, nothing was written`)
+    }
     if (floats === 'f32') return raw('F32', data)
     const large = data.findIndex(x => Math.abs(x) >= 65520)
     if (large >= 0) throw new InputError(`tensor ${quote(key)} holds ${data[large]}, beyond f16's 65504; store this file as f32`)

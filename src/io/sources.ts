@@ -25,7 +25,7 @@ export interface NamedBytes { name: string; bytes: Uint8Array }
 
 const CIFAR_RECORD = 3073
 
-/** CIFAR-10 binary: records of one label byte and 3 x 32 x 32 bytes. Throws InputError for a partial record or a label above 9. */
+/** CIFAR-10 binary: records of a label byte and 3 x 32 x 32 bytes. Throws InputError for a partial record or a label above 9. */
 export function cifarSource(parts: NamedBytes[], classes?: string[]): Source {
   const counts = parts.map(({ name, bytes }) => {
     if (bytes.length === 0 || bytes.length % CIFAR_RECORD !== 0) {
@@ -54,7 +54,8 @@ export async function idxSource(images: NamedBytes, labels: NamedBytes): Promise
   const picture = await readIdx(images, 3, 'images'), label = await readIdx(labels, 1, 'labels')
   const [count, height, width] = picture.shape
   if (count !== label.shape[0]) {
-    throw new InputError(`${labels.name}: ${label.shape[0]} labels for the ${count} images of ${images.name}; the two files must belong together`)
+    throw new InputError(`${labels.name}: ${label.shape[0]} labels for the ${count} images of ${images.name}; `
+      + 'the two files must belong together')
   }
   const size = height * width
   return {
@@ -74,16 +75,21 @@ async function readIdx({ name, bytes }: NamedBytes, rank: number, what: string):
       throw new InputError(`${name}: starts with 0x${magic.toString(16)}, expected 0x${(0x800 + rank).toString(16)} `
         + `(idx, ${what} as bytes); images come first, labels second`)
     }
-    if (start.length < header) throw new InputError(`${name}: ${start.length} bytes, expected an idx file of at least ${header}; it is truncated`)
+    if (start.length < header) {
+      throw new InputError(`${name}: ${start.length} bytes, expected an idx file of at least ${header}; it is truncated`)
+    }
     const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i))
     const size = shape.reduce((product, d) => product * d, 1)
-    if (size === 0 || size > 2 ** 31) throw new InputError(`${name}: its header says [${shape}], expected 1 to 2^31 bytes of ${what}; it is damaged`)
+    if (size === 0 || size > 2 ** 31) {
+      throw new InputError(`${name}: its header says [${shape}], expected 1 to 2^31 bytes of ${what}; it is damaged`)
+    }
     return { shape, size }
   }
   const content = gzipped ? await gunzip(bytes, name, header, start => header + needed(start).size) : bytes
   const { shape, size } = needed(content)
   if (content.length !== header + size) {
-    throw new InputError(`${name}: its header says [${shape}], that is ${size} bytes, found ${content.length - header}; it is truncated or damaged`)
+    throw new InputError(`${name}: its header says [${shape}], that is ${size} bytes, found ${content.length - header}; `
+      + 'it is truncated or damaged')
   }
   return { shape, data: content.subarray(header) }
 }
@@ -104,12 +110,15 @@ async function gunzip(bytes: Uint8Array, name: string, head: number, limit: (sta
       content.set(value, length)
       length += value.length
       if (allowed === Infinity && length >= head) allowed = limit(content.subarray(0, head))
-      if (length > allowed) throw new InputError(`${name}: inflates beyond the ${allowed} bytes its header promises; it is damaged`)
+      if (length > allowed) {
+        throw new InputError(`${name}: inflates beyond the ${allowed} bytes its header promises; it is damaged`)
+      }
     }
   } catch (error) {
     void reader.cancel().catch(() => {})
     if (error instanceof InputError) throw error
-    throw new InputError(`${name}: the gzip data does not inflate (${(error as Error).message}); it is truncated or damaged`, { cause: error })
+    throw new InputError(`${name}: the gzip data does not inflate (${(error as Error).message}); `
+      + 'it is truncated or damaged', { cause: error })
   }
 }
 
@@ -124,15 +133,19 @@ export async function listSource(path: string, files: Files): Promise<Source> {
   }
   for (const [i, row] of rows.entries()) {
     const { file, label } = (row ?? {}) as Record<string, unknown>
-    if (typeof file !== 'string' || file === '' || !Number.isInteger(label) || (label as number) < 0 || (label as number) > 0x7fffffff) {
+    const isClass = Number.isInteger(label) && (label as number) >= 0 && (label as number) <= 0x7fffffff
+    if (typeof file !== 'string' || file === '' || !isClass) {
       throw new InputError(`${path}: row ${i} is ${describe(row)}, expected { file: "name", label: whole number from 0 }`)
     }
     if (/^(\/|\\|[a-z]+:)/i.test(file) || file.split(/[/\\]/).includes('..')) {
-      throw new InputError(`${path}: row ${i} names ${describe(file)}, expected a path inside the list's folder; move the file there`)
+      throw new InputError(`${path}: row ${i} names ${describe(file)}, expected a path inside the list's folder; `
+        + 'move the file there')
     }
   }
   const list = rows as { file: string; label: number }[], folder = path.replace(/\.json$/i, '')
-  if (folder === path) throw new InputError(`${path}: expected a name ending in .json, files lie in the folder of the same name; rename it`)
+  if (folder === path) {
+    throw new InputError(`${path}: expected a name ending in .json, files lie in the folder of the same name; rename it`)
+  }
   const classes = await readClasses(parent(path), files)
   return {
     name: path,
@@ -153,7 +166,8 @@ export async function listSource(path: string, files: Files): Promise<Source> {
 export async function folderSource(folder: string, files: Files): Promise<Source> {
   const paths = (await files.list(folder)).filter(path => /\.(jpe?g|png)$/i.test(path) && path.includes('/')).sort()
   if (paths.length === 0) {
-    throw new InputError(`${folder}: expected a folder per class with .jpg, .jpeg or .png files in it, found none; check the path`)
+    throw new InputError(`${folder}: expected a folder per class with .jpg, .jpeg or .png files in it, found none; `
+      + 'check the path')
   }
   const given = await readClasses(folder, files) ?? await readClasses(parent(folder), files)
   const found = [...new Set(paths.map(path => path.slice(0, path.indexOf('/'))))]
@@ -194,7 +208,9 @@ export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): S
     name,
     labels: Int32Array.from(labels.data as ArrayLike<number | bigint>, (label, i) => {
       const value = Number(label)
-      if (value < 0 || value > 0x7fffffff) throw new InputError(`${name}, image ${i}: label ${value}, expected a class number from 0`)
+      if (value < 0 || value > 0x7fffffff) {
+        throw new InputError(`${name}, image ${i}: label ${value}, expected a class number from 0`)
+      }
       return value
     }),
     classes, classCount: classes?.length,
