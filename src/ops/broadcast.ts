@@ -1,0 +1,101 @@
+// Broadcasting: shapes that stretch, strides that repeat, and the launcher of kernels/broadcast.wgsl.
+import { ShapeError } from '../errors.ts'
+import type { Kernel } from '../gpu/kernel.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+
+/** Number of elements of a shape. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
+
+/** Distance between neighbours along every axis of a contiguous tensor. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length)
+  let stride = 1
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride
+    stride *= shape[axis]
+  }
+  return strides
+}
+
+/** An axis counted from the front. @throws ShapeError if `axis` is not one of `rank` axes. */
+export function axisOf(op: string, axis: number, rank: number): number {
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    throw new ShapeError(`${op}: axis ${axis} of a tensor with ${rank} axes; expected ${-rank} to ${rank - 1}`)
+  }
+  return axis < 0 ? axis + rank : axis
+}
+
+/** The shape tensors broadcast to, aligned at the last axis as in NumPy. @throws ShapeError if they do not. */
+export function broadcastShape(op: string, ...shapes: (readonly number[])[]): number[] {
+  const rank = Math.max(...shapes.map((shape) => shape.length))
+  return Array.from({ length: rank }, (_, axis) => {
+    const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1)
+    const size = sizes.find((n) => n !== 1) ?? 1
+    if (sizes.some((n) => n !== 1 && n !== size)) {
+      throw new ShapeError(`${op}: ${shapes.map((shape) => `[${shape}]`).join(' and ')} do not broadcast: axis ${axis - rank} has sizes ${sizes.join(' and ')}, `
+        + 'expected equal sizes or 1; reshape one of them')
+    }
+    return size
+  })
+}
+
+/** Strides that read a tensor of `shape` as one of `out`: 0 along axes where it repeats. */
+export function broadcastStrides(shape: readonly number[], out: readonly number[]): number[] {
+  const strides = stridesOf(shape), missing = out.length - shape.length
+  return out.map((_, axis) => (axis < missing || shape[axis - missing] === 1 ? 0 : strides[axis - missing]))
+}
+
+/** Axes of a strided read after merging, outermost first: sizes, and per operand its strides. */
+export interface Collapsed { sizes: number[], strides: number[][] }
+
+/** Drops axes of size 1 and merges neighbours that every operand walks through without a jump. At least one axis is left. */
+export function collapse(shape: readonly number[], strides: readonly (readonly number[])[]): Collapsed {
+  const sizes: number[] = [], merged: number[][] = strides.map(() => [])
+  shape.forEach((n, axis) => {
+    if (n === 1) return
+    const last = sizes.length - 1
+    if (last >= 0 && strides.every((stride, k) => merged[k][last] === stride[axis] * n)) {
+      sizes[last] *= n
+      strides.forEach((stride, k) => { merged[k][last] = stride[axis] })
+    } else {
+      sizes.push(n)
+      strides.forEach((stride, k) => merged[k].push(stride[axis]))
+    }
+  })
+  if (sizes.length === 0) return { sizes: [1], strides: strides.map(() => [1]) }
+  return { sizes, strides: merged }
+}
+
+/** How an operand is read: the tensor and its strides over the output's axes. */
+export interface Operand { tensor: Tensor, strides: readonly number[] }
+
+const names = ['x', 'y', 'z'] as const
+
+/**
+ * Launches an expression of one to three strided operands over `shape`. Rows of whole vectors (or a single row) are read as vec4f,
+ * an operand that repeats along the row as one element; anything else element by element.
+ * @throws ShapeError if more than six axes are left after merging.
+ */
+export function launchBroadcast(op: string, kernel: Kernel, shape: readonly number[], operands: readonly Operand[], a = 0): Tensor {
+  const out = empty(shape)
+  const { sizes, strides } = collapse(shape, operands.map((operand) => operand.strides))
+  if (sizes.length > 6) {
+    throw new ShapeError(`${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6; permute or reshape the arguments first`)
+  }
+  const inner = sizes.at(-1)!
+  const tensors: Record<string, Tensor> = { out }
+  const params: Record<string, number> = { size: out.size, inner, a }
+  for (let axis = 1; axis < 5; axis++) params[`n${axis}`] = sizes.at(-1 - axis) ?? 1
+  let vectors = sizes.length === 1 || inner % 4 === 0
+  names.forEach((name, k) => {
+    if (operands[k]) tensors[name] = operands[k].tensor
+    for (let axis = 0; axis < 6; axis++) params[`${name}${axis}`] = strides[k]?.at(-1 - axis) ?? 0
+    // Vectors start at multiples of four only if every row does.
+    if (strides[k] && (strides[k].at(-1)! > 1 || (strides[k].at(-1) === 1 && strides[k].slice(0, -1).some((stride) => stride % 4 !== 0)))) vectors = false
+  })
+  // Few variants, because each is compiled for every op: none, one or two axes outside, or any number.
+  const axes = vectors && sizes.length <= 3 ? sizes.length - 1 : 5
+  launch(kernel, tensors, params, grid(Math.ceil(out.size / 256)), { overrides: { AXES: axes, LANEWISE: vectors ? 0 : 1 } })
+  return out
+}

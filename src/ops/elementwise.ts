@@ -1,0 +1,284 @@
+// Elementwise ops: a table over two kernels. One line each: the function, its derivative, and f(x) / x where that has a closed
+// form (which the identity rule of LRP uses instead of dividing). Expressions are WGSL on vec4f.
+import { ShapeError } from '../errors.ts'
+import { kernel, type Kernel } from '../gpu/kernel.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { broadcastShape, broadcastStrides, launchBroadcast } from './broadcast.ts'
+import { op, type OpFunction } from './op.ts'
+import { unbroadcast } from './reduce-axes.ts'
+
+// ---- one argument -----------------------------------------------------------------------------------------------
+
+interface UnaryRow {
+  f: string
+  derivative: string
+  ratio?: string
+  /** 'breaks' where f(0) is not 0. */
+  zero?: 'breaks'
+}
+
+const zero = 'vec4f(0.0)', one = 'vec4f(1.0)'
+
+const unaryTable = {
+  relu: { f: `select(x, ${zero}, x < ${zero})`, derivative: `select(${zero}, ${one}, x > ${zero})`, ratio: `select(${zero}, ${one}, x > ${zero})` },
+  gelu: { f: 'x * normal_cdf(x)', derivative: 'normal_cdf(x) + x * normal_density(x)', ratio: 'normal_cdf(x)' },
+  geluTanh: {
+    f: 'x * logistic(2.0 * gelu_inner(x))',       // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
+    derivative: 'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
+    ratio: 'logistic(2.0 * gelu_inner(x))',
+  },
+  silu: { f: 'x * logistic(x)', derivative: 'logistic(x) * (1.0 + x * logistic(-x))', ratio: 'logistic(x)' },
+  sigmoid: { f: 'logistic(x)', derivative: 'logistic(x) * logistic(-x)', zero: 'breaks' },
+  tanh: { f: 'hyperbolic_tangent(x)', derivative: '4.0 * logistic(2.0 * x) * logistic(-2.0 * x)' },
+  exp: { f: 'exp(x)', derivative: 'exp(x)', zero: 'breaks' },
+  log: { f: 'log(x)', derivative: '1.0 / x', zero: 'breaks' },
+  sqrt: { f: 'sqrt(x)', derivative: '0.5 * inverseSqrt(x)', ratio: 'inverseSqrt(x)' },
+  rsqrt: { f: 'inverseSqrt(x)', derivative: '-0.5 * inverseSqrt(x) / x', zero: 'breaks' },
+  erf: { f: 'error_function(x)', derivative: '1.12837917 * exp(-min(x * x, vec4f(87.0)))' },
+  softplus: { f: 'soft_plus(x)', derivative: 'logistic(x)', zero: 'breaks' },
+  hardswish: {
+    f: `x * clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
+    derivative: `select(select((2.0 * x + 3.0) / 6.0, ${one}, x >= vec4f(3.0)), ${zero}, x <= vec4f(-3.0))`,
+    ratio: `clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
+  },
+  relu6: {
+    f: `clamp(x, ${zero}, vec4f(6.0))`, derivative: `select(${zero}, ${one}, (x > ${zero}) & (x < vec4f(6.0)))`,
+    ratio: `select(${zero}, 6.0 / max(x, vec4f(6.0)), x > ${zero})`,
+  },
+  abs: { f: 'abs(x)', derivative: 'sign(x)', ratio: 'sign(x)' },
+  neg: { f: '-x', derivative: 'vec4f(-1.0)', ratio: 'vec4f(-1.0)' },
+  reciprocal: { f: '1.0 / x', derivative: '-1.0 / (x * x)', zero: 'breaks' },
+  square: { f: 'x * x', derivative: '2.0 * x', ratio: 'x' },
+  sin: { f: 'sin(x)', derivative: 'cos(x)' },
+  cos: { f: 'cos(x)', derivative: '-sin(x)', zero: 'breaks' },
+  leakyRelu: { f: `select(a * x, x, x > ${zero})`, derivative: `select(vec4f(a), ${one}, x > ${zero})`, ratio: `select(vec4f(a), ${one}, x > ${zero})` },
+  pow: { f: 'raised(x, a)', derivative: 'a * raised(x, a - 1.0)', ratio: 'raised(x, a - 1.0)', zero: 'breaks' },
+  clamp: { f: 'clamp(x, vec4f(a), vec4f(b))', derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`, zero: 'breaks' },
+  scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)' },
+  offset: { f: 'x + a', derivative: one, zero: 'breaks' },
+} satisfies Record<string, UnaryRow>
+
+/** Names of the elementwise ops of one argument. */
+export type UnaryName = keyof typeof unaryTable
+
+const kernels = new Map<string, Kernel>()
+
+function unaryKernel(name: UnaryName, part: 'f' | 'derivative' | 'ratio'): Kernel {
+  const key = `${name} ${part}`
+  let made = kernels.get(key)
+  if (!made) {
+    const expression = (unaryTable[name] as UnaryRow)[part]!
+    made = part === 'derivative'
+      ? kernel('elementwise.wgsl', { entry: 'backward', buffers: ['x', 'y', 'out'], params: ['size', 'a', 'b'], splice: { '/*expression*/': expression }, label: key })
+      : kernel('elementwise.wgsl', { entry: 'forward', buffers: ['x', 'out'], params: ['size', 'a', 'b'], splice: { '/*expression*/': expression }, label: key })
+    kernels.set(key, made)
+  }
+  return made
+}
+
+/** The kernels of every row of the tables, for tests that compile them all. */
+export function elementwiseKernels(): Kernel[] {
+  const unaries = Object.entries(unaryTable).flatMap(([name, row]) =>
+    (['f', 'derivative', 'ratio'] as const).filter((part) => part in row).map((part) => unaryKernel(name as UnaryName, part)))
+  return [...unaries, ...Object.values(binaryTable).flatMap((row) => Object.values(row)), choose, chosen, refused, spread, guarded]
+}
+
+/** Launches one column of the table: `backward` multiplies by `cotangent`. */
+function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: readonly number[]): Tensor {
+  const out = empty(x.shape)
+  launch(made, cotangent ? { x, y: cotangent, out } : { x, out }, { size: x.size, a, b }, grid(Math.ceil(x.size / 256)))
+  return out
+}
+
+function unary<A extends object = object>(name: UnaryName, constants: (attrs: A) => readonly number[] = () => [0, 0]): OpFunction<[Tensor], A> {
+  const row: UnaryRow = unaryTable[name]
+  return op<[Tensor], A>({
+    name,
+    axes: '... -> ...',
+    zero: [row.zero ?? 'keeps'],
+    run: (x, attrs) => launchUnary(unaryKernel(name, 'f'), x, null, checked(name, constants(attrs))),
+    vjp: ({ args: [x], attrs }, dy) => [launchUnary(unaryKernel(name, 'derivative'), x, dy, constants(attrs))],
+    flops: ([x]) => x.size,
+  })
+}
+
+function checked(name: string, constants: readonly number[]): readonly number[] {
+  if (constants.some((constant) => typeof constant !== 'number')) throw new ShapeError(`${name}: expected numbers as attributes, got ${constants.map(String).join(', ')}`)
+  return constants
+}
+
+/**
+ * f(x) / x in closed form, for the identity rule of LRP: `ratio('gelu', x)` is the normal distribution function. Null where
+ * the table has no closed form. At 0 it is the limit, or the derivative this table uses there. Not recorded.
+ */
+export function ratio(name: string, x: Tensor, attrs: { slope?: number, exponent?: number, by?: number } = {}): Tensor | null {
+  if (!(name in unaryTable) || !('ratio' in unaryTable[name as UnaryName])) return null
+  return launchUnary(unaryKernel(name as UnaryName, 'ratio'), x, null, [attrs.slope ?? attrs.exponent ?? attrs.by ?? 0, 0])
+}
+
+/** max(x, 0), of any shape; its derivative at 0 is 0. */
+export const relu = unary('relu')
+/** x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel 2016), of any shape; tails to 1e-6 of themselves. */
+export const gelu = unary('gelu')
+/** The tanh approximation of gelu, of any shape. */
+export const geluTanh = unary('geluTanh')
+/** x sigmoid(x), of any shape. */
+export const silu = unary('silu')
+/** 1 / (1 + e^-x), of any shape. */
+export const sigmoid = unary('sigmoid')
+/** tanh x, of any shape; does not overflow. */
+export const tanh = unary('tanh')
+/** e^x, of any shape. */
+export const exp = unary('exp')
+/** Natural logarithm, of any shape; NaN below 0. */
+export const log = unary('log')
+/** Square root, of any shape; NaN below 0, and an infinite gradient at 0. */
+export const sqrt = unary('sqrt')
+/** 1 / sqrt x, of any shape. */
+export const rsqrt = unary('rsqrt')
+/** The error function, of any shape. */
+export const erf = unary('erf')
+/** log(1 + e^x), of any shape; does not overflow. */
+export const softplus = unary('softplus')
+/** x relu6(x + 3) / 6, of any shape. */
+export const hardswish = unary('hardswish')
+/** min(max(x, 0), 6), of any shape. */
+export const relu6 = unary('relu6')
+/** |x|, of any shape; its derivative at 0 is 0. */
+export const abs = unary('abs')
+/** -x, of any shape. */
+export const neg = unary('neg')
+/** 1 / x, of any shape. */
+export const reciprocal = unary('reciprocal')
+/** x², of any shape. */
+export const square = unary('square')
+/** sin x, of any shape. */
+export const sin = unary('sin')
+/** cos x, of any shape. */
+export const cos = unary('cos')
+/** x where x > 0, slope x elsewhere; of any shape. */
+export const leakyRelu = unary<{ slope: number }>('leakyRelu', ({ slope }) => [slope, 0])
+/** x to a constant exponent, of any shape. Whole exponents up to 16 are exact products; other exponents of x < 0 give NaN. */
+export const pow = unary<{ exponent: number }>('pow', ({ exponent }) => [exponent, 0])
+/** min(max(x, low), high), of any shape; passes the gradient inside and at the bounds. */
+export const clamp = unary<{ low: number, high: number }>('clamp', ({ low, high }) => [low, high])
+/** x times a constant, of any shape. */
+export const scale = unary<{ by: number }>('scale', ({ by }) => [by, 0])
+/** x plus a constant, of any shape. */
+export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0])
+
+// ---- two arguments ----------------------------------------------------------------------------------------------
+
+function spliced(entry: 'unary' | 'binary' | 'ternary', expression: string, label: string): Kernel {
+  const buffers = { unary: ['x', 'out'], binary: ['x', 'y', 'out'], ternary: ['x', 'y', 'z', 'out'] }[entry]
+  const strides = ['x', 'y', 'z'].flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => `${name}${axis}`))
+  return kernel('broadcast.wgsl', { entry, buffers, params: ['size', 'inner', 'n1', 'n2', 'n3', 'n4', ...strides, 'a'], splice: { '/*expression*/': expression }, label })
+}
+
+// dx and dy are the cotangents, z times the partial derivative; '' passes z itself on, null is no gradient.
+const rows = {
+  add: ['x + y', '', ''],
+  sub: ['x - y', '', '-z'],
+  mul: ['x * y', 'z * y', 'z * x'],
+  div: ['x / y', 'z / y', '-z * x / (y * y)'],
+  // equal arguments share the gradient
+  maximum: ['max(x, y)', `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x > y)`, `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y > x)`],
+  minimum: ['min(x, y)', `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x < y)`, `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y < x)`],
+  power: ['pow(x, y)', 'z * y * pow(x, y - 1.0)', 'z * pow(x, y) * log(x)'],
+  greater: [`select(${zero}, ${one}, x > y)`, null, null],
+  less: [`select(${zero}, ${one}, x < y)`, null, null],
+  equal: [`select(${zero}, ${one}, x == y)`, null, null],
+} satisfies Record<string, readonly [f: string, dx: string | null, dy: string | null]>
+
+type BinaryName = keyof typeof rows
+
+const binaryTable = Object.fromEntries(Object.entries(rows).map(([name, [f, dx, dy]]) => [name, {
+  f: spliced('binary', f, name),
+  ...(dx && { dx: spliced('ternary', dx, `${name} dx`) }),
+  ...(dy && { dy: spliced('ternary', dy, `${name} dy`) }),
+}])) as Record<BinaryName, { f: Kernel, dx?: Kernel, dy?: Kernel }>
+
+const operands = (shape: readonly number[], ...tensors: Tensor[]) =>
+  tensors.map((tensor) => ({ tensor, strides: broadcastStrides(tensor.shape, shape) }))
+
+/** The value of a binary op of the table, not recorded: for use inside an op's run. */
+export function combine(name: BinaryName, x: Tensor, y: Tensor): Tensor {
+  const shape = broadcastShape(name, x.shape, y.shape)
+  return launchBroadcast(name, binaryTable[name].f, shape, operands(shape, x, y))
+}
+
+function binary(name: BinaryName, zeros: readonly ('keeps' | 'breaks')[] = ['breaks', 'breaks']): OpFunction<[Tensor, Tensor], object> {
+  const { dx, dy } = binaryTable[name], [, left, right] = rows[name]
+  return op<[Tensor, Tensor], object>({
+    name,
+    axes: '..., ... -> ...',
+    zero: zeros,
+    run: (x, y) => combine(name, x, y),
+    vjp({ args: [x, y], needs }, dz) {
+      const partial = (made: Kernel | undefined, expression: string | null, target: Tensor) => {
+        if (expression === null) return null
+        return unbroadcast(made ? launchBroadcast(name, made, dz.shape, operands(dz.shape, x, y, dz)) : dz, target.shape)
+      }
+      return [needs[0] ? partial(dx, left, x) : null, needs[1] ? partial(dy, right, y) : null]
+    },
+    flops: (_, out) => out.size,
+  })
+}
+
+/** x + y; the shapes broadcast as in NumPy. @throws ShapeError if they do not (so for all ops of two arguments). */
+export const add = binary('add')
+/** x - y; the shapes broadcast. */
+export const sub = binary('sub')
+/** x y; the shapes broadcast. */
+export const mul = binary('mul', ['keeps', 'keeps'])
+/** x / y; the shapes broadcast. */
+export const div = binary('div', ['keeps', 'breaks'])
+/** The larger of x and y; the shapes broadcast, equal elements share the gradient. */
+export const maximum = binary('maximum')
+/** The smaller of x and y; the shapes broadcast, equal elements share the gradient. */
+export const minimum = binary('minimum')
+/** x to the power y for x > 0; the shapes broadcast. For a constant exponent `pow` is exact and takes any x. */
+export const power = binary('power')
+/** 1 where x > y, else 0; the shapes broadcast. No gradient. */
+export const greater = binary('greater')
+/** 1 where x < y, else 0; the shapes broadcast. No gradient. */
+export const less = binary('less')
+/** 1 where x = y, else 0; the shapes broadcast. No gradient. */
+export const equal = binary('equal')
+
+// ---- three arguments --------------------------------------------------------------------------------------------
+
+const choose = spliced('ternary', `select(z, y, x != ${zero})`, 'where')
+const chosen = spliced('binary', `select(${zero}, y, x != ${zero})`, 'where dx')
+const refused = spliced('binary', `select(y, ${zero}, x != ${zero})`, 'where dy')
+
+/** x where the condition (f32) is not 0, else y; the three shapes broadcast. No gradient to the condition. */
+export const where = op<[Tensor, Tensor, Tensor], object>({
+  name: 'where',
+  axes: '..., ..., ... -> ...',
+  zero: ['breaks', 'breaks', 'breaks'],
+  run(condition, x, y) {
+    const shape = broadcastShape('where', condition.shape, x.shape, y.shape)
+    return launchBroadcast('where', choose, shape, operands(shape, condition, x, y))
+  },
+  vjp({ args: [condition, x, y], needs }, dz) {
+    const part = (made: Kernel, target: Tensor) => unbroadcast(launchBroadcast('where', made, dz.shape, operands(dz.shape, condition, dz)), target.shape)
+    return [null, needs[1] ? part(chosen, x) : null, needs[2] ? part(refused, y) : null]
+  },
+})
+
+const spread = spliced('unary', 'a * x', 'spread')
+
+/** x times a constant, repeated to `shape`: how gradients of sums and means go back. Not recorded. */
+export function expanded(x: Tensor, shape: readonly number[], by = 1): Tensor {
+  return launchBroadcast('expand', spread, shape, operands(shape, x), by)
+}
+
+const guarded = spliced('binary', `select(x / y, ${zero}, y == ${zero})`, 'over or zero')
+
+/** x / y, and 0 where y is 0; the shapes broadcast. Not recorded. */
+export function overOrZero(x: Tensor, y: Tensor): Tensor {
+  const shape = broadcastShape('div', x.shape, y.shape)
+  return launchBroadcast('div', guarded, shape, operands(shape, x, y))
+}
