@@ -1,0 +1,96 @@
+// Gradient of a convolution to its weight, in registers: an invocation makes 4 TM output channels x TC input channels x TAPS
+// neighbouring taps, summed over a share of the image rows.
+// x: [batch, groups, channels, rows, parts, columns], padded by conv2d_layout.wgsl or plain
+// dy: [batch, groups, outputs, height, width]   dw: [shares, groups, outputs, channels, taps_y, kernel_x]
+
+// The launcher writes these numbers anew for every variant: arrays in registers want constants.
+const TM = 2u;        // vectors of output channels
+const TC = 4u;        // input channels
+const TAPS = 3u;      // horizontal taps that share their loads
+const STEP = 4u;      // pixels at a time
+override LANES: u32 = 64;
+
+struct Params {
+  jobs: u32, shares: u32, share: u32, lines: u32, groups: u32, tiles: u32, outputs: u32, channel_tiles: u32, channels: u32,
+  taps_y: u32, parts: u32, kernel_x: u32, part_tap: u32, step_tap: u32, height: u32, width: u32,
+  batch_stride: u32, plane: u32, row: u32, part_stride: u32, stride_y: u32, stride_x: u32, dilation_y: u32, dilation_x: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dw: array<f32>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let job = (group.y * groups.x + group.x) * LANES + lane;
+  if (job >= p.jobs) { return; }
+  var rest = job;
+  let part = rest % p.parts;
+  rest /= p.parts;
+  let u = rest % p.taps_y;
+  rest /= p.taps_y;
+  let first_c = rest % p.channel_tiles * TC;
+  rest /= p.channel_tiles;
+  let first_m = rest % p.tiles * 4u * TM;
+  rest /= p.tiles;
+  let g = rest % p.groups;
+  let share = rest / p.groups;
+
+  let pixels = p.height * p.width;
+  let shift = part * p.dilation_x;
+  let at_tap = u * p.dilation_y * p.row + shift % p.stride_x * p.part_stride + shift / p.stride_x;
+  // Tiles that hang over the edge read the last channel again; what they make of it is not stored.
+  var at_c: array<u32, TC>;
+  for (var c = 0u; c < TC; c++) { at_c[c] = (g * p.channels + min(first_c + c, p.channels - 1u)) * p.plane + at_tap; }
+  var at_m: array<u32, 4u * TM>;
+  for (var m = 0u; m < 4u * TM; m++) { at_m[m] = (g * p.outputs + min(first_m + m, p.outputs - 1u)) * pixels; }
+
+  var sum: array<vec4f, TC * TAPS * TM>;
+  let last = min(p.lines, (share + 1u) * p.share);
+  for (var line = share * p.share; line < last; line++) {
+    let n = line / p.height;
+    let i = line % p.height;
+    let line_x = n * p.batch_stride + i * p.stride_y * p.row;
+    let line_y = n * p.groups * p.outputs * pixels + i * p.width;
+    var j = 0u;
+    for (; j + STEP <= p.width; j += STEP) {
+      var grads: array<vec4f, STEP * TM>;
+      for (var m = 0u; m < 4u * TM; m++) {
+        for (var t = 0u; t < STEP; t++) { grads[t * TM + m / 4u][m % 4u] = dy[line_y + at_m[m] + j + t]; }
+      }
+      for (var c = 0u; c < TC; c++) {
+        var values: array<f32, STEP + TAPS - 1u>;
+        for (var t = 0u; t < STEP + TAPS - 1u; t++) { values[t] = x[line_x + at_c[c] + j + t]; }
+        for (var v = 0u; v < TAPS; v++) {
+          for (var m = 0u; m < TM; m++) {
+            var total = sum[(c * TAPS + v) * TM + m];
+            for (var t = 0u; t < STEP; t++) { total = fma(grads[t * TM + m], vec4f(values[t + v]), total); }
+            sum[(c * TAPS + v) * TM + m] = total;
+          }
+        }
+      }
+    }
+    for (; j < p.width; j++) {
+      var grads: array<vec4f, TM>;
+      for (var m = 0u; m < 4u * TM; m++) { grads[m / 4u][m % 4u] = dy[line_y + at_m[m] + j]; }
+      for (var c = 0u; c < TC; c++) {
+        for (var v = 0u; v < TAPS; v++) {
+          let value = x[line_x + at_c[c] + j + v];
+          for (var m = 0u; m < TM; m++) { sum[(c * TAPS + v) * TM + m] = fma(grads[m], vec4f(value), sum[(c * TAPS + v) * TM + m]); }
+        }
+      }
+    }
+  }
+
+  for (var m = 0u; m < 4u * TM; m++) {
+    for (var c = 0u; c < TC; c++) {
+      if (first_m + m < p.outputs && first_c + c < p.channels) {
+        let base = ((((share * p.groups + g) * p.outputs + first_m + m) * p.channels + first_c + c) * p.taps_y + u) * p.kernel_x;
+        for (var v = 0u; v < TAPS; v++) {
+          let tap = part * p.part_tap + v * p.step_tap;
+          if (tap < p.kernel_x) { dw[base + tap] = sum[(c * TAPS + v) * TM + m / 4u][m % 4u]; }
+        }
+      }
+    }
+  }
+}

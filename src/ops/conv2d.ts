@@ -1,0 +1,157 @@
+// Convolution of images, with stride, padding, dilation and groups. Forward and gradient to the input are one kind of product:
+// the gradient reads dy with the taps of the kernel in reverse, once for every position modulo the stride.
+import type { Mapping } from '../axes.ts'
+import { ShapeError } from '../errors.ts'
+import { zeros } from '../fill.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { lines, tapsOf, type Taps } from './conv-layout.ts'
+import { convolve, convolveWeight } from './conv-product.ts'
+import { op } from './op.ts'
+import { channelSum } from './shares.ts'
+import { pair, type Pair, windowsAlong } from './windows.ts'
+
+/** Attributes of a convolution: one number for both axes or [y, x]; PyTorch's defaults (1, 0, 1, 1). */
+export interface ConvAttrs { stride?: Pair, padding?: Pair, dilation?: Pair, groups?: number }
+
+interface Geometry {
+  stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number], groups: number
+  kernel: readonly [number, number]
+  out: readonly number[]
+}
+
+/**
+ * y[n,o,i,j] = b[o] + sum over c, u, v of x[n, g C + c, i s - p + u d, j s - p + v d] w[o,c,u,v], g the group of o, zero outside.
+ * x [N, G C, H, W], w [O, C, kh, kw], b [O] or null -> y [N, O, H', W'], H' = floor((H + 2p - d (kh - 1) - 1) / s) + 1.
+ * @throws ShapeError if channels, groups or the bias do not fit, or the window is larger than the padded image.
+ */
+export const conv2d = op({
+  name: 'conv2d',
+  axes: conv2dAxes,
+  zero: ['keeps', 'keeps', 'breaks'],
+  run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
+    const { out: shape, kernel, stride, padding, dilation, groups } = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    const out = empty(shape)
+    // A 1 x 1 kernel sees an image as one long row.
+    const plain = kernel[0] === 1 && kernel[1] === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0
+    const image = plain ? x.view(flat(x.shape)) : x
+    const to = plain ? out.view(flat(shape)) : out
+    const pixels = [to.shape[2], to.shape[3]] as const
+    const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
+    const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
+    convolve({ lines: lines(image, padding, pixels, tapsY, tapsX), batch: shape[0], tapsY, tapsX, start: [0, 0], pixels,
+      out: to, first: [0, 0], step: [1, 1], spread: [1, 1], dilate: [0, 0], bias: b }, w, {
+      groups, outputs, channels, groupStride: outputs * channels * kh * kw, outputStride: channels * kh * kw, channelStride: kh * kw, width: kw,
+      firstY: 0, stepY: 1, firstX: 0, stepPart: tapsX.partTap, stepX: tapsX.sharedTap })
+    return out
+  },
+  vjp({ args: [x, w, b], attrs, needs }, dy) {
+    const found = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    return [
+      needs[0] ? inputGradient(dy, w, x.shape, found) : null,
+      needs[1] ? weightGradient(x, dy, w.shape, found) : null,
+      needs[2] && b ? channelSum(dy) : null,
+    ]
+  },
+  flops: ([, w], out) => 2 * out.size * w.size / w.shape[0],
+})
+
+function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: ConvAttrs): Geometry {
+  const stride = pair('conv2d', 'stride', attrs.stride ?? 1, 1), padding = pair('conv2d', 'padding', attrs.padding ?? 0, 0)
+  const dilation = pair('conv2d', 'dilation', attrs.dilation ?? 1, 1), groups = attrs.groups ?? 1
+  if (x.length !== 4) throw new ShapeError(`conv2d: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
+  if (w.length !== 4) throw new ShapeError(`conv2d: weight [${w}] has ${w.length} axes, expected 4: [outputs, channels / groups, height, width]`)
+  if (!Number.isInteger(groups) || groups < 1 || w[0] % groups) {
+    throw new ShapeError(`conv2d: groups is ${groups}, expected a whole number that divides the ${w[0]} outputs of weight [${w}]`)
+  }
+  if (x[1] !== w[1] * groups) {
+    throw new ShapeError(`conv2d: x [${x}] has ${x[1]} channels, weight [${w}] in ${groups} group${groups > 1 ? 's' : ''} takes ${w[1] * groups}; check the weight or groups`)
+  }
+  if (b && (b.length !== 1 || b[0] !== w[0])) throw new ShapeError(`conv2d: bias [${b}] does not fit weight [${w}]; expected [${w[0]}]`)
+  const out = [x[0], w[0], windowsAlong('conv2d', 'height', x[2], w[2], stride[0], padding[0], dilation[0]),
+    windowsAlong('conv2d', 'width', x[3], w[3], stride[1], padding[1], dilation[1])]
+  return { stride, padding, dilation, groups, kernel: [w[2], w[3]], out }
+}
+
+const flat = ([n, c, h, w]: readonly number[]) => [n, c, 1, h * w]
+
+function weightGradient(x: Tensor, dy: Tensor, shape: readonly number[], { stride, padding, dilation, groups, kernel, out }: Geometry): Tensor {
+  const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
+  return convolveWeight(lines(x, padding, [out[2], out[3]], tapsY, tapsX), dy, groups, shape, tapsY, tapsX)
+}
+
+function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], { stride, padding, dilation, groups, kernel }: Geometry): Tensor {
+  const outputs = shape[1] / groups, channels = dy.shape[1] / groups, [, , kh, kw] = w.shape
+  const from = { groups, channels, groupStride: channels * outputs * kh * kw, channelStride: outputs * kh * kw }
+  const target = { batch: dy.shape[0], bias: null }
+  const one = tapsOf(1, 1, 1)
+  const [H, W] = [shape[2], shape[3]]
+  if (kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0) {
+    const out = empty(shape)
+    const row = dy.view(flat(dy.shape)), pixels = [1, H * W] as const
+    convolve({ ...target, lines: lines(row, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out: out.view(flat(shape)),
+      first: [0, 0], step: [1, 1], spread: [1, 1], dilate: [0, 0] },
+    w, { ...from, outputs, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
+    return out
+  }
+  if ((kh - 1) * dilation[0] < stride[0] && (kw - 1) * dilation[1] < stride[1]) {
+    // Windows do not overlap: every pixel of dy makes its own kh x kw pixels of dx. Those that no window covers stay zero.
+    const out = zeros(shape)
+    const pixels = [dy.shape[2], dy.shape[3]] as const
+    convolve({ ...target, lines: lines(dy, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out,
+      first: [-padding[0], -padding[1]], step: stride, spread: [kh, kw], dilate: dilation },
+    w, { ...from, outputs: outputs * kh * kw, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
+    return out
+  }
+  const rows = phases(H, kernel[0], stride[0], padding[0], dilation[0]), columns = phases(W, kernel[1], stride[1], padding[1], dilation[1])
+  const out = [...rows, ...columns].some(({ taps }) => taps === null) ? zeros(shape) : empty(shape)
+  const pad = [rows, columns].map((list) => Math.max(...list.map(({ start }) => -start))) as [number, number]
+  // One padded copy of dy serves all phases: as long as the furthest read of any.
+  const furthest = (list: Phase[]) => Math.max(...list.map(({ start, count, taps }) => (taps ? start + count + (taps.count - 1) * taps.dilation : 1)))
+  const shared = lines(dy, pad, [furthest(rows) + pad[0], furthest(columns) + pad[1]], one, one)
+  for (const y of rows) {
+    for (const x of columns) {
+      if (!y.taps || !x.taps) continue
+      convolve({ ...target, lines: shared, tapsY: y.taps, tapsX: x.taps, start: [y.start + pad[0], x.start + pad[1]], pixels: [y.count, x.count],
+        out, first: [y.first, x.first], step: stride, spread: [1, 1], dilate: [0, 0] },
+      w, { ...from, outputs, outputStride: kh * kw, width: kw, firstY: y.firstTap, stepY: -y.tapStep,
+        firstX: x.firstTap, stepPart: -x.tapStep * x.taps.partTap, stepX: -x.tapStep * x.taps.sharedTap })
+    }
+  }
+  return out
+}
+
+/**
+ * Positions first, first + stride, ... of an axis of the image: `count` of them. Position first + stride t gets contributions from
+ * dy at t + start, t + start + dilation, ... through taps firstTap, firstTap - tapStep, ...; `taps` is null where no tap meets it.
+ */
+interface Phase { first: number, count: number, start: number, taps: Taps | null, firstTap: number, tapStep: number }
+
+function phases(size: number, kernel: number, stride: number, padding: number, dilation: number): Phase[] {
+  return Array.from({ length: Math.min(stride, size) }, (_, first) => {
+    // Tap v moves dy[j] to j stride - padding + v dilation, so taps that meet this phase leave no remainder.
+    const met = Array.from({ length: kernel }, (_, v) => v).filter((v) => (first + padding - v * dilation) % stride === 0)
+    const count = Math.ceil((size - first) / stride)
+    if (met.length === 0) return { first, count, start: 0, taps: null, firstTap: 0, tapStep: 0 }
+    const firstTap = met[met.length - 1], tapStep = met.length > 1 ? met[1] - met[0] : 0
+    const taps = tapsOf(met.length, 1, tapStep * dilation / stride || 1)
+    return { first, count, start: (first + padding - firstTap * dilation) / stride, taps, firstTap, tapStep }
+  })
+}
+
+/** Channels of every group are the same axis of the weight, so an index leaves all groups or none. */
+function conv2dAxes(shapes: readonly (readonly number[] | null)[], out: readonly number[]): Mapping {
+  const [x, w, b] = shapes as [readonly number[], readonly number[], readonly number[] | null | undefined]
+  const groups = x[1] / w[1], outputs = w[0] / groups
+  const place = (tensor: number, axis: number, offset = 0) => ({ tensor, axis, offset, stride: 1 })
+  const links = [
+    { a: place(0, 0), b: place(-1, 0), size: out[0] },
+    { a: place(1, 0), b: place(-1, 1), size: out[1] },
+    ...(b ? [{ a: place(2, 0), b: place(-1, 1), size: out[1] }] : []),
+  ]
+  if (w[1] === 1 && outputs === 1) return { links: [...links, { a: place(0, 1), b: place(1, 0), size: groups }] }
+  for (let g = 0; g < groups; g++) {
+    links.push({ a: place(0, 1, g * w[1]), b: place(1, 1), size: w[1] })
+    if (g > 0) links.push({ a: place(1, 0, g * outputs), b: place(1, 0), size: outputs })
+  }
+  return { links }
+}
