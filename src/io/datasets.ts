@@ -148,14 +148,14 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
       return loaded as Floats
     }
     const p = preprocessing, image = loaded as Pixels
-    // tensors cropped to the network's size before they were stored are not resized again
-    const fits = image.width === p.crop && image.height === p.crop
-    if (!augment) return shape(image, fits ? { ...p, resize: null } : p, name)
+    const fits = source.prepared && image.width === p.crop && image.height === p.crop
+    const shaped = () => shape(image, fits ? { ...p, resize: null } : p, name)
+    if (!augment) return shaped()
     const draw = drawFor(seed, epoch, index)
     if (augment.resizedCrop) {
       return shape(augmentPixels(image, augment, draw, p.crop, p.interpolation), { ...p, resize: null, crop: null }, name)
     }
-    return augmentPixels(shape(image, fits ? { ...p, resize: null } : p, name), augment, draw, null, p.interpolation)
+    return augmentPixels(shaped(), augment, draw, null, p.interpolation)
   }
 
   const checkShape = (image: Pixels | Floats, index: number) => {

@@ -37,8 +37,71 @@ export function defaultPreprocessing(kind: 'transformer' | 'cnn', size = 224, ch
   }
 }
 
+/** `--resize`, `--crop`, `--mean`, `--std`, `--crop-rounding`, `--interpolation` as typed on the command line. */
+export interface PreprocessingFlags {
+  resize?: string; crop?: string; mean?: string; std?: string; 'crop-rounding'?: string; interpolation?: string
+}
+
+/**
+ * What a checkpoint's metadata says over `base`: JSON arrays `mean` and `std`, and `preprocessing`, an object with any
+ * field of Preprocessing. Throws InputError naming `source`.
+ */
+export function preprocessingOf(metadata: Record<string, string>, base: Preprocessing, source: string): Preprocessing {
+  const found: Record<string, unknown> = { ...base }
+  for (const key of ['preprocessing', 'mean', 'std'] as const) {
+    if (metadata[key] === undefined) continue
+    let value: unknown
+    try {
+      value = JSON.parse(metadata[key])
+    } catch (error) {
+      throw new InputError(`${source}: metadata ${key} is not valid JSON; remove it or write it anew`, { cause: error })
+    }
+    if (key !== 'preprocessing') found[key] = value
+    else Object.assign(found, Object.fromEntries(Object.entries(Object(value)).filter(([field]) => Object.hasOwn(base, field))))
+  }
+  const result = found as unknown as Preprocessing
+  checkPreprocessing(result, source)
+  return result
+}
+
+/** Command-line flags over `base`; sizes are numbers or `none`, lists have commas. Throws InputError naming the flag. */
+export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Preprocessing {
+  const size = (name: 'resize' | 'crop') => {
+    const text = flags[name]
+    if (text === undefined) return base[name]
+    if (text === 'none') return null
+    if (!/^\d+$/.test(text)) throw new InputError(`--${name} ${text}: expected a number of pixels or none`)
+    return Number(text)
+  }
+  const list = (name: 'mean' | 'std') => flags[name] === undefined ? base[name] : flags[name].split(',').map(part => {
+    if (part.trim() === '' || !Number.isFinite(Number(part))) {
+      throw new InputError(`--${name} ${flags[name]}: expected numbers of 0..1 with commas, e.g. 0.485,0.456,0.406`)
+    }
+    return Number(part)
+  })
+  const one = <T extends string>(name: 'crop-rounding' | 'interpolation', allowed: readonly T[], old: T): T => {
+    const text = flags[name]
+    if (text !== undefined && !allowed.includes(text as T)) {
+      throw new InputError(`--${name} ${text}: expected ${allowed.join(' or ')}`)
+    }
+    return text as T | undefined ?? old
+  }
+  const result: Preprocessing = {
+    ...base, resize: size('resize'), crop: size('crop'), mean: list('mean'), std: list('std'),
+    cropRounding: one('crop-rounding', ['floor', 'torchvision'], base.cropRounding),
+    interpolation: one('interpolation', ['bicubic', 'bilinear'], base.interpolation),
+  }
+  checkPreprocessing(result, '--resize, --crop, --mean, --std')
+  return result
+}
+
 /** Throws InputError where mean, std, sizes or rounding make no sense; `source` is named in the message. */
 export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): void {
+  if (!['bicubic', 'bilinear'].includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
+    || (p.channels !== 1 && p.channels !== 3)) {
+    throw new InputError(`${source}: expected interpolation bicubic or bilinear, cropRounding floor or torchvision, `
+      + `1 or 3 channels; got ${p.interpolation}, ${p.cropRounding}, ${p.channels}`)
+  }
   const side = (name: string, value: number | null) => {
     if (value !== null && !(Number.isInteger(value) && value >= 1 && value <= 16384)) {
       throw new InputError(`${source}: ${name} must be a whole number from 1 to 16384, or none; got ${value}`)
@@ -50,7 +113,7 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
     throw new InputError(`${source}: crop ${p.crop} is larger than resize ${p.resize}; make resize at least as large as crop`)
   }
   for (const [name, list] of [['mean', p.mean], ['std', p.std]] as const) {
-    if ((list.length !== 1 && list.length !== p.channels) || !list.every(Number.isFinite)) {
+    if (!Array.isArray(list) || (list.length !== 1 && list.length !== p.channels) || !list.every(Number.isFinite)) {
       throw new InputError(`${source}: ${name} needs 1 or ${p.channels} finite numbers, got [${list}]`)
     }
   }

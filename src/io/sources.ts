@@ -15,6 +15,8 @@ export interface Source {
   classes?: string[]
   /** How many classes the format or the folder defines; absent where labels are only known to be integers. */
   classCount?: number
+  /** Pictures of the network's own size are final: they were resized and cropped before they were stored. */
+  prepared?: boolean
   /** Name of one item in messages. */
   item(index: number): string
   load(index: number): Pixels | Floats | Promise<Pixels>
@@ -213,7 +215,7 @@ export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): S
       }
       return value
     }),
-    classes, classCount: classes?.length,
+    classes, classCount: classes?.length, prepared: true,
     item: i => `${name}, image ${i}`,
     load(i) {
       const part = data.subarray(i * size, (i + 1) * size)

@@ -114,9 +114,12 @@ describe('sources', () => {
     expect((await all(ready, { size: 2 }))[0].images).toEqual(floats)
   })
 
-  it('bytes already of the size of the crop are not resized', async () => {
+  it('tensors already of the size of the crop are not resized; files are', async () => {
     const data = await openDataset(`tensors:${dir}/t.safetensors`, { preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 } })
     expect((await all(data, { size: 3 }))[0].images[11]).toBe(Math.fround(220 / 255))
+    const small = { ...plain, crop: 37 }                               // the height of the pictures
+    const list = async (p: Preprocessing) => (await all(await openDataset(`images:${dir}/list.json`, { preprocessing: p }), { size: 2 }))[0]
+    expect((await list({ ...small, resize: 40 })).images).not.toEqual((await list(small)).images)
   })
 })
 

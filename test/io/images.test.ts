@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { decodeImage } from '../../src/io/images.ts'
-import { crop, defaultPreprocessing, normalise, shape, toChannels } from '../../src/io/preprocess.ts'
+import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChannels, withFlags } from '../../src/io/preprocess.ts'
 import { type Interpolation, resize, resizeShortSide } from '../../src/io/resize.ts'
 import { parseSafetensors } from '../../src/io/safetensors.ts'
 import { lacking, shared } from './shared.ts'
@@ -71,6 +71,22 @@ describe('preprocessing', () => {
     normalise(source, p, out)
     const area = 37 * 53, at = 2 * area + 77, f = Math.fround
     expect(out[at]).toBe(f(f(f(source.data[at] / 255) - f(0.406)) / f(0.225)))
+  })
+
+  it('metadata goes over the defaults, flags over metadata, and nonsense is refused by name', () => {
+    const base = defaultPreprocessing('transformer')
+    expect([base.resize, base.crop, base.interpolation]).toEqual([256, 224, 'bicubic'])
+    const read = preprocessingOf({ mean: '[0.5]', std: '[0.25]', preprocessing: '{"crop":192,"other":1}' }, base, 'm.safetensors')
+    expect(read).toEqual({ ...base, mean: [0.5], std: [0.25], crop: 192 })
+    expect(withFlags(read, { resize: 'none', crop: '160', mean: '0.1,0.2,0.3', 'crop-rounding': 'torchvision' })).toEqual(
+      { ...read, resize: null, crop: 160, mean: [0.1, 0.2, 0.3], cropRounding: 'torchvision' })
+    const damaged: Record<string, string>[] = [{ mean: '0.5,' }, { mean: '{}' }, { std: '[0,0,0]' }, { mean: '[1,2]' }, { preprocessing: '{"crop":-1}' }]
+    for (const metadata of damaged) {
+      expect(() => preprocessingOf(metadata, base, 'm.safetensors')).toThrow(/^m\.safetensors: /)
+    }
+    for (const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' }, { resize: '100' }]) {
+      expect(() => withFlags(base, flags)).toThrow(/--/)
+    }
   })
 
   it('refuses a picture smaller than the crop by name', () => {
