@@ -8,7 +8,8 @@ describe('philox', () => {
   it.each([
     [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
     [[~0, ~0, ~0, ~0], [~0, ~0], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0],
+      [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
   ])('known answer %#', (counter, key, expected) => {
     const out = new Uint32Array(4), [c, k] = [counter.map(x => x >>> 0), key.map(x => x >>> 0)]
     philox(c[0], c[1], c[2], c[3], k[0], k[1], out)
@@ -52,7 +53,8 @@ describe('random', () => {
   })
 
   it('truncated normal stays inside and leaves the others alone', () => {
-    const t = fillTruncatedNormal(new Float32Array(20_000), 9, 't', 0.02, 2), n = fillNormal(new Float32Array(20_000), 9, 't', 0.02)
+    const t = fillTruncatedNormal(new Float32Array(20_000), 9, 't', 0.02, 2),
+      n = fillNormal(new Float32Array(20_000), 9, 't', 0.02)
     let redrawn = 0
     for (let i = 0; i < t.length; i++) {
       expect(Math.abs(t[i])).toBeLessThanOrEqual(0.04 + 1e-9)

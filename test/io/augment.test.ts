@@ -50,7 +50,8 @@ describe('geometry', () => {
 
 describe('colour', () => {
   it('factor 1 changes nothing, other operations do what their names say', () => {
-    for (const same of [brightness(picture, 1), contrast(picture, 1), colourfulness(picture, 1), posterize(picture, 8), solarize(picture, 256)]) {
+    for (const same of [brightness(picture, 1), contrast(picture, 1), colourfulness(picture, 1), posterize(picture, 8),
+      solarize(picture, 256)]) {
       expect(same.data).toEqual(picture.data)
     }
     expect(Math.max(...brightness(picture, 0).data)).toBe(0)

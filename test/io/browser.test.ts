@@ -25,7 +25,11 @@ it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imp
     data: Uint8ClampedArray
     width: number
     height: number
-    constructor(data: Uint8ClampedArray, width: number, height: number) { this.data = data; this.width = width; this.height = height }
+    constructor(data: Uint8ClampedArray, width: number, height: number) {
+      this.data = data
+      this.width = width
+      this.height = height
+    }
   }
   const page: Record<string, unknown> = {
     WebAssembly, TextDecoder, TextEncoder, Blob, DecompressionStream, URL, ImageData, console, fetch, document: {}, setTimeout,
@@ -42,13 +46,15 @@ it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imp
   for (const name of ['420.jpg', 'progressive.jpg', 'rgba.png', 'palette.png', 'cmyk.jpg']) {
     const image = await io.decodeImage(PageBytes.from(fixtures.get(`file.${name}`)!.data as Uint8Array), name)
     const expected = fixtures.get(`rgb.${name}`)!.data as Uint8Array
-    expect(image.data.reduce((max, v, i) => Math.max(max, Math.abs(v - expected[i])), 0)).toBeLessThanOrEqual(name === 'cmyk.jpg' ? 1 : 0)
+    const largest = image.data.reduce((max, v, i) => Math.max(max, Math.abs(v - expected[i])), 0)
+    expect(largest).toBeLessThanOrEqual(name === 'cmyk.jpg' ? 1 : 0)
   }
 
   const files = {
     read: async () => new PageBytes(3073 * 2), list: async () => [], exists: async () => false,
   }
-  const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0], std: [1], channels: 3, cropRounding: 'floor' } as const
+  const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0], std: [1], channels: 3,
+    cropRounding: 'floor' } as const
   const data = await io.openDataset('cifar10:anything.bin', { preprocessing, files })
   for await (const batch of data.batches({ size: 2 })) expect([...batch.shape]).toEqual([2, 3, 32, 32])
 })

@@ -46,7 +46,8 @@ const withHeader = (header: string | object, data = 32) => {
   bytes.set(json, 8)
   return bytes
 }
-const f32 = (shape: unknown, start: unknown, end: unknown, dtype: unknown = 'F32') => ({ dtype, shape, data_offsets: [start, end] })
+const f32 = (shape: unknown, start: unknown, end: unknown, dtype: unknown = 'F32') =>
+  ({ dtype, shape, data_offsets: [start, end] })
 const poisoned = (value: number) => {
   const bytes = good.slice()
   new DataView(bytes.buffer).setFloat32(bytes.length - 4, value, true)
@@ -97,7 +98,8 @@ const tensorFiles: Record<string, Uint8Array> = {
 }
 
 describe('safetensors', () => {
-  it.each(Object.keys(tensorFiles))('%s', name => refused(async () => parseSafetensors(tensorFiles[name], 'x.safetensors'), 'x.safetensors'))
+  it.each(Object.keys(tensorFiles))('%s', name => refused(async () => parseSafetensors(tensorFiles[name], 'x.safetensors'),
+    'x.safetensors'))
 
   it('every single flipped bit of a header is read correctly or refused, never anything else', () => {
     const length = 8 + new DataView(good.buffer).getUint32(0, true)
@@ -157,7 +159,9 @@ const imageFiles: Record<string, Uint8Array> = {
   'jpeg of height 0': edit(jpeg, b => b.set([0, 0], find(b, 0xff, 0xc0) + 5)),
   'jpeg of 12 bits': edit(jpeg, b => { b[find(b, 0xff, 0xc0) + 4] = 12 }),
   'jpeg, lossless process': edit(jpeg, b => { b[find(b, 0xff, 0xc0) + 1] = 0xc3 }),
-  'jpeg without quantisation tables': edit(jpeg, b => { for (let i = find(b, 0xff, 0xdb); i >= 0; i = find(b, 0xff, 0xdb)) b[i + 1] = 0xfe }),
+  'jpeg without quantisation tables': edit(jpeg, b => {
+    for (let i = find(b, 0xff, 0xdb); i >= 0; i = find(b, 0xff, 0xdb)) b[i + 1] = 0xfe
+  }),
   'cmyk jpeg, cut': fixture('cmyk.jpg').slice(0, 700),
   'png of its signature': png.slice(0, 8),
   'png cut': png.slice(0, png.length >> 1),
@@ -197,9 +201,11 @@ const idx = (magic: number, dims: number[], data: Uint8Array) => {
 }
 const idxImages = idx(0x803, [2, 3, 3], new Uint8Array(18)), idxLabels = idx(0x801, [2], Uint8Array.of(0, 9))
 const rows = (...list: unknown[]) => new TextEncoder().encode(JSON.stringify(list))
-const tensors = (images: [number[], Uint8Array | Float32Array | Int32Array] | null, labels: [number[], Int32Array | Float32Array] | null) =>
+const tensors = (images: [number[], Uint8Array | Float32Array | Int32Array] | null,
+  labels: [number[], Int32Array | Float32Array] | null) =>
   encodeSafetensors([...images ? [['images', { shape: images[0], data: images[1] }] as const] : [],
-    ...labels ? [['labels', { shape: labels[0], data: labels[1] }] as const] : [], ['other', { shape: [1], data: new Float32Array(1) }]])
+    ...labels ? [['labels', { shape: labels[0], data: labels[1] }] as const] : [],
+    ['other', { shape: [1], data: new Float32Array(1) }]])
 const image2 = [[2, 3, 1, 1], new Uint8Array(6)] as [number[], Uint8Array]
 
 /** name: [data argument with @ for the folder, files, what the message must name, number of classes] */
@@ -223,7 +229,8 @@ const dataSets: Record<string, [string, Record<string, Uint8Array>, string, numb
   'idx wrong magic': ['idx:@/x,@/y', { x: idx(0x1803, [2, 3, 3], new Uint8Array(18)), y: idxLabels }, '0x1803'],
   'idx cut': ['idx:@/x,@/y', { x: idxImages.subarray(0, 30), y: idxLabels }, 'truncated'],
   'idx header cut': ['idx:@/x,@/y', { x: idxImages.subarray(0, 9), y: idxLabels }, 'truncated'],
-  'idx of 2^32 images': ['idx:@/x,@/y', { x: idx(0x803, [2 ** 32 - 1, 2 ** 16, 2 ** 16], new Uint8Array(18)), y: idxLabels }, 'header says'],
+  'idx of 2^32 images': ['idx:@/x,@/y', { x: idx(0x803, [2 ** 32 - 1, 2 ** 16, 2 ** 16], new Uint8Array(18)), y: idxLabels },
+    'header says'],
   'idx of zero images': ['idx:@/x,@/y', { x: idx(0x803, [0, 3, 3], new Uint8Array(0)), y: idxLabels }, 'header says'],
   'idx label count': ['idx:@/x,@/y', { x: idxImages, y: idx(0x801, [3], new Uint8Array(3)) }, '3 labels for the 2 images'],
   'idx empty': ['idx:@/x,@/y', { x: new Uint8Array(0), y: idxLabels }, 'x'],
@@ -244,18 +251,23 @@ const dataSets: Record<string, [string, Record<string, Uint8Array>, string, numb
   'list climbs out': ['images:@/l.json', { 'l.json': rows({ file: '../../etc/passwd', label: 0 }) }, 'inside the list'],
   'list absolute': ['images:@/l.json', { 'l.json': rows({ file: '/etc/passwd', label: 0 }) }, 'inside the list'],
   'list names a missing picture': ['images:@/l.json', { 'l.json': rows({ file: 'gone.jpg', label: 0 }) }, 'gone.jpg'],
-  'list names a text': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }), 'l/a.jpg': new TextEncoder().encode('text') }, 'a.jpg'],
+  'list names a text': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }),
+    'l/a.jpg': new TextEncoder().encode('text') }, 'a.jpg'],
   'pictures of two sizes': ['images:@/l.json', {
-    'l.json': rows({ file: 'a.png', label: 0 }, { file: 'b.png', label: 0 }), 'l/a.png': pngOf(4, 4, pixels(4, 4)), 'l/b.png': pngOf(4, 5, pixels(4, 5)),
+    'l.json': rows({ file: 'a.png', label: 0 }, { file: 'b.png', label: 0 }), 'l/a.png': pngOf(4, 4, pixels(4, 4)),
+    'l/b.png': pngOf(4, 5, pixels(4, 5)),
   }, '--resize'],
-  'classes.json damaged': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }), 'classes.json': rows(1, 2) }, 'classes.json'],
+  'classes.json damaged': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }), 'classes.json': rows(1, 2) },
+    'classes.json'],
   'folder missing': ['folder:@/none', {}, 'none'],
   'folder empty': ['folder:@', { 'readme.txt': new Uint8Array(1) }, 'a folder per class'],
   'folder with too few classes': ['folder:@', { 'a/1.png': png, 'b/1.png': png }, '2 classes', 1000],
   'folder of an unknown class': ['folder:@', { 'a/1.png': png, 'classes.json': rows('b') }, 'not in classes.json'],
   'tensors without labels': ['tensors:@/t', { t: tensors(image2, null) }, '"labels"'],
-  'tensors of another shape': ['tensors:@/t', { t: tensors([[2, 3], new Uint8Array(6)], [[2], Int32Array.of(0, 1)]) }, 'images is U8 [2,3]'],
-  'tensors of integers': ['tensors:@/t', { t: tensors([[2, 3, 1, 1], new Int32Array(6)], [[2], Int32Array.of(0, 1)]) }, 'images is I32'],
+  'tensors of another shape': ['tensors:@/t', { t: tensors([[2, 3], new Uint8Array(6)], [[2], Int32Array.of(0, 1)]) },
+    'images is U8 [2,3]'],
+  'tensors of integers': ['tensors:@/t', { t: tensors([[2, 3, 1, 1], new Int32Array(6)], [[2], Int32Array.of(0, 1)]) },
+    'images is I32'],
   'tensors, too few labels': ['tensors:@/t', { t: tensors(image2, [[1], Int32Array.of(0)]) }, 'labels is I32 [1]'],
   'tensors, float labels': ['tensors:@/t', { t: tensors(image2, [[2], Float32Array.of(0, 1)]) }, 'labels is F32'],
   'tensors, negative label': ['tensors:@/t', { t: tensors(image2, [[2], Int32Array.of(0, -1)]) }, 'label -1'],

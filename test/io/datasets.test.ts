@@ -40,7 +40,8 @@ beforeAll(() => {
   for (const folder of ['list', 'tree/cat', 'tree/ant/deep']) mkdirSync(join(dir, folder), { recursive: true })
   writeFileSync(join(dir, 'list/one.jpg'), file('420.jpg'))
   writeFileSync(join(dir, 'list/two.png'), file('rgb.png'))
-  writeFileSync(join(dir, 'list.json'), JSON.stringify([{ file: 'one.jpg', label: 5 }, { file: 'two.png', label: 0, wnid: 'n0' }]))
+  writeFileSync(join(dir, 'list.json'), JSON.stringify([{ file: 'one.jpg', label: 5 },
+    { file: 'two.png', label: 0, wnid: 'n0' }]))
   writeFileSync(join(dir, 'tree/cat/1.png'), file('rgb.png'))
   writeFileSync(join(dir, 'tree/ant/deep/2.JPEG'), file('444.jpg'))
   writeFileSync(join(dir, 'tree/ant/notes.txt'), 'not a picture')
@@ -95,7 +96,8 @@ describe('sources', () => {
     expect(data.classes).toEqual(['ant', 'cat'])
     expect([...data.labels]).toEqual([0, 1])
     expect((await all(data, { size: 2 }))[0].shape).toEqual([2, 3, 37, 53])
-    writeFileSync(join(dir, 'tree/classes.json'), JSON.stringify([{ name: 'bee' }, { name: 'tabby', wnid: 'cat' }, { name: 'ant' }]))
+    writeFileSync(join(dir, 'tree/classes.json'), JSON.stringify([{ name: 'bee' }, { name: 'tabby', wnid: 'cat' },
+      { name: 'ant' }]))
     const mapped = await openDataset(`folder:${dir}/tree`, { preprocessing: plain, classes: 3 })
     expect([...mapped.labels]).toEqual([2, 1])
     rmSync(join(dir, 'tree/classes.json'))
@@ -115,10 +117,12 @@ describe('sources', () => {
   })
 
   it('tensors already of the size of the crop are not resized; files are', async () => {
-    const data = await openDataset(`tensors:${dir}/t.safetensors`, { preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 } })
+    const data = await openDataset(`tensors:${dir}/t.safetensors`,
+      { preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 } })
     expect((await all(data, { size: 3 }))[0].images[11]).toBe(Math.fround(220 / 255))
     const small = { ...plain, crop: 37 }                               // the height of the pictures
-    const list = async (p: Preprocessing) => (await all(await openDataset(`images:${dir}/list.json`, { preprocessing: p }), { size: 2 }))[0]
+    const list = async (p: Preprocessing) => (await all(await openDataset(`images:${dir}/list.json`, { preprocessing: p }),
+      { size: 2 }))[0]
     expect((await list({ ...small, resize: 40 })).images).not.toEqual((await list(small)).images)
   })
 })
@@ -178,7 +182,8 @@ describe('shared data', () => {
     const preprocessing = { ...defaultPreprocessing('transformer'), resize: null }
     const list = await openDataset(`images:${shared}/data/imagenet/val300.json`, { preprocessing, classes: 1000 })
     const path = `${shared}/data/imagenet/val64_u8.safetensors`
-    const tensors = await openDataset(`tensors:${path}#0-7`, { preprocessing: defaultPreprocessing('transformer'), classes: 1000 })
+    const tensors = await openDataset(`tensors:${path}#0-7`,
+      { preprocessing: defaultPreprocessing('transformer'), classes: 1000 })
     expect(list.length).toBe(300)
     expect(list.classes?.[281]).toBe('tabby, tabby cat')
     const names = JSON.parse(parseSafetensors(readFileSync(path)).metadata.files) as string[]
@@ -186,7 +191,8 @@ describe('shared data', () => {
     const [expected] = await all(tensors, { size: 8 })
     for (let i = 0; i < 8; i++) {
       const { input } = await loadImage(`${shared}/data/imagenet/val300/${names[i]}`, preprocessing)
-      expect(Buffer.compare(Buffer.from(input.buffer), Buffer.from(expected.images.slice(i * 150528, (i + 1) * 150528).buffer))).toBe(0)
+      expect(Buffer.compare(Buffer.from(input.buffer),
+        Buffer.from(expected.images.slice(i * 150528, (i + 1) * 150528).buffer))).toBe(0)
       expect(rows.find(row => row.file.endsWith(names[i]))!.label).toBe(expected.labels[i])
     }
   })
@@ -194,7 +200,8 @@ describe('shared data', () => {
   const noDigits = lacking('data/mnist/t10k-images-idx3-ubyte.gz')
   it('MNIST and CIFAR-10 test sets', async ({ skip }) => {
     if (noDigits) skip(noDigits)
-    const mnist = await openDataset(`idx:${shared}/data/mnist/t10k-images-idx3-ubyte.gz,${shared}/data/mnist/t10k-labels-idx1-ubyte.gz`,
+    const digits = `${shared}/data/mnist/t10k`
+    const mnist = await openDataset(`idx:${digits}-images-idx3-ubyte.gz,${digits}-labels-idx1-ubyte.gz`,
       { preprocessing: { ...plain, channels: 1 }, classes: 10 })
     expect(mnist.length).toBe(10_000)
     expect([...mnist.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4])

@@ -22,14 +22,18 @@ function answer(request: IncomingMessage, response: ServerResponse) {
     return void response.writeHead(307, { location: '/own/tiny/resolve/main/model.safetensors' }).end()
   }
   if (request.url === '/own/tiny/resolve/main/model.safetensors' && hub.linked) {
-    return void response.writeHead(302, { location: '/storage', 'x-linked-etag': `"${hub.tag}"`, 'x-linked-size': content.length }).end()
+    return void response.writeHead(302, { location: '/storage', 'x-linked-etag': `"${hub.tag}"`,
+      'x-linked-size': content.length }).end()
   }
   if (request.url === '/own/gated/resolve/main/model.safetensors') return void response.writeHead(401).end()
-  if (request.url !== '/storage' && (request.url !== '/own/tiny/resolve/main/model.safetensors')) return void response.writeHead(404).end()
+  if (request.url !== '/storage' && request.url !== '/own/tiny/resolve/main/model.safetensors') {
+    return void response.writeHead(404).end()
+  }
   const start = hub.ranges ? Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0) : 0
   const body = hub.serve.subarray(start)
   response.writeHead(start ? 206 : 200, {
-    'content-length': body.length, etag: `"${hub.tag}"`, ...start && { 'content-range': `bytes ${start}-${hub.serve.length - 1}/${hub.serve.length}` },
+    'content-length': body.length, etag: `"${hub.tag}"`,
+      ...start && { 'content-range': `bytes ${start}-${hub.serve.length - 1}/${hub.serve.length}` },
   })
   if (request.method === 'HEAD') return void response.end()
   const cut = hub.breakAt.shift()
@@ -53,7 +57,8 @@ describe('pull', () => {
   it('downloads, checks and renames; a second call finds it there', async () => {
     const progress: number[] = []
     const first = await pull('own/tiny', { endpoint, dir, progress: n => progress.push(n) })
-    expect(first).toMatchObject({ path: join(dir, 'tiny.safetensors'), bytes: content.length, checked: 'sha256', resumedAt: 0, cached: false })
+    expect(first).toMatchObject({ path: join(dir, 'tiny.safetensors'), bytes: content.length, checked: 'sha256', resumedAt: 0,
+      cached: false })
     expect(readFileSync(first.path).equals(content)).toBe(true)
     expect(progress.at(-1)).toBe(content.length)
     hub.requests = []

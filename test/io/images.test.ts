@@ -80,16 +80,19 @@ describe('preprocessing', () => {
     expect(read).toEqual({ ...base, mean: [0.5], std: [0.25], crop: 192 })
     expect(withFlags(read, { resize: 'none', crop: '160', mean: '0.1,0.2,0.3', 'crop-rounding': 'torchvision' })).toEqual(
       { ...read, resize: null, crop: 160, mean: [0.1, 0.2, 0.3], cropRounding: 'torchvision' })
-    const damaged: Record<string, string>[] = [{ mean: '0.5,' }, { mean: '{}' }, { std: '[0,0,0]' }, { mean: '[1,2]' }, { preprocessing: '{"crop":-1}' }]
+    const damaged: Record<string, string>[] = [{ mean: '0.5,' }, { mean: '{}' }, { std: '[0,0,0]' }, { mean: '[1,2]' },
+      { preprocessing: '{"crop":-1}' }]
     for (const metadata of damaged) {
       expect(() => preprocessingOf(metadata, base, 'm.safetensors')).toThrow(/^m\.safetensors: /)
     }
-    for (const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' }, { resize: '100' }]) {
+    for (const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' },
+      { resize: '100' }]) {
       expect(() => withFlags(base, flags)).toThrow(/--/)
     }
   })
 
   it('refuses a picture smaller than the crop by name', () => {
-    expect(() => shape(source, { ...defaultPreprocessing('cnn'), resize: null }, 'a.jpg')).toThrow(/^a\.jpg: 53x37 .*--resize 224/)
+    const p = { ...defaultPreprocessing('cnn'), resize: null }
+    expect(() => shape(source, p, 'a.jpg')).toThrow(/^a\.jpg: 53x37 .*--resize 224/)
   })
 })

@@ -58,7 +58,8 @@ describe('safetensors', () => {
   })
 
   it('reads a header that leaves data unaligned', () => {
-    const json = new TextEncoder().encode('{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'), pad = json.length % 4 === 3 ? 2 : 3
+    const json = new TextEncoder().encode('{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
+      pad = json.length % 4 === 3 ? 2 : 3
     const file = new Uint8Array(8 + json.length + pad + 8).fill(32)
     new DataView(file.buffer).setBigUint64(0, BigInt(json.length + pad), true)
     file.set(json, 8)
@@ -70,7 +71,8 @@ describe('safetensors', () => {
   })
 
   it('finds the one entry that is not finite, by name, unless told not to', () => {
-    const file = encodeSafetensors([['a', { shape: [6], data: floats }], ['b.weight', { shape: [1001], data: new Float32Array(1001) }]])
+    const file = encodeSafetensors([['a', { shape: [6], data: floats }],
+      ['b.weight', { shape: [1001], data: new Float32Array(1001) }]])
     const at = file.length - 8                                       // the last but one entry of the second tensor
     new DataView(file.buffer).setFloat32(at, NaN, true)
     expect(() => parseSafetensors(file, 'x.safetensors')).toThrow(/^x\.safetensors: tensor "b\.weight" holds NaN at entry 999/)
