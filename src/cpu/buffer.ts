@@ -4,9 +4,29 @@ import { operationError, Refusal, refuse } from './errors.ts'
 import { mapMode, usage, usageNames } from './flags.ts'
 import { inside, multiple, size64, u32 } from './validation.ts'
 
-interface MappedRange { offset: number, data: ArrayBuffer }
+/** Part of a mapping that a program has taken; `offset` counts from the start of the buffer. */
+export interface MappedRange { offset: number, data: ArrayBuffer }
 
-interface Mapping { mode: number, offset: number, size: number, ranges: MappedRange[] }
+/** What is mapped of a buffer. */
+export interface Mapping { mode: number, offset: number, size: number, ranges: MappedRange[] }
+
+/** Throws what `getMappedRange` throws for a range that may not be taken of `mapping`; `buffer` is for the message. */
+export function checkMappedRange(buffer: string, mapping: Mapping | null, start: number, count: number): asserts mapping {
+  if (!mapping) throw operationError(`getMappedRange: ${buffer} is not mapped`)
+  if (start % 8 !== 0) throw operationError(`getMappedRange: offset ${start} is not a multiple of 8`)
+  if (count % 4 !== 0) throw operationError(`getMappedRange: size ${count} is not a multiple of 4`)
+  if (start < mapping.offset || start + count > mapping.offset + mapping.size) {
+    throw operationError(`getMappedRange: ${start}..${start + count} is outside of what is mapped of ${buffer}, `
+      + `${mapping.offset}..${mapping.offset + mapping.size}`)
+  }
+  const other = mapping.ranges.find((range) => start < range.offset + range.data.byteLength && range.offset < start + count)
+  if (other) throw operationError(`getMappedRange: ${start}..${start + count} overlaps a range taken before`)
+}
+
+/** Detaches, as the standard has it: whoever kept the range reads nothing rather than something stale. */
+export function detach(data: ArrayBuffer): void {
+  if (data.byteLength > 0) structuredClone(data, { transfer: [data] })
+}
 
 const every = Object.values(usage).reduce((bits, bit) => bits | bit, 0)
 
@@ -94,15 +114,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
   getMappedRange(offset: number = 0, size: number = Math.max(0, this.size - offset)): ArrayBuffer {
     const start = size64(offset, 'getMappedRange: offset'), count = size64(size, 'getMappedRange: size')
     const { mapping } = this
-    if (!mapping) throw operationError(`getMappedRange: ${this} is not mapped`)
-    if (start % 8 !== 0) throw operationError(`getMappedRange: offset ${start} is not a multiple of 8`)
-    if (count % 4 !== 0) throw operationError(`getMappedRange: size ${count} is not a multiple of 4`)
-    if (start < mapping.offset || start + count > mapping.offset + mapping.size) {
-      throw operationError(`getMappedRange: ${start}..${start + count} is outside of what is mapped of ${this}, `
-        + `${mapping.offset}..${mapping.offset + mapping.size}`)
-    }
-    const other = mapping.ranges.find((range) => start < range.offset + range.data.byteLength && range.offset < start + count)
-    if (other) throw operationError(`getMappedRange: ${start}..${start + count} overlaps a range taken before`)
+    checkMappedRange(`${this}`, mapping, start, count)
     const data = this.valid && !this.core.lost ? this.core.memory.read(this.address + start, count) : new ArrayBuffer(count)
     mapping.ranges.push({ offset: start, data })
     return data
@@ -123,8 +135,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
       if (mapping.mode === mapMode.WRITE && this.valid && !this.core.lost) {
         this.core.memory.bytes.set(new Uint8Array(data), this.address + offset)
       }
-      // detaches, as the standard has it: whoever kept the range reads nothing rather than something stale
-      if (data.byteLength > 0) structuredClone(data, { transfer: [data] })
+      detach(data)
     }
   }
 

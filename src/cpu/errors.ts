@@ -36,6 +36,12 @@ export class UncapturedErrorEvent extends Event {
   }
 }
 
+/** The error of this class name (`GPUValidationError` ..), for errors that come from another thread. */
+export function errorNamed(name: string, message: string): GPUError {
+  const type = name === 'GPUOutOfMemoryError' ? OutOfMemory : name === 'GPUInternalError' ? Internal : Validation
+  return new type(message)
+}
+
 /** Thrown inside the device when a rule is broken; the entry points turn it into an error of the interface. */
 export class Refusal extends Error {}
 
