@@ -29,7 +29,7 @@ fn advance() {
 @compute @workgroup_size(64)
 fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i * 4u >= p.size) { return; }
+  if (i * 4u >= p.size || gain[4] == 0.0) { return; }
   let rate = gain[0];
   let w = weight[i];
   let coupled = p.nesterov > 0u;
@@ -46,7 +46,7 @@ fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 @compute @workgroup_size(64)
 fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i * 4u >= p.size) { return; }
+  if (i * 4u >= p.size || gain[4] == 0.0) { return; }
   let w = weight[i];
   let g = grad[i] * gain[4] + p.decay * w;
   let velocity = flush(p.momentum * m[i] + g);
@@ -78,12 +78,14 @@ fn squared(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   if (lane == 0u) { squares[p.slot + group.x] = partial[0]; }
 }
 
-// Gradient scale for clipping by the global norm.
+// Gradient scale for clipping by the global norm. A gradient that is not finite gets 0: the step then leaves the weights alone,
+// so that the forward pass that went wrong can be run again and looked at.
 @compute @workgroup_size(1)
 fn clip() {
   var total = 0.0;
   for (var i = 0u; i < p.parts; i++) { total += squares[i]; }
-  control[4] = min(1.0, p.clip / (sqrt(total) + 1e-6));
+  let broken = (bitcast<u32>(total) & 0x7f800000u) == 0x7f800000u;
+  control[4] = select(min(1.0, p.clip / (sqrt(total) + 1e-6)), 0.0, broken);
 }
 
 // Exponential moving average of the weights: v = beta1 v + rest1 weight.

@@ -25,7 +25,10 @@ export interface OptimizerOptions {
   decay?: number
   /** Which parameters decay, by path; default all, as in PyTorch. */
   decays?: (path: string, parameter: Tensor) => boolean
-  /** Greatest global L2 norm of the gradient; larger ones are scaled down. Default: no clipping. */
+  /**
+   * Greatest global L2 norm of the gradient; larger ones are scaled down, and a gradient that is not finite leaves the weights
+   * alone (a large value such as 1e30 only does that). Default: neither.
+   */
   clip?: number
 }
 

@@ -2,6 +2,7 @@
 import { NumericError, ShapeError } from './errors.ts'
 import { full } from './fill.ts'
 import { type Call, pullback, record, unrecorded } from './tape.ts'
+import { watchCalls } from './ops/op.ts'
 import { scoped, Tensor, tensor, withoutDevice } from './tensor.ts'
 import { leaves, mapTree, parameters } from './tree.ts'
 
@@ -100,6 +101,42 @@ export function trace<R>(work: (input: (shape: readonly number[]) => Tensor) => 
   return withoutDevice(() => record(() => work((shape) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)), [], true))
 }
 
+/**
+ * Runs `work` (inference: nothing is recorded) and frees each tensor as soon as no later op reads it, so that only the widest
+ * place of the network is held at once. A shapes-only run beforehand finds out where each tensor is used last, so `work` must
+ * make the same calls twice in a row.
+ * @throws ShapeError if the two runs differ.
+ */
+export function lean<R>(work: () => R): R {
+  const madeBy = new Map<Tensor, number>(), lastUse: number[] = []
+  let names = ''
+  const planned = withoutDevice(() => unrecorded(() => watchCalls((op, args, _, out) => {
+    const number = lastUse.length
+    lastUse.push(-1)
+    names += `${op.name} `
+    for (const arg of args) {
+      const maker = arg && madeBy.get(arg)
+      if (maker !== null && maker !== undefined) lastUse[maker] = number
+    }
+    madeBy.set(out, number)
+  }, work)))
+  for (const kept of tensorsOf(planned)) {
+    const maker = madeBy.get(kept)
+    if (maker !== undefined) lastUse[maker] = Infinity
+  }
+  const dying: number[][] = lastUse.map(() => [])
+  lastUse.forEach((reader, maker) => { dying[reader]?.push(maker) })
+  const outs: Tensor[] = []
+  let seen = ''
+  const result = scope(() => unrecorded(() => watchCalls((op, _, __, out) => {
+    seen += `${op.name} `
+    outs.push(out)
+    for (const maker of dying[outs.length - 1]) outs[maker].dispose()
+  }, work)))
+  if (seen !== names) throw new ShapeError('lean: the work made other calls than in its trace; it must not depend on values or change state')
+  return result
+}
+
 /** Runs `work` without recording it on any tape. */
 export function stopGradient<R>(work: () => R): R {
   return unrecorded(work)
@@ -111,7 +148,7 @@ export function stopGradient<R>(work: () => R): R {
 export async function finite(value: Tensor, what = 'loss'): Promise<number> {
   const number = await value.item()
   if (!Number.isFinite(number)) {
-    throw new NumericError(`${what} is ${number}; lower the learning rate or clip gradients, and run checkFinite() on the model to find the layer`)
+    throw new NumericError(`${what} is ${number}; lower the learning rate or clip gradients; firstNonFinite() finds the layer`)
   }
   return number
 }

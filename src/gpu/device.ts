@@ -113,11 +113,14 @@ export function env(name: string): string | undefined {
 }
 
 async function findAdapter(options: InitOptions): Promise<{ adapter: GPUAdapter, kind: AdapterDescription['kind'] }> {
-  const adapter = await request(options)
-  if (!adapter || (options.adapter && !nameOf(adapter).toLowerCase().includes(options.adapter.toLowerCase()))) {
-    if (!options.adapter) throw new AdapterError("no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
-    const other = await request({ ...options, adapter: undefined })
-    throw new AdapterError(`no adapter matches '${options.adapter}'; here: ${other ? nameOf(other) : 'none'}`)
+  const first = await request({ ...options, adapter: undefined })
+  const matches = (adapter: GPUAdapter) => nameOf(adapter).toLowerCase().includes(options.adapter!.toLowerCase())
+  // Dawn looks for the name among all adapters, but in the device's name only; the description is often what people know.
+  const adapter = !options.adapter || (first && matches(first)) ? first : await request(options)
+  if (!adapter) {
+    throw new AdapterError(options.adapter
+      ? `no adapter matches '${options.adapter}'; here: ${first ? nameOf(first) : 'none'}`
+      : "no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
   }
   const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(nameOf(adapter))
   return { adapter, kind: options.backend === 'null' ? 'null' : software ? 'software' : 'gpu' }
