@@ -4,7 +4,7 @@ import { ShapeError } from '../errors.ts'
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
-import { broadcastShape, broadcastStrides, launchBroadcast } from './broadcast.ts'
+import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './broadcast.ts'
 import { op, type OpFunction } from './op.ts'
 import { unbroadcast } from './reduce-axes.ts'
 
@@ -206,6 +206,11 @@ const operands = (shape: readonly number[], ...tensors: Tensor[]) =>
 export function combine(name: BinaryName, x: Tensor, y: Tensor): Tensor {
   const shape = broadcastShape(name, x.shape, y.shape)
   return launchBroadcast(name, binaryTable[name].f, shape, operands(shape, x, y))
+}
+
+/** The product of two operands read by strides over `shape`, not recorded. */
+export function product(shape: readonly number[], both: readonly Operand[]): Tensor {
+  return launchBroadcast('mul', binaryTable.mul.f, shape, both)
 }
 
 function binary(name: BinaryName, zeros: readonly ('keeps' | 'breaks')[] = ['breaks', 'breaks']): OpFunction<[Tensor, Tensor], object> {

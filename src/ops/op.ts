@@ -19,8 +19,8 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
   name: string
   /** Which axes are one: `'... c, c, c -> ... c!'`; see axes.ts. A function where reshape-like ops map indices. */
   axes: AxesSpec
-  /** Dtypes of the arguments; the last entry repeats; default f32. */
-  dtypes?: readonly DType[]
+  /** Dtypes of the arguments; the last entry repeats; default f32. 'index' takes i32 and u32. */
+  dtypes?: readonly (DType | 'index')[]
   /** Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. */
   zero?: readonly ('keeps' | 'breaks')[]
   run(...all: [...T, A]): Run
@@ -96,13 +96,14 @@ export function watchCalls<R>(watcher: NonNullable<typeof onCall>, work: () => R
   }
 }
 
-function check(name: string, args: readonly (Tensor | null)[], dtypes: readonly DType[] = ['f32']) {
+function check(name: string, args: readonly (Tensor | null)[], dtypes: readonly (DType | 'index')[] = ['f32']) {
   args.forEach((arg, i) => {
     if (arg === null) return
     if (!(arg instanceof Tensor)) throw new ShapeError(`${name}: argument ${i + 1} is ${describe(arg)}, expected a tensor; wrap host values in tensor(...)`)
     if (arg.disposed) void arg.buffer
     const expected = dtypes[Math.min(i, dtypes.length - 1)]
-    if (arg.dtype !== expected) throw new DTypeError(`${name}: argument ${i + 1} [${arg.shape}] is ${arg.dtype}, expected ${expected}`)
+    const fits = expected === 'index' ? arg.dtype !== 'f32' : arg.dtype === expected
+    if (!fits) throw new DTypeError(`${name}: argument ${i + 1} [${arg.shape}] is ${arg.dtype}, expected ${expected === 'index' ? 'i32 or u32' : expected}`)
   })
 }
 
