@@ -1,30 +1,32 @@
-// The second pass of a split sum: out[o, i] = sum over s of x[o, s, i], then the epilogue of the product. Also column sums
-// (gradient of a bias). Always in the same order, so two runs give the same bits. x: [outer, count, size]  out: [outer, pieces, size]
-// pieces: the sum over s is itself cut into pieces of `depth` terms; a second launch adds those.
+// The second pass of a split product, and sums over a middle axis (gradients of a bias, of a broadcast argument):
+// out[o, piece, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the same bits.
+// The sum over s may itself be cut into pieces of `depth` terms, which another launch adds. a: [outer, count, M, N]
 
-struct Params { outer: u32, count: u32, size: u32, pieces: u32, depth: u32, N: u32, epilogue: u32 }
+struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32, epilogue: u32 }
 @group(0) @binding(5) var<uniform> p: Params;
 
-// Spliced in: load_a (four elements of x from an index on) and finish (epilogue and store).
+// Spliced in: load_a, load_bias, load_residual, store.
 /*memory*/
+
+/*output*/
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let quads = (p.size + 3u) / 4u;
+  let quads = (p.N + 3u) / 4u;
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= quads * p.pieces * p.outer) { return; }
-  let element = i % quads * 4u;
-  let piece = i / quads % p.pieces;
-  let outer = i / quads / p.pieces;
-  let first = piece * p.depth;
+  if (i >= p.outer * p.pieces * p.M * quads) { return; }
+  let n = i % quads * 4u;
+  let m = i / quads % p.M;
+  let piece = i / quads / p.M;             // counts through outer as well
+  let first = piece % p.pieces * p.depth;
   let last = min(first + p.depth, p.count);
-  let start = outer * p.count * p.size + element;
-  var even = vec4f();
-  var odd = vec4f();
-  for (var s = first; s + 1u < last; s += 2u) {
-    even += load_a(start + s * p.size);
-    odd += load_a(start + (s + 1u) * p.size);
+  let step = p.M * p.N;
+  let start = piece / p.pieces * p.count * step + m * p.N + n;
+  let left = p.N - n;
+  var sum = array<vec4f, 2>();             // two partial sums: shorter chains, smaller errors
+  for (var s = first; s < last; s += 2u) {
+    sum[0] += load_a(start + s * step, left);
+    if (s + 1u < last) { sum[1] += load_a(start + (s + 1u) * step, left); }
   }
-  if ((last - first) % 2u == 1u) { even += load_a(start + (last - 1u) * p.size); }
-  finish((outer * p.pieces + piece) * p.size + element, element % p.N, min(4u, p.size - element), even + odd);
+  finish(piece * step, m, n, sum[0] + sum[1]);
 }

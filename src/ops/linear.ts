@@ -31,7 +31,7 @@ export const linear = op({
     let dx: Tensor | null = null, dweight: Tensor | null = null, dbias: Tensor | null = null
     if (needs[0]) product(dy, weight, dx = empty(x.shape), { M: rows, N: inputs, K: outputs })
     if (needs[1]) product(dy, x, dweight = empty(weight.shape), { M: outputs, N: inputs, K: rows, transposeA: true })
-    if (needs[2]) dbias = sumMiddle(dy, 1, rows, outputs, bias!.shape)
+    if (needs[2]) dbias = sumMiddle(dy, { count: rows, N: outputs }, bias!.shape)
     return [dx, dweight, dbias]
   },
   flops: ([, weight], out, { over = 1 }) => 2 * out.size * sizeOf(weight.shape.slice(-over)),

@@ -110,7 +110,7 @@ function reduceTo(grad: Tensor, shape: readonly number[]): Tensor {
   grad.shape.forEach((size, axis) => {
     if (size === 1 || (axis >= extra && shape[axis - extra] === size)) return
     const outer = result.shape.slice(0, axis).reduce((x, y) => x * y, 1), inner = result.shape.slice(axis + 1).reduce((x, y) => x * y, 1)
-    result = sumMiddle(result, outer, size, inner, [...result.shape.slice(0, axis), 1, ...result.shape.slice(axis + 1)])
+    result = sumMiddle(result, { outer, count: size, N: inner }, [...result.shape.slice(0, axis), 1, ...result.shape.slice(axis + 1)])
   })
   return result.view(shape)
 }

@@ -1,9 +1,10 @@
-// Matrix products at the level of launches: kernels by alignment, variant, split sums, epilogues. No shapes of tensors are
-// checked here and nothing is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this.
-import { kernel, type Kernel } from '../gpu/kernel.ts'
-import { wgsl } from '../gpu/wgsl.generated.ts'
+// Matrix products at the level of launches: variants, split sums, epilogues. No shapes of tensors are checked here and nothing
+// is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels: matmul-kernels.ts.
+import { gpu } from '../gpu/device.ts'
 import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
+import { empty, isTracing, type Tensor } from '../tensor.ts'
+import { productKernel, sumKernel } from './matmul-kernels.ts'
+import { type ProductVariant, variantFor } from './matmul-variants.ts'
 
 /** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
 export interface Epilogue { bias?: Tensor | null, gelu?: boolean, residual?: Tensor | null }
@@ -21,113 +22,63 @@ export interface ProductShape {
   first?: readonly [a: number, b: number, out: number]
 }
 
-const params = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'splits', 'depth', 'epilogue']
-const sumParams = ['outer', 'count', 'size', 'pieces', 'depth', 'N', 'epilogue']
-
-/** WGSL that reads `name` four elements at a time: as vec4f where every row begins at a multiple of four, else one by one. */
-function reader(name: string, binding: number, aligned: boolean): string {
-  const declare = (type: string) => `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${type}>;`
-  return aligned
-    ? `${declare('vec4f')}
-fn load_${name}(i: u32) -> vec4f { return ${name}[i / 4u]; }
-fn element_${name}(i: u32) -> f32 { return ${name}[i / 4u][i % 4u]; }`
-    : `${declare('f32')}
-fn load_${name}(i: u32) -> vec4f {
-  let end = arrayLength(&${name}) - 1u;
-  return vec4f(${name}[i], ${name}[min(i + 1u, end)], ${name}[min(i + 2u, end)], ${name}[min(i + 3u, end)]);
-}
-fn element_${name}(i: u32) -> f32 { return ${name}[i]; }`
-}
-
-/** WGSL of `load_bias`, `load_residual` and `store`, with the epilogue between them. */
-function writer(aligned: boolean): string {
-  const type = aligned ? 'vec4f' : 'f32'
-  const head = `@group(0) @binding(2) var<storage, read> bias: array<${type}>;
-@group(0) @binding(3) var<storage, read> residual: array<${type}>;
-@group(0) @binding(4) var<storage, read_write> out: array<${type}>;`
-  return aligned
-    ? `${head}
-fn load_bias(n: u32) -> vec4f { return bias[n / 4u]; }
-fn load_residual(i: u32) -> vec4f { return residual[i / 4u]; }
-fn store(i: u32, count: u32, value: vec4f) { out[i / 4u] = value; }
-${wgsl['matmul_output.wgsl']}`
-    : `${head}
-fn load_bias(n: u32) -> vec4f { return vec4f(bias[n], bias[(n + 1u) % p.N], bias[(n + 2u) % p.N], bias[(n + 3u) % p.N]); }
-fn load_residual(i: u32) -> vec4f {
-  let end = arrayLength(&residual) - 1u;
-  return vec4f(residual[i], residual[min(i + 1u, end)], residual[min(i + 2u, end)], residual[min(i + 3u, end)]);
-}
-fn store(i: u32, count: u32, value: vec4f) {
-  for (var j = 0u; j < count; j++) { out[i + j] = value[j]; }
-}
-${wgsl['matmul_output.wgsl']}`
-}
-
-const kernels = new Map<string, Kernel>()
-
-/** The kernel of a file for operands whose rows are (or are not) whole vectors. */
-function kernelFor(file: 'matmul.wgsl' | 'matmul_sum.wgsl', alignedA: boolean, alignedB: boolean, alignedOut: boolean, masked = false): Kernel {
-  const key = `${file} ${alignedA} ${alignedB} ${alignedOut} ${masked}`
-  let found = kernels.get(key)
-  if (!found) {
-    const isSum = file === 'matmul_sum.wgsl'
-    const memory = [reader('a', 0, alignedA), isSum ? '' : masked ? maskedReader(alignedB) : reader('b', 1, alignedB), writer(alignedOut)]
-    const label = [masked ? 'masked' : '', alignedA && alignedB && alignedOut ? '' : 'unaligned'].filter(Boolean).join(' ')
-    found = kernel(file, {
-      buffers: ['a', ...isSum ? [] : ['b'], ...masked ? ['mask'] : [], 'bias', 'residual', 'out'],
-      params: isSum ? sumParams : params,
-      splice: { '/*memory*/': memory.join('\n') }, label })
-    kernels.set(key, found)
-  }
-  return found
-}
-
-/** `load_b` of the product with b times mask, which is laid out as b. */
-function maskedReader(aligned: boolean): string {
-  const rename = (text: string) => text.replace('fn load_b', 'fn load_unmasked').replace('fn element_b', 'fn element_unmasked')
-  return `${rename(reader('b', 1, aligned))}
-${reader('mask', 6, aligned)}
-fn load_b(i: u32) -> vec4f { return load_unmasked(i) * load_mask(i); }
-fn element_b(i: u32) -> f32 { return element_unmasked(i) * element_mask(i); }`
-}
-
-const epilogueCode = ({ bias, gelu, residual }: Epilogue) => residual ? 3 : gelu ? 2 : bias ? 1 : 0
-
-/** Writes a b (b times mask, if there is one), with the epilogue, into `out`. */
+/** Writes a b (b times mask, if there is one, which is laid out as b), with the epilogue, into `out`. */
 export function product(a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor): void {
+  if (isTracing()) return
+  productWith(variantFor(gpu(), shape), a, b, out, shape, epilogue, mask)
+}
+
+/** As `product`, by a given variant: for the tuner, tests and benches. */
+export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor): void {
   const { M, N, K, transposeA = false, transposeB = false, batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] } = shape
   const matrices = batch[0] * batch[1]
-  const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
-  const alignedA = whole(transposeA ? M : K, ...strideA, first[0]), alignedB = whole(transposeB ? K : N, ...strideB, first[1]), alignedOut = whole(N, first[2])
-  const variant = { ROWS: 8, COLUMNS: 2, X: 8, Y: 8 }
-  const splits = 1, depth = Math.ceil(K / 4) * 4
-  const across = Math.ceil(N / (variant.X * variant.COLUMNS * 4)), down = Math.ceil(M / (variant.Y * variant.ROWS))
-  launch(kernelFor('matmul.wgsl', alignedA, alignedB, alignedOut, mask !== undefined),
-    { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out },
+  const aligned = { a: whole(transposeA ? M : K, ...strideA, first[0]), b: whole(transposeB ? K : N, ...strideB, first[1]), out: whole(N, first[2]) }
+  const tiles = Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * matrices
+  // A split needs the partial sums in one piece, and steps of a whole number of quads.
+  const wanted = first[2] === 0 ? Math.min(variant.splits, Math.ceil(K / 16)) : 1
+  const depth = Math.ceil(K / wanted / 4) * 4, splits = Math.ceil(K / depth)
+  const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
+  launch(productKernel(variant.file, aligned, mask !== undefined),
+    { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out },
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
-      a_first: first[0], b_first: first[1], out_first: first[2], splits, depth, epilogue: epilogueCode(epilogue) },
-    grid(across * down * matrices * splits),
-    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant }, flops: 2 * matrices * M * N * K })
+      a_first: first[0], b_first: first[1], out_first: first[2], splits, depth, epilogue: partial ? 0 : epilogueCode(epilogue) },
+    grid(tiles * splits),
+    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant.overrides }, flops: 2 * matrices * M * N * K })
+  if (!partial) return
+  launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
+  partial.dispose()
 }
 
-/** Sums x, seen as [outer, count, size], over the middle: a tensor of the given shape with outer x size elements. */
-export function sumMiddle(x: Tensor, outer: number, count: number, size: number, shape: readonly number[]): Tensor {
-  // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a second launch.
-  const pieces = count >= 64 && outer * size < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
-  const depth = Math.ceil(count / pieces), used = Math.ceil(count / depth)
-  const aligned = size % 4 === 0
-  const run = (from: Tensor, to: Tensor, count: number, pieces: number, depth: number) => {
-    launch(kernelFor('matmul_sum.wgsl', aligned, true, aligned), { a: from, bias: from, residual: from, out: to },
-      { outer, count, size, pieces, depth, N: size, epilogue: 0 }, grid(Math.ceil(outer * pieces * Math.ceil(size / 4) / 64)))
-  }
+/** Sums x, seen as [outer, count, M, N], over count: a tensor of the given shape with outer x M x N elements. */
+export function sumMiddle(x: Tensor, { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number }, shape: readonly number[]): Tensor {
   const out = empty(shape)
-  if (used === 1) {
-    run(x, out, count, 1, count)
-  } else {
-    const partial = empty([outer, used, size])
-    run(x, partial, count, used, depth)
-    run(partial, out, used, 1, used)
-    partial.dispose()
+  // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a second launch.
+  const wanted = count >= 64 && outer * M * N < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
+  const depth = Math.ceil(count / wanted), pieces = Math.ceil(count / depth)
+  if (pieces === 1) {
+    launchSum(x, out, { outer, count, M, N, pieces, depth })
+    return out
   }
+  const partial = empty([outer, pieces, M, N])
+  launchSum(x, partial, { outer, count, M, N, pieces, depth })
+  launchSum(partial, out, { outer, count: pieces, M, N, pieces: 1, depth: pieces })
+  partial.dispose()
   return out
+}
+
+interface Sum { outer: number, count: number, M: number, N: number, pieces: number, depth: number }
+
+function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
+  launch(sumKernel(whole(sum.N)), { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
+    { ...sum, epilogue: epilogueCode(epilogue) }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / 4) / 64)))
+}
+
+/** Whether all of these are whole vectors of four. */
+const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
+
+// The numbers of `epilogue` in matmul_product.wgsl.
+function epilogueCode({ bias, gelu, residual }: Epilogue): number {
+  if (residual) return bias ? 4 : 3
+  if (gelu) return bias ? 2 : 5
+  return bias ? 1 : 0
 }
