@@ -19,6 +19,8 @@ export class Kernel {
   /** Where its WASM bytes lie in the linear memory; 0 if nobody but this thread runs it. */
   readonly address: number = 0
   readonly byteLength: number
+  /** Calls so far, counted while it is new. */
+  calls = 0
   /** What a workgroup took when last measured; 0 before that. */
   millisecondsPerGroup = 0
 

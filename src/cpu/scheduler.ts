@@ -50,7 +50,7 @@ export class Scheduler {
     for (let i = 0; i < bindings.length; i++) words[block + 4 + i] = bindings[i]
     if (kernel.scratchBytes > this.scratchStride) this.growScratch(kernel.scratchBytes)
     const { run } = kernel
-    if (this.threads === 1) { run(control.block, this.scratch, 0, total); return }
+    if (this.threads === 1) { this.runAlone(kernel, total); return }
     const begin = performance.now()
     // a kernel never timed, or one whose cost may have changed with its parameters, shows by a few workgroups what it costs now
     const known = kernel.millisecondsPerGroup * total
@@ -86,6 +86,15 @@ export class Scheduler {
 
   /** Chunks of work that workers have run so far; 0 while nothing was worth sharing. */
   get helped(): number { return this.threads > 1 ? Atomics.load(this.cells, control.helped) : 0 }
+
+  /** All workgroups in one call, but for a new kernel in parts: only the next call runs what the optimising tier has made. */
+  private runAlone(kernel: Kernel, total: number): void {
+    const parts = kernel.calls < 64 ? Math.min(total, 16) : 1
+    kernel.calls += parts
+    for (let part = 0; part < parts; part++) {
+      kernel.run(control.block, this.scratch, Math.floor(total * part / parts), Math.floor(total * (part + 1) / parts))
+    }
+  }
 
   private share(kernel: Kernel, first: number, total: number, expected: number): void {
     const { cells } = this

@@ -31,27 +31,31 @@ type Run = (block: number, scratch: number, first: number, last: number) => void
 /** The loop of a worker thread; returns when the device stops. Runs as source text in another thread, so it is self-contained. */
 export function runWorker({ memory, thread, control }: WorkerData): void {
   const cells = new Int32Array(memory.buffer, control.address, control.length)
-  const kernels = new Map<number, Run>()
+  /** Null for a kernel this thread could not load: it leaves the work to the others. */
+  const kernels = new Map<number, Run | null>()
   /** How long to look for work before going to sleep, in milliseconds. */
   const patience = 0.15
   let idleSince = performance.now(), looks = 0
   const load = (cell: number): number => Atomics.load(cells, cell)
 
-  /** Compiles the kernel of the job whose claim word is `word`; false if the job ended meanwhile and its code may be gone. */
-  const prepare = (id: number, word: number): boolean => {
+  /** Compiles the kernel of the job whose claim word is `word`, unless that job ended meanwhile and its code may be gone. */
+  const prepare = (id: number, word: number): void => {
     const address = load(control.code) >>> 0, length = load(control.codeLength)
     const { buffer } = memory
-    if (address + length > buffer.byteLength) return false         // this thread has not seen the memory grow yet
+    if (address + length > buffer.byteLength) return               // this thread has not seen the memory grow yet
     const code = new Uint8Array(length)
     code.set(new Uint8Array(buffer, address, length))
     // unless the same job is still open, what was read above may belong to no job or to two
     const now = load(control.claim)
-    if (now >>> 10 !== word >>> 10 || (now & control.closed) === control.closed) return false
+    if (now >>> 10 !== word >>> 10 || (now & control.closed) === control.closed) return
     // instances of kernels the device has dropped are not heard of; the oldest go when there are many
     if (kernels.size >= 1024) kernels.delete(kernels.keys().next().value!)
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory } })
-    kernels.set(id, instance.exports.run as Run)
-    return true
+    try {
+      const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory } })
+      kernels.set(id, instance.exports.run as Run)
+    } catch {
+      kernels.set(id, null)
+    }
   }
 
   while (!load(control.stop)) {
@@ -59,7 +63,8 @@ export function runWorker({ memory, thread, control }: WorkerData): void {
     if (next < load(control.chunks) && next !== control.closed) {
       const id = load(control.kernel)
       const run = kernels.get(id)
-      if (!run) { prepare(id, word); continue }
+      if (run === undefined) prepare(id, word)
+      if (!run) continue
       const size = load(control.size), last = load(control.last) >>> 0, from = (load(control.first) >>> 0) + next * size
       const scratch = (load(control.scratch) >>> 0) + thread * load(control.stride)
       if (Atomics.compareExchange(cells, control.claim, word, word + 1) !== word) continue
