@@ -30,10 +30,15 @@ export function environment(name: string): string | undefined {
   return node?.env?.[name]
 }
 
-/** Shared linear memory needs SharedArrayBuffer, which a page has only when it is cross-origin isolated. */
+/**
+ * Whether several threads can compute. Browsers give SharedArrayBuffer to cross-origin isolated pages only, and let only workers
+ * wait for other threads; a page's own thread computes alone, and should leave it to `browser.ts`.
+ */
 export function sharedMemoryAvailable(): boolean {
   if (typeof SharedArrayBuffer === 'undefined') return false
-  return builtin('node:worker_threads') !== undefined || (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated === true
+  if (builtin('node:worker_threads')) return true
+  const scope = globalThis as { crossOriginIsolated?: boolean, document?: unknown }
+  return scope.crossOriginIsolated === true && scope.document === undefined
 }
 
 // (func (result v128) i32.const 0 i32x4.splat, three times, f32x4.relaxed_madd)
