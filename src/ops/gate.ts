@@ -8,8 +8,8 @@ import { product } from './elementwise.ts'
 import { op } from './op.ts'
 import { reduceAxes } from './reduce-axes.ts'
 
-/** Which axis of x each axis of the mask is; negative ones count from the back. */
-export interface GateAttributes { axes: readonly number[] }
+/** Which axis of x each axis of the mask is; negative ones count from the back. `at` is the gate that made the call. */
+export interface GateAttributes { axes: readonly number[], at?: object }
 
 const named = (shape: readonly number[], { axes }: GateAttributes) => axes.map((axis) => axisOf('gate', axis, shape.length))
 
@@ -21,27 +21,30 @@ function operandsOf(x: Tensor, mask: Tensor, attrs: GateAttributes) {
 }
 
 /**
- * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1].
+ * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1]. Without a mask it is x
+ * itself: nothing is computed, but a tape records the place, where units are found and relevance is read.
  * @throws ShapeError if the mask's sizes are not those of the named axes.
  */
-export const gate = op<[Tensor, Tensor], GateAttributes>({
+export const gate = op<[Tensor, Tensor | null], GateAttributes>({
   name: 'gate',
   axes(shapes, _, attrs): Mapping {
     const x = shapes[0]!
     const whole = { offset: 0, stride: 1 }
     return { links: [
       ...x.map((size, axis) => ({ size, a: { tensor: 0, axis, ...whole }, b: { tensor: -1, axis, ...whole } })),
-      ...named(x, attrs as GateAttributes).map((axis, i) => ({ size: x[axis], a: { tensor: 0, axis, ...whole }, b: { tensor: 1, axis: i, ...whole } })),
+      ...(shapes[1] ? named(x, attrs as GateAttributes) : []).map((axis, i) => ({ size: x[axis], a: { tensor: 0, axis, ...whole }, b: { tensor: 1, axis: i, ...whole } })),
     ] }
   },
   run(x, mask, attrs) {
     const axes = named(x.shape, attrs)
+    if (!mask) return x
     if (new Set(axes).size !== axes.length || mask.shape.join() !== axes.map((axis) => x.shape[axis]).join()) {
       throw new ShapeError(`gate: mask [${mask.shape}] does not fit axes [${attrs.axes}] of x [${x.shape}]; expected mask [${axes.map((axis) => x.shape[axis])}] and different axes`)
     }
     return product(x.shape, operandsOf(x, mask, attrs))
   },
   vjp({ args: [x, mask], attrs, needs }, dy) {
+    if (!mask) return [dy, null]
     const dx = needs[0] ? product(dy.shape, operandsOf(dy, mask, attrs)) : null
     if (!needs[1]) return [dx, null]
     const axes = named(x.shape, attrs)
