@@ -1,0 +1,412 @@
+// WASM code from the plan: the frame around the kernel, the loops over invocations, statements and expressions.
+import { Code } from './encode.ts'
+import type { WasmFunction } from './encode.ts'
+import { children, get, op, operands, pseudo, visit } from './ir.ts'
+import type { Expr, Label, Local, Stmt } from './ir.ts'
+import type { Lowered } from './lower.ts'
+import type { WasmType } from './opcodes.ts'
+import type { Group, Plan, Region } from './regions.ts'
+
+/** How code is made, and where things lie in the scratch area. */
+export interface EmitOptions {
+  relaxed: boolean
+  permuted: boolean
+  /** Byte offsets of private memory (per invocation `privateStride`, 0 if one copy serves all) and of crossing locals. */
+  privateOffset: number
+  privateStride: number
+  crossingOffset: number
+  /** Race mode: index of the function that notes an access, of the one that opens a new epoch, else null. */
+  traceFunction: number | null
+  epochFunction: number | null
+}
+
+const params = 4                                             // block, scratch, first, last
+
+/** Emits `run`. */
+export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): WasmFunction {
+  return new Emitter(lowered, plan, options).run()
+}
+
+class Emitter {
+  private readonly code = new Code()
+  private readonly locals: WasmType[] = []
+  private readonly labels: (Label | null)[] = []
+  private readonly free: Record<WasmType, number[]> = { i32: [], f32: [], v128: [] }
+  private readonly crossing = new Map<Local, { offset: number; wide: boolean }>()
+  private readonly lowered: Lowered
+  private readonly plan: Plan
+  private readonly options: EmitOptions
+  private readonly ids: { x: number; y: number; z: number; index: number; narrow: number; wide: number }
+  private readonly reads = new Map<Local, number>()
+
+  constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
+    this.lowered = lowered
+    this.plan = plan
+    this.options = options
+    this.countReads(plan.groups)
+    const { inputs } = lowered.state
+    const id = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : this.fresh('i32')
+    const [x, y, z] = inputs.local.map(id)
+    const count = lowered.size[0] * lowered.size[1] * lowered.size[2]
+    this.ids = { x, y, z, index: inputs.index.op === 'local' ? this.indexOf(inputs.index.local) : this.fresh('i32'), narrow: this.fresh('i32'), wide: this.fresh('i32') }
+    let offset = options.crossingOffset
+    for (const wide of [true, false]) {
+      for (const local of plan.crossing) {
+        if ((local.type === 'v128') !== wide) continue
+        this.crossing.set(local, { offset, wide })
+        offset += count * (wide ? 16 : 4)
+      }
+    }
+  }
+
+  private fresh(type: WasmType): number {
+    this.locals.push(type)
+    return params + this.locals.length - 1
+  }
+  private indexOf(local: Local): number {
+    if (local.index < 0) local.index = this.fresh(local.type)
+    return local.index
+  }
+  private borrow<T>(type: WasmType, use: (index: number) => T): T {
+    const index = this.free[type].pop() ?? this.fresh(type)
+    const result = use(index)
+    this.free[type].push(index)
+    return result
+  }
+  private countReads(groups: Group[]) {
+    const read = (e: Expr) => visit(e, (x) => { if (x.op === 'local') this.reads.set(x.local, (this.reads.get(x.local) ?? 0) + 1) })
+    const statements = (list: Stmt[]): void => {
+      for (const s of list) {
+        operands(s).forEach(read)
+        if (s.op === 'if') { statements(s.then); statements(s.otherwise) }
+        if (s.op === 'block' || s.op === 'loop') statements(s.body)
+      }
+    }
+    for (const g of groups) {
+      if (g.op === 'set') read(g.value)
+      else if (g.op === 'if') { read(g.cond); this.countReads(g.then); this.countReads(g.otherwise) }
+      else if (g.op === 'block' || g.op === 'loop') this.countReads(g.body)
+      else if (g.op === 'region') {
+        statements(g.body)
+        g.again.forEach((a) => read(a.value))
+        for (const local of [...g.store, ...g.restore]) read(get(local))
+        if (g.from) read(g.from)
+        if (g.to) read(g.to)
+      }
+    }
+  }
+
+  run(): WasmFunction {
+    const { code, lowered: { state } } = this, { groups, group } = state.inputs
+    const at = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : -1
+    const [block, scratch, first, last] = [0, 1, 2, 3]
+    code.get(first).get(last).op('i32.ge_u').if().byte(0x0f).end()
+    groups.forEach((g, i) => code.get(block).memory('i32.load', 4 * i).set(at(g)))
+    for (const slot of state.slots.values()) {
+      code.get(block).memory('i32.load', 16 + 8 * slot.index).set(this.indexOf(slot.address))
+      code.get(block).memory('i32.load', 20 + 8 * slot.index).set(this.indexOf(slot.bytes))
+    }
+    code.get(scratch).set(this.indexOf(state.inputs.workgroupBase))
+    for (const s of state.prologue) this.statement(s)
+    const now = this.fresh('i32')
+    if (this.options.permuted) code.get(last).set(now)
+    else code.get(first).set(now)
+    code.loop()
+    if (this.options.permuted) code.get(now).i32(1).op('i32.sub').set(now)
+    code.get(now).get(at(groups[0])).op('i32.rem_u').set(at(group[0]))
+    code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.rem_u').set(at(group[1]))
+    code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.div_u').set(at(group[2]))
+    if (state.workgroupBytes) code.get(scratch).i32(0).i32(state.workgroupBytes).fill()
+    if (this.options.epochFunction !== null) code.get(scratch).i32(1).call(this.options.epochFunction)
+    this.labels.push(null)
+    this.groups(this.plan.groups)
+    this.labels.pop()
+    if (this.options.permuted) code.get(now).get(first).op('i32.gt_u').brIf(0)
+    else code.get(now).i32(1).op('i32.add').tee(now).get(last).op('i32.lt_u').brIf(0)
+    code.end()
+    return { params: ['i32', 'i32', 'i32', 'i32'], results: [], locals: this.locals, body: code }
+  }
+
+  private groups(list: Group[]) {
+    const { code } = this
+    for (const g of list) {
+      switch (g.op) {
+        case 'region': this.region(g); break
+        case 'set': this.set(g.local, g.value); break
+        case 'br': code.br(this.depth(g.label)); break
+        case 'barrier': if (this.options.epochFunction !== null) code.get(1).i32(0).call(this.options.epochFunction); break
+        case 'if':
+          this.expr(g.cond)
+          code.if()
+          this.nested(null, () => this.groups(g.then))
+          if (g.otherwise.length) { code.else(); this.nested(null, () => this.groups(g.otherwise)) }
+          code.end()
+          break
+        default:
+          if (g.op === 'loop') code.loop()
+          else code.block()
+          this.nested(g.label, () => this.groups(g.body))
+          code.end()
+      }
+    }
+  }
+  private nested(label: Label | null, inside: () => void) {
+    this.labels.push(label)
+    inside()
+    this.labels.pop()
+  }
+  private depth(label: Label): number {
+    const at = this.labels.lastIndexOf(label)
+    if (at < 0) throw new Error(`no way out to '${label.name}'`)
+    return this.labels.length - 1 - at
+  }
+
+  /** The loop over invocations: x inside y inside z, or backwards if permuted. */
+  private region(region: Region) {
+    const { code, ids, lowered: { size } } = this
+    const saved = region.restore.map((local) => {
+      const copy = this.fresh(local.type)
+      code.get(this.indexOf(local)).set(copy)
+      return { local, copy }
+    })
+    const wide = size.map((s) => s > 1), dims = [ids.x, ids.y, ids.z]
+    const flat = wide.filter(Boolean).length <= 1, only = wide.indexOf(true)
+    const step = this.options.permuted ? -1 : 1
+    if (!flat) code.i32(this.options.permuted ? size[0] * size[1] * size[2] - 1 : 0).set(ids.index)
+    if (only < 0) { this.invocation(region, saved, true); return }
+    if (flat) {
+      const id = dims[only]
+      if (region.to) {
+        this.borrow('i32', (end) => {
+          this.expr(region.to!)
+          code.set(end)
+          this.shortLoop(region, saved, id, end)
+        })
+        return
+      }
+      code.i32(step > 0 ? 0 : size[only] - 1).set(id).loop()
+      this.nested(null, () => this.invocation(region, saved, true))
+      this.advance(id, size[only], step)
+      code.end()
+      return
+    }
+    const nest = (d: number) => {
+      if (d < 0) { this.invocation(region, saved, false); code.get(ids.index).i32(step).op('i32.add').set(ids.index); return }
+      if (!wide[d]) { nest(d - 1); return }
+      code.i32(step > 0 ? 0 : size[d] - 1).set(dims[d]).loop()
+      this.nested(null, () => nest(d - 1))
+      this.advance(dims[d], size[d], step)
+      code.end()
+    }
+    nest(2)
+  }
+  private advance(id: number, count: number, step: number) {
+    const { code } = this
+    code.get(id).i32(step).op('i32.add').tee(id)
+    if (step > 0) code.i32(count).op('i32.lt_u')
+    else code.i32(0).op('i32.ge_s')
+    code.brIf(0)
+  }
+  private shortLoop(region: Region, saved: { local: Local; copy: number }[], id: number, end: number) {
+    const { code } = this
+    if (region.from) this.expr(region.from)
+    else code.i32(0)
+    code.set(id)
+    code.get(id).get(end).op('i32.lt_u').if()
+    this.labels.push(null)
+    code.loop()
+    this.nested(null, () => this.invocation(region, saved, true))
+    code.get(id).i32(1).op('i32.add').tee(id).get(end).op('i32.lt_u').brIf(0)
+    code.end()
+    this.labels.pop()
+    code.end()
+  }
+
+  private invocation(region: Region, saved: { local: Local; copy: number }[], flat: boolean) {
+    const { code, ids, options, lowered: { state, size } } = this
+    const index = flat ? [ids.x, ids.y, ids.z][Math.max(0, size.findIndex((s) => s > 1))] : ids.index
+    const single = size.every((s) => s === 1)
+    const pushIndex = () => { if (single) code.i32(0); else code.get(index) }
+    if (state.privateBytes) {
+      code.get(1).i32(options.privateOffset).op('i32.add')
+      if (options.privateStride) { pushIndex(); code.i32(options.privateStride).op('i32.mul').op('i32.add') }
+      code.set(this.indexOf(state.inputs.privateBase))
+    }
+    const crossing = [...region.load, ...region.store]
+    for (const wide of [true, false]) {
+      if (!crossing.some((local) => this.crossing.get(local)!.wide === wide)) continue
+      pushIndex()
+      code.i32(wide ? 4 : 2).op('i32.shl').get(1).op('i32.add').set(wide ? ids.wide : ids.narrow)
+    }
+    for (const { local, copy } of saved) code.get(copy).set(this.indexOf(local))
+    for (const local of region.load) {
+      const { offset, wide } = this.crossing.get(local)!
+      code.get(wide ? ids.wide : ids.narrow).memory(`${local.type}.load`, offset).set(this.indexOf(local))
+    }
+    for (const { local, value } of region.again) this.set(local, value)
+    if (region.end.used) {
+      code.block()
+      this.nested(region.end, () => this.list(region.body))
+      code.end()
+    } else this.list(region.body)
+    for (const local of region.store) {
+      const { offset, wide } = this.crossing.get(local)!
+      code.get(wide ? ids.wide : ids.narrow).get(this.indexOf(local)).memory(`${local.type}.store`, offset)
+    }
+  }
+
+  private list(list: Stmt[]) { for (const s of list) this.statement(s) }
+
+  private set(local: Local, value: Expr) {
+    if (!this.reads.get(local) && local.input === 'none') return          // nobody reads it, and computing has no effect
+    this.expr(value)
+    this.code.set(this.indexOf(local))
+  }
+
+  private statement(s: Stmt) {
+    const { code } = this
+    switch (s.op) {
+      case 'set': this.set(s.local, s.value); break
+      case 'store': this.expr(s.addr); this.expr(s.value); code.memory(s.name, s.offset, s.lane); break
+      case 'br': code.br(this.depth(s.label)); break
+      case 'if': this.ifStatement(s); break
+      case 'block':
+        if (!s.label.used) { this.list(s.body); break }
+        code.block()
+        this.nested(s.label, () => this.list(s.body))
+        code.end()
+        break
+      case 'loop':
+        code.loop()
+        this.nested(s.label, () => this.list(s.body))
+        code.end()
+        break
+      case 'atomic':
+        this.expr(s.addr)
+        s.args.forEach((a) => this.expr(a))
+        code.memory(s.name, s.offset)
+        if (s.name.endsWith('store')) break
+        if (s.local) code.set(this.indexOf(s.local))
+        else code.byte(0x1a)
+        break
+      case 'report': code.i32(s.kind).i32(s.line); this.expr(s.a); this.expr(s.b); code.call(0); break
+      case 'trace':
+        code.get(1)
+        this.expr(s.addr)
+        code.i32(s.offset).op('i32.add').i32(s.words).i32(s.write ? 1 : 0).i32(s.line).i32(s.where)
+        this.expr(this.lowered.state.inputs.index)
+        code.call(this.options.traceFunction!)
+        break
+      case 'barrier': throw new Error('a barrier inside a region')
+    }
+  }
+
+  private ifStatement(s: Extract<Stmt, { op: 'if' }>) {
+    const { code } = this
+    const jump = s.then.length === 1 && s.then[0].op === 'br' && s.otherwise.length === 0 ? s.then[0] : null
+    if (s.cond.op === 'const') { this.list(s.cond.value ? s.then : s.otherwise); return }
+    this.expr(s.cond)
+    if (jump) { code.brIf(this.depth(jump.label)); return }
+    code.if()
+    this.nested(null, () => this.list(s.then))
+    if (s.otherwise.length) { code.else(); this.nested(null, () => this.list(s.otherwise)) }
+    code.end()
+  }
+
+  private expr(e: Expr): void {
+    const { code } = this
+    switch (e.op) {
+      case 'const': if (e.type === 'i32') code.i32(e.value); else code.f32(e.value); break
+      case 'vector': code.v128(e.words); break
+      case 'local': code.get(this.indexOf(e.local)); break
+      case 'load':
+        this.expr(e.addr)
+        if (e.into) this.expr(e.into)
+        code.memory(e.name, e.offset, e.lane)
+        break
+      case 'build': this.build(e.parts); break
+      case 'lazy':
+        this.expr(e.cond)
+        code.if(e.type)
+        this.expr(e.then)
+        code.else()
+        this.expr(e.otherwise)
+        code.end()
+        break
+      case 'wasm': this.instruction(e)
+    }
+  }
+
+  private instruction(e: Extract<Expr, { op: 'wasm' }>) {
+    const { code } = this, { name, args } = e
+    if (pseudo.test(name)) { this.extreme(e); return }
+    if (name === 'i8x16.shuffle') { args.forEach((a) => this.expr(a)); code.shuffle(e.bytes!); return }
+    if (name === 'select') { args.forEach((a) => this.expr(a)); code.select(e.type); return }
+    if (this.options.relaxed && (name === 'f32x4.add' || name === 'f32x4.sub')) {
+      const isProduct = (x: Expr) => x.op === 'wasm' && x.name === 'f32x4.mul'
+      const at = isProduct(args[1]) ? 1 : name === 'f32x4.add' && isProduct(args[0]) ? 0 : -1
+      if (at >= 0) {
+        for (const factor of children(args[at])) this.expr(factor)
+        this.expr(args[1 - at])
+        code.op(name === 'f32x4.add' ? 'f32x4.relaxed_madd' : 'f32x4.relaxed_nmadd')
+        return
+      }
+    }
+    if ((name === 'f32x4.splat' || name === 'i32x4.splat') && args[0].op === 'load' && (args[0].name === 'f32.load' || args[0].name === 'i32.load')) {
+      this.expr(args[0].addr)
+      code.memory('v128.load32_splat', args[0].offset)
+      return
+    }
+    args.forEach((a) => this.expr(a))
+    code.op(name, e.lane)
+  }
+
+  private extreme(e: Extract<Expr, { op: 'wasm' }>) {
+    const { code } = this, [a, b] = e.args, [what, sign] = e.name.slice(4).split('_')
+    const simple = (x: Expr) => x.op === 'local' || x.op === 'const'
+    const push = (x: Expr, kept: number) => { if (simple(x)) this.expr(x); else code.get(kept) }
+    this.borrow('i32', (first) => this.borrow('i32', (second) => {
+      if (!simple(a)) { this.expr(a); code.set(first) }
+      if (!simple(b)) { this.expr(b); code.set(second) }
+      push(a, first)
+      push(b, second)
+      push(a, first)
+      push(b, second)
+      code.op(`i32.${what === 'min' ? 'lt' : 'gt'}_${sign}`).select('i32')
+    }))
+  }
+
+  /** A vector from scalars: constants as a whole, the rest lane by lane; loads go straight into their lanes. */
+  private build(parts: Expr[]) {
+    const { code } = this
+    const isLoad = (p: Expr) => p.op === 'load' && (p.name === 'f32.load' || p.name === 'i32.load')
+    const bits = (p: Expr) => { if (p.op !== 'const') return 0; return p.type === 'i32' ? p.value : floatWord(p.value) }
+    const zeroRest = parts.slice(1).every((p) => p.op === 'const' && bits(p) === 0)
+    const alike = parts.every((p) => same(p, parts[0]))
+    if (alike) { this.instruction(op(`${parts[0].type}x4.splat`, parts[0]) as Extract<Expr, { op: 'wasm' }>); return }
+    if (isLoad(parts[0]) && (zeroRest || parts.slice(1).some(isLoad))) {
+      const load = parts[0] as Extract<Expr, { op: 'load' }>
+      this.expr(load.addr)
+      code.memory('v128.load32_zero', load.offset)
+    } else if (parts.some((p) => p.op === 'const')) code.v128(parts.map(bits))
+    else { this.expr(parts[0]); code.op(`${parts[0].type}x4.splat`) }
+    const started = isLoad(parts[0]) && (zeroRest || parts.slice(1).some(isLoad))
+    const base = started ? [0, 0, 0, 0] : parts.map(bits), hasConst = parts.some((p) => p.op === 'const')
+    for (const [lane, p] of parts.entries()) {
+      if (lane === 0 && (started || !hasConst)) continue
+      if (p.op === 'const' && (started ? bits(p) === 0 : base[lane] === bits(p))) continue
+      if (isLoad(p)) {
+        const load = p as Extract<Expr, { op: 'load' }>
+        this.borrow('v128', (sum) => {
+          code.set(sum)
+          this.expr(load.addr)
+          code.get(sum).memory('v128.load32_lane', load.offset, lane)
+        })
+      } else { this.expr(p); code.op(`${p.type}x4.replace_lane`, lane) }
+    }
+  }
+}
+
+const same = (a: Expr, b: Expr): boolean => a === b || (a.op === 'local' && b.op === 'local' && a.local === b.local)
+const word = new DataView(new ArrayBuffer(4))
+const floatWord = (value: number) => { word.setFloat32(0, value); return word.getInt32(0) }
