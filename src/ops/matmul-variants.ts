@@ -29,14 +29,20 @@ function tiled(step: 16 | 32): ProductVariant {
   return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step }, splits: 1 }
 }
 
+/** The variants that run on any adapter; those with subgroups need a known number of lanes. */
+export const variants = {
+  registers: [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2)],
+  tiled: [tiled(16), tiled(32)],
+} as const
+
 /** Every variant that can run on this adapter, the fixed choice first. */
 export function candidates({ adapter, features, device }: Gpu): ProductVariant[] {
   const { subgroupMinSize: least, subgroupMaxSize: most } = device.adapterInfo
   // The subgroup loop needs to know the number of lanes when it is compiled.
   const lanes = features.has('subgroups') && least === most && [4, 8, 16].includes(least) ? least : 0
   if (adapter.kind === 'software' && lanes) return [subgroup(16, lanes), subgroup(32, lanes)]
-  if (adapter.kind === 'software') return [registers(4, 1), registers(4, 2), registers(8, 1)]
-  return [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
+  if (adapter.kind === 'software') return [...variants.registers]
+  return [...variants.tiled, ...variants.registers]
 }
 
 /** The variant for a product of these sizes. */

@@ -2,6 +2,7 @@
 import { linksOf } from '../axes.ts'
 import { ShapeError } from '../errors.ts'
 import { empty, type Tensor } from '../tensor.ts'
+import { mul } from './elementwise.ts'
 import { op } from './op.ts'
 import { product, sumMiddle } from './product.ts'
 
@@ -28,6 +29,34 @@ export const matmul = op({
     const da = () => transposeA ? times(b, dout, transposeB, true) : times(dout, b, false, !transposeB)
     const db = () => transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false)
     return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? reduceTo(db(), b.shape) : null]
+  },
+  flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
+})
+
+/**
+ * matmul(a, b * mask): the mask has the shape of b as it is stored, before any transpose, and a gradient of its own.
+ * @throws ShapeError as `matmul` does, or if the mask has not the shape of b.
+ */
+export const maskedMatmul = op({
+  name: 'masked-matmul',
+  axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) => {
+    const b = transposeB ? '... n k' : '... k n'
+    return linksOf(`${transposeA ? '... k m' : '... m k'}, ${b}, ${b} -> ... m n`, shapes, out, {})
+  },
+  run(a: Tensor, b: Tensor, mask: Tensor, { transposeA = false, transposeB = false }: MatmulOptions) {
+    if (mask.shape.join() !== b.shape.join()) throw new ShapeError(`masked-matmul: mask [${mask.shape}] must have the shape of b [${b.shape}]`)
+    const plan = planOf(a.shape, b.shape, transposeA, transposeB)
+    const out = empty([...plan.batch, plan.M, plan.N])
+    batched(a, b, out, plan, transposeA, transposeB, mask)
+    return out
+  },
+  vjp({ args: [a, b, mask], attrs: { transposeA = false, transposeB = false }, needs }, dout) {
+    const da = () => {
+      if (!transposeA) return times(dout, b, false, !transposeB, mask)
+      return times(mul(b, mask), dout, transposeB, true)            // b is on the left here, where no kernel masks
+    }
+    const dproduct = needs[1] || needs[2] ? reduceTo(transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false), b.shape) : null
+    return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? mul(dproduct!, mask) : null, needs[2] ? mul(dproduct!, b) : null]
   },
   flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
@@ -62,7 +91,7 @@ function steps(shape: readonly number[], matrix: number): number[] {
 }
 
 /** Launches a planned product: neighbouring batch axes become one where both operands allow it, the last two run in one launch. */
-function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: boolean, transposeB: boolean) {
+function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: boolean, transposeB: boolean, mask?: Tensor) {
   const { M, N, K } = plan
   const axes: { size: number, a: number, b: number }[] = []
   plan.batch.forEach((size, i) => {
@@ -75,31 +104,31 @@ function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: bool
   const last = axes.at(-1)
   if (last && last.b === 0 && last.a === M * K && !transposeA) {
     axes.pop()
-    launchAxes(a, b, out, { M: M * last.size, N, K, transposeA, transposeB }, axes, [0, 0, 0])
+    launchAxes(a, b, out, { M: M * last.size, N, K, transposeA, transposeB }, axes, [0, 0, 0], mask)
   } else {
-    launchAxes(a, b, out, { M, N, K, transposeA, transposeB }, axes, [0, 0, 0])
+    launchAxes(a, b, out, { M, N, K, transposeA, transposeB }, axes, [0, 0, 0], mask)
   }
 }
 
 type Matrix = Required<Pick<Parameters<typeof product>[3], 'M' | 'N' | 'K' | 'transposeA' | 'transposeB'>>
 
-function launchAxes(a: Tensor, b: Tensor, out: Tensor, matrix: Matrix, axes: { size: number, a: number, b: number }[], first: readonly [number, number, number]) {
+function launchAxes(a: Tensor, b: Tensor, out: Tensor, matrix: Matrix, axes: { size: number, a: number, b: number }[], first: readonly [number, number, number], mask?: Tensor) {
   if (axes.length > 2) {
     const [{ size, a: stepA, b: stepB }, ...rest] = axes
     const stepOut = rest.reduce((total, axis) => total * axis.size, matrix.M * matrix.N)
-    for (let i = 0; i < size; i++) launchAxes(a, b, out, matrix, rest, [first[0] + i * stepA, first[1] + i * stepB, first[2] + i * stepOut])
+    for (let i = 0; i < size; i++) launchAxes(a, b, out, matrix, rest, [first[0] + i * stepA, first[1] + i * stepB, first[2] + i * stepOut], mask)
     return
   }
   const one = { size: 1, a: 0, b: 0 }
   const [outer, inner] = [...Array<typeof one>(2 - axes.length).fill(one), ...axes]
-  product(a, b, out, { ...matrix, batch: [outer.size, inner.size], strideA: [outer.a, inner.a], strideB: [outer.b, inner.b], first })
+  product(a, b, out, { ...matrix, batch: [outer.size, inner.size], strideA: [outer.a, inner.a], strideB: [outer.b, inner.b], first }, {}, mask)
 }
 
 /** An unrecorded product, for gradients. */
-function times(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Tensor {
+function times(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, mask?: Tensor): Tensor {
   const plan = planOf(a.shape, b.shape, transposeA, transposeB)
   const out = empty([...plan.batch, plan.M, plan.N])
-  batched(a, b, out, plan, transposeA, transposeB)
+  batched(a, b, out, plan, transposeA, transposeB, mask)
   return out
 }
 

@@ -81,6 +81,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
 export function recordCall(plain: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor): void {
   const tape = activeTape()
   if (tape?.wants(args)) tape.push(plain, args, attrs, out, {})
+  else if (tape === null) onCall?.(plain, args, attrs, out)
 }
 
 let onCall: ((op: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor) => void) | null = null

@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest'
 import { ShapeError } from '../../src/errors.ts'
-import { matmul } from '../../src/ops/matmul.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
+import { maskedMatmul, matmul } from '../../src/ops/matmul.ts'
+import { variants } from '../../src/ops/matmul-variants.ts'
+import { productWith } from '../../src/ops/product.ts'
+import { empty, tensor, type Tensor } from '../../src/tensor.ts'
+import { vjp } from '../../src/transform.ts'
 import { checkOp, checkRaces, toTensor } from '../check-op.ts'
 import { describeDevice } from '../device.ts'
-import { random } from '../reference/nd.ts'
+import { opCase } from '../golden.ts'
+import { add } from '../reference/elementwise.ts'
+import { nd, random, relativeError } from '../reference/nd.ts'
 import * as reference from '../reference/matmul.ts'
 
 const both = [false, true]
@@ -37,9 +42,45 @@ describeDevice('matmul', () => {
     }
   }
 
+  for (const golden of ['matmul_2d', 'matmul_batched', 'matmul_broadcast']) {
+    test(`golden ${golden}`, async () => {
+      const { inputs, out, weights, grads } = opCase(golden)
+      const make = ({ shape, data }: { shape: number[], data: ArrayLike<number> }) => tensor(Float32Array.from(data), shape)
+      const { outputs: [y], back } = vjp((a, b) => matmul(a, b), make(inputs.x), make(inputs.w))
+      expect(relativeError(await y.data(), out.data)).toBeLessThan(1e-5)
+      const [da, db] = back(make(weights))
+      expect(relativeError(await da!.data(), grads.x.data)).toBeLessThan(1e-5)
+      expect(relativeError(await db!.data(), grads.w.data)).toBeLessThan(1e-5)
+    })
+  }
+
+  test('masked', async () => {
+    for (const [a, b, options] of [[[3, 5], [5, 6], {}], [[5, 3], [6, 5], { transposeA: true, transposeB: true }], [[2, 4, 8], [8, 4], {}]] as const) {
+      const mask = nd(b, random(9, b).data.map((v) => v > 0 ? 1 : 0))
+      await checkOp({ call: (a, b, m) => maskedMatmul(a, b, m, options), reference: (a, b, m) => reference.maskedMatmul(a, b, m, options),
+        args: [random(1, a), random(2, b), mask], samples: 20 })
+    }
+  })
+
+  // Every loop on sizes that do not divide its tile, whichever this adapter would choose.
+  for (const variant of [...variants.registers, ...variants.tiled]) {
+    test(`${variant.name}`, async () => {
+      for (const transposeA of both) for (const transposeB of both) {
+        const [M, K, N] = [67, 42, 70], batch = 2
+        const a = random(1, transposeA ? [batch, K, M] : [batch, M, K]), b = random(2, transposeB ? [batch, N, K] : [batch, K, N])
+        const out = empty([batch, M, N]), bias = random(3, [N])
+        const shape = { M, N, K, transposeA, transposeB, batch: [1, batch], strideA: [0, M * K], strideB: [0, K * N] } as const
+        productWith({ ...variant, splits: transposeA ? 2 : 1 }, toTensor(a), toTensor(b), out, shape, { bias: toTensor(bias) })
+        expect(relativeError(await out.data(), add(reference.matmul(a, b, { transposeA, transposeB }), bias).data)).toBeLessThan(1e-5)
+      }
+    })
+  }
+
   test('no races', () => {
-    const [a, b] = [toTensor(random(1, [5, 6])), toTensor(random(2, [6, 7]))]
-    checkRaces(() => { matmul(a, b) })
+    const [a, b, out] = [toTensor(random(1, [5, 6])), toTensor(random(2, [6, 7])), empty([5, 7])]
+    for (const variant of [...variants.registers, ...variants.tiled]) checkRaces(() => { productWith(variant, a, b, out, { M: 5, N: 7, K: 6 }) })
+    const split = { ...variants.tiled[0], splits: 2 }
+    checkRaces(() => { productWith(split, toTensor(random(1, [2, 40])), toTensor(random(2, [40, 3])), out, { M: 2, N: 3, K: 40 }) })
   })
 
   test('says what does not fit', () => {
