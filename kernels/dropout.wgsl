@@ -28,8 +28,8 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   return a_high * b_high + (low >> 16u) + (middle >> 16u);
 }
 
-fn philox(block: u32) -> vec4u {
-  var c = vec4u(block, 0u, key[2], key[3]);
+fn philox(number: u32) -> vec4u {
+  var c = vec4u(number, 0u, key[2], key[3]);
   var k0 = key[0];
   var k1 = key[1];
   for (var round = 0u; round < 10u; round++) {
@@ -41,18 +41,18 @@ fn philox(block: u32) -> vec4u {
 }
 
 // 0 with probability threshold / 2^32, else 1 / (1 - rate).
-fn kept(block: u32) -> vec4f {
-  return select(vec4f(0.0), vec4f(p.factor), philox(block) >= vec4u(p.threshold));
+fn kept(number: u32) -> vec4f {
+  return select(vec4f(0.0), vec4f(p.factor), philox(number) >= vec4u(p.threshold));
 }
 
-fn number(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+fn index(group: vec3u, groups: vec3u, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * 64u + lane;
 }
 
 // out = x times the mask; x may be a cotangent. A dropped infinity or NaN is 0 too.
 @compute @workgroup_size(64)
 fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = number(group, groups, lane);
+  let i = index(group, groups, lane);
   if (4u * i >= p.size) { return; }
   let mask = kept(i);
   out[i] = select(vec4f(0.0), x[i] * mask, mask > vec4f(0.0));
@@ -60,6 +60,6 @@ fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
 
 @compute @workgroup_size(64)
 fn mask(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = number(group, groups, lane);
+  let i = index(group, groups, lane);
   if (4u * i < p.size) { out[i] = kept(i); }
 }

@@ -20,9 +20,9 @@ fn source(row: u32) -> u32 {
 
 fn element(e: u32) -> u32 {
   let row = e / p.inner;
-  let from = source(row);
-  if (from == 0xffffffffu) { return NAN; }
-  let at = from + e - row * p.inner;
+  let begin = source(row);
+  if (begin == 0xffffffffu) { return NAN; }
+  let at = begin + e - row * p.inner;
   return x[at / 4u][at % 4u];
 }
 
@@ -33,9 +33,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (e >= end) { return; }
   if (VECTORS == 1u) {
     let row = e / p.inner;
-    let from = source(row);
-    if (from == 0xffffffffu) { out[e / 4u] = vec4u(NAN); }
-    else { out[e / 4u] = x[(from + e - row * p.inner) / 4u]; }
+    let begin = source(row);
+    if (begin == 0xffffffffu) { out[e / 4u] = vec4u(NAN); }
+    else { out[e / 4u] = x[(begin + e - row * p.inner) / 4u]; }
     return;
   }
   out[e / 4u] = vec4u(element(e), element(min(e + 1u, end - 1u)), element(min(e + 2u, end - 1u)), element(min(e + 3u, end - 1u)));

@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest'
+import { linksOf } from '../../src/axes.ts'
+import { ShapeError } from '../../src/errors.ts'
+import { gate } from '../../src/ops/gate.ts'
+import { vjp } from '../../src/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../check-op.ts'
+import { describeDevice } from '../device.ts'
+import { gate as gateOf } from '../reference/elementwise.ts'
+import { type Nd, random } from '../reference/nd.ts'
+import { permute } from '../reference/shape.ts'
+
+const cases: [number[], number[]][] = [[[7], [0]], [[2, 5, 3, 4], [2]], [[2, 5, 3, 4], [-2, -1]], [[2, 5, 3, 7], [-1, -2]], [[2, 6, 3, 3], [1]], [[3, 8], [-1]], [[3, 1, 5], [1]],
+  [[2, 3, 4], [0, 1, 2]], [[2, 3, 4], [2, 0]], [[33, 65], [1]]]
+
+/** The reference takes the mask's axes in the order of x. */
+const plainGate = (axes: number[]) => (x: Nd, mask: Nd): Nd => {
+  const front = axes.map((axis) => (axis + x.shape.length) % x.shape.length), sorted = [...front].sort((a, b) => a - b)
+  return gateOf(x, permute(mask, { order: sorted.map((axis) => front.indexOf(axis)) }), { axes: sorted })
+}
+
+describeDevice('gate', () => {
+  test('multiplies by the mask over the named axes', async () => {
+    for (const [shape, axes] of cases) {
+      const mask = axes.map((axis) => shape.at(axis)!)
+      await checkOp({ call: (x, m) => gate(x, m, { axes }), reference: plainGate(axes), args: [random(41, shape), random(42, mask)], samples: 20 })
+    }
+  })
+
+  test('only the gradients that are needed', async () => {
+    const x = toTensor(random(1, [2, 3])), mask = toTensor(random(2, [3]))
+    const { outputs: [y], back } = vjp((m) => gate(x, m, { axes: [1] }), mask)
+    expect(back(y)[0]!.shape).toEqual([3])
+  })
+
+  test('what does not fit is refused', () => {
+    const x = toTensor(random(1, [2, 3])), mask = toTensor(random(2, [3]))
+    expect(() => gate(x, mask, { axes: [0] })).toThrow(ShapeError)
+    expect(() => gate(x, mask, { axes: [0] })).toThrow('expected mask [2]')
+    expect(() => gate(x, mask, { axes: [2] })).toThrow(ShapeError)
+    expect(() => gate(x, toTensor(random(2, [3, 3])), { axes: [1, 1] })).toThrow(ShapeError)
+  })
+
+  test('no races', () => {
+    checkRaces(() => { gate(toTensor(random(1, [2, 3, 5])), toTensor(random(2, [3])), { axes: [1] }) })
+  })
+})
+
+test('links: the mask is the named axes', () => {
+  const { links } = linksOf(gate.op.axes, [[2, 5, 3, 4], [4, 3]], [2, 5, 3, 4], { axes: [-1, 2] })
+  expect(links.filter(({ b }) => b.tensor === 1).map(({ a, b, size }) => [a.axis, b.axis, size])).toEqual([[3, 0, 4], [2, 1, 3]])
+  expect(links.filter(({ b }) => b.tensor === -1)).toHaveLength(4)
+})
