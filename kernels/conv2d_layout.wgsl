@@ -1,14 +1,14 @@
 // Puts inputs, gradients and weights of a convolution into the order in which its kernels read them.
 
 struct Params {
-  size: u32, rows_in: u32, columns_in: u32, rows: u32, columns: u32, parts: u32, top: i32, left: i32,
+  size: u32, rows_in: u32, columns_in: u32, rows: u32, columns: u32, parts: u32, next_part: u32, stride: u32, top: i32, left: i32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-// x: [planes, rows_in, columns_in] -> out: [planes, rows, parts, columns], zero outside of x. `parts` is the horizontal stride:
-// column c of the padded image is at part c % parts, column c / parts, so that what neighbouring outputs read are neighbours.
+// x: [planes, rows_in, columns_in] -> out: [planes, rows, parts, columns]: what part r of a row has at column q is column
+// q stride + r next_part of the padded image, so that what neighbouring outputs read are neighbours. Zero outside of x.
 // `columns` is a multiple of 4, and `top` and `left` may be negative, which crops. Four columns per invocation.
 @compute @workgroup_size(64)
 fn pad(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -23,7 +23,7 @@ fn pad(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec
   if (row >= 0 && row < i32(p.rows_in)) {
     let base = (line / p.rows * p.rows_in + u32(row)) * p.columns_in;
     for (var t = 0u; t < 4u; t++) {
-      let source = i32((column + t) * p.parts + part) - p.left;
+      let source = i32((column + t) * p.stride + part * p.next_part) - p.left;
       if (source >= 0 && source < i32(p.columns_in)) { values[t] = x[base + u32(source)]; }
     }
   }
@@ -62,4 +62,36 @@ fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     value = w[rest / q.tiles * q.group_stride + output * q.output_stride + channel * q.channel_stride + u32(row) * q.width + u32(column)];
   }
   packed[number] = value;
+}
+
+struct SpreadParams {
+  size: u32, height: u32, width: u32, kernel_y: u32, kernel_x: u32, rows: u32, columns: u32,
+  stride_y: u32, stride_x: u32, padding_y: u32, padding_x: u32, dilation_y: u32, dilation_x: u32,
+}
+@group(0) @binding(6) var<storage, read> small: array<f32>;
+@group(0) @binding(7) var<storage, read_write> image: array<f32>;
+@group(0) @binding(8) var<uniform> s: SpreadParams;
+
+// small: [planes, kernel_y, kernel_x, rows, columns] -> image: [planes, height, width]: pixel (i, j) of tap (u, v) goes to row
+// i stride - padding + u dilation, likewise for columns, where windows do not overlap. Pixels between windows are zero.
+@compute @workgroup_size(64)
+fn spread(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let number = (group.y * groups.x + group.x) * 64u + lane;
+  if (number >= s.size) { return; }
+  let row = number / s.width % s.height + s.padding_y;
+  let column = number % s.width + s.padding_x;
+  let plane = number / (s.width * s.height);
+  var value = 0.0;
+  for (var u = 0u; u < s.kernel_y; u++) {
+    let i = (row - u * s.dilation_y) / s.stride_y;
+    if (row >= u * s.dilation_y && i * s.stride_y + u * s.dilation_y == row && i < s.rows) {
+      for (var v = 0u; v < s.kernel_x; v++) {
+        let j = (column - v * s.dilation_x) / s.stride_x;
+        if (column >= v * s.dilation_x && j * s.stride_x + v * s.dilation_x == column && j < s.columns) {
+          value = small[(((plane * s.kernel_y + u) * s.kernel_x + v) * s.rows + i) * s.columns + j];
+        }
+      }
+    }
+  }
+  image[number] = value;
 }

@@ -7,13 +7,12 @@
 const TM = 2u;        // vectors of output channels
 const TC = 4u;        // input channels
 const TAPS = 3u;      // horizontal taps that share their loads
-const STEP = 4u;      // pixels at a time
 override LANES: u32 = 64;
 
 struct Params {
   jobs: u32, shares: u32, share: u32, lines: u32, groups: u32, tiles: u32, outputs: u32, channel_tiles: u32, channels: u32,
-  taps_y: u32, parts: u32, kernel_x: u32, part_tap: u32, step_tap: u32, height: u32, width: u32,
-  batch_stride: u32, plane: u32, row: u32, part_stride: u32, stride_y: u32, stride_x: u32, dilation_y: u32, dilation_x: u32,
+  taps_y: u32, parts: u32, kernel_x: u32, step_tap: u32, height: u32, width: u32,
+  batch_stride: u32, plane: u32, row: u32, next_part: u32, stride_y: u32, dilation_y: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
@@ -37,8 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let share = rest / p.groups;
 
   let pixels = p.height * p.width;
-  let shift = part * p.dilation_x;
-  let at_tap = u * p.dilation_y * p.row + shift % p.stride_x * p.part_stride + shift / p.stride_x;
+  let at_tap = u * p.dilation_y * p.row + part * p.next_part;
   // Tiles that hang over the edge read the last channel again; what they make of it is not stored.
   var at_c: array<u32, TC>;
   for (var c = 0u; c < TC; c++) { at_c[c] = (g * p.channels + min(first_c + c, p.channels - 1u)) * p.plane + at_tap; }
@@ -52,45 +50,36 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let i = line % p.height;
     let line_x = n * p.batch_stride + i * p.stride_y * p.row;
     let line_y = n * p.groups * p.outputs * pixels + i * p.width;
-    var j = 0u;
-    for (; j + STEP <= p.width; j += STEP) {
-      var grads: array<vec4f, STEP * TM>;
-      for (var m = 0u; m < 4u * TM; m++) {
-        for (var t = 0u; t < STEP; t++) { grads[t * TM + m / 4u][m % 4u] = dy[line_y + at_m[m] + j + t]; }
+    // A window of TAPS - 1 columns slides along the row: each step reads one column of x and one of dy.
+    var window: array<f32, TC * TAPS>;
+    for (var c = 0u; c < TC; c++) {
+      for (var v = 0u; v < TAPS - 1u; v++) { window[c * TAPS + v + 1u] = x[line_x + at_c[c] + v]; }
+    }
+    for (var j = 0u; j < p.width; j++) {
+      var grads: array<vec4f, TM>;
+      for (var m = 0u; m < TM; m++) {
+        let at = line_y + j;
+        grads[m] = vec4f(dy[at + at_m[4u * m]], dy[at + at_m[4u * m + 1u]], dy[at + at_m[4u * m + 2u]], dy[at + at_m[4u * m + 3u]]);
       }
       for (var c = 0u; c < TC; c++) {
-        var values: array<f32, STEP + TAPS - 1u>;
-        for (var t = 0u; t < STEP + TAPS - 1u; t++) { values[t] = x[line_x + at_c[c] + j + t]; }
+        for (var v = 0u; v < TAPS - 1u; v++) { window[c * TAPS + v] = window[c * TAPS + v + 1u]; }
+        window[c * TAPS + TAPS - 1u] = x[line_x + at_c[c] + j + TAPS - 1u];
         for (var v = 0u; v < TAPS; v++) {
           for (var m = 0u; m < TM; m++) {
-            var total = sum[(c * TAPS + v) * TM + m];
-            for (var t = 0u; t < STEP; t++) { total = fma(grads[t * TM + m], vec4f(values[t + v]), total); }
-            sum[(c * TAPS + v) * TM + m] = total;
+            sum[(c * TAPS + v) * TM + m] = fma(grads[m], vec4f(window[c * TAPS + v]), sum[(c * TAPS + v) * TM + m]);
           }
-        }
-      }
-    }
-    for (; j < p.width; j++) {
-      var grads: array<vec4f, TM>;
-      for (var m = 0u; m < 4u * TM; m++) { grads[m / 4u][m % 4u] = dy[line_y + at_m[m] + j]; }
-      for (var c = 0u; c < TC; c++) {
-        for (var v = 0u; v < TAPS; v++) {
-          let value = x[line_x + at_c[c] + j + v];
-          for (var m = 0u; m < TM; m++) { sum[(c * TAPS + v) * TM + m] = fma(grads[m], vec4f(value), sum[(c * TAPS + v) * TM + m]); }
         }
       }
     }
   }
 
-  for (var m = 0u; m < 4u * TM; m++) {
-    for (var c = 0u; c < TC; c++) {
-      if (first_m + m < p.outputs && first_c + c < p.channels) {
-        let base = ((((share * p.groups + g) * p.outputs + first_m + m) * p.channels + first_c + c) * p.taps_y + u) * p.kernel_x;
-        for (var v = 0u; v < TAPS; v++) {
-          let tap = part * p.part_tap + v * p.step_tap;
-          if (tap < p.kernel_x) { dw[base + tap] = sum[(c * TAPS + v) * TM + m / 4u][m % 4u]; }
-        }
-      }
+  // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds to compile.
+  for (var k = 0u; k < min(TC, p.channels - first_c) * TAPS; k++) {
+    let tap = part + k % TAPS * p.step_tap;
+    let base = (((share * p.groups + g) * p.outputs + first_m) * p.channels + first_c + k / TAPS) * p.taps_y * p.kernel_x + u * p.kernel_x + tap;
+    for (var m = 0u; m < 4u * TM; m++) {
+      if (first_m + m < p.outputs && tap < p.kernel_x) { dw[base + m * p.channels * p.taps_y * p.kernel_x] = sum[m / 4u][m % 4u]; }
     }
+    for (var s = 0u; s < (TC * TAPS - 1u) * TM; s++) { sum[s] = sum[s + TM]; }
   }
 }

@@ -5,54 +5,47 @@ import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 
 const padKernel = kernel('conv2d_layout.wgsl', { entry: 'pad', buffers: ['x', 'out'],
-  params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'top', 'left'] })
+  params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'next_part', 'stride', 'top', 'left'] })
 const packKernel = kernel('conv2d_layout.wgsl', { entry: 'pack', buffers: ['w', 'packed'],
   params: ['size', 'tile', 'tiles', 'outputs', 'channels', 'taps_y', 'parts', 'taps_x', 'group_stride', 'output_stride', 'channel_stride',
     'width', 'first_y', 'step_y', 'first_x', 'step_part', 'step_x'] })
 
-/** An image in reading order: element (plane, row, column) is at plane * `plane` + row * `row` + (column % parts) * `part` + column / parts. */
-export interface Lines { data: Tensor, plane: number, row: number, part: number }
+/** An image in reading order: element (plane, row, part, column) is at plane * `plane` + row * `row` + part * `nextPart` + column. */
+export interface Lines { data: Tensor, plane: number, row: number, nextPart: number }
 
 /**
- * Taps along one axis: `count` of them, `dilation` apart, on inputs `stride` apart. Horizontally, taps that land on neighbouring
- * columns (after sorting by the stride) share their loads: `parts` groups of `shared` taps; tap = part * `partTap` + v * `sharedTap`.
+ * Taps along one axis: `count` of them, `dilation` apart, on inputs `stride` apart. Horizontally they come in `parts` groups of
+ * `shared` taps that read neighbouring columns of the sorted image: tap = part + v * `sharedTap`.
  */
-export interface Taps { count: number, stride: number, dilation: number, parts: number, shared: number, partTap: number, sharedTap: number }
+export interface Taps { count: number, stride: number, dilation: number, parts: number, shared: number, sharedTap: number }
 
 const mostShared = 8
 
 /** How the taps of one axis are grouped; see `Taps`. */
 export function tapsOf(count: number, stride: number, dilation: number): Taps {
   const shared = Math.ceil(count / stride)
-  if (dilation === 1 && shared <= mostShared) {
-    const parts = Math.min(stride, count)
-    return { count, stride, dilation, parts, shared, partTap: 1, sharedTap: stride }
-  }
-  return { count, stride, dilation, parts: count, shared: 1, partTap: 1, sharedTap: 0 }
-}
-
-/** Column offset of the furthest read from a pixel, in sorted columns. */
-function reach({ parts, shared, dilation, stride }: Taps): number {
-  return Math.floor((parts - 1) * dilation / stride) + shared - 1
+  if (dilation > 1 || shared > mostShared) return { count, stride, dilation, parts: count, shared: 1, sharedTap: 0 }
+  return { count, stride, dilation, parts: Math.min(stride, count), shared, sharedTap: stride }
 }
 
 /**
  * The image [batch, channels, height, width] with `padding` before its first row and column (negative crops), as far as `out`
- * pixels of a convolution read it. The image itself, without a copy, where it will do.
+ * pixels of a convolution read it, its columns sorted for horizontal strides. The image itself where that will do.
  */
 export function lines(x: Tensor, padding: readonly [number, number], out: readonly [number, number], tapsY: Taps, tapsX: Taps): Lines {
   const [batch, channels, height, width] = x.shape
   const rows = (out[0] - 1) * tapsY.stride + (tapsY.count - 1) * tapsY.dilation + 1
-  const columns = out[1] + reach(tapsX)
-  const { stride } = tapsX
-  if (stride === 1 && padding[0] === 0 && padding[1] === 0 && rows <= height && columns <= width) {
-    return { data: x, plane: height * width, row: width, part: 0 }
+  const { stride, dilation, shared } = tapsX
+  const sorted = stride > 1
+  const columns = out[1] + shared - 1 + (sorted ? 0 : (tapsX.parts - 1) * dilation)
+  if (!sorted && padding[0] === 0 && padding[1] === 0 && rows <= height && columns <= width) {
+    return { data: x, plane: height * width, row: width, nextPart: dilation }
   }
-  const wide = Math.ceil(columns / 4) * 4
-  const data = empty([batch, channels, rows, stride, wide])
-  launch(padKernel, { x, out: data }, { size: data.size, rows_in: height, columns_in: width, rows, columns: wide, parts: stride,
+  const parts = sorted ? tapsX.parts : 1, wide = Math.ceil(columns / 4) * 4
+  const data = empty([batch, channels, rows, parts, wide])
+  launch(padKernel, { x, out: data }, { size: data.size, rows_in: height, columns_in: width, rows, columns: wide, parts, next_part: dilation, stride,
     top: padding[0], left: padding[1] }, grid(Math.ceil(data.size / 256)))
-  return { data, plane: rows * stride * wide, row: stride * wide, part: wide }
+  return { data, plane: rows * parts * wide, row: parts * wide, nextPart: sorted ? wide : dilation }
 }
 
 /** Where each packed weight comes from; outputs and channels are those of the product, whichever way it goes through the layer. */
@@ -70,4 +63,22 @@ export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, sha
     group_stride: from.groupStride, output_stride: from.outputStride, channel_stride: from.channelStride, width: from.width,
     first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_part: from.stepPart, step_x: from.stepX }, grid(Math.ceil(packed.size / 64)))
   return packed
+}
+
+const spreadKernel = kernel('conv2d_layout.wgsl', { entry: 'spread', buffers: ['small', 'image'], params: ['size', 'height', 'width', 'kernel_y', 'kernel_x',
+  'rows', 'columns', 'stride_y', 'stride_x', 'padding_y', 'padding_x', 'dilation_y', 'dilation_x'] })
+
+/** Where the pixels of windows that do not overlap lie in the image. */
+export interface Spread {
+  kernel: readonly [number, number], stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number]
+}
+
+/** `small` [planes, kernel y, kernel x, rows, columns] laid out as an image of `shape`; zero where no window is. */
+export function spread(small: Tensor, shape: readonly number[], { kernel: [kernelY, kernelX], stride, padding, dilation }: Spread): Tensor {
+  const image = empty(shape)
+  const [rows, columns] = small.shape.slice(-2)
+  launch(spreadKernel, { small, image }, { size: image.size, height: shape[2], width: shape[3], kernel_y: kernelY, kernel_x: kernelX, rows, columns,
+    stride_y: stride[0], stride_x: stride[1], padding_y: padding[0], padding_x: padding[1], dilation_y: dilation[0], dilation_x: dilation[1],
+  }, grid(Math.ceil(image.size / 64)))
+  return image
 }

@@ -20,9 +20,6 @@ export interface Product {
   /** Position in `out` of the first pixel, and the distance of neighbours. */
   first: readonly [number, number]
   step: readonly [number, number]
-  /** Outputs [channel, u, v] that belong to one channel of `out` shift the pixel by (u, v) times `dilate`; [1, 1] for none. */
-  spread: readonly [number, number]
-  dilate: readonly [number, number]
   bias: Tensor | null
 }
 
@@ -40,58 +37,45 @@ function withConstants(file: string, buffers: string[], params: string[], defaul
   return found
 }
 
-const forwardParams = ['jobs', 'groups', 'tiles', 'outputs', 'channels', 'taps_y', 'parts', 'height', 'width', 'row_tiles',
-  'batch_stride', 'plane', 'row', 'part_stride', 'stride_y', 'stride_x', 'dilation_y', 'dilation_x', 'start',
-  'height_out', 'width_out', 'first_y', 'step_y', 'first_x', 'step_x', 'spread_y', 'spread_x', 'dilate_y', 'dilate_x', 'has_bias']
+const forwardParams = ['jobs', 'groups', 'tiles', 'outputs', 'channels', 'taps_y', 'parts', 'taps_x', 'height', 'width', 'row_tiles',
+  'batch_stride', 'plane', 'row', 'next_part', 'stride_y', 'dilation_y', 'start',
+  'height_out', 'width_out', 'first_y', 'step_y', 'first_x', 'step_x', 'has_bias']
 
-/** The register-tiled kernel; `TM` vectors of output channels, `TN` pixels, `TAPS` taps that share loads. */
-export function directKernel(TM: number, TN: number, TAPS: number): Kernel {
-  return withConstants('conv2d.wgsl', ['x', 'w', 'bias', 'y'], forwardParams, { TM: 2, TN: 8, TAPS: 3 }, { TM, TN, TAPS })
-}
-
-/** The tile that wastes least of a row of `width` pixels, the larger one where that is equal. */
-function pixelTile(width: number): number {
-  const waste = (tile: number) => Math.ceil(width / tile) * tile * (1 + 1 / tile)
-  return [16, 8, 4].reduce((best, tile) => (waste(tile) < waste(best) ? tile : best))
+/** The register-tiled kernel; `TM` vectors of output channels, `TN` pixels. */
+export function directKernel(TM: number, TN: number): Kernel {
+  return withConstants('conv2d.wgsl', ['x', 'w', 'bias', 'y'], forwardParams, { TM: 2, TN: 8 }, { TM, TN })
 }
 
 /** Multiplies pixels with weights taken from `w` as `from` says, and writes them (plus bias) to `to.out`. */
 export function convolve(to: Product, w: Tensor, from: Packing): void {
-  const { lines, batch, tapsY, tapsX, start, pixels, out, first, step, spread, dilate, bias } = to
+  const { lines, batch, tapsY, tapsX, start, pixels, out, first, step, bias } = to
   const { groups, outputs, channels } = from
   const TM = outputs <= 4 ? 1 : 2
-  const TN = pixelTile(pixels[1])
+  const TN = pixels[1] <= 4 ? 4 : 8
   const packed = pack(w, from, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
   const tiles = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
   const jobs = batch * pixels[0] * rowTiles
-  launch(directKernel(TM, TN, tapsX.shared), { x: lines.data, w: packed, bias: bias ?? packed, y: out }, {
-    jobs, groups, tiles, outputs, channels, taps_y: tapsY.count, parts: tapsX.parts, height: pixels[0], width: pixels[1], row_tiles: rowTiles,
-    batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, part_stride: lines.part,
-    stride_y: tapsY.stride, stride_x: tapsX.stride, dilation_y: tapsY.dilation, dilation_x: tapsX.dilation, start: start[0] * lines.row + start[1],
-    height_out: out.shape[2], width_out: out.shape[3], first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1],
-    spread_y: spread[0], spread_x: spread[1], dilate_y: dilate[0], dilate_x: dilate[1], has_bias: bias ? 1 : 0,
+  launch(directKernel(TM, TN), { x: lines.data, w: packed, bias: bias ?? packed, y: out }, {
+    jobs, groups, tiles, outputs, channels, taps_y: tapsY.count, parts: tapsX.parts, taps_x: tapsX.shared, height: pixels[0], width: pixels[1], row_tiles: rowTiles,
+    batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, next_part: lines.nextPart,
+    stride_y: tapsY.stride, dilation_y: tapsY.dilation, start: start[0] * lines.row + start[1],
+    height_out: out.shape[2], width_out: out.shape[3], first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1], has_bias: bias ? 1 : 0,
   }, grid(groups * tiles * Math.ceil(jobs / 64)), { flops: 2 * batch * pixels[0] * pixels[1] * groups * outputs * channels * tapsY.count * tapsX.count })
 }
 
 const weightParams = ['jobs', 'shares', 'share', 'lines', 'groups', 'tiles', 'outputs', 'channel_tiles', 'channels', 'taps_y', 'parts', 'kernel_x',
-  'part_tap', 'step_tap', 'height', 'width', 'batch_stride', 'plane', 'row', 'part_stride', 'stride_y', 'stride_x', 'dilation_y', 'dilation_x']
+  'step_tap', 'height', 'width', 'batch_stride', 'plane', 'row', 'next_part', 'stride_y', 'dilation_y']
 
 /** The register-tiled kernel of the weight gradient; see its file for the constants. */
-export function directWeightKernel(TM: number, TC: number, TAPS: number, STEP: number): Kernel {
-  return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3, STEP: 4 }, { TM, TC, TAPS, STEP })
-}
-
-/** The largest divisor of a row's width from 4 to 8, else 4 (the kernel then ends a row pixel by pixel). */
-function pixelStep(width: number): number {
-  return [8, 7, 6, 5].find((step) => width % step === 0) ?? 4
+export function directWeightKernel(TM: number, TC: number, TAPS: number): Kernel {
+  return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3 }, { TM, TC, TAPS })
 }
 
 /** Gradient to the weight [groups * outputs, channels, kernel y, kernel x] from what the forward pass read and `dy`. */
 export function convolveWeight(lines: Lines, dy: Tensor, groups: number, shape: readonly number[], tapsY: Taps, tapsX: Taps): Tensor {
   const [batch, , height, width] = dy.shape
   const outputs = shape[0] / groups, channels = shape[1]
-  const TM = outputs <= 4 ? 1 : 2
-  const TC = Math.min(channels, tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2)
+  const TM = 2, TC = channels === 1 ? 1 : tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2
   const tiles = Math.ceil(outputs / (4 * TM)), channelTiles = Math.ceil(channels / TC)
   const count = batch * height                                  // rows to share out
   const perShare = groups * tiles * channelTiles * tapsY.count * tapsX.parts
@@ -100,11 +84,11 @@ export function convolveWeight(lines: Lines, dy: Tensor, groups: number, shape: 
   const share = Math.ceil(count / shares), used = Math.ceil(count / share)
   const jobs = perShare * used
   const parts = empty([used, ...shape])
-  launch(directWeightKernel(TM, TC, tapsX.shared, pixelStep(width)), { x: lines.data, dy, dw: parts }, {
+  launch(directWeightKernel(TM, TC, tapsX.shared), { x: lines.data, dy, dw: parts }, {
     jobs, shares: used, share, lines: count, groups, tiles, outputs, channel_tiles: channelTiles, channels, taps_y: tapsY.count, parts: tapsX.parts,
-    kernel_x: tapsX.count, part_tap: tapsX.partTap, step_tap: tapsX.sharedTap, height, width,
-    batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, part_stride: lines.part,
-    stride_y: tapsY.stride, stride_x: tapsX.stride, dilation_y: tapsY.dilation, dilation_x: tapsX.dilation,
+    kernel_x: tapsX.count, step_tap: tapsX.sharedTap, height, width,
+    batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, next_part: lines.nextPart,
+    stride_y: tapsY.stride, dilation_y: tapsY.dilation,
   }, grid(Math.ceil(jobs / 64)), { flops: 2 * dy.size * channels * tapsY.count * tapsX.count })
   return reduceShares(parts, shape)
 }

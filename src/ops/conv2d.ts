@@ -4,7 +4,7 @@ import type { Mapping } from '../axes.ts'
 import { ShapeError } from '../errors.ts'
 import { zeros } from '../fill.ts'
 import { empty, type Tensor } from '../tensor.ts'
-import { lines, tapsOf, type Taps } from './conv-layout.ts'
+import { lines, spread, tapsOf, type Taps } from './conv-layout.ts'
 import { convolve, convolveWeight } from './conv-product.ts'
 import { op } from './op.ts'
 import { channelSum } from './shares.ts'
@@ -39,9 +39,9 @@ export const conv2d = op({
     const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
     const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
     convolve({ lines: lines(image, padding, pixels, tapsY, tapsX), batch: shape[0], tapsY, tapsX, start: [0, 0], pixels,
-      out: to, first: [0, 0], step: [1, 1], spread: [1, 1], dilate: [0, 0], bias: b }, w, {
+      out: to, first: [0, 0], step: [1, 1], bias: b }, w, {
       groups, outputs, channels, groupStride: outputs * channels * kh * kw, outputStride: channels * kh * kw, channelStride: kh * kw, width: kw,
-      firstY: 0, stepY: 1, firstX: 0, stepPart: tapsX.partTap, stepX: tapsX.sharedTap })
+      firstY: 0, stepY: 1, firstX: 0, stepPart: 1, stepX: tapsX.sharedTap })
     return out
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
@@ -85,22 +85,14 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], { stride
   const target = { batch: dy.shape[0], bias: null }
   const one = tapsOf(1, 1, 1)
   const [H, W] = [shape[2], shape[3]]
-  if (kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0) {
-    const out = empty(shape)
-    const row = dy.view(flat(dy.shape)), pixels = [1, H * W] as const
-    convolve({ ...target, lines: lines(row, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out: out.view(flat(shape)),
-      first: [0, 0], step: [1, 1], spread: [1, 1], dilate: [0, 0] },
-    w, { ...from, outputs, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
-    return out
-  }
   if ((kh - 1) * dilation[0] < stride[0] && (kw - 1) * dilation[1] < stride[1]) {
-    // Windows do not overlap: every pixel of dy makes its own kh x kw pixels of dx. Those that no window covers stay zero.
-    const out = zeros(shape)
-    const pixels = [dy.shape[2], dy.shape[3]] as const
-    convolve({ ...target, lines: lines(dy, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out,
-      first: [-padding[0], -padding[1]], step: stride, spread: [kh, kw], dilate: dilation },
-    w, { ...from, outputs: outputs * kh * kw, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
-    return out
+    // Windows do not overlap: a product gives every pixel's own window, which then goes to its place.
+    const small = empty([dy.shape[0], shape[1] * kh * kw, dy.shape[2], dy.shape[3]])
+    const row = dy.view(flat(dy.shape)), to = small.view(flat(small.shape)), pixels = [1, to.shape[3]] as const
+    convolve({ ...target, lines: lines(row, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out: to, first: [0, 0], step: [1, 1] },
+      w, { ...from, outputs: outputs * kh * kw, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
+    return kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0 ? small.view(shape)
+      : spread(small, shape, { kernel, stride, padding, dilation })
   }
   const rows = phases(H, kernel[0], stride[0], padding[0], dilation[0]), columns = phases(W, kernel[1], stride[1], padding[1], dilation[1])
   const out = [...rows, ...columns].some(({ taps }) => taps === null) ? zeros(shape) : empty(shape)
@@ -111,10 +103,10 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], { stride
   for (const y of rows) {
     for (const x of columns) {
       if (!y.taps || !x.taps) continue
-      convolve({ ...target, lines: shared, tapsY: y.taps, tapsX: x.taps, start: [y.start + pad[0], x.start + pad[1]], pixels: [y.count, x.count],
-        out, first: [y.first, x.first], step: stride, spread: [1, 1], dilate: [0, 0] },
+      convolve({ ...target, lines: { ...shared, nextPart: x.taps.dilation }, tapsY: y.taps, tapsX: x.taps, start: [y.start + pad[0], x.start + pad[1]], pixels: [y.count, x.count],
+        out, first: [y.first, x.first], step: stride },
       w, { ...from, outputs, outputStride: kh * kw, width: kw, firstY: y.firstTap, stepY: -y.tapStep,
-        firstX: x.firstTap, stepPart: -x.tapStep * x.taps.partTap, stepX: -x.tapStep * x.taps.sharedTap })
+        firstX: x.firstTap, stepPart: -x.tapStep, stepX: -x.tapStep * x.taps.sharedTap })
     }
   }
   return out
