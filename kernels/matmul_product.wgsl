@@ -36,7 +36,7 @@ fn quad_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
   if (TRANSPOSE_B == 0u) {
     let at = tile.b + column;
     let left = p.N - column;
-    return array(load_b(at + k * p.N, left), load_b(at + min(k + 1u, p.K - 1u) * p.N, left),
+    return array<vec4f, 4>(load_b(at + k * p.N, left), load_b(at + min(k + 1u, p.K - 1u) * p.N, left),
       load_b(at + min(k + 2u, p.K - 1u) * p.N, left), load_b(at + min(k + 3u, p.K - 1u) * p.N, left));
   }
   let left = tile.last - k;
@@ -44,7 +44,7 @@ fn quad_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
   let t = load_b(tile.b + min(column + 1u, p.N - 1u) * p.K + k, left);
   let u = load_b(tile.b + min(column + 2u, p.N - 1u) * p.K + k, left);
   let v = load_b(tile.b + min(column + 3u, p.N - 1u) * p.K + k, left);
-  return array(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
+  return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
 }
 
 /*output*/

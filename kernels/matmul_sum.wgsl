@@ -23,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let step = p.M * p.N;
   let start = piece / p.pieces * p.count * step + m * p.N + n;
   let left = p.N - n;
-  var sum = array<vec4f, 2>();             // two partial sums: shorter chains, smaller errors
+  var sum: array<vec4f, 2>;             // two partial sums: shorter chains, smaller errors
   for (var s = first; s < last; s += 2u) {
     sum[0] += load_a(start + s * step, left);
     if (s + 1u < last) { sum[1] += load_a(start + (s + 1u) * step, left); }

@@ -5,7 +5,7 @@
 
 /*product*/
 
-override STEP: u32 = 16;                   // 16 or 32
+override STEP: u32 = 16;                   // a multiple of 4, at most 32
 var<workgroup> a_tile: array<f32, STEP * 64>;
 var<workgroup> b_tile: array<vec4f, STEP * 16>;
 
@@ -34,9 +34,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = lane; i < STEP * 4u; i += 128u) {        // blocks of four steps of four columns of b
       let step = select(i / 16u, i % (STEP / 4u), TRANSPOSE_B == 1u) * 4u;
       let column = select(i % 16u, i / (STEP / 4u), TRANSPOSE_B == 1u);
-      var y = array<vec4f, 4>();
-      if (k + step < tile.last) { y = quad_b(tile, k + step, min(tile.n + column * 4u, (p.N - 1u) / 4u * 4u)); }
-      for (var j = 0u; j < 4u; j++) { b_tile[(step + j) * 16u + column] = y[j]; }
+      if (k + step < tile.last) {
+        let y = quad_b(tile, k + step, min(tile.n + column * 4u, (p.N - 1u) / 4u * 4u));
+        for (var j = 0u; j < 4u; j++) { b_tile[(step + j) * 16u + column] = y[j]; }
+      } else {
+        for (var j = 0u; j < 4u; j++) { b_tile[(step + j) * 16u + column] = vec4f(); }
+      }
     }
     workgroupBarrier();
     for (var step = 0u; step < STEP; step++) {

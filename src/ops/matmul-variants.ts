@@ -24,8 +24,8 @@ function subgroup(rows: number, lanes: number): ProductVariant {
   return { name: `subgroup ${rows}x${4 * lanes}`, file: 'matmul_subgroup.wgsl', tile: [rows, 4 * lanes], overrides: { ROWS: rows, LANES: lanes }, splits: 1 }
 }
 
-/** Tiles of 64 x 64 through workgroup memory. */
-function tiled(step: 16 | 32): ProductVariant {
+/** Tiles of 64 x 64 through workgroup memory, `step` steps of k at a time. */
+export function tiled(step: 4 | 16 | 32): ProductVariant {
   return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step }, splits: 1 }
 }
 
