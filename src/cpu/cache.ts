@@ -3,7 +3,8 @@ import type { CompiledKernel, CompileOptions, Module } from './abi.ts'
 
 /** The compiler as the device sees it; both functions throw WgslError. */
 export interface Compiler {
-  analyse(source: string): Module
+  /** `features` are the device's: `enable f16` needs `shader-f16`. */
+  analyse(source: string, features: Set<string>): Module
   compile(module: Module, options: CompileOptions): CompiledKernel
 }
 
@@ -26,7 +27,7 @@ export function cached(compiler: Compiler): Compiler {
   const modules = new Map<string, Module>()
   const kernels = new Map<string, CompiledKernel>()
   return {
-    analyse: (source) => remember(modules, source, () => compiler.analyse(source)),
+    analyse: (source, features) => remember(modules, `${features.has('shader-f16')} ${source}`, () => compiler.analyse(source, features)),
     compile(module, options) {
       const constants = Object.entries(options.constants ?? {}).sort(([a], [b]) => a < b ? -1 : 1)
       const key = JSON.stringify([options.entryPoint, options.mode, options.relaxed, options.sharedMemory, constants]) + module.source

@@ -15,7 +15,7 @@ export class Core {
   readonly scheduler: Scheduler
   readonly errors: ErrorScopes
   readonly limits: Limits
-  readonly features: ReadonlySet<string>
+  readonly features: Set<string>
   readonly mode: Mode
   readonly compiler: Compiler
   /** What kernels in a debug mode have reported. */
@@ -31,7 +31,7 @@ export class Core {
   })
 
   constructor(options: { threads: number, memoryLimit: number, mode: Mode, compiler: Compiler, limits: Limits,
-    features: ReadonlySet<string>, uncaptured: (error: GPUError) => void }) {
+    features: Set<string>, uncaptured: (error: GPUError) => void }) {
     this.limits = options.limits
     this.features = options.features
     this.mode = options.mode

@@ -30,7 +30,7 @@ export class CpuShaderModule extends DeviceObject implements GPUShaderModule {
     let mistakes: WgslError[] = []
     this.valid = core.attempt(`createShaderModule of ${this}`, () => {
       try {
-        (this as { module: Module | undefined }).module = core.compiler.analyse(String(descriptor.code))
+        (this as { module: Module | undefined }).module = core.compiler.analyse(String(descriptor.code), core.features)
       } catch (error) {
         if (!(error instanceof WgslError)) throw error
         mistakes = error.errors

@@ -82,8 +82,7 @@ export interface Thread { stop(): void }
  * TypeScript under vitest, from the compiled package and from a browser bundle; so `body` must not use anything outside itself.
  */
 export function startThread<T>(body: (data: T) => void, data: T): Thread {
-  // bundlers that keep names wrap inner functions in a helper of this name
-  const source = `const __name = (f) => f;\nconst body = ${body.toString()};\n`
+  const source = `const body = ${body.toString()};\n`
   const threads = builtin('node:worker_threads')
   if (threads) {
     const worker = new threads.Worker(source + `body(require('node:worker_threads').workerData)`,
