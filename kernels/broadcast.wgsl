@@ -70,56 +70,47 @@ fn z_row(at: u32, column: u32) -> vec4f {
   return vec4f(z_at(at));
 }
 
-fn row_of(i: u32) -> u32 {
-  if (AXES == 0u) { return 0u; }
-  return 4u * i / p.inner;
-}
-
-fn index(group: vec3u, groups: vec3u, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * 64u + lane;
-}
-
 @compute @workgroup_size(64)
 fn unary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+  let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i * 4u >= p.size) { return; }
   if (LANEWISE == 1u) {
     let at = places(i);
     out[i] = f(x_four(at.x), vec4f(0.0), vec4f(0.0), p.a);
     return;
   }
-  let row = row_of(i);
+  var row = 0u;
+  if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  let at = place(row);
-  out[i] = f(x_row(at.x, column), vec4f(0.0), vec4f(0.0), p.a);
+  out[i] = f(x_row(place(row).x, column), vec4f(0.0), vec4f(0.0), p.a);
 }
 
 @compute @workgroup_size(64)
 fn binary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+  let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i * 4u >= p.size) { return; }
   if (LANEWISE == 1u) {
     let at = places(i);
     out[i] = f(x_four(at.x), y_four(at.y), vec4f(0.0), p.a);
     return;
   }
-  let row = row_of(i);
+  var row = 0u;
+  if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  let at = place(row);
-  out[i] = f(x_row(at.x, column), y_row(at.y, column), vec4f(0.0), p.a);
+  out[i] = f(x_row(place(row).x, column), y_row(place(row).y, column), vec4f(0.0), p.a);
 }
 
 @compute @workgroup_size(64)
 fn ternary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+  let i = (group.y * groups.x + group.x) * 64u + lane;
   if (i * 4u >= p.size) { return; }
   if (LANEWISE == 1u) {
     let at = places(i);
     out[i] = f(x_four(at.x), y_four(at.y), z_four(at.z), p.a);
     return;
   }
-  let row = row_of(i);
+  var row = 0u;
+  if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  let at = place(row);
-  out[i] = f(x_row(at.x, column), y_row(at.y, column), z_row(at.z, column), p.a);
+  out[i] = f(x_row(place(row).x, column), y_row(place(row).y, column), z_row(place(row).z, column), p.a);
 }

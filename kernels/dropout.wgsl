@@ -45,14 +45,10 @@ fn kept(number: u32) -> vec4f {
   return select(vec4f(0.0), vec4f(p.factor), philox(number) >= vec4u(p.threshold));
 }
 
-fn index(group: vec3u, groups: vec3u, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * 64u + lane;
-}
-
 // out = x times the mask; x may be a cotangent. A dropped infinity or NaN is 0 too.
 @compute @workgroup_size(64)
 fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+  let i = (group.y * groups.x + group.x) * 64u + lane;
   if (4u * i >= p.size) { return; }
   let mask = kept(i);
   out[i] = select(vec4f(0.0), x[i] * mask, mask > vec4f(0.0));
@@ -60,6 +56,6 @@ fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
 
 @compute @workgroup_size(64)
 fn mask(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+  let i = (group.y * groups.x + group.x) * 64u + lane;
   if (4u * i < p.size) { out[i] = kept(i); }
 }

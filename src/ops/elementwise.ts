@@ -35,7 +35,7 @@ const unaryTable = {
   log: { f: 'log(x)', derivative: '1.0 / x', zero: 'breaks' },
   sqrt: { f: 'sqrt(x)', derivative: '0.5 * inverseSqrt(x)', ratio: 'inverseSqrt(x)' },
   rsqrt: { f: 'inverseSqrt(x)', derivative: '-0.5 * inverseSqrt(x) / x', zero: 'breaks' },
-  erf: { f: 'error_function(x)', derivative: '1.12837917 * exp(-min(x * x, vec4f(87.0)))' },
+  erf: { f: 'error_function(x)', derivative: '1.12837917 * decay(x * x)' },
   softplus: { f: 'soft_plus(x)', derivative: 'logistic(x)', zero: 'breaks' },
   hardswish: {
     f: `x * clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
