@@ -10,7 +10,7 @@ import { roundHalf } from './half.ts'
 import { inlineCall } from './lower-stmt.ts'
 import { elementPlace, extractLane, freeze, lanePlace, loadPlace, partPlace, partType, requestUnroll, storeValue, zero } from './place.ts'
 import type { Place, Val } from './place.ts'
-import type { BinaryExpr, CallExpr, Expr as Ast, IndexExpr } from './tree.ts'
+import type { BinaryExpr, CallExpr, Expr as Ast, IndexExpr, VarDecl } from './tree.ts'
 import { bool, elementScalar, f16, f32 as float, i32 as int, isBool, isFloat, sizeOf } from './types.ts'
 import type { Scalar, Type } from './types.ts'
 import { concreteValue, f32Bits } from './values.ts'
@@ -78,6 +78,8 @@ function swizzle(state: State, type: Extract<Type, { kind: 'vec' }>, base: Expr,
   return shuffle(kept, kept, [...lanes, 3, 3, 3].slice(0, 4))
 }
 
+/** Stands for the variable a value is spilled to. */
+const spilled = { name: 'a value', space: 'private' } as VarDecl
 /** Indexing of a value that is no variable. */
 function lowerIndex(state: State, e: IndexExpr): Val {
   const [base, index] = lowerAll(state, [e.base, e.index]), type = e.base.type
@@ -89,7 +91,7 @@ function lowerIndex(state: State, e: IndexExpr): Val {
   // Spilled to private memory, where an index may vary.
   const offset = Math.ceil(state.privateBytes / 16) * 16
   state.privateBytes = offset + Math.ceil(sizeOf(type) / 16) * 16
-  const place: Place = { kind: 'memory', type, addr: get(state.inputs.privateBase), offset, space: 'private', id: -1, decl: null as never }
+  const place: Place = { kind: 'memory', type, addr: get(state.inputs.privateBase), offset, space: 'private', id: -1, decl: spilled }
   storeValue(state, place, base, e)
   return keep(state, loadPlace(state, elementPlace(state, place, at, e), e))
 }

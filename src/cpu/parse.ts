@@ -39,7 +39,10 @@ class Parser {
     return true
   }
   private expect(text: string, where: string): Token {
-    if (!this.is(text)) throw failAt(this.token, `expected '${text}' ${where}, got '${this.token.text}'`)
+    if (!this.is(text)) {
+      const before = text === ';' ? this.tokens[this.at - 1] : null     // a forgotten ';' belongs behind the token before
+      throw failAt(before ? { line: before.line, column: before.column + before.length, length: 1 } : this.token, `expected '${text}' ${where}, got '${this.token.text}'`)
+    }
     return this.tokens[this.at++]
   }
   private name(what: string): Token {

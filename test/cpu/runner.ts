@@ -30,7 +30,7 @@ export function runKernel(source: string, buffers: Buffers, options: RunOptions 
   }
   const scratch = end
   end += kernel.scratchBytes
-  const memory = new WebAssembly.Memory({ initial: Math.ceil((end + 65536) / 65536), maximum: 65536, shared: true })
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((end + 65536) / 65536), maximum: 65536, shared: options.sharedMemory !== false })
   const bytes = new Uint8Array(memory.buffer), words = new Uint32Array(memory.buffer)
   bytes.fill(0xa5, 4096)
   words.set([x, y, z, 0], block / 4)

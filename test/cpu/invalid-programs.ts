@@ -1,0 +1,72 @@
+// Programs that no WGSL compiler may accept; `line` is where the embedded device must report them.
+export interface InvalidProgram { name: string; source: string; line: number; message: RegExp }
+
+const main = (body: string) => `@group(0) @binding(0) var<storage, read_write> o: array<f32>;\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {\n${body}\n}`
+const inMain = (name: string, body: string, message: RegExp): InvalidProgram => ({ name, source: main(body), line: 3, message })
+const atTop = (name: string, text: string, message: RegExp, line = 1): InvalidProgram => ({ name, source: `${text}\n@compute @workgroup_size(1) fn main() {}`, line, message })
+
+/** The table; line 1 is the first line of `source`. */
+export const invalidPrograms: InvalidProgram[] = [
+  // syntax
+  inMain('missing semicolon', 'let x = 1', /expected ';'/), inMain('missing operand', 'let x = 1 + ;', /expected an expression/),
+  inMain('unbalanced parenthesis', 'let x = (1 + 2;', /expected '\)'/), inMain('assignment as expression', 'let x = (o[0] = 1.0);', /expected '\)'/),
+  inMain('prefix increment', 'var x = 1; ++x;', /statement/), inMain('chained comparison', 'let x = 1 < 2 < 3;', /chain/),
+  inMain('& and == without parentheses', 'let x = 1u & 2u == 2u;', /parentheses/), inMain('&& and || without parentheses', 'let x = true && false || true;', /parentheses/),
+  inMain('shift and + without parentheses', 'let x = 1u << 2u + 1u;', /parentheses/), inMain('keyword as a name', 'let loop = 1;', /keyword/),
+  inMain('reserved word as a name', 'let static = 1;', /reserved/), inMain('number with a wrong suffix', 'let x = 1.5u;', /not a number|expected/),
+  inMain('leading zero', 'let x = 012;', /leading zero|not a number/), inMain('let without value', 'let x: f32;', /needs a value/),
+  inMain('break outside of loops', 'break;', /break/), inMain('continue outside of loops', 'continue;', /continue/),
+  inMain('expression as statement', '1 + 2;', /statement|expected/), inMain('else without if', 'else { }', /keyword|expected/),
+  { name: 'open block', source: '@compute @workgroup_size(1) fn main() { if (true) {', line: 1, message: /never closed/ },
+  { name: 'open comment', source: '/* nothing', line: 1, message: /never closed/ },
+  atTop('unknown character', 'const a = 1 # 2;', /no meaning/), atTop('let at module scope', 'let x = 1;', /module scope/),
+  // names
+  inMain('undeclared name', 'o[0] = y;', /not declared/), inMain('undeclared function', 'o[0] = f(1.0);', /not declared/), inMain('declared twice', 'let x = 1; let x = 2;', /already declared/),
+  inMain('used before declaration', 'o[0] = x; let x = 1.0;', /not declared/), inMain('out of scope', '{ let x = 1.0; } o[0] = x;', /not declared/),
+  inMain('unknown type', 'var x: float4;', /unknown type/), inMain('unknown member', 'let v = vec2f(1, 2); o[0] = v.z;', /components/),
+  inMain('type as value', 'let x = f32;', /type/), inMain('function as value', 'let x = main;', /function/),
+  atTop('two globals of one name', 'const a = 1;\nconst a = 2;', /twice/, 2), atTop('declaration that depends on itself', 'const a = b;\nconst b = a;', /depends on itself/),
+  atTop('struct that holds itself', 'struct S { s: S }', /depends on itself/),
+  // types
+  inMain('i32 plus u32', 'let x = 1i + 1u;', /does not apply/), inMain('f32 from i32 variable', 'let n = 1i; let x: f32 = n;', /needs f32/),
+  inMain('condition that is no bool', 'if (1) { }', /needs a bool/), inMain('assignment of another type', 'o[0] = i;', /needs f32/),
+  inMain('vector of wrong length', 'let v: vec3f = vec2f(1, 2);', /needs vec3/), inMain('too few components', 'let v = vec4f(1, 2, 3);', /components/),
+  inMain('vec3 plus vec2', 'let v = vec3f(1) + vec2f(1);', /does not apply/), inMain('! of a number', 'let x = !1u;', /does not apply/),
+  inMain('negative of u32', 'let x = -i;', /does not apply/), inMain('~ of a float', 'let x = ~1.0;', /does not apply/), inMain('logical and of numbers', 'let x = 1 && 2;', /does not apply/),
+  inMain('shift by i32', 'let x = 1u << i32(i);', /u32/), inMain('float as index', 'o[1.5] = 1.0;', /integer/), inMain('index of a scalar', 'let x = 1.0; o[0] = x[0];', /cannot be indexed/),
+  inMain('bitcast between sizes', 'let x = bitcast<vec2u>(1.0);', /bitcast/), inMain('too many arguments', 'o[0] = sqrt(1.0, 2.0);', /takes/),
+  inMain('builtin on a wrong type', 'let x = sqrt(i);', /takes/), inMain('select with a number', 'let x = select(1, 2, 3);', /takes/), inMain('void as value', 'let x = workgroupBarrier();', /no value/),
+  inMain('comparison of arrays', 'let x = array(1, 2) == array(1, 2);', /does not apply/),
+  // constants
+  inMain('integer literal too large', 'let x = 4294967296u;', /represented/), inMain('constant overflow', 'let x = 2147483647i + 1i;', /represented|overflow/),
+  inMain('constant division by zero', 'let x = 1 / 0;', /zero/), inMain('division of a variable by constant zero', 'let x = i / 0u;', /zero/), inMain('constant shift too far', 'let x = i << 32u;', /less than 32/),
+  inMain('constant index out of bounds', 'var a: array<f32, 3>; o[0] = a[3];', /out of bounds/), inMain('negative index', 'o[-1] = 1.0;', /negative/), inMain('f32 overflow', 'let x = 1e39f;', /represented/),
+  inMain('sqrt of a negative constant', 'const x = sqrt(-1.0);', /no value/), inMain('clamp with low above high', 'let x = clamp(o[0], 2.0, 1.0);', /low/),
+  inMain('const from a variable', 'const x = i;', /const-expression/), atTop('array of length zero', 'const a = array<f32, 0>();', /at least 1/), atTop('failing const_assert', 'const_assert 1 > 2;', /failed/),
+  // variables and memory
+  inMain('assignment to let', 'let x = 1; x = 2;', /let/), inMain('assignment to a parameter', 'i = 2u;', /param/), inMain('assignment to several components', 'var v = vec4f(); v.xy = vec2f(1);', /components/),
+  atTop('write to read-only storage', '@group(0) @binding(0) var<storage, read> a: array<f32>;\nfn f() { a[0] = 1.0; }', /read-only/, 2), atTop('write to uniform', '@group(0) @binding(0) var<uniform> a: vec4f;\nfn f() { a.x = 1.0; }', /read-only/, 2),
+  atTop('storage without binding', 'var<storage, read> a: array<f32>;', /@group/), atTop('workgroup variable with a value', 'var<workgroup> a: f32 = 1.0;', /initial value/), atTop('bool in storage', '@group(0) @binding(0) var<storage> a: bool;', /bool/),
+  atTop('runtime array in workgroup memory', 'var<workgroup> a: array<f32>;', /runtime/), atTop('runtime array in the middle of a struct', 'struct S { a: array<f32>, b: f32 }', /last/),
+  atTop('uniform array of floats', '@group(0) @binding(0) var<uniform> a: array<f32, 4>;', /16/), atTop('variable without address space', 'var a: f32;', /address space/),
+  inMain('local runtime array', 'var a: array<f32>;', /local|runtime/), inMain('pointer in a var', 'var x = 1; var p = &x;', /pointer/i), inMain('address of a component', 'var v = vec2f(); let p = &v.x;', /component/), inMain('address of a value', 'let x = 1; let p = &x;', /variable/),
+  atTop('atomic of f32', 'var<workgroup> a: atomic<f32>;', /atomic/), atTop('plain read of an atomic', 'var<workgroup> a: atomic<u32>;\nfn f() -> u32 { return a; }', /atomicLoad/, 2), atTop('atomic in private memory', 'var<private> a: atomic<u32>;', /atomic/),
+  { name: 'two variables at one binding', source: '@group(0) @binding(0) var<storage, read_write> a: array<f32>;\n@group(0) @binding(0) var<storage, read_write> b: array<f32>;\n@compute @workgroup_size(1) fn main() { a[0] = b[0]; }', line: 2, message: /both/ },
+  // functions and control flow
+  atTop('missing return', 'fn f(x: f32) -> f32 { if (x > 0.0) { return 1.0; } }', /every path/), atTop('return of the wrong type', 'fn f() -> f32 { return 1u; }', /needs f32/), atTop('value from a function without result', 'fn f() { return 1; }', /returns nothing/),
+  atTop('recursion', 'fn f() { g(); }\nfn g() { f(); }', /recursion|calls itself/, 2), atTop('unused result of a must_use function', '@must_use fn f() -> f32 { return 1.0; }\nfn g() { f(); }', /not used/, 2), inMain('unused builtin result', 'sqrt(2.0);', /not used/),
+  atTop('wrong number of arguments', 'fn f(x: f32) {}\nfn g() { f(); }', /takes 1/, 2), atTop('wrong argument type', 'fn f(x: f32) {}\nfn g() { f(1u); }', /needs f32/, 2), atTop('call of an entry point', 'fn g() { main(); }', /entry point/),
+  inMain('loop without end', 'loop { }', /never ends/), inMain('switch without default', 'switch 1 { case 1: { } }', /default/), inMain('switch with a case twice', 'switch 1 { case 1: { } case 1: { } default: { } }', /twice/), inMain('switch on a float', 'switch 1.0 { default: { } }', /switch/),
+  inMain('case that is not constant', 'switch i { case i: { } default: { } }', /constant/), inMain('return in continuing', 'loop { break; continuing { return; } }', /continuing/), inMain('continue past a declaration used in continuing', 'var n = 0; loop { if (n > 3) { continue; } let x = 1; continuing { n += x; break if n > 9; } }', /skips/),
+  // entry points
+  { name: 'no workgroup size', source: '@compute fn main() {}', line: 1, message: /workgroup_size/ }, { name: 'entry point that returns', source: '@compute @workgroup_size(1) fn main() -> f32 { return 1.0; }', line: 1, message: /cannot return/ },
+  { name: 'parameter without builtin', source: '@compute @workgroup_size(1) fn main(x: u32) {}', line: 1, message: /builtin/ }, { name: 'builtin of the wrong type', source: '@compute @workgroup_size(1) fn main(@builtin(workgroup_id) x: u32) {}', line: 1, message: /vec3/ },
+  { name: 'workgroup size of zero', source: '@compute @workgroup_size(0) fn main() {}', line: 1, message: /at least 1/ }, atTop('f16 without enable', 'fn f(x: f16) {}', /enable f16/),
+  { name: 'enable after a declaration', source: 'const a = 1;\nenable f16;\n@compute @workgroup_size(1) fn main() {}', line: 2, message: /top/ },
+  // uniformity
+  inMain('barrier in a divergent branch', 'if (i < 2u) { workgroupBarrier(); }', /all invocations/), inMain('barrier after a divergent return', 'if (i < 2u) { return; } workgroupBarrier();', /all invocations/),
+  inMain('barrier in a loop of divergent length', 'for (var k = 0u; k < i; k++) { workgroupBarrier(); }', /all invocations/), inMain('barrier behind a divergent break', 'for (var k = 0u; k < 4u; k++) { if (k == i) { break; } workgroupBarrier(); }', /all invocations/),
+  inMain('barrier that depends on written storage', 'if (o[0] > 1.0) { workgroupBarrier(); }', /all invocations/),
+  { name: 'barrier in a helper called divergently', source: 'fn f() {\nworkgroupBarrier();\n}\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { if (i == 0u) { f(); } }', line: 2, message: /all invocations/ },
+  { name: 'workgroupUniformLoad in a divergent branch', source: 'var<workgroup> n: u32;\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {\nif (i == 0u) { let x = workgroupUniformLoad(&n); }\n}', line: 3, message: /all invocations/ },
+]
