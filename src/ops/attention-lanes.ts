@@ -1,0 +1,76 @@
+// Launches of the attention kernels for software drivers: a workgroup is one subgroup, keys are shuffled between its lanes.
+import { gpu } from '../gpu/device.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { rowVersions } from './attention-rows.ts'
+import type { AttentionSizes } from './attention-shapes.ts'
+import { sum } from './reduce.ts'
+import { adapterKind } from './rows.ts'
+
+/** Arguments of one attention call. */
+export interface AttentionCall extends AttentionSizes { q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, scale: number }
+
+const load = true, store = true
+const forwardKernel = rowVersions('attention_lanes.wgsl',
+  { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', load, store } },
+  { buffers: ['q', 'k', 'v', 'bias', 'mask', 'out', 'logsum'], params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'lanes'] })
+
+const gradRows = {
+  q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
+  dq: { width: 'D', load, store }, dk: { width: 'D', load, store }, dv: { width: 'E', load, store },
+} as const
+const common = ['q', 'k', 'v', 'dout', 'bias', 'mask', 'stats']
+const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'lanes', 'chunks']
+const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
+const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
+const biases = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'biases', buffers: [...common, 'dbias'], params })
+
+/** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups. Else 0. */
+export function shufflingLanes(): number {
+  if (adapterKind() !== 'software' || !gpu().features.has('subgroups')) return 0
+  const { subgroupMinSize, subgroupMaxSize } = gpu().device.adapterInfo
+  return subgroupMinSize === subgroupMaxSize && subgroupMinSize <= 16 ? subgroupMinSize : 0
+}
+
+// Rows a lane owns and vectors of other rows it meets at a time. More of either means fewer loads but more spilling and much more
+// to compile. Measured on lavapipe, 197 tokens: 3 x 2 6.1-12 GFLOP/s, 2 x 2 6.5, 1 x 2 4.4, 4 x 2 2.7-6.6; a 7x7 window pads
+// 3 x 8 rows to 72, 2 x 8 to 64.
+const tileOf = (lanes: number, rows: number) => lanes > 8 ? { R: 2, KEYS: 1 } : { R: rows > 64 ? 3 : 2, KEYS: 2 }
+
+/** The forward pass into `out` and `logsum`. */
+export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
+  const { q, k, v, bias, mask, B, N, H, D, E } = call
+  const { R, KEYS } = tileOf(lanes, N)
+  launch(forwardKernel(D, E), { q, k, v, bias: bias ?? q, mask: mask ?? q, out, logsum }, { ...numbers(call), lanes },
+    grid(B * H * Math.ceil(N / (lanes * R))), { overrides: { LANES: lanes, R, KEYS, ...switches(call) }, flops })
+}
+
+/** Gradients of q, of k and v, and of the bias, as far as `needs` asks (q, k, v, bias). */
+export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[]): (Tensor | null)[] {
+  const { q, k, v, bias, mask, B, N, M, H, D, E } = call
+  const read = { q, k, v, dout, bias: bias ?? q, mask: mask ?? q, stats }
+  const R = 2, KEYS = lanes > 8 ? 1 : 2
+  const overrides = { LANES: lanes, R, KEYS, ...switches(call) }
+  const values = { ...numbers(call), lanes, chunks: 1 }
+  let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
+  if (needs[0]) {
+    dq = empty(q.shape)
+    launch(queries(D, E), { ...read, dq }, values, grid(B * H * Math.ceil(N / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
+  }
+  if (needs[1] || needs[2]) {
+    dk = empty(k.shape)
+    dv = empty(v.shape)
+    launch(keys(D, E), { ...read, dk, dv }, values, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 4 * B * H * N * M * (D + E) })
+  }
+  if (bias && needs[3]) {
+    const tiles = Math.ceil(M / (lanes * R)) * Math.ceil(N / (lanes * KEYS)) * H
+    const chunks = Math.min(B, Math.ceil(256 / tiles))           // parts of the batch, so that every thread has work
+    const parts = empty([chunks, H, N, M])
+    launch(biases(D, E), { ...read, dbias: parts }, { ...values, chunks }, grid(tiles * chunks), { overrides, flops: 2 * B * H * N * M * (D + E) })
+    dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
+  }
+  return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
+}
+
+const switches = ({ bias, mask }: AttentionCall) => ({ BIAS: bias ? 1 : 0, MASK: mask ? 1 : 0 })
+const numbers = ({ B, N, M, H, D, E, G, scale }: AttentionCall) => ({ B, N, M, H, D, E, G, scale })

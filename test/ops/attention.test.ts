@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest'
+import { ShapeError } from '../../src/errors.ts'
+import { attention, attentionOpen } from '../../src/ops/attention.ts'
+import { pullback, record } from '../../src/tape.ts'
+import { tensor, type Tensor } from '../../src/tensor.ts'
+import { checkOp, toTensor } from '../check-op.ts'
+import { describeDevice } from '../device.ts'
+import { type Nd, nd, random, randomMask } from '../reference/nd.ts'
+import * as reference from '../reference/attention.ts'
+import { checkCase } from './golden-case.ts'
+
+/** One shape: batch, queries, keys, heads, width of q and k, width of v, masks (0: none), with a bias or not. */
+type Shape = [B: number, N: number, M: number, H: number, D: number, E: number, G: number, bias: boolean]
+
+// Lengths and widths around the tiles, odd widths as pruning leaves them, D unlike E, one token, Swin's windows.
+const shapes: Shape[] = [
+  [1, 1, 1, 1, 4, 4, 0, false],
+  [2, 5, 3, 2, 7, 21, 0, false],
+  [1, 17, 33, 1, 8, 4, 0, true],
+  [4, 9, 9, 2, 4, 6, 2, true],
+  [2, 16, 40, 1, 5, 8, 1, false],
+  [1, 70, 65, 1, 61, 12, 0, false],
+  [4, 49, 49, 2, 12, 12, 4, true],
+  [1, 3, 7, 1, 128, 128, 0, true],
+]
+
+const inputs = ([B, N, M, H, D, E, , bias]: Shape): Nd[] => [
+  random(1, [B, N, H, D]), random(2, [B, M, H, D]), random(3, [B, M, H, E]), ...bias ? [random(4, [H, N, M])] : []]
+
+/** A mask of zeros and ones for the reference, and of 0 and `low` for the op. Query 0 of group 0 sees no key at all. */
+function masks([, N, M, , , , G]: Shape, low: number): { plain: Nd | null, additive: Nd | null } {
+  if (G === 0) return { plain: null, additive: null }
+  const plain = randomMask(5, [G, N, M], 0.7)
+  plain.data.fill(0, 0, M)
+  return { plain: nd([G, 1, N, M], plain.data), additive: nd([G, N, M], plain.data.map((keep) => keep ? 0 : low)) }
+}
+
+const scale = 0.3
+
+describeDevice('attention', () => {
+  test.each(shapes)('batch %i, %i queries, %i keys, %i heads, widths %i and %i, %i masks, bias %s', async (...shape) => {
+    const { plain, additive } = masks(shape, -Infinity)
+    const mask = additive && toTensor(additive)
+    await checkOp({
+      call: (q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }),
+      reference: (q, k, v, bias) => reference.attention(q, k, v, bias ?? null, plain, { scale }),
+      args: inputs(shape), samples: 12,
+    })
+  })
+
+  test('a mask of -100 is a number like any other', async () => {
+    const shape: Shape = [2, 6, 5, 2, 4, 4, 2, true]
+    const { additive } = masks(shape, -100)
+    const mask = toTensor(additive!)
+    await checkOp({
+      call: (q, k, v, bias) => attention(q, k, v, bias, mask, { scale }),
+      reference: (q, k, v, bias) => {
+        const both = nd([2, 2, 6, 5], Float64Array.from({ length: 120 }, (_, i) => bias.data[i % 60] + additive!.data[Math.floor(i / 60) * 30 + i % 30]))
+        return reference.attention(q, k, v, both, null, { scale })
+      },
+      args: inputs(shape),
+    })
+  })
+
+  test('large scores do not overflow', async () => {
+    const args = [random(6, [1, 9, 1, 8], 30), random(7, [1, 20, 1, 8], 30), random(8, [1, 20, 1, 4])]
+    await checkOp({
+      call: (q, k, v) => attention(q, k, v, null, null, { scale: 1 }), reference: (q, k, v) => reference.attention(q, k, v, null, null, { scale: 1 }),
+      args, backward: false,
+      tolerance: 1e-3,                                   // scores of some thousands are rounded to 1e-4 before the exponential
+    })
+  })
+
+  test('golden attention', async () => {
+    await checkCase('attention', { attention: ([q, k, v], attrs) => attention(q, k, v, null, null, attrs as { scale: number }) })
+  })
+
+  test('open attention gives the same, forward and backward', async () => {
+    const shape: Shape = [4, 9, 7, 2, 5, 6, 2, true]
+    const { plain, additive } = masks(shape, -Infinity)
+    const mask = toTensor(additive!)
+    await checkOp({
+      call: (q, k, v, bias) => attentionOpen(q, k, v, bias, mask, { scale }),
+      reference: (q, k, v, bias) => reference.attention(q, k, v, bias, plain, { scale }),
+      args: inputs(shape), samples: 12,
+    })
+  })
+
+  test('only the gradients that are needed', () => {
+    const [q, k, v, bias] = inputs([1, 5, 5, 1, 4, 4, 0, true]).map((x) => toTensor(x))
+    for (const wanted of [0, 1, 2, 3]) {
+      const leaf = [q, k, v, bias][wanted]
+      const { result, calls } = record(() => attention(q, k, v, bias, null, { scale }), [leaf])
+      const found = pullback(calls, [[result, result]], { wanted: [q, k, v, bias] })
+      expect([...found.keys()]).toEqual([leaf])
+    }
+  })
+
+  describe('errors', () => {
+    const zeros = (...shape: number[]): Tensor => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)
+    test('shapes that do not fit', () => {
+      const q = zeros(4, 3, 2, 5), k = zeros(4, 6, 2, 5), v = zeros(4, 6, 2, 7)
+      const attrs = { scale: 1 }
+      expect(() => attention(zeros(4, 3, 10), k, v, null, null, attrs)).toThrow(ShapeError)
+      expect(() => attention(q, zeros(4, 6, 2, 4), v, null, null, attrs)).toThrow(/k \[4,6,2,4\] does not fit q/)
+      expect(() => attention(q, k, zeros(4, 5, 2, 7), null, null, attrs)).toThrow(/v \[4,5,2,7\] does not fit k/)
+      expect(() => attention(q, k, v, zeros(2, 6, 3), null, attrs)).toThrow(/bias \[2,6,3\]/)
+      expect(() => attention(q, k, v, null, zeros(3, 3, 6), attrs)).toThrow(/mask \[3,3,6\]/)
+      expect(() => attentionOpen(q, k, v, null, zeros(3, 3, 6), attrs)).toThrow(/attentionOpen/)
+    })
+  })
+})
