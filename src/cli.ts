@@ -4,11 +4,16 @@
 import { Command, CommanderError } from 'commander'
 import { addCommonOptions, talkFor } from './commands/command.ts'
 import type { CommandSpec, CommonOptions } from './commands/command.ts'
+import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
+import { evalCommand } from './commands/eval.ts'
+import { inspect } from './commands/inspect.ts'
+import { pullCommand } from './commands/pull.ts'
+import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './errors.ts'
 import { packageVersion } from './io/package.ts'
 
-const commands: CommandSpec[] = [doctor]
+const commands = [doctor, inspect, evalCommand, train, pullCommand, demo] as CommandSpec[]
 
 async function main(args: string[]): Promise<number> {
   const json = args.includes('--json')
@@ -23,7 +28,7 @@ async function main(args: string[]): Promise<number> {
     spec.declare(command)
     addCommonOptions(command).action(async () => {
       const options = command.opts<CommonOptions>()
-      const answer = await spec.run(options, talkFor(options))
+      const answer = await spec.run({ ...options, args: command.args }, talkFor(options))
       process.stdout.write(options.json ? `${JSON.stringify(answer.json)}\n` : `${answer.text}\n`)
       exitCode = answer.exitCode ?? 0
     })

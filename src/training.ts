@@ -3,7 +3,7 @@ import { compile } from './compile.ts'
 import { firstNonFinite } from './diagnose.ts'
 import { NumericError } from './errors.ts'
 import type { Model } from './evaluation.ts'
-import { copyOf } from './fill.ts'
+import { copyInto, copyOf } from './fill.ts'
 import { type Augmentation } from './io/augment.ts'
 import type { Batch, Dataset } from './io/datasets.ts'
 import { crossEntropy, softCrossEntropy } from './ops/cross-entropy.ts'
@@ -11,7 +11,7 @@ import { randomState } from './ops/dropout.ts'
 import { adamW, cosineRate, type Optimizer, updateAverage } from './optim.ts'
 import { tensor, type Tensor } from './tensor.ts'
 import { valueAndGrad } from './transform.ts'
-import { disposeTree, mapTree } from './tree.ts'
+import { disposeTree, leaves, mapTree, parameters } from './tree.ts'
 
 /** How to train. */
 export interface FitOptions {
@@ -105,12 +105,19 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
       await settle()
       state.losses.push(sum / seen)
       state.epoch++
+      if (state.average) copyStatistics(model, state.average)
       if (await options.onEpoch?.(state)) break
     }
   } finally {
     step.clear()
   }
   return state
+}
+
+/** Running statistics are no parameters, so the average takes them over as they are. */
+function copyStatistics(model: Model, average: Model): void {
+  const trained = new Set(parameters(model).map(([path]) => path)), to = new Map(leaves(average))
+  for (const [path, leaf] of leaves(model)) if (!trained.has(path)) copyInto(leaf, to.get(path)!)
 }
 
 function onDevice({ images, shape, labels, soft }: Batch): [images: Tensor, targets: Tensor] {

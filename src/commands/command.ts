@@ -23,13 +23,13 @@ export interface Talk {
 /** How a command ends: `json` is the one object of `--json`, `text` what people read, `exitCode` 0 unless it failed. */
 export interface Answer { json: object, text: string, exitCode?: 0 | 1 }
 
-/** One command of `espalier`; errors are thrown as EspalierError, whose exit code the process ends with. */
+/** One command of `espalier`; `args` are what stands there beside flags; errors are thrown as EspalierError, whose exit code the process ends with. */
 export interface CommandSpec<Options extends CommonOptions = CommonOptions> {
   name: string
   summary: string
   /** Adds the command's own arguments and flags. */
   declare(command: Command): void
-  run(options: Options, talk: Talk): Promise<Answer>
+  run(options: Options & { args: string[] }, talk: Talk): Promise<Answer>
 }
 
 /** Adds the flags that every command takes. */

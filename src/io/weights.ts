@@ -31,6 +31,9 @@ const qkv = (published: string, ours: string, weight = '.weight', bias = '.bias'
 const projection = (published: string, ours: string) =>
   [rule(`${published}.weight`, `${ours}.out`, 'columns'), rule(`${published}.bias`, `${ours}.outBias`)]
 
+const merging = (published: string, ours: string) =>
+  [...layerNorm(`${published}.norm`, `${ours}.norm`, 'flat'), rule(`${published}.reduction.weight`, `${ours}.weight`, 'columns')]
+
 /** ViT and DeiT as timm names them. */
 export const timmViT: Naming = [
   rule('cls_token', 'classToken'), rule('dist_token', 'distillToken'), rule('pos_embed', 'positions', 'leading'),
@@ -68,8 +71,7 @@ export const microsoftSwin: Naming = [
   rule('layers.{i}.blocks.{j}.attn.positional_encoding', `${block}.attention.positions`, 'channels'),
   rule('layers.{i}.blocks.{j}.attn.dwc.weight', `${block}.attention.kernel`), rule('layers.{i}.blocks.{j}.attn.dwc.bias', `${block}.attention.kernelBias`),
   ...affine('layers.{i}.blocks.{j}.mlp.fc1', `${block}.mlp.fc1`), ...affine('layers.{i}.blocks.{j}.mlp.fc2', `${block}.mlp.fc2`),
-  ...layerNorm('layers.{i}.downsample.norm', 'stages.{i}.merging.norm', 'flat'),
-  rule('layers.{i}.downsample.reduction.weight', 'stages.{i}.merging.weight', 'columns'),
+  ...merging('layers.{i}.downsample', 'stages.{i}.merging'),
   ...layerNorm('norm', 'norm'), ...affine('head', 'head'),
 ]
 
@@ -78,17 +80,54 @@ export const torchvisionSwin = (stages: number): Naming => [
   ...affine('features.0.0', 'patches.projection'), ...layerNorm('features.0.2', 'patchNorm'),
   ...Array.from({ length: stages }, (_, stage) => {
     const theirs = `features.${2 * stage + 1}.{j}`, mine = `stages.${stage}.blocks.{j}`
-    const merging = `features.${2 * stage + 2}`
     return [
       ...layerNorm(`${theirs}.norm1`, `${mine}.norm1`), ...layerNorm(`${theirs}.norm2`, `${mine}.norm2`),
       rule(`${theirs}.attn.relative_position_bias_table`, `${mine}.attention.table`),
       ...qkv(`${theirs}.attn.qkv`, `${mine}.attention.inner`), ...projection(`${theirs}.attn.proj`, `${mine}.attention.inner`),
       ...affine(`${theirs}.mlp.0`, `${mine}.mlp.fc1`), ...affine(`${theirs}.mlp.3`, `${mine}.mlp.fc2`),
-      ...layerNorm(`${merging}.norm`, `stages.${stage}.merging.norm`, 'flat'),
-      rule(`${merging}.reduction.weight`, `stages.${stage}.merging.weight`, 'columns'),
+      ...merging(`features.${2 * stage + 2}`, `stages.${stage}.merging`),
     ]
   }).flat(),
   ...layerNorm('norm', 'norm'), ...affine('head', 'head'),
+]
+
+/**
+ * Swin as newer versions of timm name it: Microsoft's names, but merging layers stand at the start of the stage they lead to and the
+ * classifier is `head.fc`.
+ */
+export const timmSwin = (stages: number): Naming => [
+  ...microsoftSwin.filter(({ published }) => !/downsample|^head/.test(published)),
+  ...Array.from({ length: stages - 1 }, (_, stage) => merging(`layers.${stage + 1}.downsample`, `stages.${stage}.merging`)).flat(),
+  ...affine('head.fc', 'head'),
+]
+
+const separate = (published: string, ours: string) => ['query', 'key', 'value'].flatMap((name) => [
+  rule(`${published}.${name}.weight`, `${ours}.${name}`, 'rows'), rule(`${published}.${name}.bias`, `${ours}.${name}Bias`, 'flat')])
+const huggingFaceBlock = (theirs: string, ours: string, attention: string, self: string) => [
+  ...layerNorm(`${theirs}.layernorm_before`, `${ours}.norm1`), ...layerNorm(`${theirs}.layernorm_after`, `${ours}.norm2`),
+  ...separate(`${theirs}.attention.${self}`, attention), ...projection(`${theirs}.attention.output.dense`, attention),
+  ...affine(`${theirs}.intermediate.dense`, `${ours}.mlp.fc1`), ...affine(`${theirs}.output.dense`, `${ours}.mlp.fc2`),
+]
+
+/** ViT and DeiT as Hugging Face's transformers name them: query, key and value apart. `root` is `vit` or `deit`. */
+export const huggingFaceViT = (root: 'vit' | 'deit', distilled: boolean): Naming => [
+  rule(`${root}.embeddings.cls_token`, 'classToken'), rule(`${root}.embeddings.distillation_token`, 'distillToken'),
+  rule(`${root}.embeddings.position_embeddings`, 'positions', 'leading'),
+  ...affine(`${root}.embeddings.patch_embeddings.projection`, 'patches.projection'),
+  ...huggingFaceBlock(`${root}.encoder.layer.{i}`, 'blocks.{i}', 'blocks.{i}.attention', 'attention'),
+  ...layerNorm(`${root}.layernorm`, 'norm'),
+  ...distilled ? [...affine('cls_classifier', 'head'), ...affine('distillation_classifier', 'distillHead')] : affine('classifier', 'head'),
+]
+
+const swinRoot = 'swin.encoder.layers.{i}'
+
+/** Swin as Hugging Face's transformers name it. */
+export const huggingFaceSwin: Naming = [
+  ...affine('swin.embeddings.patch_embeddings.projection', 'patches.projection'), ...layerNorm('swin.embeddings.norm', 'patchNorm'),
+  ...huggingFaceBlock(`${swinRoot}.blocks.{j}`, block, `${block}.attention.inner`, 'self'),
+  rule(`${swinRoot}.blocks.{j}.attention.self.relative_position_bias_table`, `${block}.attention.table`),
+  ...merging(`${swinRoot}.downsample`, 'stages.{i}.merging'),
+  ...layerNorm('swin.layernorm', 'norm'), ...affine('classifier', 'head'),
 ]
 
 const stageBlock = (stage: number) => `stages.${stage - 1}.{i}`
@@ -125,10 +164,14 @@ export const tinyVGG: Naming = [
   ...affine('conv_2_1', 'layers.3.conv'), ...affine('conv_2_2', 'layers.4.conv'), ...affine('output', 'classifier.0', 'columns'),
 ]
 
+const patterns = new Map<string, RegExp>()
+
 /** Fills templates: `blocks.{i}.attn` matched by `blocks.3.attn` gives i = 3. */
 function match(template: string, name: string): Record<string, string> | null {
-  const pattern = template.replace(/[.]/g, '\\.').replace(/\{(\w)\}/g, '(?<$1>\\d+)')
-  return new RegExp(`^${pattern}$`).exec(name)?.groups ?? (template === name ? {} : null)
+  if (!template.includes('{')) return template === name ? {} : null
+  let pattern = patterns.get(template)
+  if (!pattern) patterns.set(template, pattern = new RegExp(`^${template.replace(/[.]/g, '\\.').replace(/\{(\w)\}/g, '(?<$1>\\d+)')}$`))
+  return pattern.exec(name)?.groups ?? null
 }
 
 const fill = (template: string, values: Record<string, string>) => template.replace(/\{(\w)\}/g, (_, key: string) => values[key])
@@ -186,13 +229,16 @@ export function loadWeights(model: unknown, naming: Naming, source: ReadonlyMap<
   const tensors = new Map(leaves(model))
   for (const [name, { paths, shape }] of layoutOf(model, naming, source.keys())) {
     const { data, shape: found } = source.get(name)!
-    const size = shape.reduce((a, b) => a * b, 1)
-    if (data.length !== size) {
-      throw new InputError(`tensor '${name}' has shape [${found}], the architecture expects [${shape}]; check --arch, image size and class count`)
-    }
-    const part = size / paths.length
+    checkShape(name, found, shape)
+    const part = data.length / paths.length
     paths.forEach((path, i) => { tensors.get(path)!.write(data.subarray(i * part, (i + 1) * part)) })
   }
+}
+
+/** @throws InputError where a published tensor is not of the shape that the model's tensor makes it. */
+export function checkShape(name: string, found: readonly number[], expected: readonly number[]): void {
+  if (found.join() === expected.join()) return
+  throw new InputError(`tensor '${name}' has shape [${found}], the architecture expects [${expected}]; check --arch, image size and class count`)
 }
 
 /** A model's tensors under published names, fused as the checkpoint they came from: the inverse of `loadWeights`. */

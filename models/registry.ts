@@ -1,0 +1,204 @@
+// Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type` being one of
+// the names below and everything else an option of that family's constructor: `{ "type": "vit", "width": 96, "depth": 4 }`.
+import { defaultPreprocessing, InputError, leaves, type Model, type Preprocessing, type Scheme, ShapeError } from '../src/index.ts'
+import { flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
+import { MLP } from './mlp.ts'
+import { cifarResNet, ResNet, type ResNetOptions, resnet101, resnet18, resnet34, resnet50 } from './resnet.ts'
+import { Swin, swinBase, swinSmall, swinTiny } from './swin.ts'
+import { plans, tinyVGG, VGG, type VGGOptions } from './vgg.ts'
+import { ViT, vitBase, vitSmall, vitTiny } from './vit.ts'
+
+/** Families of architectures; each has its own options. */
+export type Family = 'vit' | 'swin' | 'vgg' | 'resnet' | 'mlp'
+
+/** A name of the registry, and options that differ from what the name stands for. */
+export interface Architecture { type: string, [option: string]: unknown }
+
+/** One name: its family, its constructor, and the side of its images where the options do not say it. */
+export interface ArchitectureEntry {
+  family: Family
+  image: number
+  make(options: object): Model
+}
+
+const vit = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'vit', image: 224, make })
+const swin = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'swin', image: 224, make })
+const resnet = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'resnet', image: 224, make })
+const cifar = (depth: number): ArchitectureEntry => ({ family: 'resnet', image: 32, make: (options) => cifarResNet(depth, options) })
+const vgg = (options: VGGOptions): ArchitectureEntry => ({ family: 'vgg', image: 224, make: (more) => new VGG({ ...options, ...more }) })
+
+const distilled = (make: ArchitectureEntry['make']) => vit((options) => make({ distilled: true, ...options }))
+const compact = { image: 32, patch: 4, width: 96, depth: 4, heads: 3, hidden: 192, classes: 10 }
+
+/** Every name that `--arch` and `train` know. */
+export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
+  'vit': vit((options) => new ViT(options)),
+  'vit-tiny': vit(vitTiny), 'vit-small': vit(vitSmall), 'vit-base': vit(vitBase),
+  'deit-tiny': vit(vitTiny), 'deit-small': vit(vitSmall), 'deit-base': vit(vitBase),
+  'deit-tiny-distilled': distilled(vitTiny), 'deit-small-distilled': distilled(vitSmall), 'deit-base-distilled': distilled(vitBase),
+  'vit-compact': { family: 'vit', image: 32, make: (options) => new ViT({ ...compact, ...options }) },
+  'swin': swin((options) => new Swin(options)),
+  'swin-tiny': swin(swinTiny), 'swin-small': swin(swinSmall), 'swin-base': swin(swinBase),
+  'flatten-swin-tiny': swin(flattenSwinTiny), 'flatten-swin-small': swin(flattenSwinSmall), 'flatten-swin-base': swin(flattenSwinBase),
+  'vgg': vgg({}),
+  ...Object.fromEntries(Object.entries(plans).flatMap(([name, plan]) => [[name, vgg({ plan })], [`${name}-bn`, vgg({ plan, batchNorm: true })]])),
+  'tiny-vgg': { family: 'vgg', image: 64, make: tinyVGG },
+  'resnet': resnet((options) => new ResNet(options)),
+  'resnet18': resnet(resnet18), 'resnet34': resnet(resnet34), 'resnet50': resnet(resnet50), 'resnet101': resnet(resnet101),
+  'resnet20': cifar(20), 'resnet32': cifar(32), 'resnet44': cifar(44), 'resnet56': cifar(56),
+  'mlp': { family: 'mlp', image: 28, make: (options) => new MLP(options) },
+}
+
+// ---- options ----------------------------------------------------------------------------------------------------
+
+/** Says what was expected of a value, or null where it is right. Bounds keep a lying header from building a giant. */
+type Check = (value: unknown) => string | null
+
+const isWhole = (value: unknown, least: number, most: number) => Number.isInteger(value) && value as number >= least && value as number <= most
+const whole = (most: number, least = 1): Check => (value) => isWhole(value, least, most) ? null : `a whole number from ${least} to ${most}`
+const list = (most: number, least = 1, { empty = false } = {}): Check => (value) =>
+  Array.isArray(value) && value.length <= 64 && (empty || value.length > 0) && value.every((item) => isWhole(item, least, most))
+    ? null : `a list of whole numbers from ${least} to ${most}`
+const within = (low: number, high: number): Check => (value) =>
+  typeof value === 'number' && value >= low && value <= high ? null : `a number from ${low} to ${high}`
+const flag: Check = (value) => typeof value === 'boolean' ? null : 'true or false'
+const one = (...words: string[]): Check => (value) => words.includes(value as string) ? null : words.join(' or ')
+const either = (first: Check, second: Check): Check => (value) => {
+  const reason = first(value)
+  return reason && second(value) ? `${reason}, or ${second(value)}` : null
+}
+const plan: Check = (value) => Array.isArray(value) && value.length > 0 && value.length <= 256 && value.some((step) => step !== 'pool')
+  && value.every((step) => step === 'pool' || isWhole(step, 1, 16384)) ? null : "a list of channel counts and 'pool'"
+const kinds: Check = (value) => typeof value === 'string' && /^[SL]{1,64}$/.test(value) ? null : "one letter for each stage, S (softmax) or L (focused linear)"
+
+const width = whole(16384), depth = whole(512), image = whole(4096), patch = whole(1024), channels = whole(4096), classes = whole(2 ** 20)
+const eps = within(1e-15, 1), rate = within(0, 0.99)
+
+const options: Record<Family, Record<string, Check>> = {
+  vit: { image, patch, channels, width, depth, heads: whole(1024), hidden: whole(2 ** 17), classes, eps, distilled: flag, norm: one('pre', 'post'),
+    classToken: flag, dropPath: rate },
+  swin: { image, patch, channels, width, depths: list(512), heads: list(1024), windows: either(whole(256), list(256)), kinds, ratio: within(0.01, 64),
+    classes, eps, dropPath: rate, fit: one('shrink', 'pad') },
+  vgg: { plan, channels, classes, batchNorm: flag, padding: whole(1, 0), side: whole(1024), adaptive: flag, hidden: list(2 ** 17, 1, { empty: true }), dropout: rate },
+  resnet: { layers: list(512), width, classes, channels, block: one('basic', 'bottleneck'), stem: one('imagenet', 'cifar') },
+  mlp: { inputs: whole(2 ** 24), hidden: list(2 ** 17, 1, { empty: true }), classes },
+}
+
+/** The registry's entry of an architecture; `source` is what messages call it. @throws InputError for a name that is not here. */
+export function entryOf({ type }: Architecture, source = 'architecture'): ArchitectureEntry {
+  const name = canonical(type)
+  if (!Object.hasOwn(architectures, name)) {
+    throw new InputError(`${source}: unknown architecture ${JSON.stringify(type)}, expected one of ${Object.keys(architectures).join(', ')}`)
+  }
+  return architectures[name]
+}
+
+const canonical = (type: unknown) => String(type).toLowerCase().replaceAll('_', '-')
+
+/**
+ * Reads `--arch`: a name, or JSON with options and, if it stands alone, a `type`. Options are checked, not yet that they fit together.
+ * @throws InputError naming the option, what it may be and what it is.
+ */
+export function parseArchitecture(text: string, source = '--arch'): Partial<Architecture> {
+  if (!text.trimStart().startsWith('{')) {
+    entryOf({ type: text }, source)
+    return { type: canonical(text) }
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new InputError(`${source}: not valid JSON (${(error as Error).message.replace(/\s+/g, ' ').slice(0, 80)}); expected a name, or e.g. {"type":"vit","width":96}`)
+  }
+  const architecture = value as Partial<Architecture>
+  if (architecture.type !== undefined) return checkArchitecture(architecture as Architecture, source)
+  return architecture
+}
+
+/** Checks names and values of all options; returns the architecture with its name as the registry writes it. @throws InputError. */
+export function checkArchitecture(architecture: Architecture, source = 'architecture'): Architecture {
+  if (typeof architecture !== 'object' || architecture === null || typeof architecture.type !== 'string') {
+    throw new InputError(`${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture)}`)
+  }
+  const { family } = entryOf(architecture, source)
+  for (const [name, value] of Object.entries(architecture)) {
+    if (name === 'type') continue
+    if (!Object.hasOwn(options[family], name)) {
+      throw new InputError(`${source}: ${architecture.type} has no option ${shown(name)}, expected ${Object.keys(options[family]).join(', ')}`)
+    }
+    const expected = options[family][name](value)
+    if (expected) throw new InputError(`${source}: ${name} is ${shown(value)}, expected ${expected}`)
+  }
+  if (family === 'swin') checkSwin(architecture, source)
+  return { ...architecture, type: canonical(architecture.type) }
+}
+
+/** Sizes of one stage each, and tables that grow with the fourth power of a window. */
+function checkSwin(architecture: Architecture, source: string): void {
+  const { depths, heads, windows, kinds, image = 224, patch = 4 } = architecture as { depths?: number[], heads?: number[], windows?: number | number[], kinds?: string, image?: number, patch?: number }
+  const lengths = [depths, heads, Array.isArray(windows) ? windows : undefined, kinds].filter((list) => list !== undefined).map(({ length }) => length)
+  if (lengths.some((length) => length !== (depths?.length ?? 4))) {
+    throw new InputError(`${source}: depths, heads, windows and kinds name ${lengths.join(', ')} stages, expected the same number in each`)
+  }
+  const softmax = [windows ?? 7].flat().filter((_, i) => kinds?.[i] !== 'L')
+  const largest = Math.max(0, ...softmax.map((window) => Math.min(window, Math.ceil(image / patch))))
+  if (largest > 64 || largest * image / patch > 4096) {
+    throw new InputError(`${source}: a softmax window of ${largest} on a map of ${Math.floor(image / patch)} is too large, expected at most 64; make windows smaller`)
+  }
+}
+
+const shown = (value: unknown) => {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+/** The network with zero weights. @throws InputError where sizes do not fit together. */
+export function buildModel(architecture: Architecture, source = 'architecture'): Model {
+  const { type, ...rest } = checkArchitecture(architecture, source)
+  try {
+    return architectures[type].make(rest)
+  } catch (error) {
+    if (!(error instanceof ShapeError || error instanceof RangeError || error instanceof TypeError)) throw error
+    throw new InputError(`${source}: ${type} with ${shown(rest)} cannot be built (${error.message}); heads must divide the width, patches the image`, { cause: error })
+  }
+}
+
+/** [channels, height, width] of the images an architecture reads. */
+export function inputOf(architecture: Architecture): [number, number, number] {
+  const { family, image } = entryOf(architecture)
+  if (family === 'mlp') {
+    const inputs = Number(architecture.inputs ?? 784)
+    const channels = [1, 3].find((count) => Number.isInteger(Math.sqrt(inputs / count)))
+    return channels ? [channels, Math.sqrt(inputs / channels), Math.sqrt(inputs / channels)] : [1, 1, inputs]
+  }
+  const small = family === 'resnet' && (architecture as ResNetOptions & Architecture).stem === 'cifar'
+  const side = Number(architecture.image ?? (small ? 32 : image))
+  return [Number(architecture.channels ?? 3), side, side]
+}
+
+/** The architecture with sizes taken from data wherever it does not state them: image side, channels, classes. */
+export function fitToData(architecture: Architecture, [channels, height, width]: readonly [number, number, number], classes: number): Architecture {
+  const { family } = entryOf(architecture)
+  const found: Record<string, unknown> = family === 'mlp' ? { inputs: channels * height * width, classes } : { channels, classes }
+  if (family === 'vit' || family === 'swin') found.image = height
+  if (architecture.type === 'tiny-vgg') found.side = Math.floor((Math.floor((height - 4) / 2) - 4) / 2)
+  return { ...architecture, ...Object.fromEntries(Object.entries(found).filter(([name]) => !Object.hasOwn(architecture, name))) }
+}
+
+/** How pictures are prepared for an architecture where its checkpoint says nothing: timm's and torchvision's defaults. */
+export function preprocessingFor(architecture: Architecture, channels = inputOf(architecture)[0]): Preprocessing {
+  const { family } = entryOf(architecture)
+  const [, side] = inputOf(architecture)
+  return defaultPreprocessing(family === 'vit' || family === 'swin' ? 'transformer' : 'cnn', side, channels === 1 ? 1 : 3)
+}
+
+/** How many classes a model of the registry tells apart. */
+export function classesOf(model: Model): number {
+  return leaves(model).filter(([path]) => /^(head|classifier\.\d+|layers\.\d+)\.weight$/.test(path)).at(-1)![1].shape[0]
+}
+
+/** Start values that suit the family: a small deviation for transformers, He's for relu networks. */
+export function startOf(architecture: Architecture): Scheme {
+  const { family } = entryOf(architecture)
+  return family === 'vit' || family === 'swin' ? { std: 0.02 } : 'kaiming'
+}
