@@ -142,14 +142,11 @@ function scalarBinary(op: string, left: Value, right: Value): Value {
   const x = a, y = b as number
   if (type === i32 || type === u32) {
     if ((op === '/' || op === '%') && y === 0) throw new ConstError(`${x} ${op} 0: integer division by zero`)
-    if (op === '*') {
-      const exact = BigInt(x) * BigInt(y)
-      if (type === i32 && exact !== BigInt.asIntN(32, exact)) throw new ConstError(`${x} * ${y} overflows i32`)
-      if (type === u32 && exact !== BigInt.asUintN(32, exact)) throw new ConstError(`${x} * ${y} overflows u32`)
-      return makeScalar(type, exact)
-    }
+    const wrap = (value: number): Value => ({ type, scalar: type === i32 ? value | 0 : value >>> 0 })
+    if (op === '*') return wrap(Math.imul(x, y))               // integers of a concrete type wrap around even here
+    if (op === '+' || op === '-') return wrap(op === '+' ? x + y : x - y)
     const bits = op === '&' ? x & y : op === '|' ? x | y : x ^ y
-    const result = op === '+' ? x + y : op === '-' ? x - y : op === '/' ? Math.trunc(x / y) : op === '%' ? x % y : type === u32 ? bits >>> 0 : bits
+    const result = op === '/' ? Math.trunc(x / y) : op === '%' ? x % y : type === u32 ? bits >>> 0 : bits
     return makeScalar(type, result)
   }
   if (op === '%' && y === 0) throw new ConstError('remainder by zero is NaN')

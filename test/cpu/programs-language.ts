@@ -24,7 +24,7 @@ const control: Program[] = [
   map('continuing sees variables of the body', 'var s = 0u; var i = 0u; loop { let twice = i * 2u; i++; continuing { s += twice; break if i >= 4u; } } output[0] = s;', none, U(12)),
   map('while', 'var x = input[0]; var n = 0u; while (x != 1u) { if (x % 2u == 0u) { x /= 2u; } else { x = 3u * x + 1u; } n++; } output[0] = n;', U(27), U(111)),
   map('nested loops with continue and break', 'var s = 0u; for (var i = 0u; i < 5u; i++) { for (var j = 0u; j < 5u; j++) { if (j == 3u) { break; } if (i == j) { continue; } s += 10u * i + j; } } output[0] = s;', none,
-    U(list(5, (i) => list(3, (j) => i === j ? 0 : 10 * i + j)).flat().reduce((a, b) => a + b))),
+    U(list(5, (i) => list(3, (j) => i === j ? 0 : 10 * i + j).reduce((a, b) => a + b)).reduce((a, b) => a + b))),
   map('for without parts', 'var i = 0u; for (;;) { i++; if (i == 7u) { break; } } output[0] = i;', none, U(7)),
   map('for counting down by halves', 'var n = 0u; for (var h = input[0]; h > 0u; h >>= 1u) { n += h; } output[0] = n;', U(64), U(127)),
   map('i32 loop through negative numbers', 'var s = 0; for (var i = -3; i <= 3; i++) { s = s * 2 + i; } output[0] = s;', none, I([-3, -2, -1, 0, 1, 2, 3].reduce((s, i) => s * 2 + i, 0))),
