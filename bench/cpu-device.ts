@@ -253,12 +253,12 @@ async function measure(device: GPUDevice, label: string, test: Case): Promise<Ro
   await run(1)
   const maxRelError = test.check(await read(device, output))
   // warm until WebAssembly's optimising tier and the workers are there, then several dispatches a sample
-  const until = performance.now() + 400
+  const until = performance.now() + 300
   let once = await run(1)
   while (performance.now() < until) once = await run(1)
   const times = Math.max(1, Math.min(100, Math.ceil(5 / once)))
   const samples: number[] = []
-  const end = performance.now() + 1000
+  const end = performance.now() + 500
   while (samples.length < 5 || performance.now() < end) samples.push(await run(times))
   for (const buffer of buffers) buffer.destroy()
   const ms = median(samples)
