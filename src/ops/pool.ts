@@ -1,0 +1,115 @@
+// Maximum, average and adaptive average pooling of images.
+import { ShapeError } from '../errors.ts'
+import { kernel } from '../gpu/kernel.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { op } from './op.ts'
+import { pair, type Pair, windowsAlong } from './windows.ts'
+
+const params = ['planes', 'height', 'width', 'rows', 'columns', 'size_y', 'size_x', 'stride_y', 'stride_x', 'padding_y', 'padding_x']
+const adaptiveParams = { size_y: 0, size_x: 0, stride_y: 0, stride_x: 0, padding_y: 0, padding_x: 0 }
+const maximum = kernel('pool.wgsl', { entry: 'maximum', buffers: ['x', 'y', 'best'], params })
+const average = kernel('pool.wgsl', { entry: 'average', buffers: ['x', 'y'], params })
+const adaptive = kernel('pool.wgsl', { entry: 'adaptive', buffers: ['x', 'y'], params })
+const maximumGrad = kernel('pool_grad.wgsl', { entry: 'maximum', buffers: ['dy', 'best', 'dx'], params })
+const averageGrad = kernel('pool_grad.wgsl', { entry: 'average', buffers: ['dy', 'dx'], params })
+const adaptiveGrad = kernel('pool_grad.wgsl', { entry: 'adaptive', buffers: ['dy', 'dx'], params })
+
+/** A pooling window: numbers or [y, x]; the stride is the size unless given, the padding 0. */
+export interface PoolAttrs { size: Pair, stride?: Pair, padding?: Pair }
+
+/**
+ * The largest value of each window. x [N, C, H, W] -> [N, C, H', W'], H' = floor((H + 2 padding - size) / stride) + 1; padding never
+ * wins. The gradient goes to the first of equal values, as in PyTorch.
+ * @throws ShapeError if a window does not fit, or the padding exceeds half of it.
+ */
+export const maxPool = op({
+  name: 'maxpool',
+  axes: 'n c . . -> n c . .',
+  run(x: Tensor, attrs: PoolAttrs) {
+    const { shape, values } = windows('maxpool', x.shape, attrs)
+    const out = empty(shape), best = empty(shape, 'u32')
+    launch(maximum, { x, y: out, best }, values, grid(jobs(shape)))
+    return { out, best }
+  },
+  vjp({ args: [x], attrs, saved: { best }, needs }, dy) {
+    if (!needs[0]) return [null]
+    const { values } = windows('maxpool', x.shape, attrs)
+    const dx = empty(x.shape)
+    launch(maximumGrad, { dy, best, dx }, values, grid(jobs(x.shape)))
+    return [dx]
+  },
+})
+
+/**
+ * The mean of each window, over its full size: padding counts as zeros (count_include_pad true). Shapes as `maxPool`.
+ * @throws ShapeError if a window does not fit, or the padding exceeds half of it.
+ */
+export const avgPool = op({
+  name: 'avgpool',
+  axes: 'n c . . -> n c . .',
+  run(x: Tensor, attrs: PoolAttrs) {
+    const { shape, values } = windows('avgpool', x.shape, attrs)
+    const out = empty(shape)
+    launch(average, { x, y: out }, values, grid(jobs(shape)))
+    return out
+  },
+  vjp({ args: [x], attrs, needs }, dy) {
+    if (!needs[0]) return [null]
+    const { values } = windows('avgpool', x.shape, attrs)
+    const dx = empty(x.shape)
+    launch(averageGrad, { dy, dx }, values, grid(jobs(x.shape)))
+    return [dx]
+  },
+  flops: (_, out, { size }) => out.size * areaOf(size),
+})
+
+/**
+ * The mean of windows that divide the image into out[0] x out[1]: rows floor(i H / h) to ceil((i + 1) H / h) - 1, columns likewise,
+ * as in PyTorch: they overlap where the division leaves a remainder, and repeat where the output is the larger one.
+ * x [N, C, H, W] -> [N, C, h, w].
+ * @throws ShapeError unless x has four axes and `out` two whole numbers.
+ */
+export const adaptiveAvgPool = op({
+  name: 'adaptive-avgpool',
+  axes: 'n c . . -> n c . .',
+  run(x: Tensor, { out: size }: { out: Pair }) {
+    const shape = adaptiveShape(x.shape, size)
+    const out = empty(shape)
+    launch(adaptive, { x, y: out }, { ...sizes(x.shape, shape), ...adaptiveParams }, grid(jobs(shape)))
+    return out
+  },
+  vjp({ args: [x], attrs, needs }, dy) {
+    if (!needs[0]) return [null]
+    const dx = empty(x.shape)
+    launch(adaptiveGrad, { dy, dx }, { ...sizes(x.shape, adaptiveShape(x.shape, attrs.out)), ...adaptiveParams }, grid(jobs(x.shape)))
+    return [dx]
+  },
+  flops: ([x], out) => Math.max(x.size, out.size),
+})
+
+/** Four pixels of a row per invocation, 64 invocations per workgroup. */
+const jobs = ([n, c, rows, columns]: readonly number[]) => Math.ceil(n * c * rows * Math.ceil(columns / 4) / 64)
+
+const areaOf = (size: Pair) => (typeof size === 'number' ? size * size : size[0] * size[1])
+
+const sizes = ([n, c, height, width]: readonly number[], [, , rows, columns]: readonly number[]) => ({ planes: n * c, height, width, rows, columns })
+
+function windows(op: string, x: readonly number[], { size, stride = size, padding = 0 }: PoolAttrs) {
+  checkImage(op, x)
+  const [sizeY, sizeX] = pair(op, 'size', size, 1), [strideY, strideX] = pair(op, 'stride', stride, 1), [top, left] = pair(op, 'padding', padding, 0)
+  if (2 * top > sizeY || 2 * left > sizeX) {
+    throw new ShapeError(`${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty; use less padding`)
+  }
+  const shape = [x[0], x[1], windowsAlong(op, 'height', x[2], sizeY, strideY, top, 1), windowsAlong(op, 'width', x[3], sizeX, strideX, left, 1)]
+  return { shape, values: { ...sizes(x, shape), size_y: sizeY, size_x: sizeX, stride_y: strideY, stride_x: strideX, padding_y: top, padding_x: left } }
+}
+
+function adaptiveShape(x: readonly number[], out: Pair): number[] {
+  checkImage('adaptive-avgpool', x)
+  return [x[0], x[1], ...pair('adaptive-avgpool', 'out', out, 1)]
+}
+
+function checkImage(op: string, x: readonly number[]) {
+  if (x.length !== 4) throw new ShapeError(`${op}: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
+}
