@@ -1,10 +1,11 @@
 // Matrix products at the level of launches: variants, split sums, epilogues. No shapes of tensors are checked here and nothing
 // is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels: matmul-kernels.ts.
 import { gpu } from '../gpu/device.ts'
+import { choose, type Trial } from '../gpu/tune.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, isTracing, type Tensor } from '../tensor.ts'
-import { productKernel, sumKernel } from './matmul-kernels.ts'
-import { type ProductVariant, variantFor } from './matmul-variants.ts'
+import { type Alignment, productKernel, sumKernel } from './matmul-kernels.ts'
+import { candidates, type ProductVariant, splitsFor } from './matmul-variants.ts'
 
 /** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
 export interface Epilogue { bias?: Tensor | null, gelu?: boolean, residual?: Tensor | null }
@@ -25,20 +26,20 @@ export interface ProductShape {
 /** Writes a b (b times mask, if there is one, which is laid out as b), with the epilogue, into `out`. */
 export function product(a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor): void {
   if (isTracing()) return
-  productWith(variantFor(gpu(), shape), a, b, out, shape, epilogue, mask)
+  const device = gpu()
+  const variant = choose(device, classOf(shape), candidates(device, shape), () => trial(shape))
+  productWith(variant, a, b, out, shape, epilogue, mask)
 }
 
 /** As `product`, by a given variant: for the tuner, tests and benches. */
-export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor): void {
+export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor, split = splitsFor(gpu(), shape)): void {
   const { M, N, K, transposeA = false, transposeB = false, batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] } = shape
   const matrices = batch[0] * batch[1]
-  const aligned = { a: whole(transposeA ? M : K, ...strideA, first[0]), b: whole(transposeB ? K : N, ...strideB, first[1]), out: whole(N, first[2]) }
   const tiles = Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * matrices
-  // A split needs the partial sums in one piece, and steps of a whole number of quads.
-  const wanted = first[2] === 0 ? Math.min(variant.splits, Math.ceil(K / 16)) : 1
-  const depth = Math.ceil(K / wanted / 4) * 4, splits = Math.ceil(K / depth)
+  // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
+  const depth = first[2] === 0 ? Math.ceil(K / split / 4) * 4 : Math.ceil(K / 4) * 4, splits = Math.ceil(K / depth)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
-  launch(productKernel(variant.file, aligned, mask !== undefined),
+  launch(productKernel(variant.file, alignment(shape), mask !== undefined),
     { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out },
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
       a_first: first[0], b_first: first[1], out_first: first[2], splits, depth, epilogue: partial ? 0 : epilogueCode(epilogue) },
@@ -47,6 +48,28 @@ export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: 
   if (!partial) return
   launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
   partial.dispose()
+}
+
+/** Whether the rows of either operand and of the output are whole vectors of four. */
+function alignment({ M, N, K, transposeA, transposeB, strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] }: ProductShape): Alignment {
+  return { a: whole(transposeA ? M : K, ...strideA, first[0]), b: whole(transposeB ? K : N, ...strideB, first[1]), out: whole(N, first[2]) }
+}
+
+/** Products that the tuner takes for alike: same layout, sizes within the same power of two. */
+function classOf(shape: ProductShape): string {
+  const { a, b, out } = alignment(shape), up = (n: number) => 2 ** Math.ceil(Math.log2(n))
+  const layout = `${shape.transposeA ? 'T' : 'N'}${shape.transposeB ? 'T' : 'N'}${a && b && out ? '' : ' unaligned'}`
+  return `matmul ${layout} ${up(shape.M)}x${up(shape.K)}x${up(shape.N)}${shape.batch ? ` batch ${up(shape.batch[0] * shape.batch[1])}` : ''}`
+}
+
+function trial({ batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first: _, ...shape }: ProductShape): Trial<ProductVariant> {
+  // Operands that other matrices share are shared here too, so that caches see what they will see.
+  const length = (matrix: number, [outer, inner]: readonly [number, number]) => [matrix + outer * (batch[0] - 1) + inner * (batch[1] - 1)]
+  const a = empty(length(shape.M * shape.K, strideA)), b = empty(length(shape.K * shape.N, strideB)), out = empty([...batch, shape.M, shape.N])
+  return {
+    run: (variant) => { productWith(variant, a, b, out, { ...shape, batch, strideA, strideB }) },
+    dispose: () => { for (const scratch of [a, b, out]) scratch.dispose() },
+  }
 }
 
 /** Sums x, seen as [outer, count, M, N], over count: a tensor of the given shape with outer x M x N elements. */

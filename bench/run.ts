@@ -1,0 +1,91 @@
+// npm run bench -- kernels|overhead [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name] [--rounds n] [--json]
+// `espalier bench` calls runBench too.
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { EspalierError, InputError } from '../src/errors.ts'
+import { close, init, type InitOptions } from '../src/gpu/device.ts'
+import { tuned } from '../src/gpu/tune.ts'
+import { packageVersion } from '../src/io/package.ts'
+import { against, type BenchCase, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
+import { matmulCases } from './kernels/matmul.ts'
+import { overheadRows } from './overhead.ts'
+import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
+
+/** What to measure. `only` keeps cases whose name contains one of the words. */
+export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kernels' | 'overhead', only?: string[], against?: PeerName[] }
+
+/** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
+export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
+
+const kernels: Record<string, (peers: readonly Peer[]) => (() => Promise<BenchCase>)[]> = { matmul: matmulCases }
+
+/**
+ * Opens the adapter, checks and times the cases of a suite one after the other.
+ * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
+ */
+export async function runBench({ suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions): Promise<BenchReport> {
+  const peers: Peer[] = []
+  for (const name of names) peers.push(await loadPeer(name))
+  const { adapter } = await init({ fixedVariants: false, ...options })
+  const wanted = (name: string) => !only || only.some((word) => name.includes(word))
+  const rows: Row[] = []
+  try {
+    if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
+    for (const make of suite === 'kernels' ? Object.values(kernels).flatMap((cases) => cases(peers)) : []) {
+      const work = await make()
+      if (!wanted(work.name)) {
+        for (const { dispose } of work.subjects) dispose?.()
+        continue
+      }
+      for (const { run } of work.subjects) await run()             // first use: lets the tuner see the shape
+      await tuned()
+      rows.push(...await measure(work, { rounds, msPerRound, say }))
+    }
+  } finally {
+    await close()
+  }
+  if (!rows.length) throw new InputError(`bench ${suite}: nothing matches --only ${only?.join(',')}`)
+  const versions = { espalier: packageVersion(), node: process.versions.node, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) }
+  return { adapter: adapter.name, versions, profile: adapter.profile, rows }
+}
+
+/** The report as text: the table, and how it compares with the peers. */
+export function benchText({ adapter, versions, profile, rows }: BenchReport): string {
+  const lines = [`adapter: ${adapter}   profile: ${profile}   ${Object.entries(versions).map((pair) => pair.join(' ')).join(', ')}`, table(rows)]
+  for (const by of ['msMedian', 'msP10'] as const) {
+    const ratios = against(rows, by)
+    if (!ratios) continue
+    lines.push('', `times as fast as the fastest peer (${by === 'msMedian' ? 'medians' : 'fastest tenth'}):`,
+      ...ratios.cases.map(({ name, shape, peer, ratio }) => `  ${name} ${shape}: ${ratio.toFixed(2)} (${peer})`), `  geometric mean: ${ratios.mean.toFixed(2)}`)
+  }
+  return lines.join('\n')
+}
+
+/** The report as the one JSON object that `--json` prints. */
+export function benchJson({ rows, ...report }: BenchReport): string {
+  return JSON.stringify({ ...report, rows: rows.map(jsonRow) })
+}
+
+async function main() {
+  const { values, positionals: [suite] } = parseArgs({ allowPositionals: true, options: {
+    only: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' }, adapter: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } } })
+  if (suite !== 'kernels' && suite !== 'overhead') throw new InputError(`bench: expected 'kernels' or 'overhead', got '${suite ?? ''}'`)
+  const names = values.against?.split(',') ?? []
+  const unknown = names.find((name) => !(peerNames as readonly string[]).includes(name))
+  if (unknown) throw new InputError(`--against ${unknown}: expected some of ${peerNames.join(', ')}`)
+  if (values.profile && values.profile !== 'native' && values.profile !== 'browser') throw new InputError(`--profile ${values.profile}: expected browser or native`)
+  const report = await runBench({
+    suite, only: values.only?.split(','), against: names as PeerName[], profile: values.profile as InitOptions['profile'], adapter: values.adapter,
+    rounds: values.rounds ? Number(values.rounds) : undefined, say: (line) => { if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`) } })
+  console.log(values.json ? benchJson(report) : benchText(report))
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    await main()
+    process.exit(0)                                                // peers keep devices open that nobody else closes
+  } catch (error) {
+    console.error(error instanceof EspalierError ? error.message : error)
+    process.exit(error instanceof EspalierError ? error.exitCode : 1)
+  }
+}
