@@ -17,27 +17,29 @@ fn draw() {
   if (state[2] == 0u) { state[3] += 1u; }
 }
 
-// Upper half of a 32 x 32 bit product, from 16-bit halves; no sum passes 2^32.
-fn multiply_high(a: u32, b: u32) -> u32 {
-  let a_low = a & 0xffffu;
-  let a_high = a >> 16u;
-  let b_low = b & 0xffffu;
-  let b_high = b >> 16u;
-  let low = a_high * b_low + ((a_low * b_low) >> 16u);
-  let middle = a_low * b_high + (low & 0xffffu);
-  return a_high * b_high + (low >> 16u) + (middle >> 16u);
+// Upper halves of 32 x 32 bit products, from 16-bit halves; no sum passes 2^32.
+fn multiply_high(a: vec2u, b: vec2u) -> vec2u {
+  let a_low = a & vec2u(0xffffu);
+  let a_high = a >> vec2u(16u);
+  let b_low = b & vec2u(0xffffu);
+  let b_high = b >> vec2u(16u);
+  let low = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
+  let middle = a_low * b_high + (low & vec2u(0xffffu));
+  return a_high * b_high + (low >> vec2u(16u)) + (middle >> vec2u(16u));
 }
 
 fn philox(number: u32) -> vec4u {
-  var c = vec4u(number, 0u, key[2], key[3]);
-  var k0 = key[0];
-  var k1 = key[1];
+  let factors = vec2u(0xcd9e8d57u, 0xd2511f53u);
+  var even = vec2u(key[2], number);           // words 2 and 0 of the counter
+  var odd = vec2u(0u, key[3]);                // words 1 and 3
+  var k = vec2u(key[0], key[1]);
   for (var round = 0u; round < 10u; round++) {
-    c = vec4u(multiply_high(0xcd9e8d57u, c.z) ^ c.y ^ k0, 0xcd9e8d57u * c.z, multiply_high(0xd2511f53u, c.x) ^ c.w ^ k1, 0xd2511f53u * c.x);
-    k0 += 0x9e3779b9u;
-    k1 += 0xbb67ae85u;
+    let low = factors * even;
+    even = (multiply_high(factors, even) ^ odd ^ k).yx;
+    odd = low;
+    k += vec2u(0x9e3779b9u, 0xbb67ae85u);
   }
-  return c;
+  return vec4u(even.y, odd.x, even.x, odd.y);
 }
 
 // 0 with probability threshold / 2^32, else 1 / (1 - rate).

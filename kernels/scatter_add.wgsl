@@ -41,24 +41,25 @@ fn list(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
-// Sum over the list of element e, every LANES-th entry from `mine` on; blocks of sixteen keep partial sums short.
+// Sum over the list of element e, every LANES-th entry from `mine` on, in parts of sixteen so that no partial sum gets long.
 fn element(e: u32, mine: u32) -> f32 {
   let row = e / p.inner;
   let outer = row / p.size;
   let r = row - outer * p.size;
   let base = outer * p.count * p.inner + e - row * p.inner;
+  let begin = first[r] + mine;
   let end = first[r + 1u];
   var total = 0.0;
-  for (var i = first[r] + mine; i < end;) {
-    var part = 0.0;
-    for (var k = 0u; k < 16u && i < end; k++) {
-      let at = base + members[i] * p.inner;
-      part += x[at / 4u][at % 4u];
-      i += LANES;
+  var part = 0.0;
+  for (var i = begin; i < end; i += LANES) {
+    let at = base + members[i] * p.inner;
+    part += x[at / 4u][at % 4u];
+    if ((i - begin) % (16u * LANES) == 15u * LANES) {
+      total += part;
+      part = 0.0;
     }
-    total += part;
   }
-  return total;
+  return total + part;
 }
 
 fn vector(e: u32, mine: u32) -> vec4f {
@@ -66,17 +67,18 @@ fn vector(e: u32, mine: u32) -> vec4f {
   let outer = row / p.size;
   let r = row - outer * p.size;
   let base = outer * p.count * p.inner + e - row * p.inner;
+  let begin = first[r] + mine;
   let end = first[r + 1u];
   var total = vec4f(0.0);
-  for (var i = first[r] + mine; i < end;) {
-    var part = vec4f(0.0);
-    for (var k = 0u; k < 16u && i < end; k++) {
-      part += x[(base + members[i] * p.inner) / 4u];
-      i += LANES;
+  var part = vec4f(0.0);
+  for (var i = begin; i < end; i += LANES) {
+    part += x[(base + members[i] * p.inner) / 4u];
+    if ((i - begin) % (16u * LANES) == 15u * LANES) {
+      total += part;
+      part = vec4f(0.0);
     }
-    total += part;
   }
-  return total;
+  return total + part;
 }
 
 @compute @workgroup_size(64)

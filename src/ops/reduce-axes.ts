@@ -1,5 +1,6 @@
 // Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one launch (two
 // if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
+import { currentGpu } from '../gpu/device.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
@@ -24,6 +25,24 @@ function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: 
   return runs
 }
 
+/**
+ * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from sharing, so
+ * there a row gets as many as keep each one's sum to 128 vectors.
+ */
+function rowLanes(rows: number, width: number): number {
+  if (rows < 64) return 64
+  if (onProcessor()) return Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, width / 512))))
+  return width >= 512 ? 64 : width > 32 ? 8 : 1
+}
+
+/** Vectors side by side that a workgroup reads of each row; its other invocations take other rows. */
+function columnLanes(width: number): number {
+  if (width > 64 && onProcessor()) return 64
+  return width > 16 ? 16 : width > 4 ? 4 : 1
+}
+
+const onProcessor = () => ['software', 'embedded'].includes(currentGpu()?.adapter.kind ?? '')
+
 /** Reduces the flagged axes of x; the result has `shape`. Factor and root belong to the last launch, the square to the first. */
 export function reduceAxes(x: Tensor, shape: readonly number[], flags: readonly boolean[], { kind, squared = false, root = false, factor = 1 }: Steps): Tensor {
   let runs = runsOf(x.shape, flags)
@@ -34,13 +53,13 @@ export function reduceAxes(x: Tensor, shape: readonly number[], flags: readonly 
     const outer = sizeOf(runs.slice(0, at).map((run) => run.size)), inner = sizeOf(runs.slice(at + 1).map((run) => run.size))
     const { size } = runs[at]
     const byRows = at === runs.length - 1
-    const [long, part] = byRows ? [16384, 8192] : [512, 256]
+    const [long, part] = byRows ? [16384, 8192] : onProcessor() ? [512, 256] : [128, 64]
     const chunks = size > long ? Math.ceil(size / part) : 1
     const chunk = chunks > 1 ? part : size
     runs = chunks > 1 ? runs.with(at, { size: chunks, reduced: true }) : runs.filter((_, i) => i !== at)
     const last = !runs.some((run) => run.reduced)
     const out = empty(last ? shape : runs.map((run) => run.size))
-    const lanes = byRows ? (chunk >= 512 || outer * chunks < 64 ? 64 : chunk > 32 ? 8 : 1) : inner > 16 ? 16 : inner > 4 ? 4 : 1
+    const lanes = byRows ? rowLanes(outer * chunks, chunk) : columnLanes(inner)
     const groups = byRows ? Math.ceil(outer * chunks * lanes / 64) : outer * chunks * Math.ceil(inner / (4 * lanes))
     launch(byRows ? alongRows : downColumns, { x: from, out },
       { outer, length: size, width: byRows ? size : inner, chunks, chunk, factor: last ? factor : 1 }, grid(groups),
