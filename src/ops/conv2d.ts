@@ -6,6 +6,7 @@ import { zeros } from '../fill.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { lines, spread, tapsOf, type Taps } from './conv-layout.ts'
 import { convolve, convolveWeight } from './conv-product.ts'
+import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from './op.ts'
 import { channelSum } from './shares.ts'
 import { pair, type Pair, windowsAlong } from './windows.ts'
@@ -30,6 +31,7 @@ export const conv2d = op({
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
     const { out: shape, kernel, stride, padding, dilation, groups } = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    if (isDepthwise(w.shape, groups)) return depthwiseForward(x, w, b, shape, { stride, padding, dilation })
     const out = empty(shape)
     // A 1 x 1 kernel sees an image as one long row.
     const plain = kernel[0] === 1 && kernel[1] === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0
@@ -46,9 +48,10 @@ export const conv2d = op({
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
     const found = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    const one = isDepthwise(w.shape, found.groups)
     return [
-      needs[0] ? inputGradient(dy, w, x.shape, found) : null,
-      needs[1] ? weightGradient(x, dy, w.shape, found) : null,
+      needs[0] ? one ? depthwiseInput(dy, w, x.shape, found) : inputGradient(dy, w, x.shape, found) : null,
+      needs[1] ? one ? depthwiseWeight(x, dy, w.shape, found) : weightGradient(x, dy, w.shape, found) : null,
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
@@ -71,6 +74,8 @@ function geometry(x: readonly number[], w: readonly number[], b: readonly number
     windowsAlong('conv2d', 'width', x[3], w[3], stride[1], padding[1], dilation[1])]
   return { stride, padding, dilation, groups, kernel: [w[2], w[3]], out }
 }
+
+const isDepthwise = (w: readonly number[], groups: number) => w[1] === 1 && w[0] === groups
 
 const flat = ([n, c, h, w]: readonly number[]) => [n, c, 1, h * w]
 
