@@ -198,6 +198,17 @@ export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>):
   return result
 }
 
+/** Runs `work` outside all scopes: tensors made in it live until somebody disposes of them. For results noted down on the way back. */
+export function unscoped<R>(work: () => R): R {
+  const outer = scopes
+  scopes = []
+  try {
+    return work()
+  } finally {
+    scopes = outer
+  }
+}
+
 /** Runs `work` with shapes only: nothing is allocated or launched, and no device is needed. */
 export function withoutDevice<R>(work: () => R): R {
   const before = tracing

@@ -9,6 +9,8 @@ export interface LrpRule extends Rule {
   readonly firstLayerOnly?: true
   /** Treats the signs of weights apart, so batch norm must be folded into them first (`foldBatchNorm`). */
   readonly bySign?: true
+  /** For attention: the share of its output's relevance that is read at the softmax (AttnLRP a half, CP-LRP all). */
+  readonly atSoftmax?: number
 }
 
 /** Depth groups of Pruning by eXplaining (arXiv 2408.12568): first quarter of the blocks, middle, last quarter, classifier. */
@@ -36,7 +38,7 @@ export function on(ops: string | readonly string[], placeOrRule: Place | LrpRule
 
 /** Where an op has its weight and bias: the layers that rules are written for. */
 export const weighted: Readonly<Record<string, { weight: number, bias: number }>> = {
-  linear: { weight: 1, bias: 2 }, conv2d: { weight: 1, bias: 2 }, depthwise: { weight: 1, bias: 2 }, maskedLinear: { weight: 1, bias: 3 },
+  linear: { weight: 1, bias: 2 }, conv2d: { weight: 1, bias: 2 }, depthwise: { weight: 1, bias: 2 }, 'masked-linear': { weight: 1, bias: 3 },
 }
 
 /** Ops that only move values, so that what follows them still reads the image itself. */
@@ -47,6 +49,7 @@ export class Network {
   private readonly paths: ReadonlyMap<Tensor, string>
   private readonly order = new Map<Call, number>()
   private readonly groups = new Map<string, Group>()
+  private readonly layers = new Map<Call, string>()
   /** Tensors that hold the image, perhaps rearranged. */
   private readonly images: Set<Tensor>
   /** Norms and variances, and what is computed from those alone. LRP holds them constant. */
@@ -56,7 +59,10 @@ export class Network {
   constructor(calls: readonly Call[], inputs: Iterable<Tensor>, paths: ReadonlyMap<Tensor, string> = new Map()) {
     this.paths = paths
     this.images = new Set(inputs)
+    let layer = ''
     for (const call of calls) {
+      layer = this.pathOf(call)?.replace(/\.[^.]+$/, '') ?? layer
+      this.layers.set(call, layer)
       const needed = call.args.filter((_, i) => call.needs[i])
       if (moving.has(call.op.name) && needed.length === 1 && this.images.has(needed[0]!)) this.images.add(call.out)
       if (call.op.name === 'norm' || call.op.name === 'variance' || (needed.length && needed.every((arg) => this.statistics.has(arg!)))) {
@@ -67,11 +73,20 @@ export class Network {
     this.findGroups([...this.order.keys()].map((call) => this.pathOf(call)).filter((path) => path !== null))
   }
 
-  /** The path of the weight a call reads, or null. */
+  /** The path of the weight a call reads (of other ops: of the first parameter), or null. */
   pathOf(call: Call): string | null {
     const place = weighted[call.op.name] as { weight: number } | undefined
-    const weight = place && call.args[place.weight]
-    return weight ? this.paths.get(weight) ?? null : null
+    const parameters = place ? [call.args[place.weight]] : call.args.filter((_, i) => !call.needs[i])
+    for (const parameter of parameters) {
+      const path = parameter && this.paths.get(parameter)
+      if (path !== null && path !== undefined) return path
+    }
+    return null
+  }
+
+  /** The layer a call belongs to: that of its own parameters, else of the nearest call before it that has some. */
+  layerOf(call: Call): string {
+    return this.layers.get(call) ?? ''
   }
 
   /** Whether a call is a layer with weights that reads the image. */
@@ -141,6 +156,6 @@ export function choose(composite: Composite, network: Network): (call: Call) => 
         'the image, since their relevance is not proportional to the input; give it the place { first: true }')
     }
     const applied: LrpRule = (at, c) => rule(network.withoutStatistics(at), c)
-    return Object.assign(applied, { firstLayerOnly: rule.firstLayerOnly, bySign: rule.bySign })
+    return Object.assign(applied, { firstLayerOnly: rule.firstLayerOnly, bySign: rule.bySign, atSoftmax: rule.atSoftmax })
   }
 }

@@ -1,0 +1,241 @@
+// Attribution: one forward pass on a tape, one walk back by rules, read at the input, at gates and at the softmax. Rows of a batch
+// do not mix, so every image's figures are exact and as if it had been alone.
+//   B images, classes logits
+import { NumericError, ShapeError } from '../errors.ts'
+import { zeros } from '../fill.ts'
+import { Gate } from '../nn/gate.ts'
+import { abs, add, mul, overOrZero, scale, sub } from '../ops/elementwise.ts'
+import { sum } from '../ops/reduce.ts'
+import { softmax } from '../ops/softmax.ts'
+import { type Call, pullback, record, unrecorded } from '../tape.ts'
+import { type Tensor, tensor, unscoped } from '../tensor.ts'
+import { scope } from '../transform.ts'
+import { disposeTree, leaves } from '../tree.ts'
+import type { Model } from '../evaluation.ts'
+import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
+import { Ledger } from './conservation.ts'
+
+/** What is asked for. */
+export interface Request {
+  /** Read gates, by their paths; default false. */
+  gates?: boolean
+  /** Read attention heads at the softmax (sum over keys), as `<path of the attention>.softmax`; default false. */
+  softmax?: boolean
+  /** Absolute value per token and per image before the sum over tokens, as Pruning by eXplaining has it; default false: signed. */
+  absolute?: boolean
+  /** Notes down where relevance goes. */
+  ledger?: Ledger
+}
+
+/** What was read. All tensors are the caller's to free. */
+export interface Reading {
+  /** [B, classes] */
+  logits: Tensor
+  /** [B, C, Y, X]; relevance of every pixel value. */
+  input: Tensor
+  /** By path: [B, ...the gate's axes]; at a softmax [B, heads]. */
+  sites: Map<string, Tensor>
+}
+
+/** A way to attribute: `targets` [B, classes] has a 1 at each image's class. */
+export type Criterion = (model: Model, images: Tensor, targets: Tensor, request?: Request) => Reading
+
+/** One walk back, for criteria: how relevance is seeded at the logits, by which rules it goes and how it is read. */
+export interface Walk {
+  /** `unit`: relevance 1, the coefficient 1 / logit. `logit`: coefficient 1. `loss`: gradient of the cross-entropy. */
+  seed: 'unit' | 'logit' | 'loss'
+  /** Null is the gradient. */
+  composite: Composite | null
+  /** Relevance is activation times coefficient; `coefficient` reads that alone (a plain gradient). */
+  read: 'relevance' | 'coefficient'
+}
+
+/** Runs the network and one walk back. @throws ShapeError if targets do not fit the logits, or a rule does not fit its layer. */
+export function attribute(model: Model, images: Tensor, targets: Tensor, walk: Walk, request: Request = {}): Reading {
+  const names = pathsOf(model)
+  const { logits, input, sites } = scope(() => {
+    const { result: logits, calls } = record(() => model.call(images), [images])
+    if (logits.shape.join() !== targets.shape.join()) throw new ShapeError(`attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`)
+    const network = new Network(calls, [images], names.leaves)
+    const chosen = walk.composite ? choose(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
+    if (walk.composite) refuseUnfolded(calls, chosen)
+    const reader = new Reader(calls, images, names.gates, walk, request)
+    const ruleFor = (call: Call) => {
+      const rule = chosen(call)
+      return reader.reading(call, request.ledger ? request.ledger.watching(rule, network) : rule)
+    }
+    const coefficient = reader.orFree(() => {
+      const seed = seedOf(logits, targets, walk.seed)
+      return pullback(calls, [[logits, seed]], { ruleFor, wanted: [images], releaseExcept: new Set([images, logits, targets]) }).get(images)
+    })
+    if (!coefficient) throw new ShapeError('attribute: the logits do not depend on the images')
+    reader.fill(calls)
+    // First-layer rules give relevance itself; the others a coefficient.
+    const direct = walk.read === 'coefficient' || reader.direct
+    return { logits, input: direct ? coefficient : unrecorded(() => mul(images, coefficient)), sites: reader.sites }
+  })
+  return { logits, input, sites }
+}
+
+function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
+  return unrecorded(() => seed === 'logit' ? targets : seed === 'unit' ? overOrZero(targets, logits) : sub(softmax(logits), targets))
+}
+
+/** Rules that treat the signs of weights apart would take a convolution without the batch norm that rescales it. */
+function refuseUnfolded(calls: readonly Call[], chosen: (call: Call) => LrpRule) {
+  const bySign = new Set(calls.filter((call) => chosenBySign(call, chosen)).map(({ out }) => out))
+  if (calls.some(({ op, args }) => op.name === 'batchnorm' && args[0] && bySign.has(args[0]))) {
+    throw new ShapeError('attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; pass the model through foldBatchNorm first')
+  }
+}
+
+function chosenBySign(call: Call, chosen: (call: Call) => LrpRule): boolean {
+  return call.op.name in weighted && chosen(call).bySign === true
+}
+
+/** Reads relevance as the walk passes a place, so that no activation is kept for it. */
+class Reader {
+  readonly sites = new Map<string, Tensor>()
+  /** Whether the input got relevance rather than a coefficient. */
+  direct = false
+  private readonly batch: number
+  private readonly gates: ReadonlyMap<object, string>
+  private readonly softmaxes = new Map<Call, string>()
+  private readonly walk: Walk
+  private readonly request: Request
+
+  constructor(calls: readonly Call[], images: Tensor, gates: ReadonlyMap<object, string>, walk: Walk, request: Request) {
+    this.batch = images.shape[0]
+    this.gates = gates
+    this.walk = walk
+    this.request = request
+    // An attention is named after the gate that stands on its output.
+    const attentions = new Map(calls.filter(({ op }) => op.name === 'attention').map((call) => [call.out, call]))
+    for (const call of calls) {
+      const attention = call.op.name === 'gate' && attentions.get(call.args[0]!)
+      const path = this.gateOf(call)
+      if (attention && path) this.softmaxes.set(attention, path.replace(/[^.]+$/, 'softmax'))
+    }
+  }
+
+  private gateOf({ op, attrs }: Call): string | undefined {
+    return op.name === 'gate' ? this.gates.get((attrs as { at?: object }).at ?? {}) : undefined
+  }
+
+  /** Runs the walk; what was read by then is freed if it throws. */
+  orFree<R>(walk: () => R): R {
+    try {
+      return walk()
+    } catch (error) {
+      disposeTree([...this.sites.values()])
+      throw error
+    }
+  }
+
+  /** Zeros for places that no relevance reached, such as queries under CP-LRP. */
+  fill(calls: readonly Call[]) {
+    for (const call of calls) {
+      const name = this.request.gates ? this.gateOf(call) : undefined
+      if (name === undefined || this.sites.has(name)) continue
+      const { axes } = call.attrs as { axes: readonly number[] }
+      this.sites.set(name, unscoped(() => zeros([this.batch, ...axes.map((axis) => call.out.shape.at(axis)!)])))
+    }
+  }
+
+  /** The rule, and the reading at its call where one is due. */
+  reading(call: Call, rule: LrpRule): LrpRule {
+    const gate = this.request.gates ? this.gateOf(call) : undefined
+    const head = this.request.softmax ? this.softmaxes.get(call) : undefined
+    return (at, c) => {
+      if (rule.firstLayerOnly) this.direct = true
+      const axes = gate === undefined ? [2] : (at.attrs as { axes: readonly number[] }).axes
+      const name = gate ?? head
+      if (name !== undefined) {
+        const read = perImage(at.out, c, axes, this.batch, this.walk.read, this.request.absolute ?? false, head === undefined ? 1 : rule.atSoftmax ?? 1)
+        const before = this.sites.get(name)         // a gate passed more than once: its readings add up
+        this.sites.set(name, before ? unscoped(() => add(before, read)) : read)
+        if (before) disposeTree([before, read])
+      }
+      return rule(at, c)
+    }
+  }
+}
+
+/**
+ * One vector per image: sums over what lies within a unit (pixels of a channel, channels of a head), then over tokens and windows,
+ * of absolute values if asked for. Leading entries of a batch of windows belong to their image.
+ */
+function perImage(out: Tensor, c: Tensor, gateAxes: readonly number[], batch: number, read: Walk['read'], absolute: boolean, factor: number): Tensor {
+  const axes = gateAxes.map((axis) => axis < 0 ? axis + out.shape.length : axis)
+  const inner = out.shape.map((_, axis) => axis).filter((axis) => axis > Math.min(...axes) && !axes.includes(axis))
+  const middle = out.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < Math.min(...axes))
+  return unscoped(() => scope(() => unrecorded(() => {
+    let r = read === 'coefficient' ? c : mul(out, c)
+    if (inner.length) r = sum(r, { axes: inner, keep: true })
+    if (absolute) r = abs(r)
+    if (middle.length) r = sum(r, { axes: middle, keep: true })
+    const shape = axes.map((axis) => out.shape[axis])
+    r = sum(r.view([batch, out.shape[0] / batch, ...shape]), { axes: [1] })
+    return factor === 1 ? r : scale(r, { by: factor })
+  })))
+}
+
+/** Paths of a model's tensors and gates. */
+export function pathsOf(model: unknown): { leaves: Map<Tensor, string>, gates: Map<object, string> } {
+  return { leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])), gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])) }
+}
+
+/** Every gate of a model with its path. */
+export function gatesOf(model: unknown, path = ''): [string, Gate][] {
+  if (model instanceof Gate) return [[path, model]]
+  if (typeof model !== 'object' || model === null || ArrayBuffer.isView(model) || 'dtype' in model) return []
+  return Object.entries(model).flatMap(([name, child]) => gatesOf(child, path ? `${path}.${name}` : name))
+}
+
+/** How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs` absolute ones. */
+export type Aggregation = 'signed' | 'abs-of-mean' | 'mean-of-abs'
+
+/** One pass of images and their classes. */
+export interface Batch { images: Tensor, targets: Tensor }
+
+/**
+ * Scores of every gate's units, averaged over images: how Pruning by eXplaining ranks components. Memory does not grow with the
+ * number of batches; each batch's tensors are freed here. `from` picks gates, the softmax of attentions, or both.
+ * @throws NumericError naming the unit whose relevance is not finite.
+ */
+export async function scoreUnits(model: Model, batches: AsyncIterable<Batch> | Iterable<Batch>, criterion: Criterion,
+  { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: { aggregation?: Aggregation, gates?: boolean, softmax?: boolean } = {},
+): Promise<Map<string, Float32Array>> {
+  const absolute = aggregation === 'mean-of-abs'
+  const totals = new Map<string, Float64Array>()
+  let images = 0
+  for await (const batch of batches) {
+    const reading = criterion(model, batch.images, batch.targets, { gates, softmax: heads, absolute })
+    for (const [path, site] of reading.sites) addUp(totals, path, await site.data() as Float32Array, batch.images.shape[0])
+    images += batch.images.shape[0]
+    disposeTree([reading.logits, reading.input, [...reading.sites.values()], batch.images, batch.targets])
+  }
+  return new Map([...totals].map(([path, total]) => {
+    const score = Float32Array.from(total, (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images)
+    const bad = score.findIndex((value) => !Number.isFinite(value))
+    if (bad >= 0) throw new NumericError(`relevance of ${path}, unit ${bad}, is ${score[bad]}; a logit or an activation is not finite`)
+    return [path, score]
+  }))
+}
+
+function addUp(totals: Map<string, Float64Array>, path: string, values: Float32Array, batch: number) {
+  const size = values.length / batch
+  const total = totals.get(path) ?? new Float64Array(size)
+  values.forEach((value, i) => { total[i % size] += value })
+  totals.set(path, total)
+}
+
+/** Targets for `attribute`: [B, classes] with a 1 at each image's class. @throws ShapeError for a class that does not exist. */
+export function oneHot(classes: readonly number[] | Int32Array, count: number): Tensor {
+  const data = new Float32Array(classes.length * count)
+  classes.forEach((c, i) => {
+    if (!Number.isInteger(c) || c < 0 || c >= count) throw new ShapeError(`oneHot: class ${c} of image ${i}; expected 0 to ${count - 1}`)
+    data[i * count + c] = 1
+  })
+  return tensor(data, [classes.length, count])
+}
