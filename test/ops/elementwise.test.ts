@@ -47,7 +47,7 @@ describeDevice('elementwise', () => {
   })
 
   test.each(binaries)('%s broadcasts', async (name) => {
-    for (const [left, right] of name === 'mul' ? shapes : shapes.slice(0, 9)) {
+    for (const [left, right] of name === 'mul' ? shapes : shapes.slice(1, 6)) {
       const y = name === 'div' ? uniform(8, right, 0.5, 2) : random(8, right)
       await checkOp({ call: (a, b) => ops[name](a, b), reference: (a, b) => reference(name, [a, b]), args: [random(7, left), y], samples: 6 })
     }
