@@ -1,7 +1,7 @@
 // Residual networks (He et al. 2016): ImageNet's with projection shortcuts, and CIFAR's with option-A shortcuts
 // (every second pixel, zero channels on both sides: no parameters).
 //   B images, C channels
-import { add, BatchNorm, type Context, Conv2d, Gate, Linear, maxPool, mean, pad, relu, slice, type Tensor } from '../src/index.ts'
+import { add, BatchNorm, type Context, Conv2d, Gate, Linear, maxPool, mean, relu, slice, type Tensor } from '../src/index.ts'
 
 /** Convolution without bias and its batch norm. */
 export class ConvNorm {
@@ -30,8 +30,6 @@ export class ResidualBlock {
   shortcutGate: Gate | null
   stream = new Gate([-3])
   readonly stride: number
-  /** Channels of zeros on each side of an option-A shortcut. */
-  readonly padding: number
 
   constructor(inputs: number, widths: number[], sizes: number[], { stride = 1, strided = 0, projection = true } = {}) {
     const outputs = widths.at(-1)!
@@ -41,9 +39,12 @@ export class ResidualBlock {
     this.inner = widths.slice(1).map(() => new Gate([-3]))
     const changes = stride !== 1 || inputs !== outputs
     this.shortcut = projection && changes ? new ConvNorm(inputs, outputs, 1, { stride }) : null
-    this.shortcutGate = this.shortcut ? new Gate([-3], { closing: true }) : null
+    // Option A: the inputs' channels in the middle of the outputs', zeros on both sides.
+    const before = (outputs - inputs) >> 1
+    this.shortcutGate = this.shortcut ? new Gate([-3], { closing: true })
+      : inputs === outputs ? null
+      : new Gate([-3], { scatter: { positions: Array.from({ length: inputs }, (_, i) => before + i), width: outputs } })
     this.stride = stride
-    this.padding = projection ? 0 : (outputs - inputs) / 2
   }
 
   /** x [B, C, y, x] -> [B, C', y / stride, x / stride]. */
@@ -58,9 +59,9 @@ export class ResidualBlock {
 
   private shorten(x: Tensor, context: Context): Tensor {
     if (this.shortcut) return this.shortcutGate!.call(this.shortcut.call(x, context))
-    const { stride, padding } = this
+    const { stride } = this
     const thin = stride === 1 ? x : slice(x, { starts: [0, 0, 0, 0], stops: [...x.shape], steps: [1, 1, stride, stride] })
-    return padding ? pad(thin, { before: [0, padding, 0, 0], after: [0, padding, 0, 0] }) : thin
+    return this.shortcutGate ? this.shortcutGate.call(thin) : thin
   }
 }
 

@@ -1,0 +1,178 @@
+// Which indices of which axes are one thing: union-find over every index of every axis of a traced run. Reshapes merge and split
+// axes, so an axis is a product of factors (major first); the first pass finds the factors, the second joins their indices.
+import { linksOf } from '../axes.ts'
+import type { Call } from '../tape.ts'
+import type { Tensor } from '../tensor.ts'
+
+/** One factor of a tensor's axis: how many indices, and the number of its first one. */
+interface Factor { size: number, first: number }
+
+type Sizes = number[]
+
+/** The joined indices of all axes in a list of calls. */
+export class AxisClasses {
+  private readonly factors = new Map<Tensor, Factor[][]>()
+  private readonly parent: Int32Array
+  private readonly reasons = new Map<number, string>()
+  /** Tensors whose axis an op mixes (normalises, averages), by tensor and axis, with the op's reason. */
+  readonly mixed: { call: Call, tensor: Tensor, axis: number, reason: string }[] = []
+
+  /** `cut` names calls that end their first argument's axes: closing gates. */
+  constructor(calls: readonly Call[], cut: (call: Call) => boolean) {
+    const linked = calls.filter((call) => !cut(call))
+    const sizes = findFactors(calls, linked)
+    let count = 0
+    for (const [tensor, axes] of sizes) {
+      this.factors.set(tensor, axes.map((axis) => axis.map((size) => {
+        const factor = { size, first: count }
+        count += size
+        return factor
+      })))
+    }
+    this.parent = Int32Array.from({ length: count }, (_, i) => i)
+    for (const call of linked) this.join(call)
+  }
+
+  /** Class of each index along a one-factor axis; null where the axis is a product of several. */
+  along(tensor: Tensor, axis: number): number[] | null {
+    const factors = this.factors.get(tensor)?.[axis]
+    return factors?.length === 1 ? Array.from({ length: factors[0].size }, (_, i) => this.root(factors[0].first + i)) : null
+  }
+
+  /** Axes of a tensor of which some index is in `classes` (products of factors included). */
+  axesIn(tensor: Tensor, classes: ReadonlySet<number>): number[] {
+    return (this.factors.get(tensor) ?? []).flatMap((factors, axis) =>
+      factors.some(({ first, size }) => Array.from({ length: size }, (_, i) => first + i).some((i) => classes.has(this.root(i)))) ? [axis] : [])
+  }
+
+  /** Why indices of these classes cannot be cut, if some op on the way does not say where they go. */
+  blockedReason(classes: Iterable<number>): string | null {
+    for (const each of classes) {
+      const reason = this.reasons.get(each)
+      if (reason) return reason
+    }
+    return null
+  }
+
+  private root(i: number): number {
+    const { parent } = this
+    while (parent[i] !== i) i = parent[i] = parent[parent[i]]
+    return i
+  }
+
+  private union(a: number, b: number) {
+    const [x, y] = [this.root(a), this.root(b)]
+    if (x === y) return
+    const reason = this.reasons.get(x) ?? this.reasons.get(y)
+    this.parent[Math.max(x, y)] = Math.min(x, y)
+    if (reason) this.reasons.set(Math.min(x, y), reason)
+  }
+
+  private block(tensor: Tensor, axis: number, reason: string) {
+    for (const { first, size } of this.factors.get(tensor)?.[axis] ?? []) {
+      for (let i = 0; i < size; i++) if (!this.reasons.has(this.root(first + i))) this.reasons.set(this.root(first + i), reason)
+    }
+  }
+
+  private join(call: Call) {
+    const tensors = tensorsOf(call)
+    const at = (tensor: number) => tensors(tensor)!
+    if (call.op.name === 'reshape') {
+      const [from, to] = [call.args[0]!, call.out].map((tensor) => this.factors.get(tensor)!.flat().filter(({ size }) => size > 1))
+      if (from.map(({ size }) => size).join() === to.map(({ size }) => size).join()) {
+        from.forEach((factor, i) => { this.joinFactors(factor, to[i]) })
+      } else {
+        const reason = `reshape from [${call.args[0]!.shape}] to [${call.out.shape}] has no axes in common`
+        for (const tensor of [call.args[0]!, call.out]) tensor.shape.forEach((_, axis) => { this.block(tensor, axis, reason) })
+      }
+      return
+    }
+    const { links, blocked = [] } = mappingOf(call)
+    for (const { a, b, size } of links) {
+      const left = this.factors.get(at(a.tensor))![a.axis], right = this.factors.get(at(b.tensor))![b.axis]
+      if (whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)) && left.length === right.length) {
+        left.forEach((factor, i) => { this.joinFactors(factor, right[i]) })
+      } else if (left.length === 1 && right.length === 1) {
+        for (let i = 0; i < size; i++) this.union(left[0].first + a.offset + i * a.stride, right[0].first + b.offset + i * b.stride)
+      } else {
+        this.block(at(a.tensor), a.axis, `${call.op.name} takes part of an axis that a reshape merged`)
+        this.block(at(b.tensor), b.axis, `${call.op.name} takes part of an axis that a reshape merged`)
+      }
+    }
+    for (const { tensor, axis, reason } of blocked) this.mixed.push({ call, tensor: at(tensor), axis, reason })
+  }
+
+  private joinFactors(a: Factor, b: Factor) {
+    for (let i = 0; i < a.size; i++) this.union(a.first + i, b.first + i)
+  }
+}
+
+const tensorsOf = (call: Call) => (index: number) => index === -1 ? call.out : call.args[index]
+const mappingOf = ({ op, args, out, attrs }: Call) => linksOf(op.axes, args.map((arg) => arg?.shape ?? null), out.shape, attrs)
+const whole = ({ axis, offset, stride }: { axis: number, offset: number, stride: number }, size: number, { shape }: Tensor) =>
+  offset === 0 && stride === 1 && size === shape[axis]
+
+/** Factor sizes of every axis of every tensor, refined until reshapes and equal axes agree. */
+function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tensor, Sizes[]> {
+  const sizes = new Map<Tensor, Sizes[]>()
+  for (const call of calls) for (const tensor of [...call.args, call.out]) if (tensor) sizes.set(tensor, tensor.shape.map((size) => [size]))
+  const links = linked.map((call) => call.op.name === 'reshape' ? [] : mappingOf(call).links)
+  for (let changed = true; changed;) {
+    changed = false
+    const set = (tensor: Tensor, axis: number, refined: Sizes) => {
+      const old = sizes.get(tensor)!
+      if (old[axis].length !== refined.length) {
+        old[axis] = refined
+        changed = true
+      }
+    }
+    linked.forEach((call, number) => {
+      const tensors = tensorsOf(call)
+      if (call.op.name === 'reshape') {
+        const [from, to] = [call.args[0]!, call.out]
+        const refined = refine(sizes.get(from)!.flat(), sizes.get(to)!.flat())
+        if (refined) for (const tensor of [from, to]) share(refined, tensor.shape).forEach((part, axis) => { set(tensor, axis, part) })
+        return
+      }
+      for (const { a, b, size } of links[number]) {
+        const [x, y] = [tensors(a.tensor)!, tensors(b.tensor)!]
+        if (!whole(a, size, x) || !whole(b, size, y)) continue
+        const refined = refine(sizes.get(x)![a.axis], sizes.get(y)![b.axis])
+        if (refined) {
+          set(x, a.axis, refined)
+          set(y, b.axis, refined)
+        }
+      }
+    })
+  }
+  return sizes
+}
+
+/** The coarsest factors that both lists are products of, or null: [6] and [2, 3] give [2, 3]; [4, 3] and [3, 4] have none. */
+function refine(left: Sizes, right: Sizes): Sizes | null {
+  const out: Sizes = []
+  const a = left.filter((size) => size > 1), b = right.filter((size) => size > 1)
+  let x = a.pop() ?? 1, y = b.pop() ?? 1                     // from the minor end
+  while (x > 1 || y > 1) {
+    const common = x % y === 0 ? y : y % x === 0 ? x : 0
+    if (common <= 1) return null
+    out.unshift(common)
+    x = x / common === 1 ? a.pop() ?? 1 : x / common
+    y = y / common === 1 ? b.pop() ?? 1 : y / common
+  }
+  return out
+}
+
+/** Gives each axis of a shape its run of the factors. */
+function share(factors: Sizes, shape: readonly number[]): Sizes[] {
+  let at = 0
+  return shape.map((size) => {
+    if (size === 1) return [1]
+    const run: Sizes = []
+    for (let product = 1; product < size;) {
+      run.push(factors[at])
+      product *= factors[at++]
+    }
+    return run
+  })
+}
