@@ -101,7 +101,7 @@ export interface CompiledKernel {
  * Kinds of `env.report`. `line` is the source line of the access, from 1.
  * - bounds: a = the index (as i32), b = the number of elements it was compared with
  * - raceWorkgroup: a = 256 * id of the variable in `workgroupVariables` | kind of pair (0 write-write, 1 read after write,
- *   2 write after read), b = word index inside the variable * 65536 + the other invocation's local index
+ *   2 write after read), b = word index inside the variable * 65536 + the other invocation's local index, 2046 if several
  * - raceStorage: a = 256 * slot of the binding | kind of pair as above, b = word index inside the binding
  * - nan: a = slot of the binding, b = word index inside the binding of the first NaN lane
  */

@@ -108,6 +108,7 @@ class Emitter {
     }
     code.get(scratch).set(this.indexOf(state.inputs.workgroupBase))
     for (const s of state.prologue) this.statement(s)
+    if (this.options.epochFunction !== null) code.get(scratch).i32(2).call(this.options.epochFunction)
     const now = this.fresh('i32')
     if (this.options.permuted) code.get(last).set(now)
     else code.get(first).set(now)
@@ -295,6 +296,7 @@ class Emitter {
         this.expr(s.addr)
         code.i32(s.offset).op('i32.add').i32(s.words).i32(s.write ? 1 : 0).i32(s.line).i32(s.where)
         this.expr(this.lowered.state.inputs.index)
+        this.expr(s.base)
         code.call(this.options.traceFunction!)
         break
       case 'barrier': throw new Error('a barrier inside a region')

@@ -53,8 +53,8 @@ export interface BarrierStmt { op: 'barrier'; line: number; column: number; what
 /** `local` receives what was in memory before. `args` are one operand, two for cmpxchg, none for load. */
 export interface AtomicStmt { op: 'atomic'; local: Local | null; name: string; addr: Expr; offset: number; args: Expr[]; space: MemorySpace }
 export interface ReportStmt { op: 'report'; kind: number; line: number; a: Expr; b: Expr }
-/** Race mode: notes an access of `words` words. `where` is the id of the report (kind and variable). */
-export interface TraceStmt { op: 'trace'; addr: Expr; offset: number; words: number; write: boolean; line: number; where: number }
+/** Race mode: notes an access of `words` words. `base` is where the variable begins, `where` its id, 65536 added for storage. */
+export interface TraceStmt { op: 'trace'; addr: Expr; offset: number; base: Expr; words: number; write: boolean; line: number; where: number }
 export type Stmt = SetStmt | StoreStmt | IfStmt | BlockStmt | BreakStmt | BarrierStmt | AtomicStmt | ReportStmt | TraceStmt
 
 /** A new local; `range` only matters for i32. */
@@ -280,7 +280,7 @@ export function operands(s: Stmt): Expr[] {
     case 'if': return [s.cond]
     case 'atomic': return [s.addr, ...s.args]
     case 'report': return [s.a, s.b]
-    case 'trace': return [s.addr]
+    case 'trace': return [s.addr, s.base]
     default: return []
   }
 }

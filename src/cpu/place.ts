@@ -295,6 +295,8 @@ function checkNaN(state: State, place: Extract<Place, { kind: 'memory' }>, value
 export function trace(state: State, place: Extract<Place, { kind: 'memory' }>, write: boolean, span: Span) {
   if (state.mode !== 'race' || (place.space !== 'workgroup' && place.space !== 'storage')) return
   const words = Math.max(1, Math.ceil(sizeOf(place.type) / 4))
-  emit(state, { op: 'trace', addr: temp(state, place.addr, 'address'), offset: place.offset, words, write, line: span.line,
+  const base = place.space === 'storage' ? get(state.slots.get(place.decl)!.address)
+    : op('i32.add', get(state.inputs.workgroupBase), i32(state.workgroupVars[place.id].offset))
+  emit(state, { op: 'trace', addr: temp(state, place.addr, 'address'), offset: place.offset, base, words, write, line: span.line,
     where: (place.space === 'workgroup' ? 0 : 0x10000) | place.id })
 }
