@@ -8,6 +8,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   y[id.x + 1u] = id.x;
 }`
 
+const missingBarrier = `@group(0) @binding(0) var<storage, read_write> y: array<u32>;
+var<workgroup> shared_words: array<u32, 8>;
+@compute @workgroup_size(8)
+fn main(@builtin(local_invocation_index) i: u32) {
+  shared_words[i] = i;
+  y[i] = shared_words[7u - i];
+}`
+
 const nanSource = `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(8)
@@ -35,6 +43,18 @@ describe('debug modes', () => {
     expect(messages[0]).toContain('shift: line 4: index 8')
   })
 
+  test('race: a missing barrier', async () => {
+    const device = await embedded({ mode: 'race' })
+    device.onuncapturederror = () => undefined
+    const y = wordsBuffer(device, new Uint32Array(8))
+    const bind = setUp(device, missingBarrier, [y])
+    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(1) })
+    const findings = device.takeFindings()
+    expect(findings.length).toBeGreaterThan(0)
+    expect(findings[0].kind).toBe('race')
+    expect(findings.map((finding) => finding.message).join()).toMatch(/line 6: race: word \d of shared_words/)
+  })
+
   test('nan: where the first one was made', async () => {
     const device = await embedded({ mode: 'nan' })
     device.onuncapturederror = () => undefined
@@ -46,7 +66,7 @@ describe('debug modes', () => {
   })
 
   test('a kernel without faults gives no findings in any mode', async () => {
-    for (const mode of ['bounds', 'nan', 'permuted', 'deterministic'] as const) {
+    for (const mode of ['bounds', 'race', 'nan', 'permuted', 'deterministic'] as const) {
       const device = await embedded({ mode })
       const x = wordsBuffer(device, new Uint32Array(new Float32Array([1, 4, 9, 1, 16, 4, 25, 36]).buffer)), y = wordsBuffer(device, new Uint32Array(8))
       const bind = setUp(device, nanSource, [x, y])
