@@ -42,7 +42,9 @@ export async function sliceModel<M extends Traceable>(model: M, inputShape: read
   let current = model
   for (const two of [true, false]) {
     const found = units(current, inputShape, options)
-    const mine = planned(found, plan).filter(([unit]) => unit.shape.length > 1 === two)
+    if (two) planned(found, plan)                        // refuse a bad plan before anything is cut
+    const now = new Set(found.filter(({ shape }) => shape.length > 1 === two).map(({ name }) => name))
+    const mine = planned(found, new Map([...plan].filter(([name]) => now.has(name))))
     if (mine.length) {
       const next = await cut(current, mine)
       if (current !== model) for (const [, leaf] of leaves(current)) leaf.dispose()
