@@ -148,7 +148,7 @@ function checkSwin(architecture: Architecture, source: string): void {
 }
 
 const shown = (value: unknown) => {
-  const text = JSON.stringify(value) ?? String(value)
+  const text = JSON.stringify(value ?? null)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 

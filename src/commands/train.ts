@@ -126,7 +126,7 @@ async function prepare(options: TrainOptions & { args: string[] }): Promise<Plan
   const augment = augmentationOf(options)
   const start = /\.safetensors$/i.test(name) || await nodeFiles.exists(name) ? await parseCheckpoint(await nodeFiles.read(name), name, options) : null
   const given = start?.architecture ?? named(name, options.arch)
-  const preprocessing = preprocessingWith(start?.preprocessing ?? freshPreprocessing(given, options.data), options)
+  const preprocessing = preprocessingWith(start?.preprocessing ?? await freshPreprocessing(given, options.data), options)
   const data = await openDataset(options.data, { preprocessing })
   const classes = options.classes ?? (given.classes as number | undefined ?? start?.classCount) ?? data.classes?.length ?? Math.max(...data.labels) + 1
   checkLabels(data, classes)
@@ -149,13 +149,37 @@ function named(model: string, arch: string | undefined): Architecture {
   return checkArchitecture(given as Architecture, 'model')
 }
 
-/** For pictures what the architecture wants; data of one small size stay as they are, and grey data stay grey. */
-function freshPreprocessing(architecture: Architecture, spec: string): Preprocessing {
+/**
+ * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are normalised by the mean
+ * and deviation of the training data themselves.
+ */
+async function freshPreprocessing(architecture: Architecture, spec: string): Promise<Preprocessing> {
   const { kind } = parseDataSpec(spec)
   const channels = (architecture.channels as number | undefined) ?? (kind === 'idx' ? 1 : 3)
   const usual = preprocessingFor(architecture, channels === 1 ? 1 : 3)
-  const pictures = kind === 'images' || kind === 'folder'
-  return pictures || architecture.image !== undefined ? usual : { ...usual, resize: null, crop: null }
+  if (kind === 'images' || kind === 'folder') return usual
+  const plain = architecture.image === undefined ? { ...usual, resize: null, crop: null } : usual
+  return { ...plain, ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })) }
+}
+
+/** Mean and standard deviation of each channel over at most 2,000 images, to four digits. */
+async function statisticsOf(data: Dataset): Promise<{ mean: number[], std: number[] }> {
+  const [channels] = await data.inputShape()
+  const sums = new Float64Array(channels), squares = new Float64Array(channels)
+  let count = 0
+  for await (const { images, shape: [n, , height, width] } of data.batches({ size: 100 })) {
+    const area = height * width
+    images.forEach((value, i) => {
+      const channel = Math.floor(i / area) % channels
+      sums[channel] += value
+      squares[channel] += value * value
+    })
+    count += n * area
+    if (count >= 2000 * area) break
+  }
+  const digits = (value: number) => Number(value.toFixed(4))
+  const mean = Array.from(sums, (sum) => sum / count)
+  return { mean: mean.map(digits), std: mean.map((m, c) => Math.max(1e-4, digits(Math.sqrt(Math.max(0, squares[c] / count - m * m))))) }
 }
 
 function checkLabels({ name, labels }: Dataset, classes: number) {

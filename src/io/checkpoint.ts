@@ -66,7 +66,7 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
     const own = ownMetadata(metadata)
     const naming = own?.naming ?? recognise(shapes)
     const architecture = checkArchitecture(decide(given, own, naming, metadata, shapes), name)
-    checkComplete(architecture)
+    if (!own) checkComplete(architecture)
     const shape = withoutDevice(() => buildModel(architecture, name))
     if (naming === 'espalier') checkOwn(shape, weights)
     else {

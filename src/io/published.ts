@@ -187,7 +187,7 @@ export function recognise(shapes: Shapes): string {
 
 /** Refuses an architecture that still lacks what no shape tells. @throws InputError. */
 export function checkComplete(architecture: Architecture): void {
-  if (architecture.type === 'vit' && architecture.heads === undefined) throw unclear(`a width of ${String(architecture.width)} is no multiple of 64`, 'heads', '3')
+  if (architecture.type === 'vit' && architecture.width !== undefined && architecture.heads === undefined) throw unclear(`a width of ${String(architecture.width)} is no multiple of 64`, 'heads', '3')
 }
 
 // The JSON `arch` in the metadata of this project's own reference weights: constructor arguments of shared/tools/ref_models.py.
@@ -212,7 +212,7 @@ export function referenceArchitecture(text: string): Architecture {
   }
   const type = (given as { type?: unknown } | null)?.type
   if (typeof type !== 'string' || !Object.hasOwn(references, type)) {
-    throw new InputError(`metadata arch has the type ${JSON.stringify(type)?.slice(0, 60)}, expected one of ${Object.keys(references).join(', ')}; remove it or give --arch`)
+    throw new InputError(`metadata arch has the type ${JSON.stringify(type ?? null).slice(0, 60)}, expected one of ${Object.keys(references).join(', ')}; remove it or give --arch`)
   }
   return references[type](given as Record<string, unknown>)
 }

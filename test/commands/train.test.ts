@@ -1,0 +1,130 @@
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { buildModel } from '../../models/index.ts'
+import { demo } from '../../src/commands/demo.ts'
+import { train } from '../../src/commands/train.ts'
+import { InputError } from '../../src/errors.ts'
+import type { Model } from '../../src/evaluation.ts'
+import { openDataset } from '../../src/io/datasets.ts'
+import { encodeState, parseState, stateFileOf } from '../../src/io/training-state.ts'
+import { initialize } from '../../src/nn/init.ts'
+import { fit, type TrainingState } from '../../src/training.ts'
+import { disposeTree } from '../../src/tree.ts'
+import { bundleForNode } from '../cli.ts'
+import { describeDawn } from '../dawn.ts'
+import { describeDevice } from '../device.ts'
+import { digits, run, scratch } from './model.ts'
+
+const dir = scratch()
+const recipe = ['{"type":"mlp","hidden":[32]}', '--data', digits(0, 799), '--test', digits(1800, 1999), '--batch', '32', '--rate', '0.003', '--seed', '5']
+interface Trained { steps: number[], losses: number[], top1: number, tests: { top1: number }[] }
+const trained = async (...more: string[]) => (await run(train, [...recipe, ...more])).json as Trained
+
+describeDawn('train', () => {
+  test('a perceptron learns digits; the same seed gives the same losses; a curve is drawn', async () => {
+    const first = await trained('--epochs', '3', '--out', join(dir, 'a.safetensors'))
+    const second = await trained('--epochs', '3', '--out', join(dir, 'b.safetensors'))
+    expect(first.top1).toBeGreaterThan(0.8)
+    expect(first.steps).toHaveLength(3 * 25)
+    expect(second.steps).toEqual(first.steps)
+    expect(second.tests).toEqual(first.tests)
+    expect(readFileSync(join(dir, 'a.safetensors')).equals(readFileSync(join(dir, 'b.safetensors')))).toBe(true)
+    expect(readFileSync(join(dir, 'a.svg'), 'utf8')).toMatch(/^<svg .*test top-1.*<\/svg>\n$/s)
+  })
+
+  test('Ctrl-C ends between two steps with everything in place; --resume comes to the same numbers', async () => {
+    const whole = await trained('--epochs', '4', '--out', join(dir, 'whole.safetensors'))
+    mkdirSync(join(dir, 'cut'))
+    const out = join(dir, 'cut', 'net.safetensors')
+    const cli = await bundleForNode('src/cli.ts', 'cli')
+    const child = spawn(process.execPath, [cli, 'train', ...recipe, '--epochs', '4', '--out', out], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let stderr = ''
+    const ended = await new Promise<{ signal: string | null, code: number | null }>((resolve) => {
+      child.stderr.on('data', (chunk: Buffer) => {
+        stderr += chunk
+        if (/epoch 1\/4 {2}loss/.test(stderr)) child.kill('SIGINT')
+      })
+      child.on('close', (code, signal) => { resolve({ code, signal }) })
+    })
+    expect(ended, stderr).toEqual({ code: null, signal: 'SIGINT' })
+    expect(stderr).toMatch(/interrupted in epoch \d; the same command with --resume goes on/)
+    expect(readdirSync(join(dir, 'cut')).sort()).toEqual(['net.safetensors', 'net.state.safetensors', 'net.svg'])
+    const resumed = await trained('--epochs', '4', '--out', out, '--resume')
+    expect(resumed.steps).toEqual(whole.steps)
+    expect(resumed.losses).toEqual(whole.losses)
+    expect(resumed.tests).toEqual(whole.tests)
+    await expect(trained('--epochs', '7', '--out', out, '--resume')).rejects.toThrow(/had epochs 4, expected the same, found 7/)
+  })
+
+  test('fine-tuning takes over what fits and starts a new head', async () => {
+    const said: string[] = []
+    const start = join(dir, 'start.safetensors'), out = join(dir, 'tuned.safetensors')
+    await run(train, ['{"type":"mlp","hidden":[16]}', '--data', digits(0, 199), '--epochs', '1', '--out', start])
+    const { json } = await run(train, [start, '--data', digits(0, 99), '--epochs', '1', '--classes', '12', '--out', out], said)
+    expect(json).toMatchObject({ architecture: { classes: 12 }, params: 784 * 16 + 16 + 16 * 12 + 12 })
+    expect(said.join()).toContain('12 classes instead of 10, so these start anew: layers.1.weight, layers.1.bias')
+  })
+
+  test('the demo lowers its loss', async () => {
+    const { before, after, losses } = (await run(demo, [])).json as { before: { top1: number }, after: { top1: number }, losses: number[] }
+    expect(after.top1).toBeGreaterThan(0.85)
+    expect(after.top1).toBeGreaterThan(before.top1 + 0.5)
+    expect(losses.at(-1)).toBeLessThan(losses[0])
+  })
+})
+
+describe('train refuses', () => {
+  const out = join(dir, 'refused.safetensors')
+  test.each<[string[], RegExp]>([
+    [['perceiver', '--data', digits(0, 9)], /unknown architecture "perceiver"/],
+    [['mlp', '--data', 'digits'], /data "digits": expected/],
+    [['mlp', '--data', digits(0, 9), '--test', digits(0, 5000)], /reaches beyond/],
+    [['{"type":"mlp","classes":3}', '--data', digits(0, 9)], /label \d, expected 0 to 2; give --classes/],
+    [['{"type":"mlp","inputs":100}', '--data', digits(0, 9)], /do not fit the model/],
+    [['mlp', '--data', digits(0, 9), '--drop-path', '0.1'], /mlp has no option "dropPath"/],
+    [['mlp', '--data', digits(0, 9), '--rand-augment', '2'], /--rand-augment 2: expected two numbers/],
+    [['mlp', '--data', digits(0, 9), '--resized-crop', '0.5,0.1'], /resizedCrop high/],
+    [['none.safetensors', '--data', digits(0, 9)], /none\.safetensors: there is no such file/],
+  ])('%j', async (args, sentence) => {
+    const outcome = await run(train, [...args, '--out', out]).catch((error: unknown) => error)
+    expect(outcome).toBeInstanceOf(InputError)
+    expect((outcome as Error).message).toMatch(sentence)
+    expect(existsSync(out)).toBe(false)
+  })
+
+  test('to replace a checkpoint, to go on without a state, and with a damaged one', async () => {
+    writeFileSync(out, 'precious')
+    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(/there is a checkpoint already/)
+    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/refused\.state\.safetensors: --resume needs it/)
+    for (const damage of ['', '{', '{"format":1}', '{"format":1,"epoch":2,"losses":[1],"steps":[],"tests":[],"recipe":{}}', 'null', '7']) {
+      const { encodeSafetensors } = await import('../../src/io/safetensors.ts')
+      writeFileSync(stateFileOf(out), encodeSafetensors([['control', { shape: [5], data: new Float32Array(5) }]], { metadata: { 'espalier-training': damage } }))
+      await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/expected the metadata of a training run/)
+    }
+    expect(readFileSync(out, 'utf8')).toBe('precious')
+  })
+})
+
+describeDevice('training state', () => {
+  test('a network with batch norm, dropout, average and mixed images goes on bit for bit', async () => {
+    const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
+    const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 })
+    const fresh = (): Model => initialize(buildModel({ type: 'vgg', plan: [4, 'pool', 8, 'pool'], channels: 1, classes: 10, batchNorm: true, side: 2, hidden: [8], dropout: 0.3 }), 3, 'kaiming')
+    const options = { epochs: 2, batch: 20, rate: 0.01, warmup: 1, clip: 1, average: 0.9, classes: 10, seed: 4, augment: { padCrop: 2, mixup: 0.8, cutmix: 1, erase: 0.5 } }
+    let saved = new Uint8Array()
+    const first = fresh()
+    const whole = await fit(first, data, { ...options, async onEpoch(state) {
+      if (state.epoch === 1) saved = await encodeState(first, state, { epoch: 1, losses: state.losses, steps: state.steps, tests: [], recipe: {} }) as Uint8Array<ArrayBuffer>
+    } })
+    const stored = parseState(saved, 'x.state.safetensors'), second = fresh()
+    const rest = await fit(second, data, { ...options, resume: { epoch: stored.course.epoch, load: (state) => { stored.restore(second, state) } } })
+    expect(rest.steps).toEqual(whole.steps.slice(2))
+    const bits = async (model: Model, state: TrainingState) =>
+      Buffer.from(await encodeState(model, state, { epoch: 2, losses: [0, 0], steps: [], tests: [], recipe: {} })).toString('base64')
+    expect(await bits(second, rest)).toBe(await bits(first, whole))
+    expect(() => { parseState(saved, 'x').restore(buildModel({ type: 'mlp' }), whole) }).toThrow(InputError)
+    disposeTree([first, second, whole.average, rest.average])
+  })
+})

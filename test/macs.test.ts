@@ -1,0 +1,37 @@
+// Parameters and multiply-adds from the traced calls, against published counts. No device is open.
+import { describe, expect, test } from 'vitest'
+import { buildModel, inputOf } from '../models/index.ts'
+import { InputError } from '../src/errors.ts'
+import { costOf } from '../src/macs.ts'
+import { withoutDevice } from '../src/tensor.ts'
+
+const cost = (architecture: { type: string, [option: string]: unknown }) => costOf(withoutDevice(() => buildModel(architecture)), inputOf(architecture))
+
+describe('published counts', () => {
+  // name, G multiply-adds, M parameters; DeiT paper, Swin paper, FLatten paper, torchvision's table.
+  test.each([
+    ['deit-tiny', 1.254, 5.717], ['deit-small', 4.6, 22.05], ['deit-base', 17.58, 86.57], ['swin-tiny', 4.491, 28.29], ['flatten-swin-tiny', 4.483, 28.5],
+    ['resnet18', 1.814, 11.690], ['resnet50', 4.09, 25.557], ['vgg16', 15.47, 138.358], ['vgg11-bn', 7.61, 132.869], ['resnet20', 0.0406, 0.2697],
+  ])('%s', (type, macs, params) => {
+    const found = cost({ type })
+    expect(found.macs / 1e9).toBeGreaterThan(macs * 0.99)
+    expect(found.macs / 1e9).toBeLessThan(macs * 1.01)
+    expect(Math.abs(found.params / 1e6 - params) / params).toBeLessThan(0.005)
+  })
+})
+
+test('layers add up, and a layer is the owner of the weight that was read', () => {
+  const { layers, params, macs } = cost({ type: 'deit-tiny' })
+  expect(params).toBe(5_717_416)
+  expect(layers.reduce((sum, layer) => sum + layer.macs, 0)).toBe(macs)
+  const tokens = 197, width = 192
+  expect(layers.find(({ name }) => name === 'patches.projection')).toMatchObject({ macs: 196 * 768 * width, params: 768 * width + width })
+  // four projections and two products of [197 x 197] with the head channels
+  expect(layers.find(({ name }) => name === 'blocks.3.attention')).toMatchObject({ macs: 4 * tokens * width ** 2 + 2 * tokens ** 2 * width, output: [1, tokens, width] })
+  expect(layers.find(({ name }) => name === 'blocks.3.mlp.fc1')!.macs).toBe(tokens * width * 768)
+  expect(layers.at(-1)!.name).toBe('head')
+})
+
+test('an image that does not fit is the fault of the input', () => {
+  expect(() => costOf(withoutDevice(() => buildModel({ type: 'mlp' })), [3, 8, 8])).toThrow(InputError)
+})
