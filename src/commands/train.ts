@@ -1,5 +1,6 @@
 // `espalier train`: from scratch or fine-tuning. A checkpoint and the state to go on from are written after every epoch.
 import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { Command } from 'commander'
 import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, fitToData, parseArchitecture, preprocessingFor, startOf } from '../../models/registry.ts'
 import { EspalierError, InputError } from '../errors.ts'
@@ -253,7 +254,7 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
       const { epoch, losses, steps } = now
       await saveCheckpoint(out, best, info)
       writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
-      writeOutput(plan.curve, curve(`${info.architecture.type} on ${data.name}`, losses, tests))
+      writeOutput(plan.curve, curve(`${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`, losses, tests))
       testing += performance.now() - start
       talk.say(`epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${test ? `  top-1 ${percent(tests.at(-1)!.top1)}` : ''}  ${sparkline(losses)}`)
     },

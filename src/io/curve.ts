@@ -53,10 +53,10 @@ function panel(label: string, series: readonly Series[], x0: number): string {
     const parts: string[] = []
     let pen = 'M'
     values.forEach((value, epoch) => {
-      if (Number.isFinite(value)) parts.push(`${pen}${x(epoch + 1)} ${y(value)}`)
+      if (Number.isFinite(value)) parts.push(`${pen}${x(epoch + 1)} ${y(value)}${pen === 'M' ? 'h0' : ''}`)   // a lone point shows as a dot
       pen = Number.isFinite(value) ? 'L' : 'M'
     })
-    return `<path d="${parts.join('')}" fill="none" stroke="${colour}" stroke-width="2"/>`
+    return `<path d="${parts.join('')}" fill="none" stroke="${colour}" stroke-width="2" stroke-linecap="round"/>`
       + `<text x="${x0 + 440}" y="${44 + 15 * i}" fill="${colour}" text-anchor="end">${escaped(name)}</text>`
   })
   return [`<text x="${x0 + 60}" y="44">${label}</text>`, ...grid, ...marks, `<text x="${x0 + 250}" y="314" text-anchor="middle">epoch</text>`, ...lines].join('\n')
