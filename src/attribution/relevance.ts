@@ -25,7 +25,12 @@ export interface Request {
   absolute?: boolean
   /** Notes down where relevance goes. */
   ledger?: Ledger
+  /** Sees activation and coefficient of each gate and softmax that is read, in full; both are the visitor's to free. Nothing else is read then. */
+  visit?: (path: string, activation: Tensor, coefficient: Tensor, toUnits: ToUnits) => void
 }
+
+/** Sums what has the shape of an activation to one vector per image: [B, ...the gate's axes]. */
+export type ToUnits = (values: Tensor) => Tensor
 
 /** What was read. All tensors are the caller's to free. */
 export interface Reading {
@@ -132,11 +137,18 @@ class Reader {
     }
   }
 
+  /** A gate that is passed more than once adds its readings up. */
+  private note(name: string, read: Tensor) {
+    const before = this.sites.get(name)
+    this.sites.set(name, before ? unscoped(() => add(before, read)) : read)
+    if (before) disposeTree([before, read])
+  }
+
   /** Zeros for places that no relevance reached, such as queries under CP-LRP. */
   fill(calls: readonly Call[]) {
     for (const call of calls) {
       const name = this.request.gates ? this.gateOf(call) : undefined
-      if (name === undefined || this.sites.has(name)) continue
+      if (name === undefined || this.request.visit || this.sites.has(name)) continue
       const { axes } = call.attrs as { axes: readonly number[] }
       this.sites.set(name, unscoped(() => zeros([this.batch, ...axes.map((axis) => call.out.shape.at(axis)!)])))
     }
@@ -148,13 +160,12 @@ class Reader {
     const head = this.request.softmax ? this.softmaxes.get(call) : undefined
     return (at, c) => {
       if (rule.firstLayerOnly) this.direct = true
-      const axes = gate === undefined ? [2] : (at.attrs as { axes: readonly number[] }).axes
       const name = gate ?? head
       if (name !== undefined) {
-        const read = perImage(at.out, c, axes, this.batch, this.walk.read, this.request.absolute ?? false, head === undefined ? 1 : rule.atSoftmax ?? 1)
-        const before = this.sites.get(name)         // a gate passed more than once: its readings add up
-        this.sites.set(name, before ? unscoped(() => add(before, read)) : read)
-        if (before) disposeTree([before, read])
+        const axes = gate === undefined ? [2] : (at.attrs as { axes: readonly number[] }).axes
+        const toUnits: ToUnits = (values) => perImage(values, axes, this.batch, this.request.absolute ?? false, head === undefined ? 1 : rule.atSoftmax ?? 1)
+        if (this.request.visit) unscoped(() => { this.request.visit!(name, at.out.view(at.out.shape), c.view(c.shape), toUnits) })
+        else this.note(name, toUnits(this.walk.read === 'coefficient' ? c : mul(at.out, c)))
       }
       return rule(at, c)
     }
@@ -162,20 +173,19 @@ class Reader {
 }
 
 /**
- * One vector per image: sums over what lies within a unit (pixels of a channel, channels of a head), then over tokens and windows,
+ * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a head), then over tokens and windows,
  * of absolute values if asked for. Leading entries of a batch of windows belong to their image.
  */
-function perImage(out: Tensor, c: Tensor, gateAxes: readonly number[], batch: number, read: Walk['read'], absolute: boolean, factor: number): Tensor {
-  const axes = gateAxes.map((axis) => axis < 0 ? axis + out.shape.length : axis)
-  const inner = out.shape.map((_, axis) => axis).filter((axis) => axis > Math.min(...axes) && !axes.includes(axis))
-  const middle = out.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < Math.min(...axes))
+function perImage(values: Tensor, gateAxes: readonly number[], batch: number, absolute: boolean, factor: number): Tensor {
+  const axes = gateAxes.map((axis) => axis < 0 ? axis + values.shape.length : axis), first = Math.min(...axes)
+  const inner = values.shape.map((_, axis) => axis).filter((axis) => axis > first && !axes.includes(axis))
+  const middle = values.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < first)
   return unscoped(() => scope(() => unrecorded(() => {
-    let r = read === 'coefficient' ? c : mul(out, c)
-    if (inner.length) r = sum(r, { axes: inner, keep: true })
+    let r = inner.length ? sum(values, { axes: inner, keep: true }) : values
     if (absolute) r = abs(r)
     if (middle.length) r = sum(r, { axes: middle, keep: true })
-    const shape = axes.map((axis) => out.shape[axis])
-    r = sum(r.view([batch, out.shape[0] / batch, ...shape]), { axes: [1] })
+    const perWindow = r.view([batch, values.shape[0] / batch, ...axes.map((axis) => values.shape[axis])])
+    r = sum(perWindow, { axes: [1] })
     return factor === 1 ? r : scale(r, { by: factor })
   })))
 }

@@ -1,0 +1,134 @@
+// Relevance as pictures: a diverging colour map, heatmap and overlay, and a sheet with the image, its best classes and a colour bar.
+import { Canvas, type Colour, textWidth } from './canvas.ts'
+import { lineHeight } from './font.ts'
+
+/** Ends of the map in Oklab's lightness, chroma and hue (degrees), of near-equal contrast to the white between them. */
+const ends = { negative: [0.43, 0.15, 257], positive: [0.45, 0.175, 26] } as const
+const centre = 0.975
+
+/**
+ * The colour of -1 (blue) over 0 (white) to 1 (red). Steps run along straight lines in Oklab (B. Ottosson 2020), where equal
+ * distances look equal, so no value stands out by itself; both sides darken alike.
+ */
+export function diverging(value: number): Colour {
+  const t = Math.min(1, Math.abs(Number.isNaN(value) ? 0 : value))
+  const [lightness, chroma, hue] = value < 0 ? ends.negative : ends.positive
+  const angle = hue * Math.PI / 180
+  return fromOklab(centre + (lightness - centre) * t, t * chroma * Math.cos(angle), t * chroma * Math.sin(angle))
+}
+
+/** Oklab to 8-bit sRGB: cube roots of cone responses, linear light, then the sRGB curve. */
+function fromOklab(L: number, a: number, b: number): Colour {
+  const l = (L + 0.3963377774 * a + 0.2158037573 * b) ** 3
+  const m = (L - 0.1055613458 * a - 0.0638541728 * b) ** 3
+  const s = (L - 0.0894841775 * a - 1.2914855480 * b) ** 3
+  const curve = (light: number) => {
+    const x = Math.min(1, Math.max(0, light))
+    return Math.round(255 * (x <= 0.0031308 ? 12.92 * x : 1.055 * x ** (1 / 2.4) - 0.055))
+  }
+  return [curve(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s), curve(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s),
+    curve(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s)]
+}
+
+/** Relevance of an image's pixels, summed over channels; row by row. */
+export interface Heatmap { width: number, height: number, values: Float32Array }
+
+/** Sums the channels of one image's relevance [channels, height, width]. */
+export function heatmapOf(relevance: Float32Array, channels: number, height: number, width: number): Heatmap {
+  const area = height * width, values = new Float32Array(area)
+  for (let i = 0; i < relevance.length; i++) values[i % area] += relevance[i]
+  if (relevance.length !== channels * area) throw new RangeError(`heatmap: ${relevance.length} values are not ${channels} x ${height} x ${width}`)
+  return { width, height, values }
+}
+
+/** What full colour stands for: the absolute value that one pixel in 200 exceeds, so that single pixels do not wash out the rest. */
+export function fullScale({ values }: Heatmap): number {
+  const sorted = Float32Array.from(values, Math.abs).sort()
+  return sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1
+}
+
+/** The picture an explanation belongs to: planes of 8 bits, as `Pixels` of images.ts. */
+export interface Picture { width: number, height: number, channels: number, data: Uint8Array }
+
+/** One explanation: heading lines above its heatmap and its overlay, and a line below the overlay. */
+export interface Panel { heading: string, subheading: string, note: string, heatmap: Heatmap }
+
+/** One row of a sheet: an image, its best classes (a line of text each) and its explanations. */
+export interface Row { name: string, picture: Picture, best: readonly string[], panels: readonly Panel[] }
+
+const gap = 14, textScale = 2, line = lineHeight * textScale, bar = 10, soft: Colour = [110, 110, 110]
+
+/** A contact sheet: a row per image; in it the image over its best classes, then heatmap and overlay of each explanation. */
+export function sheet(rows: readonly Row[], title: string): Canvas {
+  const cell = Math.max(1, Math.floor(240 / Math.max(...rows.map(({ picture }) => picture.width))))
+  const tile = Math.max(...rows.map(({ picture }) => picture.width)) * cell, tall = Math.max(...rows.map(({ picture }) => picture.height)) * cell
+  const panels = Math.max(...rows.map((row) => row.panels.length))
+  const below = Math.max(bar + 2 * line, Math.max(...rows.map(({ best }) => best.length)) * line)
+  const rowHeight = line + 4 + tall + 6 + below + gap
+  const columns = 1 + 2 * panels
+  const canvas = new Canvas(gap + columns * (tile + gap), gap + line + 6 + rows.length * rowHeight)
+  canvas.text(gap, gap, title, { width: canvas.width - 2 * gap })
+  rows.forEach((row, at) => {
+    const top = gap + line + 6 + at * rowHeight, body = top + line + 4
+    const left = (column: number) => gap + column * (tile + gap)
+    canvas.text(left(0), top, row.name, { colour: soft, width: tile })
+    canvas.cells(left(0), body, row.picture.width, row.picture.height, cell, (x, y) => colourOf(row.picture, x, y))
+    row.best.forEach((text, i) => { canvas.text(left(0), body + tall + 6 + i * line, text, { width: tile }) })
+    row.panels.forEach((panel, i) => { paint(canvas, row.picture, panel, left(1 + 2 * i), left(2 + 2 * i), { top, body, tile, tall, cell }) })
+  })
+  return canvas
+}
+
+function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number,
+  { top, body, tile, tall, cell }: { top: number, body: number, tile: number, tall: number, cell: number }) {
+  const { heatmap } = panel, scale = fullScale(heatmap)
+  const at = (x: number, y: number) => heatmap.values[y * heatmap.width + x] / scale
+  canvas.text(left, top, panel.heading, { width: tile })
+  canvas.text(right, top, panel.subheading, { width: tile })
+  canvas.cells(left, body, heatmap.width, heatmap.height, cell, (x, y) => diverging(at(x, y)))
+  frame(canvas, left, body, heatmap.width * cell, heatmap.height * cell)
+  canvas.cells(right, body, heatmap.width, heatmap.height, cell, (x, y) => overlaid(colourOf(picture, x, y), at(x, y)))
+  const under = body + tall + 6
+  for (let x = 0; x < tile; x++) canvas.fill(left + x, under, 1, bar, diverging(2 * x / (tile - 1) - 1))
+  const most = `+${short(scale)}`
+  canvas.text(left, under + bar + 4, `-${short(scale)}`, { colour: soft })
+  canvas.text(left + Math.floor((tile - textWidth('0')) / 2), under + bar + 4, '0', { colour: soft })
+  canvas.text(left + tile - textWidth(most), under + bar + 4, most, { colour: soft })
+  canvas.text(right, under, panel.note, { colour: soft, width: tile })
+}
+
+function frame(canvas: Canvas, left: number, top: number, width: number, height: number) {
+  const grey: Colour = [205, 205, 205]
+  canvas.fill(left - 1, top - 1, width + 2, 1, grey)
+  canvas.fill(left - 1, top + height, width + 2, 1, grey)
+  canvas.fill(left - 1, top, 1, height, grey)
+  canvas.fill(left + width, top, 1, height, grey)
+}
+
+/** Two digits, without a long tail: 0.00042 as 4.2e-4. */
+function short(value: number): string {
+  return value >= 0.01 && value < 1000 ? value.toPrecision(2) : value.toExponential(1).replace('e-0', 'e-').replace('e+', 'e')
+}
+
+function colourOf({ width, height, channels, data }: Picture, x: number, y: number): Colour {
+  const at = y * width + x, area = width * height
+  return channels === 1 ? [data[at], data[at], data[at]] : [data[at], data[area + at], data[2 * area + at]]
+}
+
+/** The image in pale grey under the colour of its relevance, which covers it the more the stronger it is. */
+function overlaid([red, green, blue]: Colour, value: number): Colour {
+  const grey = 90 + 0.6 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), cover = Math.min(1, Math.abs(value)) ** 0.6 * 0.9
+  const [r, g, b] = diverging(value)
+  const mix = (colour: number) => Math.round(grey + (colour - grey) * cover)
+  return [mix(r), mix(g), mix(b)]
+}
+
+/** Normalised values [channels, height, width] back to 8-bit planes, for showing. */
+export function pictureOf(input: Float32Array, channels: number, height: number, width: number, { mean, std }: { mean: readonly number[], std: readonly number[] }): Picture {
+  const area = height * width
+  const data = Uint8Array.from(input, (value, i) => {
+    const c = Math.floor(i / area)
+    return Math.max(0, Math.min(255, Math.round(255 * (value * std[c % std.length] + mean[c % mean.length]))))
+  })
+  return { width, height, channels, data }
+}
