@@ -39,8 +39,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var start: array<vec4f, TM>;
   if (p.has_bias != 0u) {
     for (var m = 0u; m < TM; m++) {
-      let b = g * p.outputs + first_output + 4u * m;       // what lies beyond the last output is not stored
-      start[m] = vec4f(bias[b], bias[b + 1u], bias[b + 2u], bias[b + 3u]);
+      let b = g * p.outputs + min(vec4u(first_output + 4u * m) + vec4u(0u, 1u, 2u, 3u), vec4u(p.outputs - 1u));
+      start[m] = vec4f(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
     }
   }
   var sum: array<vec4f, TM * TN>;

@@ -1,9 +1,11 @@
 // The products behind a convolution: pixels times packed weights, and pixels times gradients. conv2d.ts says which product
 // a forward or a backward pass is; here the kernel variant is chosen and launched.
+import { currentGpu } from '../gpu/device.ts'
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { type Lines, pack, type Packing, type Taps } from './conv-layout.ts'
+import { pixelPlaces, tapOffsets } from './conv-tables.ts'
 import { reduceShares } from './shares.ts'
 
 /** What an output pixel (i, j) of the grid reads, and where in `out` [batch, channels, height, width] its result goes. */
@@ -21,6 +23,24 @@ export interface Product {
   first: readonly [number, number]
   step: readonly [number, number]
   bias: Tensor | null
+}
+
+/** `direct` keeps its tiles in registers, `tiled` in workgroup memory. */
+export type ConvVariant = 'direct' | 'tiled'
+
+let forced: ConvVariant | null = null
+let forcedTile: Tile | null = null
+
+/** Takes this variant (and tile) from now on, whatever the adapter, until called with null: for tests and benches. */
+export function forceConvVariant(choice: ConvVariant | null, tile: Tile | null = null): void {
+  forced = choice
+  forcedTile = tile
+}
+
+// A software driver pays for every load and barrier; the others want tiles that many invocations share.
+function variant(): ConvVariant {
+  const kind = currentGpu()?.adapter.kind
+  return forced ?? (kind === 'gpu' || kind === 'embedded' ? 'tiled' : 'direct')
 }
 
 const made = new Map<string, Kernel>()
@@ -46,21 +66,52 @@ export function directKernel(TM: number, TN: number): Kernel {
   return withConstants('conv2d.wgsl', ['x', 'w', 'bias', 'y'], forwardParams, { TM: 2, TN: 8 }, { TM, TN })
 }
 
+const tiledParams = ['jobs', 'groups', 'tiles', 'outputs', 'depth', 'height', 'width', 'batch_stride', 'group_stride', 'row', 'start',
+  'height_out', 'width_out', 'first_y', 'step_y', 'first_x', 'step_x', 'has_bias']
+const tiledDefaults = { TM: 2, TN: 4, X: 16, Y: 8, STEP: 16 }
+
+/**
+ * Invocations X by Y of the tiled kernels, each with `TM` vectors of output channels and `TN` of the other side; `STEP` terms of
+ * the sum are staged at a time, a divisor of X Y.
+ */
+export interface Tile { TM: number, TN: number, X: number, Y: number, STEP: number }
+
+/** Tiles for layers with many, with fewer and with few output channels. */
+export const tiles: readonly Tile[] = [tiledDefaults, { TM: 1, TN: 8, X: 16, Y: 8, STEP: 16 }, { TM: 1, TN: 8, X: 32, Y: 4, STEP: 16 }]
+
+const tileFor = (outputs: number) => forcedTile ?? tiles[outputs > 32 ? 0 : outputs > 16 ? 1 : 2]
+
+/** The kernel with tiles in workgroup memory. */
+export function tiledKernel(tile: Tile): Kernel {
+  return withConstants('conv2d_tiled.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], tiledParams, tiledDefaults, { ...tile })
+}
+
 /** Multiplies pixels with weights taken from `w` as `from` says, and writes them (plus bias) to `to.out`. */
 export function convolve(to: Product, w: Tensor, from: Packing): void {
   const { lines, batch, tapsY, tapsX, start, pixels, out, first, step, bias } = to
   const { groups, outputs, channels } = from
+  const flops = 2 * batch * pixels[0] * pixels[1] * groups * outputs * channels * tapsY.count * tapsX.count
+  const common = { groups, outputs, height: pixels[0], width: pixels[1], batch_stride: groups * channels * lines.plane,
+    start: start[0] * lines.row + start[1], height_out: out.shape[2], width_out: out.shape[3],
+    first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1], has_bias: bias ? 1 : 0 }
+  if (variant() === 'tiled') {
+    const tile = tileFor(outputs), height = 4 * tile.TM * tile.Y
+    const packed = pack(w, from, tapsY.count, tapsX.count, 1, height)
+    const jobs = batch * pixels[0] * pixels[1], count = Math.ceil(outputs / height)
+    launch(tiledKernel(tile), { x: lines.data, w: packed, offsets: tapOffsets(lines, channels, tapsY, tapsX), bias: bias ?? packed, y: out }, {
+      ...common, jobs, tiles: count, depth: channels * tapsY.count * tapsX.count, group_stride: channels * lines.plane, row: tapsY.stride * lines.row,
+    }, grid(groups * count * Math.ceil(jobs / (tile.X * tile.TN))), { flops })
+    return
+  }
   const TM = outputs <= 4 ? 1 : 2
   const TN = pixels[1] <= 4 ? 4 : 8
   const packed = pack(w, from, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
-  const tiles = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
+  const count = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
   const jobs = batch * pixels[0] * rowTiles
   launch(directKernel(TM, TN), { x: lines.data, w: packed, bias: bias ?? packed, y: out }, {
-    jobs, groups, tiles, outputs, channels, taps_y: tapsY.count, parts: tapsX.parts, taps_x: tapsX.shared, height: pixels[0], width: pixels[1], row_tiles: rowTiles,
-    batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, next_part: lines.nextPart,
-    stride_y: tapsY.stride, dilation_y: tapsY.dilation, start: start[0] * lines.row + start[1],
-    height_out: out.shape[2], width_out: out.shape[3], first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1], has_bias: bias ? 1 : 0,
-  }, grid(groups * tiles * Math.ceil(jobs / 64)), { flops: 2 * batch * pixels[0] * pixels[1] * groups * outputs * channels * tapsY.count * tapsX.count })
+    ...common, jobs, tiles: count, channels, taps_y: tapsY.count, parts: tapsX.parts, taps_x: tapsX.shared, row_tiles: rowTiles,
+    plane: lines.plane, row: lines.row, next_part: lines.nextPart, stride_y: tapsY.stride, dilation_y: tapsY.dilation,
+  }, grid(groups * count * Math.ceil(jobs / 64)), { flops })
 }
 
 const weightParams = ['jobs', 'shares', 'share', 'lines', 'groups', 'tiles', 'outputs', 'channel_tiles', 'channels', 'taps_y', 'parts', 'kernel_x',
@@ -71,24 +122,48 @@ export function directWeightKernel(TM: number, TC: number, TAPS: number): Kernel
   return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3 }, { TM, TC, TAPS })
 }
 
-/** Gradient to the weight [groups * outputs, channels, kernel y, kernel x] from what the forward pass read and `dy`. */
+const tiledWeightParams = ['shares', 'share', 'depth', 'groups', 'tiles', 'outputs', 'width_tiles', 'width', 'pixels', 'group_stride']
+
+/** The kernel of the weight gradient with tiles in workgroup memory. */
+export function tiledWeightKernel(tile: Tile): Kernel {
+  return withConstants('conv2d_weight_tiled.wgsl', ['x', 'dy', 'places', 'offsets', 'dw'], tiledWeightParams, tiledDefaults, { ...tile })
+}
+
+/** Gradient to the weight of `shape` [groups * outputs, channels, kernel y, kernel x] from what the forward pass read and `dy`. */
 export function convolveWeight(lines: Lines, dy: Tensor, groups: number, shape: readonly number[], tapsY: Taps, tapsX: Taps): Tensor {
   const [batch, , height, width] = dy.shape
   const outputs = shape[0] / groups, channels = shape[1]
+  const flops = 2 * dy.size * channels * tapsY.count * tapsX.count
+  // Sums of at most some thousand terms keep float32 exact enough; more shares than that keep every core busy.
+  const least = Math.ceil(batch * height * width / 4096)
+  if (variant() === 'tiled') {
+    const tile = tileFor(outputs), columns = channels * tapsY.count * tapsX.count
+    const rowTiles = Math.ceil(outputs / (4 * tile.TM * tile.Y)), widthTiles = Math.ceil(columns / (tile.TN * tile.X))
+    const depth = batch * height * width
+    const { share, shares } = divide(depth, Math.max(least, Math.ceil(256 / (groups * rowTiles * widthTiles))), 64)
+    const parts = empty([shares, ...shape])
+    launch(tiledWeightKernel(tile), { x: lines.data, dy, places: pixelPlaces(lines, groups * channels * lines.plane, dy, tapsY),
+      offsets: tapOffsets(lines, channels, tapsY, tapsX), dw: parts }, {
+      shares, share, depth, groups, tiles: rowTiles, outputs, width_tiles: widthTiles, width: columns, pixels: height * width, group_stride: channels * lines.plane,
+    }, grid(groups * rowTiles * widthTiles * shares), { flops })
+    return reduceShares(parts, shape)
+  }
   const TM = 2, TC = channels === 1 ? 1 : tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2
-  const tiles = Math.ceil(outputs / (4 * TM)), channelTiles = Math.ceil(channels / TC)
-  const count = batch * height                                  // rows to share out
-  const perShare = groups * tiles * channelTiles * tapsY.count * tapsX.parts
-  // Enough invocations for every core, and sums of at most some thousand terms, which keeps float32 exact enough.
-  const shares = Math.min(count, Math.max(Math.ceil(1024 / perShare), Math.ceil(count * width / 4096)))
-  const share = Math.ceil(count / shares), used = Math.ceil(count / share)
-  const jobs = perShare * used
-  const parts = empty([used, ...shape])
+  const rowTiles = Math.ceil(outputs / (4 * TM)), channelTiles = Math.ceil(channels / TC)
+  const perShare = groups * rowTiles * channelTiles * tapsY.count * tapsX.parts
+  const { share, shares } = divide(batch * height, Math.max(least, Math.ceil(1024 / perShare)), 1)
+  const parts = empty([shares, ...shape])
   launch(directWeightKernel(TM, TC, tapsX.shared), { x: lines.data, dy, dw: parts }, {
-    jobs, shares: used, share, lines: count, groups, tiles, outputs, channel_tiles: channelTiles, channels, taps_y: tapsY.count, parts: tapsX.parts,
-    kernel_x: tapsX.count, step_tap: tapsX.sharedTap, height, width,
+    jobs: perShare * shares, shares, share, lines: batch * height, groups, tiles: rowTiles, outputs, channel_tiles: channelTiles, channels,
+    taps_y: tapsY.count, parts: tapsX.parts, kernel_x: tapsX.count, step_tap: tapsX.sharedTap, height, width,
     batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, next_part: lines.nextPart,
     stride_y: tapsY.stride, dilation_y: tapsY.dilation,
-  }, grid(Math.ceil(jobs / 64)), { flops: 2 * dy.size * channels * tapsY.count * tapsX.count })
+  }, grid(Math.ceil(perShare * shares / 64)), { flops })
   return reduceShares(parts, shape)
+}
+
+/** Divides `count` things into about `wanted` shares of a multiple of `unit`, none of them empty. */
+function divide(count: number, wanted: number, unit: number): { share: number, shares: number } {
+  const share = Math.ceil(count / Math.min(count, wanted) / unit) * unit
+  return { share, shares: Math.ceil(count / share) }
 }

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShapeError } from '../../src/errors.ts'
+import { forceConvVariant } from '../../src/ops/conv-product.ts'
 import { conv2d, type ConvAttrs } from '../../src/ops/conv2d.ts'
 import { trace, vjp } from '../../src/transform.ts'
 import { checkOp, checkRaces, toTensor } from '../check-op.ts'
@@ -23,6 +24,7 @@ const shapes: Case[] = [
   [[2, 3, 9, 8], [5, 3, 3, 3], { stride: 2, padding: 1 }],
   [[1, 3, 15, 14], [6, 3, 7, 7], { stride: 2, padding: 3 }],
   [[2, 4, 7, 6], [3, 4, 1, 1], { stride: 2 }],
+  [[2, 5, 9, 9], [70, 5, 3, 3], { padding: 1 }],
   [[2, 3, 9, 10], [7, 3, 4, 4], { stride: 4 }],
   [[1, 3, 32, 32], [12, 3, 16, 16], { stride: 16 }],
   [[1, 2, 5, 5], [3, 2, 2, 2], { stride: 2, padding: 1 }],
@@ -40,32 +42,40 @@ const shapes: Case[] = [
 ]
 
 describeDevice('conv2d', () => {
-  test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
-    const options = attrs as reference.Convolution
-    await checkOp({ call: (a, b, c) => conv2d(a, b, c, attrs), reference: (a, b, c) => reference.conv2d(a, b, c, options),
-      args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])], samples: 25 })
-    await checkOp({ call: (a, b) => conv2d(a, b, null, attrs), reference: (a, b) => reference.conv2d(a, b, null, options),
-      args: [random(4, x), random(5, w, 0.3)], backward: false })
-  })
-
   const names = cases.map(({ golden }) => golden).filter((name) => name.startsWith('conv2d_'))
-  test.each(names)('golden %s', async (name) => {
-    await checkCase(name, { conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs) })
+
+  describe.each(['direct', 'tiled'] as const)('%s kernels', (variant) => {
+    beforeAll(() => forceConvVariant(variant))
+    afterAll(() => forceConvVariant(null))
+
+    test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
+      const options = attrs as reference.Convolution
+      await checkOp({ call: (a, b, c) => conv2d(a, b, c, attrs), reference: (a, b, c) => reference.conv2d(a, b, c, options),
+        args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])], samples: 12 })
+      await checkOp({ call: (a, b) => conv2d(a, b, null, attrs), reference: (a, b) => reference.conv2d(a, b, null, options),
+        args: [random(4, x), random(5, w, 0.3)], backward: false })
+    })
+
+    test.each(names)('golden %s', async (name) => {
+      await checkCase(name, { conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs) })
+    })
+
+    test('no races', () => {
+      // The detector interprets: a small tile, so that it ends.
+      forceConvVariant(variant, { TM: 1, TN: 2, X: 4, Y: 2, STEP: 4 })
+      checkRaces(() => {
+        for (const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 2, 2], { stride: 2 }]] as Case[]) {
+          const { outputs: [y], back } = vjp((a, b, c) => conv2d(a, b, c, attrs), toTensor(random(1, x)), toTensor(random(2, w)), toTensor(random(3, [w[0]])))
+          back(y)
+        }
+      })
+    })
   })
 
   test('only the gradients that are needed', () => {
     const x = toTensor(random(1, [1, 2, 4, 4])), w = toTensor(random(2, [3, 2, 3, 3])), b = toTensor(random(3, [3]))
     const { outputs: [y], back } = vjp((weight) => conv2d(x, weight, b), w)
     expect(back(y)).toHaveLength(1)
-  })
-
-  test('no races', () => {
-    checkRaces(() => {
-      for (const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 2, 2], { stride: 2 }]] as Case[]) {
-        const { outputs: [y], back } = vjp((a, b, c) => conv2d(a, b, c, attrs), toTensor(random(1, x)), toTensor(random(2, w)), toTensor(random(3, [w[0]])))
-        back(y)
-      }
-    })
   })
 
   test('bad shapes are errors that say what fits', () => {

@@ -1,0 +1,30 @@
+// Tables that spare a convolution's inner loops their divisions.
+
+struct Params {
+  size: u32, taps_y: u32, taps_x: u32, modulus: u32, plane: u32, row: u32, next_part: u32,
+  height: u32, width: u32, batch_stride: u32, next_row: u32, batch_stride_y: u32,
+}
+@group(0) @binding(0) var<storage, read_write> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read_write> places: array<vec2u>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+// offsets: [channels, taps_y, taps_x]: how far tap (u, v) of a channel is from the first tap of the first channel.
+@compute @workgroup_size(64)
+fn taps(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= p.size) { return; }
+  let v = i % p.taps_x;
+  let u = i / p.taps_x % p.taps_y;
+  let channel = i / (p.taps_x * p.taps_y);
+  offsets[i] = channel * p.plane + u * p.row + v % p.modulus * p.next_part + v / p.modulus;
+}
+
+// places: [batch, height, width]: where the first tap of a pixel reads, and where its gradient is.
+@compute @workgroup_size(64)
+fn pixels(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= p.size) { return; }
+  let n = i / (p.height * p.width);
+  let pixel = i % (p.height * p.width);
+  places[i] = vec2u(n * p.batch_stride + pixel / p.width * p.next_row + pixel % p.width, n * p.batch_stride_y + pixel);
+}

@@ -1,0 +1,93 @@
+// Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per workgroup.
+// For GPUs and the embedded device; conv2d.wgsl is its sibling without workgroup memory.
+// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: [groups, tiles, depth, Y TM] of vec4f, packed by it
+// offsets: [depth], how far input k of a pixel is from its first one   bias: [groups, outputs]
+// y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise for columns.
+
+// The launcher writes these numbers anew for every variant: arrays in registers want constants.
+const TM = 2u;        // vectors of output channels of an invocation
+const TN = 4u;        // pixels of an invocation
+const X = 16u;        // invocations along the pixels
+const Y = 8u;         // and along the output channels
+const STEP = 16u;     // inputs staged at a time
+const LANES = X * Y;
+const COPIES = X * TN * STEP / LANES;       // pixels that an invocation stages
+
+struct Params {
+  jobs: u32, groups: u32, tiles: u32, outputs: u32, depth: u32, height: u32, width: u32,
+  batch_stride: u32, group_stride: u32, row: u32, start: u32,
+  height_out: u32, width_out: u32, first_y: u32, step_y: u32, first_x: u32, step_x: u32, has_bias: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<uniform> p: Params;
+var<workgroup> weights: array<vec4f, STEP * Y * TM>;
+var<workgroup> pixels: array<f32, STEP * X * TN>;
+
+@compute @workgroup_size(X, Y)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let number = group.y * groups.x + group.x;
+  let all_tiles = p.groups * p.tiles;
+  let tile = number % all_tiles;
+  let first_job = number / all_tiles * X * TN;       // workgroups beyond the last pixel compute its value and store nothing
+  let g = tile / p.tiles;
+
+  // This invocation stages input `staged_k` of every step, for pixels X TN / COPIES apart.
+  let apart = LANES / STEP;
+  let staged_k = lane / apart;
+  var first: array<u32, COPIES>;
+  for (var t = 0u; t < COPIES; t++) {
+    let job = min(first_job + lane % apart + t * apart, p.jobs - 1u);
+    let line = job / p.width;
+    first[t] = line / p.height * p.batch_stride + g * p.group_stride + p.start + line % p.height * p.row + job % p.width;
+  }
+
+  let column = lane % X;
+  let m = lane / X * TM;
+  var sum: array<vec4f, TM * TN>;
+  for (var k = 0u; k < p.depth; k += STEP) {
+    for (var s = lane; s < STEP * Y * TM; s += LANES) {
+      let from_k = k + s / (Y * TM);
+      weights[s] = select(vec4f(0.0), w[(tile * p.depth + min(from_k, p.depth - 1u)) * Y * TM + s % (Y * TM)], from_k < p.depth);
+    }
+    let inside = k + staged_k < p.depth;
+    let offset = offsets[min(k + staged_k, p.depth - 1u)];
+    for (var t = 0u; t < COPIES; t++) {
+      pixels[staged_k * X * TN + lane % apart + t * apart] = select(0.0, x[first[t] + offset], inside);
+    }
+    workgroupBarrier();
+    for (var s = 0u; s < STEP; s++) {
+      for (var i = 0u; i < TM; i++) {
+        let weight = weights[s * Y * TM + m + i];
+        for (var t = 0u; t < TN; t++) { sum[i * TN + t] = fma(weight, vec4f(pixels[s * X * TN + column + t * X]), sum[i * TN + t]); }
+      }
+    }
+    workgroupBarrier();
+  }
+
+  let plane = p.height_out * p.width_out;
+  for (var i = 0u; i < TM; i++) {
+    let output = (tile % p.tiles * Y * TM + m + i) * 4u;
+    var start = vec4f(0.0);
+    if (p.has_bias != 0u) {
+      let b = g * p.outputs + min(vec4u(output) + vec4u(0u, 1u, 2u, 3u), vec4u(p.outputs - 1u));
+      start = vec4f(bias[b.x], bias[b.y], bias[b.z], bias[b.w]);
+    }
+    for (var t = 0u; t < TN; t++) {
+      let job = first_job + column + t * X;
+      if (job < p.jobs) {
+        let line = job / p.width;
+        let to = ((line / p.height * p.groups + g) * p.outputs + output) * plane
+          + (p.first_y + line % p.height * p.step_y) * p.width_out + p.first_x + job % p.width * p.step_x;
+        let value = sum[i * TN + t] + start;
+        if (output < p.outputs) { y[to] = value.x; }
+        if (output + 1u < p.outputs) { y[to + plane] = value.y; }
+        if (output + 2u < p.outputs) { y[to + 2u * plane] = value.z; }
+        if (output + 3u < p.outputs) { y[to + 3u * plane] = value.w; }
+      }
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// Tables of addresses for the tiled convolution kernels.
+import { kernel } from '../gpu/kernel.ts'
+import { grid, launch } from '../launch.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import type { Lines, Taps } from './conv-layout.ts'
+
+const params = ['size', 'taps_y', 'taps_x', 'modulus', 'plane', 'row', 'next_part', 'height', 'width', 'batch_stride', 'next_row', 'batch_stride_y']
+const tapsKernel = kernel('conv2d_places.wgsl', { entry: 'taps', buffers: ['offsets'], params })
+const pixelsKernel = kernel('conv2d_places.wgsl', { entry: 'pixels', buffers: ['places'], params })
+const unused = { taps_y: 0, taps_x: 0, modulus: 1, plane: 0, row: 0, next_part: 0, height: 1, width: 1, batch_stride: 0, next_row: 0, batch_stride_y: 0 }
+
+/** How far each of [channels, taps y, taps x] is from the first: u32 [channels * taps]. */
+export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: Taps): Tensor {
+  const offsets = empty([channels * tapsY.count * tapsX.count], 'u32')
+  launch(tapsKernel, { offsets }, { ...unused, size: offsets.size, taps_y: tapsY.count, taps_x: tapsX.count,
+    modulus: tapsX.shared === 1 ? tapsX.count : tapsX.stride, plane: lines.plane, row: tapsY.dilation * lines.row, next_part: lines.nextPart },
+  grid(Math.ceil(offsets.size / 64)))
+  return offsets
+}
+
+/** Where each pixel of dy [batch, channels, height, width] begins to read, and where its gradient is: u32 [batch * pixels, 2]. */
+export function pixelPlaces(lines: Lines, batchStride: number, dy: Tensor, tapsY: Taps): Tensor {
+  const [batch, channels, height, width] = dy.shape
+  const places = empty([batch * height * width, 2], 'u32')
+  launch(pixelsKernel, { places }, { ...unused, size: batch * height * width, height, width, batch_stride: batchStride,
+    next_row: tapsY.stride * lines.row, batch_stride_y: channels * height * width }, grid(Math.ceil(batch * height * width / 64)))
+  return places
+}
