@@ -16,10 +16,14 @@ export interface Token extends Span {
 }
 
 const symbols = ['<<=', '&&', '||', '->', '==', '!=', '<=', '<<', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '++', '--']
+const second = new Set(symbols.map((s) => s[1]))
 const single = '()[]{}<>;:,.@=!+-*/%&|^~_'
 const blank = /\s/
-const nameStart = /[\p{XID_Start}_]/u
 const namePart = /[\p{XID_Continue}]/u
+// The common case first: a name of ASCII letters is far cheaper to find than one of any alphabet.
+const asciiName = /[A-Za-z_][A-Za-z0-9_]*/y
+const anyName = /[\p{XID_Start}_][\p{XID_Continue}]*/uy
+const blanks = /\s+/y
 const numberPattern = new RegExp([
   '0[xX][0-9a-fA-F]*\\.[0-9a-fA-F]*(?:[pP][+-]?[0-9]+)?[fh]?', '0[xX][0-9a-fA-F]+[pP][+-]?[0-9]+[fh]?', '0[xX][0-9a-fA-F]+[iu]?',
   '[0-9]*\\.[0-9]+(?:[eE][+-]?[0-9]+)?[fh]?', '[0-9]+\\.[0-9]*(?:[eE][+-]?[0-9]+)?[fh]?', '[0-9]+[eE][+-]?[0-9]+[fh]?',
@@ -43,9 +47,14 @@ export function tokenize(source: string): Token[] {
     advance(text.length + suffix.length)
     tokens[tokens.length - 1].tight = at < source.length && !blank.test(source[at])
   }
+  const match = (pattern: RegExp): string | undefined => {
+    pattern.lastIndex = at
+    return pattern.exec(source)?.[0]
+  }
   while (at < source.length) {
     const here = { line, column: at - lineStart + 1, length: 1 }
-    if (blank.test(source[at])) advance(1)
+    const gap = match(blanks)
+    if (gap) advance(gap.length)
     else if (source.startsWith('//', at)) {
       while (at < source.length && source[at] !== '\n') at++
     } else if (source.startsWith('/*', at)) {
@@ -60,20 +69,16 @@ export function tokenize(source: string): Token[] {
       numberPattern.lastIndex = at
       const digit = /[0-9]/.test(source[at]) || (source[at] === '.' && /[0-9]/.test(source[at + 1] ?? ''))
       const found = digit ? numberPattern.exec(source)?.[0] : undefined
-      const character = String.fromCodePoint(source.codePointAt(at)!)
+      const ascii = found === undefined ? match(asciiName) : undefined
+      const name = ascii !== undefined && !(source.charCodeAt(at + ascii.length) >= 128) ? ascii : found === undefined ? match(anyName) ?? ascii : undefined
       if (found !== undefined) pushNumber(found, here)
-      else if (character !== '_' && nameStart.test(character) || character === '_' && namePart.test(source[at + 1] ?? '')) {
-        let end = at + character.length
-        while (end < source.length) {
-          const next = String.fromCodePoint(source.codePointAt(end)!)
-          if (!namePart.test(next)) break
-          end += next.length
-        }
-        const name = source.slice(at, end)
+      else if (name !== undefined && name !== '_') {
         if (name.startsWith('__')) throw failAt({ ...here, length: name.length }, `'${name}': names must not begin with two underscores`)
         push('name', name)
       } else {
-        const symbol = symbols.find((s) => source.startsWith(s, at)) ?? (single.includes(character) ? character : undefined)
+        const character = String.fromCodePoint(source.codePointAt(at)!)
+        const double = second.has(source[at + 1]) ? symbols.find((s) => source.startsWith(s, at)) : undefined
+        const symbol = double ?? (single.includes(character) ? character : undefined)
         if (symbol === undefined) throw failAt(here, `character '${character}' has no meaning in WGSL`)
         push('symbol', symbol)
       }

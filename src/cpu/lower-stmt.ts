@@ -236,8 +236,14 @@ function lowerFor(state: State, s: ForStmt, jumps: Jumps) {
   if (local) { local.range = [0, 0xffffffff]; local.loop = null }
 }
 
+const counterCache = new WeakMap<ForStmt, { decl: VarDecl | null }>()
 /** The declared counter of a for loop that only the loop's own step changes. */
-function counterOf(s: ForStmt): VarDecl | null {
+export function counterOf(s: ForStmt): VarDecl | null {
+  let found = counterCache.get(s)
+  if (!found) counterCache.set(s, found = { decl: findCounter(s) })
+  return found.decl
+}
+function findCounter(s: ForStmt): VarDecl | null {
   if (s.init?.kind !== 'decl' || s.init.decl.kind !== 'var' || !isInteger(s.init.decl.type) || !s.condition || !s.update) return null
   const decl = s.init.decl, names = (e: Ast | null) => e?.kind === 'name' && e.decl === decl
   const steps = s.update.kind === 'step' ? names(s.update.target) : s.update.kind === 'assign' && names(s.update.target)

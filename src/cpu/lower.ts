@@ -8,7 +8,7 @@ import type { Span } from './lexer.ts'
 import { get, i32, newLocal, op, rangeOf } from './ir.ts'
 import type { Expr, Local, Range, Stmt } from './ir.ts'
 import { lowerExpr, leaf } from './lower-expr.ts'
-import { lowerBody } from './lower-stmt.ts'
+import { counterOf, lowerBody } from './lower-stmt.ts'
 import { makeSlot, memoryPlace, storeValue, zero } from './place.ts'
 import type { Place, Val } from './place.ts'
 import { walk } from './tree.ts'
@@ -159,13 +159,35 @@ export const bytesOf = (state: State, type: Type): number => sizeOf(type, (c) =>
 
 /** Lowers one entry point. Throws WgslError for what the embedded device does not know. */
 export function lower(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode): Lowered {
-  const unroll = new Set<ForStmt>(), inMemory = new Set<VarDecl>()
+  const unroll = indexingLoops(entry), inMemory = new Set<VarDecl>()
   for (let attempt = 0; attempt < 500; attempt++) {
     try { return lowerOnce(program, entry, constants, mode, unroll, inMemory) } catch (error) {
       if (!(error instanceof Restart)) throw error
     }
   }
   throw failAt(entry, `'${entry.name}': too many loops index private arrays; not supported on the embedded device`)
+}
+
+/** Loops whose counter indexes a variable of the function, as far as one sees without lowering; a restart finds the others. */
+function indexingLoops(entry: FunctionDecl, found = new Set<ForStmt>(), seen = new Set<FunctionDecl>()): Set<ForStmt> {
+  if (seen.has(entry)) return found
+  seen.add(entry)
+  const counters = new Map<VarDecl, ForStmt>()
+  walk(entry.body, (node) => {
+    if (node.kind === 'for') { const counter = counterOf(node); if (counter) counters.set(counter, node) }
+    if (node.kind !== 'index') return
+    let root: Ast = node.base
+    while (root.kind === 'index' || root.kind === 'member') root = root.base
+    const decl = root.kind === 'name' ? root.decl : undefined
+    const local = decl?.kind === 'var' && (decl.space === 'function' || decl.space === 'private')
+    if (!local && node.base.type.kind !== 'vec') return
+    walk(node.index, (inner) => {
+      const loop = inner.kind === 'name' ? counters.get(inner.decl as VarDecl) : undefined
+      if (loop) found.add(loop)
+    })
+  })
+  for (const callee of entry.calls.keys()) indexingLoops(callee, found, seen)
+  return found
 }
 
 function lowerOnce(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode, unroll: Set<ForStmt>, inMemory: Set<VarDecl>): Lowered {

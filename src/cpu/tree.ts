@@ -94,17 +94,29 @@ export interface Program {
   scope: Map<string, Decl>
 }
 
-const childKeys = ['operand', 'left', 'right', 'base', 'index', 'args', 'init', 'condition', 'update', 'body', 'then', 'otherwise', 'clauses',
-  'selectors', 'continuing', 'breakIf', 'call', 'value', 'target', 'decl'] as const
+/** The statements and expressions directly inside one. */
+function inside(node: Stmt | Expr): (Stmt | Expr | null)[] {
+  switch (node.kind) {
+    case 'unary': return [node.operand]
+    case 'binary': return [node.left, node.right]
+    case 'index': return [node.base, node.index]
+    case 'member': return [node.base]
+    case 'call': return 'call' in node ? [node.call] : node.args
+    case 'block': return node.body
+    case 'decl': return [node.decl.init]
+    case 'assign': return [node.target, node.value]
+    case 'step': return [node.target]
+    case 'if': return [node.condition, node.then, node.otherwise]
+    case 'switch': return [node.value, ...node.clauses.map((c) => c.body)]
+    case 'loop': return [node.body, node.continuing, node.breakIf]
+    case 'for': return [node.init, node.condition, node.update, node.body]
+    case 'return': return [node.value]
+    default: return []
+  }
+}
 
 /** Visits a statement or expression and everything inside it, outside first; `enter` returns false to skip what is inside. */
-export function walk(node: object, enter: (node: Stmt | Expr) => boolean | void): void {
-  const kind = (node as { kind?: string }).kind
-  if (kind !== undefined && kind !== 'var' && kind !== 'let' && kind !== 'const' && enter(node as Stmt | Expr) === false) return
-  for (const key of childKeys) {
-    const child = (node as Record<string, unknown>)[key]
-    if (typeof child !== 'object' || child === null || (key === 'decl' && kind !== 'decl')) continue
-    if ((key === 'target' && kind !== 'assign' && kind !== 'step') || (key === 'value' && 'type' in child && !('kind' in child))) continue
-    for (const part of Array.isArray(child) ? child : [child]) if (part) walk(part, enter)
-  }
+export function walk(node: Stmt | Expr, enter: (node: Stmt | Expr) => boolean | void): void {
+  if (enter(node) === false) return
+  for (const part of inside(node)) if (part) walk(part, enter)
 }
