@@ -12,7 +12,7 @@ export interface LayerCost {
   params: number
   /** Multiply-adds of its products and convolutions; norms, activations and softmax are not counted, as published counts leave them out. */
   macs: number
-  /** Shape of what comes out of it, without the batch axis's meaning: as the last op gave it. */
+  /** Shape of what leaves it, for a batch of one, after the ops without weights that follow (relu, pool). */
   output: readonly number[]
 }
 
