@@ -5,7 +5,8 @@ import { noDawn } from './dawn.ts'
 
 /** Adapters to test on, by name: ESPALIER_TEST_ADAPTERS=dawn,cpu picks some. */
 const adapters: { name: string, adapter: string | undefined, missing: string }[] = [
-  { name: 'dawn', adapter: undefined, missing: noDawn },
+  { name: 'dawn', adapter: 'dawn', missing: noDawn },
+  { name: 'cpu', adapter: 'cpu', missing: '' },
 ]
 
 const picked = process.env.ESPALIER_TEST_ADAPTERS?.split(',')

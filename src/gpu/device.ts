@@ -1,5 +1,6 @@
 // The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a time.
-import { AdapterError, DeviceError } from '../errors.ts'
+import { DeviceError } from '../errors.ts'
+import { type AdapterKind, env, findAdapter } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'
 import { Launches } from './launches.ts'
@@ -8,7 +9,10 @@ import { Readback } from './readback.ts'
 
 /** How to choose and open a device. */
 export interface InitOptions {
-  /** Part of the adapter's name, case does not matter; `cpu` is the embedded device. Without it: a GPU if there is one. */
+  /**
+   * Part of the adapter's name, case does not matter. `cpu` is the embedded device, `dawn` whatever dawn takes first. Without a
+   * name: a GPU if there is one, else the embedded device.
+   */
   adapter?: string
   /** Threads of the embedded device; default all cores. */
   threads?: number
@@ -25,7 +29,7 @@ export interface AdapterDescription {
   name: string
   vendor: string
   architecture: string
-  kind: 'gpu' | 'software' | 'embedded' | 'null'
+  kind: AdapterKind
   profile: 'browser' | 'native'
 }
 
@@ -42,9 +46,6 @@ export interface Gpu {
   profiler: Profiler | null
   fixedVariants: boolean
 }
-
-// Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
-const instances: GPU[] = []
 
 let current: Gpu | null = null
 
@@ -107,52 +108,7 @@ export async function close(): Promise<void> {
   }
 }
 
-/** An environment variable, or undefined where there is no process (browsers). */
-export function env(name: string): string | undefined {
-  return typeof process === 'undefined' ? undefined : process.env?.[name]
-}
-
-async function findAdapter(options: InitOptions): Promise<{ adapter: GPUAdapter, kind: AdapterDescription['kind'] }> {
-  const first = await request({ ...options, adapter: undefined })
-  const matches = (adapter: GPUAdapter) => nameOf(adapter).toLowerCase().includes(options.adapter!.toLowerCase())
-  // Dawn looks for the name among all adapters, but in the device's name only; the description is often what people know.
-  const adapter = !options.adapter || (first && matches(first)) ? first : await request(options)
-  if (!adapter) {
-    throw new AdapterError(options.adapter
-      ? `no adapter matches '${options.adapter}'; here: ${first ? nameOf(first) : 'none'}`
-      : "no WebGPU adapter on this machine; 'npx espalier doctor' says why and how to mend it")
-  }
-  const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(nameOf(adapter))
-  return { adapter, kind: options.backend === 'null' ? 'null' : software ? 'software' : 'gpu' }
-}
-
-function nameOf({ info }: GPUAdapter): string {
-  return [info.description, info.device, info.vendor, info.architecture].filter(Boolean).join(', ')
-}
-
-/** Dawn throws where the name matches nothing; browsers return null. */
-async function request(options: InitOptions): Promise<GPUAdapter | null> {
-  try {
-    return await (await entryPoint(options))?.requestAdapter({ powerPreference: 'high-performance' }) ?? null
-  } catch {
-    return null
-  }
-}
-
-async function entryPoint({ profile, backend, adapter }: InitOptions): Promise<GPU | null> {
-  if (typeof process === 'undefined' || !process.versions?.node) return typeof navigator === 'undefined' ? null : navigator.gpu ?? null
-  process.env.XDG_RUNTIME_DIR ??= process.env.TMPDIR ?? '/tmp'
-  const { create, globals } = await import(/* @vite-ignore */ 'webgpu')
-  Object.assign(globalThis, globals)
-  const flags = backend ? [`backend=${backend}`] : []
-  if (adapter) flags.push(`adapter=${adapter}`)
-  if (profile === 'native') flags.push('enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=timestamp_quantization')
-  const instance = create(flags)
-  instances.push(instance)
-  return instance
-}
-
-function describeAdapter({ info }: GPUAdapter, kind: AdapterDescription['kind'], profile: 'browser' | 'native'): AdapterDescription {
+function describeAdapter({ info }: GPUAdapter, kind: AdapterKind, profile: 'browser' | 'native'): AdapterDescription {
   return { name: info.description || info.device || info.vendor || kind, vendor: info.vendor, architecture: info.architecture, kind, profile }
 }
 

@@ -94,7 +94,7 @@ describeDawn('failures', () => {
   afterEach(close)
 
   test('a syntax error names file, line and text at read-back', async () => {
-    await init()
+    await init({ adapter: 'dawn' })
     const broken = kernelFromText('broken.wgsl', text('y[id.x] = x[id.x] * p.by * undefined_name;'), names)
     const y = zeros([1])
     launch(broken, { x: tensor([1]), y }, { size: 1, by: 1 }, [1])
@@ -102,27 +102,27 @@ describeDawn('failures', () => {
   })
 
   test('a text that does not parse fails at once', async () => {
-    await init()
+    await init({ adapter: 'dawn' })
     const broken = kernelFromText('unparsable.wgsl', text('y[id.x = ;'), names)
     expect(() => { launch(broken, { x: tensor([1]), y: zeros([1]) }, { size: 1, by: 1 }, [1]) }).toThrow(KernelError)
   })
 
   test('a workgroup beyond the limits is refused when the pipeline is made', async () => {
-    await init()
+    await init({ adapter: 'dawn' })
     const y = zeros([1])
     launch(good, { x: tensor([1]), y }, { size: 1, by: 1 }, [1], { overrides: { WIDTH: 65536 } })
     await expect(y.data()).rejects.toThrow(/good.wgsl \[WIDTH=65536\]: does not compile/)
   })
 
   test('an uncaptured validation error stops the next read', async () => {
-    await init()
+    await init({ adapter: 'dawn' })
     const y = zeros([4])
     gpu().device.createBuffer({ size: 16, usage: 0x1 | 0x80 })         // MAP_READ with STORAGE is not allowed
     await expect(y.data()).rejects.toThrow(/the device refused a command/)
   })
 
   test('a lost device', async () => {
-    await init()
+    await init({ adapter: 'dawn' })
     const y = zeros([4])
     await y.data()
     gpu().device.destroy()
