@@ -77,7 +77,7 @@ const tiledDefaults = { TM: 2, TN: 4, X: 16, Y: 8, STEP: 16 }
 export interface Tile { TM: number, TN: number, X: number, Y: number, STEP: number }
 
 /** Tiles for layers with many, with fewer and with few output channels. */
-export const tiles: readonly Tile[] = [tiledDefaults, { TM: 1, TN: 8, X: 16, Y: 8, STEP: 16 }, { TM: 1, TN: 8, X: 32, Y: 4, STEP: 16 }]
+export const tiles: readonly Tile[] = [tiledDefaults, { TM: 1, TN: 8, X: 16, Y: 8, STEP: 16 }, { TM: 1, TN: 4, X: 32, Y: 4, STEP: 16 }]
 
 const tileFor = (outputs: number) => forcedTile ?? tiles[outputs > 32 ? 0 : outputs > 16 ? 1 : 2]
 
