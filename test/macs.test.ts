@@ -10,7 +10,7 @@ const cost = (architecture: { type: string, [option: string]: unknown }) => cost
 describe('published counts', () => {
   // name, G multiply-adds, M parameters; DeiT paper, Swin paper, FLatten paper, torchvision's table.
   test.each([
-    ['deit-tiny', 1.254, 5.717], ['deit-small', 4.6, 22.05], ['deit-base', 17.58, 86.57], ['swin-tiny', 4.491, 28.29], ['flatten-swin-tiny', 4.483, 28.46],
+    ['deit-tiny', 1.254, 5.717], ['deit-small', 4.6, 22.05], ['deit-base', 17.58, 86.57], ['swin-tiny', 4.491, 28.29], ['flatten-swin-tiny', 4.483, 29.19],
     ['resnet18', 1.814, 11.690], ['resnet50', 4.09, 25.557], ['vgg16', 15.47, 138.358], ['vgg11-bn', 7.61, 132.869], ['resnet20', 0.0406, 0.2697],
   ])('%s', (type, macs, params) => {
     const found = cost({ type })
