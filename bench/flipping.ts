@@ -1,0 +1,80 @@
+// Pixel-flipping of a network over a data set: `node dist/bench/flipping.js <model> <data> [out folder] [adapter]`. Writes flipping.json
+// with every image's area and flipping.svg with the mean curves; prints areas and paired bootstrap intervals against random order.
+import { join } from 'node:path'
+import { criterionOf } from '../src/attribution/criteria.ts'
+import { areaUnder, flippingCurve, pairedBootstrap, patchOrder } from '../src/attribution/flipping.ts'
+import { oneHot } from '../src/attribution/relevance.ts'
+import { close, init } from '../src/gpu/device.ts'
+import { loadCheckpoint } from '../src/io/checkpoint.ts'
+import { openDataset } from '../src/io/datasets.ts'
+import { heatmapOf } from '../src/io/heatmap.ts'
+import { writeOutput } from '../src/io/output.ts'
+import { foldBatchNorm } from '../src/nn/fold.ts'
+import { permutation, random } from '../src/random.ts'
+import { tensor } from '../src/tensor.ts'
+import { lean } from '../src/transform.ts'
+import { disposeTree } from '../src/tree.ts'
+
+const methods = ['attn-lrp', 'attn-lrp-gamma', 'cp-lrp', 'gradient-x-input'], colours = ['#b2182b', '#d6604d', '#2166ac', '#1b7837', '#555555']
+const patch = 16, steps = 14, seed = 0
+
+const [path, data, out = '.', adapter] = process.argv.slice(2)
+if (!path || !data) {
+  process.stderr.write('flipping: expected <model> <data> [out folder] [adapter], e.g. deit_tiny.safetensors images:val300.json#0-29\n')
+  process.exit(2)
+}
+const gpu = await init({ adapter })
+try {
+  const checkpoint = await loadCheckpoint(path)
+  const set = await openDataset(data, { preprocessing: checkpoint.preprocessing, classes: checkpoint.classCount })
+  const shape = await set.inputShape()
+  const model = foldBatchNorm(checkpoint.model, [1, ...shape])
+  const names = [...methods, 'random order']
+  const curves = new Map(names.map((name) => [name, [] as number[][]]))
+  const [, height, width] = shape, count = (height / patch) * (width / patch)
+  let done = 0
+  for await (const { images } of set.batches({ size: 1 })) {
+    const image = tensor(images, [1, ...shape])
+    const logits = lean(() => model.call(image)), values = [...await logits.data()]
+    const target = values.indexOf(Math.max(...values))               // what the network says, right or wrong
+    const targets = oneHot([target], values.length)
+    for (const name of methods) {
+      const reading = criterionOf(name, checkpoint.preprocessing)(model, image, targets)
+      const heat = heatmapOf(await reading.input.data() as Float32Array, ...shape)
+      disposeTree([reading.logits, reading.input])
+      curves.get(name)!.push(await flippingCurve(model, images, shape, target, patchOrder(heat.values, height, width, patch), { patch, steps }))
+    }
+    curves.get('random order')!.push(await flippingCurve(model, images, shape, target, [...permutation(count, seed, `flipping ${done}`)], { patch, steps }))
+    disposeTree([image, logits, targets])
+    done++
+    process.stderr.write(`\r${done} of ${set.length} images`)
+  }
+  process.stderr.write('\n')
+  const areas = new Map([...curves].map(([name, list]) => [name, list.map(areaUnder)]))
+  const results = names.map((name) => {
+    const mean = areas.get(name)!.reduce((a, b) => a + b, 0) / done
+    const against = name === 'random order' ? null : pairedBootstrap(areas.get(name)!.map((area, i) => area - areas.get('random order')![i]), random(seed, `bootstrap ${name}`))
+    return { name, area: mean, againstRandom: against, curve: curves.get(name)![0].map((_, step) => curves.get(name)!.reduce((sum, curve) => sum + curve[step], 0) / done) }
+  })
+  writeOutput(join(out, 'flipping.json'), `${JSON.stringify({ model: path, data, images: done, patch, steps, seed, adapter: gpu.adapter.name, results, areas: Object.fromEntries(areas) }, null, 1)}\n`)
+  writeOutput(join(out, 'flipping.svg'), plot(results.map(({ name, curve }, i) => ({ name, curve, colour: colours[i] })), `${done} images, patches of ${patch} pixels`))
+  const digits = (value: number) => value.toFixed(3)
+  for (const { name, area, againstRandom } of results) {
+    console.log(`${name.padEnd(20)} area ${digits(area)}${againstRandom ? `   minus random ${digits(againstRandom.mean)}, 95 % interval ${digits(againstRandom.low)} to ${digits(againstRandom.high)}` : ''}`)
+  }
+} finally {
+  await close()
+}
+
+/** Mean probability against the part of the image replaced, as a self-contained SVG. */
+function plot(lines: { name: string, curve: number[], colour: string }[], caption: string): string {
+  const x = (fraction: number) => (60 + 440 * fraction).toFixed(1), y = (value: number) => (300 - 260 * value).toFixed(1)
+  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/><text x="52" y="${Number(y(value)) + 4}" text-anchor="end">${value}</text>`
+    + `<text x="${x(value)}" y="318" text-anchor="middle">${100 * value} %</text>`)
+  const paths = lines.map(({ name, curve, colour }, i) =>
+    `<path d="${curve.map((value, step) => `${step ? 'L' : 'M'}${x(step / (curve.length - 1))} ${y(value)}`).join('')}" fill="none" stroke="${colour}" stroke-width="2"/>`
+    + `<path d="M330 ${56 + 18 * i}h22" stroke="${colour}" stroke-width="2"/><text x="360" y="${60 + 18 * i}">${name}</text>`)
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" font-family="sans-serif" font-size="12"><rect width="520" height="360" fill="#fff"/>`
+    + `<text x="60" y="24" font-size="14">Probability of the class as its most relevant patches go</text>${grid.join('')}${paths.join('')}`
+    + `<text x="280" y="344" text-anchor="middle">part of the image replaced by the mean colour; ${caption}</text></svg>\n`
+}
