@@ -1,4 +1,4 @@
-// What all objects of one device share. Objects hold the core, not the device, so that a device nobody holds can be collected.
+// What all objects of one device share.
 import type { CompiledKernel, Mode } from './abi.ts'
 import type { Compiler } from './cache.ts'
 import { ErrorScopes, Refusal } from './errors.ts'

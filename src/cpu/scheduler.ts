@@ -16,13 +16,16 @@ const WORTH_SHARING = 0.02, WORTH_WAKING = 0.06
 /** Milliseconds of shareable work after which workers start even though no result was asked for yet. */
 const WORTH_STARTING = 20
 
+// a device that was dropped without destroy() must not leave its threads behind
+const abandoned = new FinalizationRegistry<Thread[]>((threads) => { for (const thread of threads) thread.stop() })
+
 /** The threads of one device. */
 export class Scheduler {
   /** Threads that compute, this one included. */
   readonly threads: number
   private readonly memory: LinearMemory
   private readonly cells: Int32Array
-  private workers: Thread[] = []
+  private readonly workers: Thread[] = []
   private wanted = false
   private shareable = 0
   private job = 0
@@ -34,6 +37,7 @@ export class Scheduler {
     this.threads = memory.shared ? threads : 1
     this.cells = new Int32Array(memory.wasm.buffer, control.address, control.length)
     Atomics.store(this.cells, control.claim, control.closed)
+    abandoned.register(this, this.workers)
   }
 
   /**
@@ -80,8 +84,7 @@ export class Scheduler {
     Atomics.store(this.cells, control.stop, 1)
     Atomics.add(this.cells, control.wake, 1)
     Atomics.notify(this.cells, control.wake)
-    for (const worker of this.workers) worker.stop()
-    this.workers = []
+    for (const worker of this.workers.splice(0)) worker.stop()
   }
 
   /** Chunks of work that workers have run so far; 0 while nothing was worth sharing. */
