@@ -37,10 +37,10 @@ describeDevice('softmax', () => {
   test('golden softmax_large', async () => {
     // Every row is saturated and PyTorch's gradient below 1e-15: ours must be small beside the cotangent, that is all.
     const { inputs: { x }, out, weights, grads } = opCase('softmax_large')
-    const input = tensor(x.data, x.shape)
+    const input = tensor(Float32Array.from(x.data), x.shape)
     const { outputs: [y], back } = vjp((a) => softmax(a), input)
     expect(relativeError(await y.data(), out.data)).toBeLessThan(1e-5)
-    const got = await back(tensor(weights.data, weights.shape))[0]!.data()
+    const got = await back(tensor(Float32Array.from(weights.data), weights.shape))[0]!.data()
     expect(grads.x.data.every((g, i) => Math.abs(g - got[i]) < 1e-6)).toBe(true)
   })
 
