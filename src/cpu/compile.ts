@@ -76,17 +76,18 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   const crossingOffset = privateOffset + (stride ? stride * invocations : roundUp(state.privateBytes, 16))
   const wide = crossing.filter((l) => l.type === 'v128').length
   const shadowOffset = crossingOffset + roundUp(invocations * (16 * wide + 4 * (crossing.length - wide)), 16)
+  const constantOffset = shadowOffset + (mode === 'race' ? roundUp(shadowBytes(state.workgroupBytes), 16) : 0)
   const race = mode === 'race', report = race || mode === 'bounds' || mode === 'nan'
   const functions: WasmFunction[] = race ? raceFunctions({ workgroupBytes: state.workgroupBytes, shadowOffset }) : []
   functions.push(emitKernel(lowered, { groups, crossing }, {
-    relaxed: options.relaxed === true && mode !== 'deterministic', permuted: mode === 'permuted', privateOffset, privateStride: stride, crossingOffset,
+    relaxed: options.relaxed === true && mode !== 'deterministic', permuted: mode === 'permuted', privateOffset, privateStride: stride, crossingOffset, constantOffset,
     traceFunction: race ? 1 : null, epochFunction: race ? 2 : null,
   }))
   return {
     wasm: encodeModule(functions, { sharedMemory: options.sharedMemory, report }),
     bindings: globalsOf(entry).filter((d) => d.group >= 0).map(bindingInfo),
     workgroupSize: size, workgroupStorage: state.workgroupBytes,
-    scratchBytes: shadowOffset + (race ? shadowBytes(state.workgroupBytes) : 0),
+    scratchBytes: constantOffset + 16,
     workgroupVariables: state.workgroupVars.map((v) => v.decl.name),
   }
 }

@@ -15,6 +15,8 @@ export interface EmitOptions {
   privateOffset: number
   privateStride: number
   crossingOffset: number
+  /** Sixteen bytes through which vector constants go. */
+  constantOffset: number
   /** Race mode: index of the function that notes an access, of the one that opens a new epoch, else null. */
   traceFunction: number | null
   epochFunction: number | null
@@ -38,6 +40,7 @@ class Emitter {
   private readonly options: EmitOptions
   private readonly ids: { x: number; y: number; z: number; index: number; narrow: number; wide: number }
   private readonly reads = new Map<Local, number>()
+  private readonly constants = new Map<string, { words: readonly number[]; index: number }>()
 
   constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
     this.lowered = lowered
@@ -109,7 +112,7 @@ class Emitter {
     code.get(scratch).set(this.indexOf(state.inputs.workgroupBase))
     for (const s of state.prologue) this.statement(s)
     if (this.options.epochFunction !== null) code.get(scratch).i32(2).call(this.options.epochFunction)
-    const now = this.fresh('i32')
+    const head = code.length, now = this.fresh('i32')
     if (this.options.permuted) code.get(last).set(now)
     else code.get(first).set(now)
     code.loop()
@@ -125,7 +128,29 @@ class Emitter {
     if (this.options.permuted) code.get(now).get(first).op('i32.gt_u').brIf(0)
     else code.get(now).i32(1).op('i32.add').tee(now).get(last).op('i32.lt_u').brIf(0)
     code.end()
-    return { params: ['i32', 'i32', 'i32', 'i32'], results: [], locals: this.locals, body: code }
+    return { params: ['i32', 'i32', 'i32', 'i32'], results: [], locals: this.locals, body: this.withConstants(head) }
+  }
+
+  /**
+   * A vector constant inside a loop is four instructions each time it is used. Taken through memory once, the engine cannot know
+   * it for a constant and keeps it in a register or on the stack.
+   */
+  private withConstants(head: number): Code {
+    const { code, options } = this, whole = new Code()
+    for (let i = 0; i < head; i++) whole.byte(code.bytes[i])
+    for (const { words, index } of this.constants.values()) {
+      whole.get(1).v128(words).memory('v128.store', options.constantOffset)
+      whole.get(1).memory('v128.load', options.constantOffset).set(index)
+    }
+    for (let i = head; i < code.length; i++) whole.byte(code.bytes[i])
+    return whole
+  }
+  private constant(words: readonly number[]) {
+    if (words.every((w) => w === 0) || words.every((w) => w === -1)) { this.code.v128(words); return }
+    const key = words.join()
+    let found = this.constants.get(key)
+    if (!found) this.constants.set(key, found = { words, index: this.fresh('v128') })
+    this.code.get(found.index)
   }
 
   private groups(list: Group[]) {
@@ -319,7 +344,7 @@ class Emitter {
     const { code } = this
     switch (e.op) {
       case 'const': if (e.type === 'i32') code.i32(e.value); else code.f32(e.value); break
-      case 'vector': code.v128(e.words); break
+      case 'vector': this.constant(e.words); break
       case 'local': code.get(this.indexOf(e.local)); break
       case 'load':
         this.expr(e.addr)

@@ -305,7 +305,7 @@ function tripCount(state: State, s: ForStmt, decl: VarDecl): number | null {
 
 function unrollFor(state: State, s: ForStmt, decl: VarDecl, jumps: Jumps): boolean {
   const trips = tripCount(state, s, decl)
-  if (trips === null) return false
+  if (trips === null || trips * state.copies > 4096) return false
   const end = newLabel('for end')
   state.copies *= Math.max(trips, 1)
   const body = collect(state, () => {

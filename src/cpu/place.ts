@@ -141,7 +141,7 @@ export function runtimeCount(state: State, place: Extract<Place, { kind: 'memory
   let count = state.uniforms.get(key), last = state.uniforms.get(`last ${slot.index}`)
   if (!count || !last) {
     count = prologueLocal(state, key, `${place.decl.name}.length`, op('i32.div_u', op('i32.sub', get(slot.bytes), i32(place.offset)), i32(step)))
-    last = prologueLocal(state, `last ${slot.index}`, `${place.decl.name}.last`, op('i32.sub', get(count), i32(1)))
+    last = prologueLocal(state, `last ${slot.index}`, `${place.decl.name}.last`, op('i32.sub', get(count), op('i32.ne', get(count), i32(0))))
   }
   return { count: get(count), last: get(last) }
 }

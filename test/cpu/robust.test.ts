@@ -1,0 +1,40 @@
+// No index, however wrong, reaches memory outside its binding or variable; the runner's canaries would show it.
+import { describe, expect, it } from 'vitest'
+import { analyse, compile } from '../../src/cpu/compile.ts'
+import { runKernel } from './runner.ts'
+
+const wild = new Uint32Array([0, 7, 8, 9, 63, 64, 1000, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff, 0x3fffffff, 0x40000001, 0x10000000, 12345678, 5])
+const kernel = (body: string) => `struct S { a: f32, v: vec3f, m: array<u32, 5> }
+@group(0) @binding(0) var<storage, read> wild: array<u32>;
+@group(0) @binding(1) var<storage, read_write> words: array<u32>;
+@group(0) @binding(2) var<storage, read_write> vectors: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> fixed: array<S, 3>;
+@group(0) @binding(4) var<uniform> table: array<vec4u, 4>;
+var<workgroup> tile: array<array<f32, 3>, 5>;
+@compute @workgroup_size(16) fn main(@builtin(local_invocation_index) i: u32) {
+  let w = wild[i];
+  ${body}
+}`
+const buffers = () => ({ wild, words: new Uint32Array(9), vectors: new Float32Array(20), fixed: new Float32Array(48), table: new Uint32Array(16) })
+
+describe('wild indices stay inside', () => {
+  it.each([
+    'words[w] = 1u;', 'words[w + i] = words[w - i];', 'words[w * 3u] += 1u;', 'vectors[w] = vec4f(1);', 'vectors[w].y = 2.0;', 'vectors[i][w] = 3.0;', 'vectors[w][w] = 3.0;',
+    'fixed[w].a = 1.0;', 'fixed[w].v = vec3f(1);', 'fixed[w].v[w] = 1.0;', 'fixed[w].m[w] = 7u;', 'fixed[w] = S(1, vec3f(2), array<u32, 5>(1, 2, 3, 4, 5));',
+    'words[table[w].x] = table[w][w];', 'tile[w][w] = 1.0; words[i] = u32(tile[w][i]);', 'words[i32(w)] = 1u;', 'words[w % 16u] = 1u;',
+    'var a: array<u32, 7>; a[w] = 9u; words[0] = a[w + 1u];', 'var v = vec3u(1, 2, 3); v[w] = 5u; words[w] = v[w ^ 1u];',
+    'for (var k = 0u; k < 20u; k++) { words[k] = k; }', 'for (var k = 0u; k < w % 50u; k += 7u) { words[k] = k; }', 'for (var k = 20; k >= -3; k--) { vectors[k].x = 1.0; }',
+  ])('%s', (body) => {
+    for (const mode of ['fast', 'bounds'] as const) expect(() => runKernel(kernel(body), buffers(), { mode })).not.toThrow()
+  })
+})
+
+describe('code size', () => {
+  it('three nested loops over private arrays do not explode', () => {
+    const loops = 'var a: array<f32, 64>; for (var x = 0u; x < 64u; x++) { for (var y = 0u; y < 64u; y++) { for (var z = 0u; z < 64u; z++) { a[x] += f32(y) * a[z]; } } } words[0] = u32(a[3]);'
+    expect(compile(analyse(kernel(loops)), { sharedMemory: false }).wasm.length).toBeLessThan(1_000_000)
+  })
+  it('what does not depend on the invocation needs no scratch memory', () => {
+    expect(compile(analyse(kernel('words[i] = table[1].x * 4u;')), { sharedMemory: false }).scratchBytes).toBeLessThanOrEqual(16)
+  })
+})
