@@ -35,7 +35,8 @@ export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
   'vit': vit((options) => new ViT(options)),
   'vit-tiny': vit(vitTiny), 'vit-small': vit(vitSmall), 'vit-base': vit(vitBase),
   'deit-tiny': vit(vitTiny), 'deit-small': vit(vitSmall), 'deit-base': vit(vitBase),
-  'deit-tiny-distilled': distilled(vitTiny), 'deit-small-distilled': distilled(vitSmall), 'deit-base-distilled': distilled(vitBase),
+  'deit-tiny-distilled': distilled(vitTiny), 'deit-small-distilled': distilled(vitSmall),
+  'deit-base-distilled': distilled(vitBase),
   'vit-compact': { family: 'vit', image: 32, make: (options) => new ViT({ ...compact, ...options }) },
   'swin': swin((options) => new Swin(options)),
   'swin-tiny': swin(swinTiny), 'swin-small': swin(swinSmall), 'swin-base': swin(swinBase),
@@ -108,7 +109,8 @@ export function parseArchitecture(text: string, source = '--arch'): Partial<Arch
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new InputError(`${source}: not valid JSON (${(error as Error).message.replace(/\s+/g, ' ').slice(0, 80)}); expected a name, or e.g. {"type":"vit","width":96}`)
+    const reason = (error as Error).message.replace(/\s+/g, ' ').slice(0, 80)
+    throw new InputError(`${source}: not valid JSON (${reason}); expected a name, or e.g. {"type":"vit","width":96}`, { cause: error })
   }
   const architecture = value as Partial<Architecture>
   if (architecture.type !== undefined) return checkArchitecture(architecture as Architecture, source)
@@ -133,9 +135,11 @@ export function checkArchitecture(architecture: Architecture, source = 'architec
   return { ...architecture, type: canonical(architecture.type) }
 }
 
+interface SwinSizes { depths?: number[], heads?: number[], windows?: number | number[], kinds?: string, image?: number, patch?: number }
+
 /** Sizes of one stage each, and tables that grow with the fourth power of a window. */
 function checkSwin(architecture: Architecture, source: string): void {
-  const { depths, heads, windows, kinds, image = 224, patch = 4 } = architecture as { depths?: number[], heads?: number[], windows?: number | number[], kinds?: string, image?: number, patch?: number }
+  const { depths, heads, windows, kinds, image = 224, patch = 4 } = architecture as SwinSizes
   const lengths = [depths, heads, Array.isArray(windows) ? windows : undefined, kinds].filter((list) => list !== undefined).map(({ length }) => length)
   if (lengths.some((length) => length !== (depths?.length ?? 4))) {
     throw new InputError(`${source}: depths, heads, windows and kinds name ${lengths.join(', ')} stages, expected the same number in each`)
@@ -143,7 +147,8 @@ function checkSwin(architecture: Architecture, source: string): void {
   const softmax = [windows ?? 7].flat().filter((_, i) => kinds?.[i] !== 'L')
   const largest = Math.max(0, ...softmax.map((window) => Math.min(window, Math.ceil(image / patch))))
   if (largest > 64 || largest * image / patch > 4096) {
-    throw new InputError(`${source}: a softmax window of ${largest} on a map of ${Math.floor(image / patch)} is too large, expected at most 64; make windows smaller`)
+    const map = Math.floor(image / patch)
+    throw new InputError(`${source}: a softmax window of ${largest} on a map of ${map} is too large, expected at most 64; make windows smaller`)
   }
 }
 
@@ -159,7 +164,8 @@ export function buildModel(architecture: Architecture, source = 'architecture'):
     return architectures[type].make(rest)
   } catch (error) {
     if (!(error instanceof ShapeError || error instanceof RangeError || error instanceof TypeError)) throw error
-    throw new InputError(`${source}: ${type} with ${shown(rest)} cannot be built (${error.message}); heads must divide the width, patches the image`, { cause: error })
+    const reason = `${type} with ${shown(rest)} cannot be built (${error.message})`
+    throw new InputError(`${source}: ${reason}; heads must divide the width, patches the image`, { cause: error })
   }
 }
 

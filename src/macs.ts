@@ -20,7 +20,7 @@ export interface LayerCost {
 export interface Cost { params: number, macs: number, layers: LayerCost[] }
 
 /** Ops that are products: half of their floating-point operations are multiply-adds. */
-const products = new Set(['linear', 'matmul', 'conv2d', 'depthwise', 'attention', 'linear-attention', 'masked-linear', 'masked-matmul', 'sparse-linear'])
+const products = new Set(['linear', 'matmul', 'conv2d', 'depthwise', 'attention', 'linear-attention', 'masked-linear', 'masked-matmul'])
 
 /**
  * Parameters and multiply-adds of a model for one image of [channels, height, width], by layer in the order of the forward pass.
@@ -58,7 +58,8 @@ function traced(model: Model, shape: readonly number[]): Call[] {
     return trace((input) => model.call(input(shape))).calls
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error
-    throw new InputError(`images of ${shape.slice(1).join(' x ')} do not fit the model (${error.message}); check image size, --resize, --crop and --arch`, { cause: error })
+    const image = shape.slice(1).join(' x ')
+    throw new InputError(`images of ${image} do not fit the model (${error.message}); check image size, --resize, --crop and --arch`, { cause: error })
   }
 }
 

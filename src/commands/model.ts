@@ -19,7 +19,8 @@ export interface PreprocessingOptions {
 
 /** Adds `--arch`. */
 export function addArch(command: Command): Command {
-  return command.option('--arch <name or JSON>', `the architecture, or some of its options, where the file does not tell: ${Object.keys(architectures).join(', ')}; or {"heads":4}`)
+  return command.option('--arch <name or JSON>',
+    `the architecture, or some of its options, where the file does not tell: ${Object.keys(architectures).join(', ')}; or {"heads":4}`)
 }
 
 /** Adds the flags of preprocessing. */
@@ -62,5 +63,6 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   const all = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)))
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => /^[\d.,]* ?[%GMk]?$|^$/.test(row[column])))
-  return all.map((row) => row.map((cell, column) => numeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])).join('  ').trimEnd()).join('\n')
+  const padded = (cell: string, column: number) => numeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])
+  return all.map((row) => row.map(padded).join('  ').trimEnd()).join('\n')
 }

@@ -1,53 +1,22 @@
 // `espalier train`: from scratch or fine-tuning. A checkpoint and the state to go on from are written after every epoch.
-import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Command } from 'commander'
-import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, fitToData, parseArchitecture, preprocessingFor, startOf } from '../../models/registry.ts'
-import { EspalierError, InputError } from '../errors.ts'
+import { buildModel, classesOf, startOf } from '../../models/registry.ts'
+import { EspalierError } from '../errors.ts'
 import { evaluate, type Model } from '../evaluation.ts'
 import { copyInto } from '../fill.ts'
 import { close, init } from '../gpu/device.ts'
-import { type Augmentation, checkAugmentation } from '../io/augment.ts'
-import { type CheckpointInfo, modelOf, type ParsedCheckpoint, parseCheckpoint, saveCheckpoint } from '../io/checkpoint.ts'
+import { modelOf, saveCheckpoint } from '../io/checkpoint.ts'
 import { curveSVG, sparkline } from '../io/curve.ts'
-import { type Dataset, openDataset, parseDataSpec } from '../io/datasets.ts'
-import { nodeFiles } from '../io/files.ts'
 import { writeOutput } from '../io/output.ts'
 import { packageVersion } from '../io/package.ts'
-import type { Preprocessing } from '../io/preprocess.ts'
-import { type Course, encodeState, type EpochTest, parseState, stateFileOf } from '../io/training-state.ts'
-import { costOf } from '../macs.ts'
+import { type Course, encodeState, type EpochTest, stateFileOf } from '../io/training-state.ts'
 import { initialize } from '../nn/init.ts'
-import { withoutDevice } from '../tensor.ts'
 import { fit } from '../training.ts'
 import { disposeTree, leaves } from '../tree.ts'
 import { type CommandSpec, type Talk, wholeNumber } from './command.ts'
-import { addArch, addPreprocessing, type ArchOptions, large, numberWithin, percent, preprocessingWith, type PreprocessingOptions } from './model.ts'
-
-interface TrainOptions extends ArchOptions, PreprocessingOptions {
-  data: string
-  test?: string
-  out?: string
-  classes?: number
-  epochs: number
-  batch: number
-  rate: number
-  warmup?: number
-  decay: number
-  clip: number
-  smoothing: number
-  ema?: number
-  dropPath?: number
-  padCrop?: number
-  resizedCrop?: string
-  flip?: number
-  randAugment?: string
-  erase?: number
-  mixup?: number
-  cutmix?: number
-  resume?: boolean
-  overwrite?: boolean
-}
+import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
+import { type Plan, prepare, type TrainOptions } from './train-plan.ts'
 
 /** The command `espalier train <architecture or model> --data <data>`. */
 export const train: CommandSpec<TrainOptions> = {
@@ -61,9 +30,11 @@ export const train: CommandSpec<TrainOptions> = {
     try {
       const outcome = await runPlan(plan, options, talk, interrupt.check)
       const { course, msPerImage, last } = outcome
-      const json = { model: plan.out, architecture: plan.info.architecture, ...last, ...last && { images: plan.test!.length }, epochs: course.epoch, losses: course.losses,
-        steps: course.steps, tests: course.tests, trained: plan.data.length, params: plan.cost.params, macs: plan.cost.macs, msPerImage, imagesPerSecond: 1000 / msPerImage,
-        curve: plan.curve, seed: options.seed ?? 0, adapter: gpu.adapter.name, version: packageVersion() }
+      const { cost: { params, macs }, test, info: { architecture } } = plan
+      const { epoch: epochs, losses, steps, tests } = course
+      const json = { model: plan.out, architecture, ...last, ...last && { images: test!.length }, epochs, losses, steps, tests, trained: plan.data.length,
+        params, macs, msPerImage, imagesPerSecond: msPerImage ? 1000 / msPerImage : 0, curve: plan.curve, seed: options.seed ?? 0,
+        adapter: gpu.adapter.name, version: packageVersion() }
       return { json, text: [`loss ${sparkline(course.losses)} ${course.losses.at(-1)?.toFixed(4) ?? ''}`,
         ...last ? [`top-1 on ${plan.test!.length} test images: ${percent(last.top1)}`] : [],
         `${plan.out} (${large(plan.cost.params)} parameters), learning curve in ${plan.curve}`].join('\n') }
@@ -105,122 +76,6 @@ function declare(command: Command) {
     .option('--cutmix <a>', 'cutmix, parameter of its Beta distribution, e.g. 1', numberWithin(0, 100))
 }
 
-interface Plan {
-  data: Dataset
-  test: Dataset | null
-  info: CheckpointInfo
-  /** The file to fine-tune. */
-  start: ParsedCheckpoint | null
-  classes: number
-  augment: Augmentation
-  warmup: number
-  out: string
-  curve: string
-  cost: { params: number, macs: number }
-  recipe: Record<string, unknown>
-  stored: ReturnType<typeof parseState> | null
-}
-
-/** Checks everything that can be checked before a device is opened. */
-async function prepare(options: TrainOptions & { args: string[] }): Promise<Plan> {
-  const [name] = options.args
-  const augment = augmentationOf(options)
-  const start = /\.safetensors$/i.test(name) || await nodeFiles.exists(name) ? await parseCheckpoint(await nodeFiles.read(name), name, options) : null
-  const given = start?.architecture ?? named(name, options.arch)
-  const preprocessing = preprocessingWith(start?.preprocessing ?? await freshPreprocessing(given, options.data), options)
-  const data = await openDataset(options.data, { preprocessing })
-  const classes = options.classes ?? (given.classes as number | undefined ?? start?.classCount) ?? data.classes?.length ?? Math.max(...data.labels) + 1
-  checkLabels(data, classes)
-  const test = options.test === undefined ? null : await openDataset(options.test, { preprocessing, classes })
-  const drop = options.dropPath === undefined ? {} : { dropPath: options.dropPath }
-  const architecture = checkArchitecture({ ...fitToData(given, await data.inputShape(), classes), ...drop, ...start && start.classCount !== classes ? { classes } : {} }, name)
-  const cost = costOf(withoutDevice(() => buildModel(architecture, name)), await data.inputShape())
-  const out = options.out ?? `${architecture.type}.safetensors`
-  const { family } = entryOf(architecture)
-  const warmup = options.warmup ?? (family === 'vit' || family === 'swin' ? options.epochs / 10 : 0)
-  const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
-  const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema: ema ?? null, seed, augment, preprocessing, start: start?.source.sha256 ?? null }
-  const names = data.classes?.length === classes ? data.classes : start?.classCount === classes ? start.classes : undefined
-  return { data, test, start, classes, augment, warmup, out, cost, recipe, curve: `${out.replace(/\.safetensors$/i, '')}.svg`, stored: await findState(options, out, recipe),
-    info: { architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() } }
-}
-
-function named(model: string, arch: string | undefined): Architecture {
-  const given = { ...parseArchitecture(model, 'model'), ...arch === undefined ? {} : parseArchitecture(arch) }
-  return checkArchitecture(given as Architecture, 'model')
-}
-
-/**
- * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are normalised by the mean
- * and deviation of the training data themselves.
- */
-async function freshPreprocessing(architecture: Architecture, spec: string): Promise<Preprocessing> {
-  const { kind } = parseDataSpec(spec)
-  const channels = (architecture.channels as number | undefined) ?? (kind === 'idx' ? 1 : 3)
-  const usual = preprocessingFor(architecture, channels === 1 ? 1 : 3)
-  if (kind === 'images' || kind === 'folder') return usual
-  const plain = architecture.image === undefined ? { ...usual, resize: null, crop: null } : usual
-  return { ...plain, ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })) }
-}
-
-/** Mean and standard deviation of each channel over at most 2,000 images, to four digits. */
-async function statisticsOf(data: Dataset): Promise<{ mean: number[], std: number[] }> {
-  const [channels] = await data.inputShape()
-  const sums = new Float64Array(channels), squares = new Float64Array(channels)
-  let count = 0
-  for await (const { images, shape: [n, , height, width] } of data.batches({ size: 100 })) {
-    const area = height * width
-    images.forEach((value, i) => {
-      const channel = Math.floor(i / area) % channels
-      sums[channel] += value
-      squares[channel] += value * value
-    })
-    count += n * area
-    if (count >= 2000 * area) break
-  }
-  const digits = (value: number) => Number(value.toFixed(4))
-  const mean = Array.from(sums, (sum) => sum / count)
-  return { mean: mean.map(digits), std: mean.map((m, c) => Math.max(1e-4, digits(Math.sqrt(Math.max(0, squares[c] / count - m * m))))) }
-}
-
-function checkLabels({ name, labels }: Dataset, classes: number) {
-  const at = labels.findIndex((label) => label >= classes)
-  if (at >= 0) throw new InputError(`${name}: image ${at} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`)
-}
-
-function augmentationOf({ padCrop, resizedCrop, flip, randAugment, erase, mixup, cutmix }: TrainOptions): Augmentation {
-  const pair = (name: string, text: string | undefined): [number, number] | undefined => {
-    if (text === undefined) return undefined
-    const numbers = text.split(',').map(Number)
-    if (numbers.length !== 2 || !numbers.every(Number.isFinite) || /(^|,)\s*(,|$)/.test(text)) throw new InputError(`--${name} ${text}: expected two numbers with a comma`)
-    return numbers as [number, number]
-  }
-  const strength = pair('rand-augment', randAugment), share = pair('resized-crop', resizedCrop)
-  const all: Augmentation = { padCrop, resizedCrop: share, flip, randAugment: strength && { ops: strength[0], magnitude: strength[1] }, erase, mixup, cutmix }
-  const augment = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Augmentation
-  checkAugmentation(augment)
-  return augment
-}
-
-/** The state to go on from, if there is one and it was asked for. @throws InputError rather than replace or change a run. */
-async function findState({ resume, overwrite }: TrainOptions, out: string, recipe: Record<string, unknown>): Promise<Plan['stored']> {
-  const file = stateFileOf(out)
-  if (!resume) {
-    if (!overwrite && existsSync(out)) throw new InputError(`${out}: there is a checkpoint already; --resume goes on with it, --overwrite replaces it, --out names another`)
-    return null
-  }
-  if (!existsSync(file)) {
-    if (existsSync(out)) throw new InputError(`${file}: --resume needs it beside ${out}, found none; train from ${out} with another --out`)
-    return null
-  }
-  const stored = parseState(await nodeFiles.read(file), file)
-  for (const [key, value] of Object.entries(recipe)) {
-    const before = JSON.stringify(stored.course.recipe[key]), now = JSON.stringify(value)
-    if (before !== now) throw new InputError(`${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`)
-  }
-  return stored
-}
-
 async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (epoch: number) => void) {
   const { data, test, info, augment, classes, stored, out, recipe } = plan
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
@@ -254,7 +109,8 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
       const { epoch, losses, steps } = now
       await saveCheckpoint(out, best, info)
       writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
-      writeOutput(plan.curve, curve(`${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`, losses, tests))
+      const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
+      writeOutput(plan.curve, curve(title, losses, tests))
       testing += performance.now() - start
       talk.say(`epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${test ? `  top-1 ${percent(tests.at(-1)!.top1)}` : ''}  ${sparkline(losses)}`)
     },
@@ -281,8 +137,10 @@ function startingModel({ start, info: { architecture }, classes, stored }: Plan,
 }
 
 function curve(title: string, losses: readonly number[], tests: readonly EpochTest[]): string {
-  return curveSVG(title, [{ name: 'training', values: losses, colour: '#1f6fb4' }, { name: 'test', values: tests.map(({ loss }) => loss), colour: '#d1661b' }],
-    [{ name: 'test top-1', values: tests.map(({ top1 }) => top1), colour: '#d1661b' }])
+  const blue = '#1f6fb4', orange = '#d1661b'
+  return curveSVG(title,
+    [{ name: 'training', values: losses, colour: blue }, { name: 'test', values: tests.map(({ loss }) => loss), colour: orange }],
+    [{ name: 'test top-1', values: tests.map(({ top1 }) => top1), colour: orange }])
 }
 
 /** Ctrl-C during training. */
@@ -295,7 +153,8 @@ function watchInterrupt() {
   process.once('SIGINT', stop)
   return {
     check(epoch: number) {
-      if (stopped) throw new Interrupted(`interrupted in epoch ${epoch + 1}; the same command with --resume goes on from ${epoch ? `the end of epoch ${epoch}` : 'the start'}`)
+      const from = epoch ? `the end of epoch ${epoch}` : 'the start'
+      if (stopped) throw new Interrupted(`interrupted in epoch ${epoch + 1}; the same command with --resume goes on from ${from}`)
     },
     release() { process.off('SIGINT', stop) },
     /** Ends by the signal itself, so that a shell's loop stops as well. */

@@ -4,7 +4,9 @@ import { InputError } from '../errors.ts'
 import type { Model } from '../evaluation.ts'
 import { type Tensor, withoutDevice } from '../tensor.ts'
 import { leaves } from '../tree.ts'
-import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, parseArchitecture, preprocessingFor } from '../../models/registry.ts'
+import {
+  type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, parseArchitecture, preprocessingFor,
+} from '../../models/registry.ts'
 import { type Files, nodeFiles } from './files.ts'
 import { type Preprocessing, preprocessingOf } from './preprocess.ts'
 import { checkComplete, published, recognise, referenceArchitecture, type Shapes } from './published.ts'
@@ -70,13 +72,15 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
     const shape = withoutDevice(() => buildModel(architecture, name))
     if (naming === 'espalier') checkOwn(shape, weights)
     else {
-      for (const [key, { shape: expected }] of layoutOf(shape, published[naming].naming(architecture), weights.keys())) checkShape(key, weights.get(key)!.shape, expected)
+      const layout = layoutOf(shape, published[naming].naming(architecture), weights.keys())
+      for (const [key, { shape: expected }] of layout) checkShape(key, weights.get(key)!.shape, expected)
     }
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     return {
       name, bytes: bytes.length, architecture, naming, classCount, shape, weights, others, metadata: kept,
-      preprocessing: preprocessingOf(own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata, preprocessingFor(architecture), name),
+      preprocessing: preprocessingOf(own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
+        preprocessingFor(architecture), name),
       classes: classNames(own ? own.classes : parsed(metadata.classes), classCount),
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
     }
@@ -140,7 +144,8 @@ function floats(key: string, { type, data }: StoredTensor): Float32Array {
 
 function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
   const expected = new Map(stored(model))
-  const missing = [...expected.keys()].filter((path) => !weights.has(path)), unknown = [...weights.keys()].filter((path) => !expected.has(path))
+  const missing = [...expected.keys()].filter((path) => !weights.has(path))
+  const unknown = [...weights.keys()].filter((path) => !expected.has(path))
   if (missing.length || unknown.length) {
     throw new InputError(`its tensors do not fit the architecture its metadata names: ${[
       missing.length ? `${missing.length} are missing, e.g. '${missing[0]}'` : '',
@@ -159,7 +164,8 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   }
   const { naming, architecture, source } = value
   if (typeof naming !== 'string' || (naming !== 'espalier' && !Object.hasOwn(published, naming))) {
-    throw new InputError(`metadata espalier names its tensors after ${JSON.stringify(naming ?? null).slice(0, 60)}, expected espalier or ${Object.keys(published).join(', ')}`)
+    const found = JSON.stringify(naming ?? null).slice(0, 60)
+    throw new InputError(`metadata espalier names its tensors after ${found}, expected espalier or ${Object.keys(published).join(', ')}`)
   }
   if (source !== undefined && (typeof source?.file !== 'string' || !/^[0-9a-f]{64}$/.test(String(source.sha256)))) {
     throw new InputError('metadata espalier has a source without file and sha256; save the file anew')
@@ -171,7 +177,8 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
 
 function checkNaming(naming: string, family: Family) {
   const known = Object.entries(published).filter(([, each]) => each.family === family).map(([name]) => name)
-  if (!known.includes(naming)) throw new InputError(`naming ${JSON.stringify(naming)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`)
+  if (known.includes(naming)) return
+  throw new InputError(`naming ${JSON.stringify(naming)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`)
 }
 
 function parsed(text: string | undefined, what = 'classes'): unknown {
@@ -185,13 +192,16 @@ function parsed(text: string | undefined, what = 'classes'): unknown {
 function classNames(names: unknown, count: number): string[] | undefined {
   if (names === undefined || names === null) return undefined
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string') || names.length !== count) {
-    throw new InputError(`its metadata names ${Array.isArray(names) ? names.length : 'no list of'} classes, the network tells ${count} apart; remove or mend the names`)
+    const found = Array.isArray(names) ? names.length : 'no list of'
+    throw new InputError(`its metadata names ${found} classes, the network tells ${count} apart; remove or mend the names`)
   }
   return names as string[]
 }
 
 /** The architecture: what the file says, or shows, with `--arch` standing over it. */
-function decide(given: Partial<Architecture> | undefined, own: OwnMetadata | null, naming: string, metadata: Record<string, string>, shapes: Shapes): Architecture {
+function decide(
+  given: Partial<Architecture> | undefined, own: OwnMetadata | null, naming: string, metadata: Record<string, string>, shapes: Shapes,
+): Architecture {
   let found: Architecture
   try {
     found = own?.architecture ?? (metadata.arch === undefined ? published[naming].sizes(shapes) : referenceArchitecture(metadata.arch))

@@ -33,7 +33,8 @@ function ticks(low: number, high: number, count: number): number[] {
  */
 export function curveSVG(title: string, losses: readonly Series[], accuracies: readonly Series[]): string {
   const panels = [{ label: 'loss', series: losses }, { label: 'accuracy', series: accuracies }]
-    .map(({ label, series }) => ({ label, series: series.filter(({ values }) => values.some(Number.isFinite)) })).filter(({ series }) => series.length)
+    .map(({ label, series }) => ({ label, series: series.filter(({ values }) => values.some(Number.isFinite)) }))
+    .filter(({ series }) => series.length)
   const width = 460 * Math.max(1, panels.length)
   return [`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 320" width="${width}" height="320" font-family="sans-serif" font-size="12">`,
     `<rect width="${width}" height="320" fill="#fff"/><text x="20" y="22" font-size="14">${escaped(title)}</text>`,
@@ -59,5 +60,6 @@ function panel(label: string, series: readonly Series[], x0: number): string {
     return `<path d="${parts.join('')}" fill="none" stroke="${colour}" stroke-width="2" stroke-linecap="round"/>`
       + `<text x="${x0 + 440}" y="${44 + 15 * i}" fill="${colour}" text-anchor="end">${escaped(name)}</text>`
   })
-  return [`<text x="${x0 + 60}" y="44">${label}</text>`, ...grid, ...marks, `<text x="${x0 + 250}" y="314" text-anchor="middle">epoch</text>`, ...lines].join('\n')
+  return [`<text x="${x0 + 60}" y="44">${label}</text>`, ...grid, ...marks,
+    `<text x="${x0 + 250}" y="314" text-anchor="middle">epoch</text>`, ...lines].join('\n')
 }

@@ -1,7 +1,9 @@
 // Published checkpoints: how each way of naming tensors is recognised, how sizes are read off shapes, and which rules rename it.
 import { InputError } from '../errors.ts'
 import type { Architecture } from '../../models/registry.ts'
-import { huggingFaceSwin, huggingFaceViT, microsoftSwin, type Naming, resnet, timmSwin, timmViT, tinyVGG, torchvisionSwin, torchvisionVGG, torchvisionViT } from './weights.ts'
+import {
+  huggingFaceSwin, huggingFaceViT, microsoftSwin, type Naming, resnet, timmSwin, timmViT, tinyVGG, torchvisionSwin, torchvisionVGG, torchvisionViT,
+} from './weights.ts'
 
 /** Shapes of a file's tensors by name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>
@@ -20,8 +22,8 @@ export interface Published {
 function need(shapes: Shapes, name: string, axes: number): readonly number[] {
   const shape = shapes.get(name)
   if (!shape) throw new InputError(`expected a tensor '${name}' beside the others, found none; the checkpoint is incomplete`)
-  if (shape.length !== axes) throw new InputError(`tensor '${name}' has shape [${shape}], expected ${axes} axes; the checkpoint is damaged or of another architecture`)
-  return shape
+  if (shape.length === axes) return shape
+  throw new InputError(`tensor '${name}' has shape [${shape}], expected ${axes} axes; the checkpoint is damaged or of another architecture`)
 }
 
 /** How many numbers follow a prefix: one more than the largest in `prefix.<number>.`. */
@@ -40,8 +42,8 @@ const unclear = (what: string, option: string, example: string) =>
 /** Side of a square of this many entries. @throws InputError if it is none. */
 function sideOf(name: string, count: number): number {
   const side = Math.sqrt(count)
-  if (!Number.isInteger(side)) throw new InputError(`tensor '${name}' has ${count} entries for a square map, expected a square number; give --arch if the images are not square`)
-  return side
+  if (Number.isInteger(side)) return side
+  throw new InputError(`tensor '${name}' has ${count} entries for a square map, expected a square number; only square images are read`)
 }
 
 interface ViTNames { projection: string, positions: string, classToken: string, distillToken?: string, blocks: string, hidden: string, head: string }
@@ -102,7 +104,8 @@ function swinSizes(shapes: Shapes, names: SwinNames): Architecture {
   const image = masked >= 0
     ? patch * 2 ** masked * windows[masked] * sideOf('attn_mask', need(shapes, `${names.blocks(masked)}1.attn_mask`, 3)[0])
     : patch * 2 ** (depths.length - 1) * windows.at(-1)!
-  return { type: 'swin', image, patch, channels, width, depths, heads, windows, kinds, ratio: hidden / width, classes, ...names.fit && { fit: names.fit } }
+  const ratio = hidden / width
+  return { type: 'swin', image, patch, channels, width, depths, heads, windows, kinds, ratio, classes, ...names.fit && { fit: names.fit } }
 }
 
 const swin = (mark: (shapes: Shapes) => boolean, names: SwinNames, naming: (stages: number) => Naming): Published => ({
@@ -110,16 +113,21 @@ const swin = (mark: (shapes: Shapes) => boolean, names: SwinNames, naming: (stag
   naming: ({ depths = [2, 2, 6, 2] }) => naming((depths as number[]).length),
 })
 
-const microsoft = { projection: 'patch_embed.proj.weight', blocks: (stage: number) => `layers.${stage}.blocks.`, table: 'attn.relative_position_bias_table', hidden: 'mlp.fc1.weight' }
+const microsoft = {
+  projection: 'patch_embed.proj.weight', blocks: (stage: number) => `layers.${stage}.blocks.`,
+  table: 'attn.relative_position_bias_table', hidden: 'mlp.fc1.weight',
+}
 
 function resnetSizes(shapes: Shapes, head: 'fc' | 'linear'): Architecture {
-  const [, channels, size] = need(shapes, 'conv1.weight', 4), [width] = need(shapes, 'layer1.0.conv1.weight', 4), [classes] = need(shapes, `${head}.weight`, 2)
-  if (size !== (head === 'fc' ? 7 : 3)) {
-    throw new InputError(`tensor 'conv1.weight' has a ${size} x ${size} kernel, expected ${head === 'fc' ? 7 : 3} x ${head === 'fc' ? 7 : 3} in a ResNet that ends in '${head}'; this variant is not known here`)
+  const [, channels, size] = need(shapes, 'conv1.weight', 4), [width] = need(shapes, 'layer1.0.conv1.weight', 4)
+  const [classes] = need(shapes, `${head}.weight`, 2), expected = head === 'fc' ? 7 : 3
+  if (size !== expected) {
+    throw new InputError(`tensor 'conv1.weight' has a kernel of ${size}, expected ${expected} in a ResNet that ends in '${head}'; this variant is not known here`)
   }
   const layers: number[] = []
   while (layers.length < 64 && countOf(shapes, `layer${layers.length + 1}.`)) layers.push(countOf(shapes, `layer${layers.length + 1}.`))
-  return { type: 'resnet', layers, width, classes, channels, block: shapes.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic', stem: head === 'fc' ? 'imagenet' : 'cifar' }
+  const block = shapes.has('layer1.0.conv3.weight') ? 'bottleneck' : 'basic'
+  return { type: 'resnet', layers, width, classes, channels, block, stem: head === 'fc' ? 'imagenet' : 'cifar' }
 }
 
 const residual = (head: 'fc' | 'linear'): Published => ({
@@ -143,14 +151,16 @@ function vggSizes(shapes: Shapes): Architecture {
   }
   plan.push('pool')
   const [, channels] = need(shapes, 'features.0.weight', 4), last = Number(plan.at(-2))
-  const [first, inputs] = need(shapes, 'classifier.0.weight', 2), [second] = need(shapes, 'classifier.3.weight', 2), [classes] = need(shapes, 'classifier.6.weight', 2)
-  return { type: 'vgg', plan, channels, classes, batchNorm, side: sideOf('classifier.0.weight', inputs / last), hidden: [first, second] }
+  const [first, inputs] = need(shapes, 'classifier.0.weight', 2), [second] = need(shapes, 'classifier.3.weight', 2)
+  const [classes] = need(shapes, 'classifier.6.weight', 2), side = sideOf('classifier.0.weight', inputs / last)
+  return { type: 'vgg', plan, channels, classes, batchNorm, side, hidden: [first, second] }
 }
 
 function tinySizes(shapes: Shapes): Architecture {
   const widths = ['conv_1_1', 'conv_1_2', 'conv_2_1', 'conv_2_2'].map((name) => need(shapes, `${name}.weight`, 4)[0])
   const [classes, inputs] = need(shapes, 'output.weight', 2), [, channels] = need(shapes, 'conv_1_1.weight', 4)
-  return { type: 'tiny-vgg', plan: [...widths.slice(0, 2), 'pool', ...widths.slice(2), 'pool'], channels, classes, side: sideOf('output.weight', inputs / widths[3]) }
+  const plan = [...widths.slice(0, 2), 'pool', ...widths.slice(2), 'pool']
+  return { type: 'tiny-vgg', plan, channels, classes, side: sideOf('output.weight', inputs / widths[3]) }
 }
 
 /** Every naming that is read and written, most particular first. */
@@ -159,17 +169,21 @@ export const published: Readonly<Record<string, Published>> = {
   'hf-deit': huggingFace('deit', false),
   'hf-vit': huggingFace('vit', false),
   'hf-swin': swin((shapes) => shapes.has('swin.embeddings.patch_embeddings.projection.weight'),
-    { projection: 'swin.embeddings.patch_embeddings.projection.weight', head: 'classifier.weight', blocks: (stage) => `swin.encoder.layers.${stage}.blocks.`,
-      table: 'attention.self.relative_position_bias_table', hidden: 'intermediate.dense.weight' }, () => huggingFaceSwin),
-  'timm-swin': swin((shapes) => shapes.has('layers.0.blocks.0.attn.qkv.weight') && shapes.has('head.fc.weight'), { ...microsoft, head: 'head.fc.weight' }, timmSwin),
+    { projection: 'swin.embeddings.patch_embeddings.projection.weight', head: 'classifier.weight',
+      blocks: (stage) => `swin.encoder.layers.${stage}.blocks.`, table: 'attention.self.relative_position_bias_table',
+      hidden: 'intermediate.dense.weight' }, () => huggingFaceSwin),
+  'timm-swin': swin((shapes) => shapes.has('layers.0.blocks.0.attn.qkv.weight') && shapes.has('head.fc.weight'),
+    { ...microsoft, head: 'head.fc.weight' }, timmSwin),
   'microsoft-swin': swin((shapes) => shapes.has('layers.0.blocks.0.attn.qkv.weight'), { ...microsoft, head: 'head.weight' }, () => microsoftSwin),
   'torchvision-swin': swin((shapes) => shapes.has('features.1.0.attn.qkv.weight'),
-    { projection: 'features.0.0.weight', head: 'head.weight', blocks: (stage) => `features.${2 * stage + 1}.`, table: 'attn.relative_position_bias_table',
-      hidden: 'mlp.0.weight', fit: 'pad' }, torchvisionSwin),
-  'timm-vit': vit('blocks.0.attn.qkv.weight', { projection: 'patch_embed.proj.weight', positions: 'pos_embed', classToken: 'cls_token', distillToken: 'dist_token',
+    { projection: 'features.0.0.weight', head: 'head.weight', blocks: (stage) => `features.${2 * stage + 1}.`,
+      table: 'attn.relative_position_bias_table', hidden: 'mlp.0.weight', fit: 'pad' }, torchvisionSwin),
+  'timm-vit': vit('blocks.0.attn.qkv.weight', {
+    projection: 'patch_embed.proj.weight', positions: 'pos_embed', classToken: 'cls_token', distillToken: 'dist_token',
     blocks: 'blocks.', hidden: 'blocks.0.mlp.fc1.weight', head: 'head.weight' }, timmViT),
-  'torchvision-vit': vit('conv_proj.weight', { projection: 'conv_proj.weight', positions: 'encoder.pos_embedding', classToken: 'class_token',
-    blocks: 'encoder.layers.encoder_layer_', hidden: 'encoder.layers.encoder_layer_0.mlp.0.weight', head: 'heads.head.weight' }, torchvisionViT),
+  'torchvision-vit': vit('conv_proj.weight', {
+    projection: 'conv_proj.weight', positions: 'encoder.pos_embedding', classToken: 'class_token', blocks: 'encoder.layers.encoder_layer_',
+    hidden: 'encoder.layers.encoder_layer_0.mlp.0.weight', head: 'heads.head.weight' }, torchvisionViT),
   'torchvision-resnet': residual('fc'),
   'cifar-resnet': residual('linear'),
   'torchvision-vgg': { family: 'vgg', fits: (shapes) => shapes.has('features.0.weight') && shapes.has('classifier.6.weight'), sizes: vggSizes,
@@ -182,12 +196,14 @@ export function recognise(shapes: Shapes): string {
   const found = Object.entries(published).find(([, { fits }]) => fits(shapes))
   if (found) return found[0]
   const some = [...shapes.keys()].slice(0, 4).map((name) => name.slice(0, 60)).join(', ')
-  throw new InputError(`its tensors (${some}${shapes.size > 4 ? ', …' : ''}) belong to no architecture known here; known are the names of ${Object.keys(published).join(', ')}`)
+  throw new InputError(`its tensors (${some}${shapes.size > 4 ? ', …' : ''}) belong to no architecture known here; `
+    + `known are the names of ${Object.keys(published).join(', ')}`)
 }
 
 /** Refuses an architecture that still lacks what no shape tells. @throws InputError. */
 export function checkComplete(architecture: Architecture): void {
-  if (architecture.type === 'vit' && architecture.width !== undefined && architecture.heads === undefined) throw unclear(`a width of ${String(architecture.width)} is no multiple of 64`, 'heads', '3')
+  const { type, width, heads } = architecture
+  if (type === 'vit' && width !== undefined && heads === undefined) throw unclear(`a width of ${String(width)} is no multiple of 64`, 'heads', '3')
 }
 
 // The JSON `arch` in the metadata of this project's own reference weights: constructor arguments of shared/tools/ref_models.py.
@@ -212,7 +228,8 @@ export function referenceArchitecture(text: string): Architecture {
   }
   const type = (given as { type?: unknown } | null)?.type
   if (typeof type !== 'string' || !Object.hasOwn(references, type)) {
-    throw new InputError(`metadata arch has the type ${JSON.stringify(type ?? null).slice(0, 60)}, expected one of ${Object.keys(references).join(', ')}; remove it or give --arch`)
+    const found = JSON.stringify(type ?? null).slice(0, 60)
+    throw new InputError(`metadata arch has the type ${found}, expected one of ${Object.keys(references).join(', ')}; remove it or give --arch`)
   }
   return references[type](given as Record<string, unknown>)
 }

@@ -57,7 +57,8 @@ export function parseState(bytes: Uint8Array, name: string): StoredState {
       for (const [key, tensor] of tensorsOf(model, state)) {
         const found = tensors.get(key)
         if (!found || found.shape.join() !== tensor.shape.join()) {
-          throw new InputError(`${name}: '${key}' has shape ${found ? `[${found.shape}]` : 'none'}, this run needs [${tensor.shape}]; it is the state of another run, name another --out`)
+          const has = found ? `has shape [${found.shape}]` : 'is missing'
+          throw new InputError(`${name}: '${key}' ${has}, this run needs [${tensor.shape}]; it is the state of another run, name another --out`)
         }
         const { data } = found
         tensor.write(data instanceof Float32Array ? data : new Uint32Array(data.buffer as ArrayBuffer, data.byteOffset, data.length))

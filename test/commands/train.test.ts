@@ -17,6 +17,8 @@ import { describeDawn } from '../dawn.ts'
 import { describeDevice } from '../device.ts'
 import { digits, run, scratch } from './model.ts'
 
+// Every run opens a device and compiles its kernels: seconds on a quiet machine, much more on a crowded one.
+const slow = 240_000
 const dir = scratch()
 const recipe = ['{"type":"mlp","hidden":[32]}', '--data', digits(0, 799), '--test', digits(1800, 1999), '--batch', '32', '--rate', '0.003', '--seed', '5']
 interface Trained { steps: number[], losses: number[], top1: number, tests: { top1: number }[] }
@@ -32,7 +34,7 @@ describeDawn('train', () => {
     expect(second.tests).toEqual(first.tests)
     expect(readFileSync(join(dir, 'a.safetensors')).equals(readFileSync(join(dir, 'b.safetensors')))).toBe(true)
     expect(readFileSync(join(dir, 'a.svg'), 'utf8')).toMatch(/^<svg .*test top-1.*<\/svg>\n$/s)
-  })
+  }, slow)
 
   test('Ctrl-C ends between two steps with everything in place; --resume comes to the same numbers', async () => {
     const whole = await trained('--epochs', '4', '--out', join(dir, 'whole.safetensors'))
@@ -56,7 +58,7 @@ describeDawn('train', () => {
     expect(resumed.losses).toEqual(whole.losses)
     expect(resumed.tests).toEqual(whole.tests)
     await expect(trained('--epochs', '7', '--out', out, '--resume')).rejects.toThrow(/had epochs 4, expected the same, found 7/)
-  })
+  }, slow)
 
   test('fine-tuning takes over what fits and starts a new head', async () => {
     const said: string[] = []
@@ -111,7 +113,7 @@ describeDevice('training state', () => {
   test('a network with batch norm, dropout, average and mixed images goes on bit for bit', async () => {
     const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
     const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 })
-    const fresh = (): Model => initialize(buildModel({ type: 'vgg', plan: [4, 'pool', 8, 'pool'], channels: 1, classes: 10, batchNorm: true, side: 2, hidden: [8], dropout: 0.3 }), 3, 'kaiming')
+    const fresh = (): Model => initialize(buildModel({ type: 'vgg', plan: [4, 'pool'], channels: 1, classes: 10, batchNorm: true, side: 2, hidden: [8], dropout: 0.3 }), 3, 'kaiming')
     const options = { epochs: 2, batch: 20, rate: 0.01, warmup: 1, clip: 1, average: 0.9, classes: 10, seed: 4, augment: { padCrop: 2, mixup: 0.8, cutmix: 1, erase: 0.5 } }
     let saved = new Uint8Array()
     const first = fresh()
@@ -126,5 +128,5 @@ describeDevice('training state', () => {
     expect(await bits(second, rest)).toBe(await bits(first, whole))
     expect(() => { parseState(saved, 'x').restore(buildModel({ type: 'mlp' }), whole) }).toThrow(InputError)
     disposeTree([first, second, whole.average, rest.average])
-  })
+  }, slow)
 })

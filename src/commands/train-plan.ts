@@ -1,0 +1,172 @@
+// What `espalier train` is about to do, with everything checked that can be checked before a device is opened.
+import { existsSync } from 'node:fs'
+import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor } from '../../models/registry.ts'
+import { InputError } from '../errors.ts'
+import { type Augmentation, checkAugmentation } from '../io/augment.ts'
+import { type CheckpointInfo, type ParsedCheckpoint, parseCheckpoint } from '../io/checkpoint.ts'
+import { type Dataset, openDataset, parseDataSpec } from '../io/datasets.ts'
+import { nodeFiles } from '../io/files.ts'
+import type { Preprocessing } from '../io/preprocess.ts'
+import { parseState, stateFileOf, type StoredState } from '../io/training-state.ts'
+import { type Cost, costOf } from '../macs.ts'
+import { withoutDevice } from '../tensor.ts'
+import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
+
+/** Flags of `train`, as commander gives them. */
+export interface TrainOptions extends ArchOptions, PreprocessingOptions {
+  data: string
+  test?: string
+  out?: string
+  classes?: number
+  epochs: number
+  batch: number
+  rate: number
+  warmup?: number
+  decay: number
+  clip: number
+  smoothing: number
+  ema?: number
+  dropPath?: number
+  padCrop?: number
+  resizedCrop?: string
+  flip?: number
+  randAugment?: string
+  erase?: number
+  mixup?: number
+  cutmix?: number
+  resume?: boolean
+  overwrite?: boolean
+}
+
+/** A checked plan. */
+export interface Plan {
+  data: Dataset
+  test: Dataset | null
+  info: CheckpointInfo
+  /** The file to fine-tune. */
+  start: ParsedCheckpoint | null
+  classes: number
+  augment: Augmentation
+  warmup: number
+  out: string
+  curve: string
+  cost: Cost
+  recipe: Record<string, unknown>
+  stored: StoredState | null
+}
+
+/** Reads and checks model, data, recipe and the state to go on from. @throws InputError. */
+export async function prepare(options: TrainOptions & { args: string[] }): Promise<Plan> {
+  const [name] = options.args
+  const augment = augmentationOf(options)
+  const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
+  const start = isFile ? await parseCheckpoint(await nodeFiles.read(name), name, options) : null
+  const given = start?.architecture ?? named(name, options.arch)
+  const preprocessing = preprocessingWith(start?.preprocessing ?? await freshPreprocessing(given, options.data), options)
+  const data = await openDataset(options.data, { preprocessing })
+  const classes = options.classes ?? (given.classes as number | undefined ?? start?.classCount)
+    ?? data.classes?.length ?? Math.max(...data.labels) + 1
+  checkLabels(data, classes)
+  const test = options.test === undefined ? null : await openDataset(options.test, { preprocessing, classes })
+
+  const input = await data.inputShape()
+  const newHead = start && start.classCount !== classes ? { classes } : {}
+  const drop = options.dropPath === undefined ? {} : { dropPath: options.dropPath }
+  const architecture = checkArchitecture({ ...fitToData(given, input, classes), ...newHead, ...drop }, name)
+  const cost = costOf(withoutDevice(() => buildModel(architecture, name)), input)
+
+  const { family } = entryOf(architecture)
+  const warmup = options.warmup ?? (family === 'vit' || family === 'swin' ? options.epochs / 10 : 0)
+  const { epochs, batch, rate, decay, clip, smoothing, ema = null, seed = 0 } = options
+  const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema, seed, augment, preprocessing,
+    start: start?.source.sha256 ?? null }
+  const out = options.out ?? `${architecture.type}.safetensors`
+  const stored = await findState(options, out, recipe)
+  const names = data.classes?.length === classes ? data.classes : start?.classCount === classes ? start.classes : undefined
+  const info = { architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() }
+  return { data, test, start, classes, augment, warmup, out, cost, recipe, stored, info, curve: `${out.replace(/\.safetensors$/i, '')}.svg` }
+}
+
+function named(model: string, arch: string | undefined): Architecture {
+  const given = { ...parseArchitecture(model, 'model'), ...arch === undefined ? {} : parseArchitecture(arch) }
+  return checkArchitecture(given as Architecture, 'model')
+}
+
+/**
+ * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are normalised by the mean
+ * and deviation of the training data themselves.
+ */
+async function freshPreprocessing(architecture: Architecture, spec: string): Promise<Preprocessing> {
+  const { kind } = parseDataSpec(spec)
+  const channels = (architecture.channels as number | undefined) ?? (kind === 'idx' ? 1 : 3)
+  const usual = preprocessingFor(architecture, channels === 1 ? 1 : 3)
+  if (kind === 'images' || kind === 'folder') return usual
+  const plain = architecture.image === undefined ? { ...usual, resize: null, crop: null } : usual
+  return { ...plain, ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })) }
+}
+
+/** Mean and standard deviation of each channel over at most 2,000 images, to four digits. */
+async function statisticsOf(data: Dataset): Promise<{ mean: number[], std: number[] }> {
+  const [channels] = await data.inputShape()
+  const sums = new Float64Array(channels), squares = new Float64Array(channels)
+  let count = 0
+  for await (const { images, shape: [n, , height, width] } of data.batches({ size: 100 })) {
+    const area = height * width
+    images.forEach((value, i) => {
+      const channel = Math.floor(i / area) % channels
+      sums[channel] += value
+      squares[channel] += value * value
+    })
+    count += n * area
+    if (count >= 2000 * area) break
+  }
+  const digits = (value: number) => Number(value.toFixed(4))
+  const mean = Array.from(sums, (sum) => sum / count)
+  return { mean: mean.map(digits), std: mean.map((m, c) => Math.max(1e-4, digits(Math.sqrt(Math.max(0, squares[c] / count - m * m))))) }
+}
+
+function checkLabels({ name, labels }: Dataset, classes: number) {
+  const at = labels.findIndex((label) => label >= classes)
+  if (at >= 0) throw new InputError(`${name}: image ${at} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`)
+}
+
+function augmentationOf({ padCrop, resizedCrop, flip, randAugment, erase, mixup, cutmix }: TrainOptions): Augmentation {
+  const pair = (name: string, text: string | undefined): [number, number] | undefined => {
+    if (text === undefined) return undefined
+    const numbers = text.split(',').map(Number)
+    if (numbers.length !== 2 || !numbers.every(Number.isFinite) || /(^|,)\s*(,|$)/.test(text)) {
+      throw new InputError(`--${name} ${text}: expected two numbers with a comma`)
+    }
+    return numbers as [number, number]
+  }
+  const strength = pair('rand-augment', randAugment), share = pair('resized-crop', resizedCrop)
+  const all: Augmentation = { padCrop, resizedCrop: share, flip, erase, mixup, cutmix,
+    randAugment: strength && { ops: strength[0], magnitude: strength[1] } }
+  const augment = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Augmentation
+  checkAugmentation(augment)
+  return augment
+}
+
+/** The state to go on from, if there is one and it was asked for. @throws InputError rather than replace or change a run. */
+async function findState({ resume, overwrite }: TrainOptions, out: string, recipe: Record<string, unknown>): Promise<Plan['stored']> {
+  const file = stateFileOf(out)
+  if (!resume) {
+    if (!overwrite && existsSync(out)) {
+      throw new InputError(`${out}: there is a checkpoint already; --resume goes on with it, --overwrite replaces it, --out names another`)
+    }
+    return null
+  }
+  if (!existsSync(file)) {
+    if (existsSync(out)) throw new InputError(`${file}: --resume needs it beside ${out}, found none; train from ${out} with another --out`)
+    return null
+  }
+  const stored = parseState(await nodeFiles.read(file), file)
+  for (const [key, value] of Object.entries(recipe)) {
+    const before = JSON.stringify(stored.course.recipe[key]), now = JSON.stringify(value)
+    if (before !== now) {
+      throw new InputError(`${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`)
+    }
+  }
+  return stored
+}
+
