@@ -160,7 +160,7 @@ function refine(left: Sizes, right: Sizes): Sizes | null {
     x = x / common === 1 ? a.pop() ?? 1 : x / common
     y = y / common === 1 ? b.pop() ?? 1 : y / common
   }
-  return out
+  return out.length ? out : [1]
 }
 
 /** Gives each axis of a shape its run of the factors. */

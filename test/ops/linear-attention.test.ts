@@ -8,7 +8,7 @@ import { linearAttention as reference } from '../reference/attention.ts'
 import { nd, type Nd, random, relativeError, uniform } from '../reference/nd.ts'
 
 describeDevice('linear attention', () => {
-  for (const [B, N, M, H, D, E] of [[1, 1, 1, 1, 4, 4], [2, 9, 9, 3, 8, 8], [2, 5, 17, 2, 7, 3], [1, 33, 12, 1, 21, 13]]) {
+  for (const [B, N, M, H, D, E] of [[1, 1, 2, 1, 4, 4], [2, 9, 9, 3, 8, 8], [2, 5, 17, 2, 7, 3], [1, 33, 12, 1, 21, 13]]) {
     test(`B ${B}, N ${N}, M ${M}, H ${H}, D ${D}, E ${E}`, async () => {
       // Features are positive, as the focusing map makes them: with mixed signs the normaliser may come near zero.
       await checkOp({ call: (q, k, v) => linearAttention(q, k, v, { eps: 1e-3 }), reference: (q, k, v) => reference(q, k, v, { eps: 1e-3 }),
