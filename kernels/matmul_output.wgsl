@@ -1,5 +1,9 @@
 // Spliced into the matrix products and the second pass of split ones: what happens to sums on their way out.
-// bias: [N]   residual: the shape of out
+// bias: [N]   residual: the shape of out. Overrides, because an epilogue that may happen costs a driver seconds to compile.
+
+override BIAS: u32 = 0;
+override GELU: u32 = 0;
+override RESIDUAL: u32 = 0;
 
 // erf by Abramowitz and Stegun 7.1.26, absolute error below 2e-7.
 fn gelu(x: vec4f) -> vec4f {
@@ -15,8 +19,8 @@ fn finish(start: u32, row: u32, n: u32, sums: vec4f) {
   let at = start + row * p.N + n;
   let left = p.N - n;
   var result = sums;
-  if (p.epilogue == 1u || p.epilogue == 2u || p.epilogue == 4u) { result += load_bias(n, left); }
-  if (p.epilogue == 2u || p.epilogue == 5u) { result = gelu(result); }
-  if (p.epilogue == 3u || p.epilogue == 4u) { result += load_residual(at, left); }
+  if (BIAS == 1u) { result += load_bias(n, left); }
+  if (GELU == 1u) { result = gelu(result); }
+  if (RESIDUAL == 1u) { result += load_residual(at, left); }
   store(at, left, result);
 }

@@ -6,7 +6,6 @@ struct Params {
   a_outer: u32, a_inner: u32, b_outer: u32, b_inner: u32,
   a_first: u32, b_first: u32, out_first: u32,
   splits: u32, depth: u32,                 // split s sums k from s x depth on; depth is a multiple of four
-  epilogue: u32,                           // 0 nothing, 1 bias, 2 bias and GELU, 3 residual, 4 bias and residual, 5 GELU
 }
 @group(0) @binding(5) var<uniform> p: Params;
 

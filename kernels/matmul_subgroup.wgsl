@@ -28,22 +28,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         x[j] = select(vec4f(), load_a(tile.a + min(step, p.K - 1u) * p.M + row, p.M - row), step < tile.last);
       }
     }
-    let y = quad_b(tile, k, column);
-    for (var r = 0u; r < ROWS; r++) {
-      var v: vec4f;                        // four steps of row r
-      if (TRANSPOSE_A == 0u) {
-        v = subgroupShuffle(x[r / LANES], r % LANES);
-      } else {
-        let quads = ROWS / 4u;
-        let q = r / 4u;
-        v = vec4f(subgroupShuffle(x[q / LANES][r % 4u], q % LANES), subgroupShuffle(x[(q + quads) / LANES][r % 4u], (q + quads) % LANES),
-          subgroupShuffle(x[(q + 2u * quads) / LANES][r % 4u], (q + 2u * quads) % LANES),
-          subgroupShuffle(x[(q + 3u * quads) / LANES][r % 4u], (q + 3u * quads) % LANES));
+    var y = quad_b(tile, k, column);
+    if (TRANSPOSE_A == 0u) {
+      for (var r = 0u; r < ROWS; r++) {
+        let v = subgroupShuffle(x[r / LANES], r % LANES);
+        sum[r] = fma(vec4f(v.x), y[0], sum[r]);
+        sum[r] = fma(vec4f(v.y), y[1], sum[r]);
+        sum[r] = fma(vec4f(v.z), y[2], sum[r]);
+        sum[r] = fma(vec4f(v.w), y[3], sum[r]);
       }
-      sum[r] = fma(vec4f(v.x), y[0], sum[r]);
-      sum[r] = fma(vec4f(v.y), y[1], sum[r]);
-      sum[r] = fma(vec4f(v.z), y[2], sum[r]);
-      sum[r] = fma(vec4f(v.w), y[3], sum[r]);
+    } else {
+      // Two plain loops: Mesa unrolls a loop, and keeps `sum` in registers, only if its counter itself is the index.
+      for (var i = 0u; i < 4u; i++) {
+        for (var q = 0u; q < ROWS / 4u; q++) {
+          let dealt = i * (ROWS / 4u) + q;
+          let v = subgroupShuffle(x[dealt / LANES], dealt % LANES);
+          sum[4u * q] = fma(vec4f(v.x), y[i], sum[4u * q]);
+          sum[4u * q + 1u] = fma(vec4f(v.y), y[i], sum[4u * q + 1u]);
+          sum[4u * q + 2u] = fma(vec4f(v.z), y[i], sum[4u * q + 2u]);
+          sum[4u * q + 3u] = fma(vec4f(v.w), y[i], sum[4u * q + 3u]);
+        }
+      }
     }
   }
   for (var r = 0u; r < ROWS; r++) { finish(tile.out, tile.m + r, n, sum[r]); }

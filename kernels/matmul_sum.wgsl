@@ -2,7 +2,7 @@
 // out[o, piece, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the same bits.
 // The sum over s may itself be cut into pieces of `depth` terms, which another launch adds. a: [outer, count, M, N]
 
-struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32, epilogue: u32 }
+struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 }
 @group(0) @binding(5) var<uniform> p: Params;
 
 // Spliced in: load_a, load_bias, load_residual, store.

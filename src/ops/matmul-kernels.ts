@@ -9,7 +9,7 @@ export interface Alignment { a: boolean, b: boolean, out: boolean }
 /** The kernel files that hold a product's loop. */
 export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl'
 
-const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'splits', 'depth', 'epilogue']
+const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'splits', 'depth']
 const kernels = new Map<string, Kernel>()
 
 /** The kernel of a product for operands of this alignment; `masked` reads b times mask. */
@@ -27,7 +27,7 @@ export function productKernel(file: ProductFile, { a, b, out }: Alignment, maske
 /** The kernel that adds the partial sums of a split product. */
 export function sumKernel(aligned: boolean): Kernel {
   return once(`sum ${aligned}`, () => kernel('matmul_sum.wgsl', {
-    buffers: ['a', 'bias', 'residual', 'out'], params: ['outer', 'count', 'M', 'N', 'pieces', 'depth', 'epilogue'],
+    buffers: ['a', 'bias', 'residual', 'out'], params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
     splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': wgsl['matmul_output.wgsl'] },
     label: aligned ? '' : 'unaligned' }))
 }

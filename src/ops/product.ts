@@ -1,6 +1,7 @@
 // Matrix products at the level of launches: variants, split sums, epilogues. No shapes of tensors are checked here and nothing
 // is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels: matmul-kernels.ts.
 import { gpu } from '../gpu/device.ts'
+import type { Overrides } from '../gpu/kernel.ts'
 import { choose, type Trial } from '../gpu/tune.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, isTracing, type Tensor } from '../tensor.ts'
@@ -42,9 +43,9 @@ export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: 
   launch(productKernel(variant.file, alignment(shape), mask !== undefined),
     { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out },
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
-      a_first: first[0], b_first: first[1], out_first: first[2], splits, depth, epilogue: partial ? 0 : epilogueCode(epilogue) },
+      a_first: first[0], b_first: first[1], out_first: first[2], splits, depth },
     grid(tiles * splits),
-    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant.overrides }, flops: 2 * matrices * M * N * K })
+    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant.overrides, ...partial ? {} : switches(epilogue) }, flops: 2 * matrices * M * N * K })
   if (!partial) return
   launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
   partial.dispose()
@@ -93,15 +94,13 @@ interface Sum { outer: number, count: number, M: number, N: number, pieces: numb
 
 function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
   launch(sumKernel(whole(sum.N)), { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
-    { ...sum, epilogue: epilogueCode(epilogue) }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / 4) / 64)))
+    { ...sum }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / 4) / 64)), { overrides: switches(epilogue) })
 }
 
 /** Whether all of these are whole vectors of four. */
 const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
 
-// The numbers of `epilogue` in matmul_product.wgsl.
-function epilogueCode({ bias, gelu, residual }: Epilogue): number {
-  if (residual) return bias ? 4 : 3
-  if (gelu) return bias ? 2 : 5
-  return bias ? 1 : 0
+/** The overrides of matmul_output.wgsl. */
+function switches({ bias, gelu, residual }: Epilogue): Overrides {
+  return bias || gelu || residual ? { BIAS: bias ? 1 : 0, GELU: gelu ? 1 : 0, RESIDUAL: residual ? 1 : 0 } : {}
 }
