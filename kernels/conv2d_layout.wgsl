@@ -41,27 +41,29 @@ struct PackParams {
 
 // w -> packed: [groups, tiles, channels, taps_y, parts, taps_x, tile]. Outputs beyond the last one and taps beyond the kernel
 // are zero. Which tap stands where is linear: the gradient to the input reads the kernel backwards and every n-th tap of it.
+// One invocation packs all taps of one channel for one tile of outputs.
 @compute @workgroup_size(64)
 fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let number = (group.y * groups.x + group.x) * 64u + lane;
   if (number >= q.size) { return; }
-  var rest = number / q.tile;
-  let tap_x = i32(rest % q.taps_x);
-  rest /= q.taps_x;
-  let part = i32(rest % q.parts);
-  rest /= q.parts;
-  let tap_y = i32(rest % q.taps_y);
-  rest /= q.taps_y;
-  let channel = rest % q.channels;
-  rest /= q.channels;
-  let output = rest % q.tiles * q.tile + number % q.tile;
-  let row = q.first_y + tap_y * q.step_y;
-  let column = q.first_x + part * q.step_part + tap_x * q.step_x;
-  var value = 0.0;
-  if (output < q.outputs && column >= 0 && column < i32(q.width)) {
-    value = w[rest / q.tiles * q.group_stride + output * q.output_stride + channel * q.channel_stride + u32(row) * q.width + u32(column)];
+  let first_output = number / q.channels % q.tiles * q.tile;
+  let base = number / (q.channels * q.tiles) * q.group_stride + number % q.channels * q.channel_stride + first_output * q.output_stride;
+  var to = number * q.taps_y * q.parts * q.taps_x * q.tile;
+  for (var tap_y = 0u; tap_y < q.taps_y; tap_y++) {
+    let row = base + u32(q.first_y + i32(tap_y) * q.step_y) * q.width;
+    for (var part = 0u; part < q.parts; part++) {
+      for (var tap_x = 0u; tap_x < q.taps_x; tap_x++) {
+        let column = q.first_x + i32(part) * q.step_part + i32(tap_x) * q.step_x;
+        let inside = column >= 0 && column < i32(q.width);
+        for (var m = 0u; m < q.tile; m++) {
+          var value = 0.0;
+          if (inside && first_output + m < q.outputs) { value = w[row + m * q.output_stride + u32(column)]; }
+          packed[to] = value;
+          to += 1u;
+        }
+      }
+    }
   }
-  packed[number] = value;
 }
 
 struct SpreadParams {
@@ -81,17 +83,14 @@ fn spread(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   let row = number / s.width % s.height + s.padding_y;
   let column = number % s.width + s.padding_x;
   let plane = number / (s.width * s.height);
+  let i = row / s.stride_y;
+  let j = column / s.stride_x;
+  let u = row % s.stride_y / s.dilation_y;
+  let v = column % s.stride_x / s.dilation_x;
+  let exact = row % s.stride_y == u * s.dilation_y && column % s.stride_x == v * s.dilation_x;
   var value = 0.0;
-  for (var u = 0u; u < s.kernel_y; u++) {
-    let i = (row - u * s.dilation_y) / s.stride_y;
-    if (row >= u * s.dilation_y && i * s.stride_y + u * s.dilation_y == row && i < s.rows) {
-      for (var v = 0u; v < s.kernel_x; v++) {
-        let j = (column - v * s.dilation_x) / s.stride_x;
-        if (column >= v * s.dilation_x && j * s.stride_x + v * s.dilation_x == column && j < s.columns) {
-          value = small[(((plane * s.kernel_y + u) * s.kernel_x + v) * s.rows + i) * s.columns + j];
-        }
-      }
-    }
+  if (exact && i < s.rows && j < s.columns && u < s.kernel_y && v < s.kernel_x) {
+    value = small[(((plane * s.kernel_y + u) * s.kernel_x + v) * s.rows + i) * s.columns + j];
   }
   image[number] = value;
 }

@@ -1,7 +1,7 @@
 // Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per workgroup.
 // For GPUs and the embedded device; conv2d.wgsl is its sibling without workgroup memory.
-// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: [groups, tiles, depth, Y TM] of vec4f, packed by it
-// offsets: [depth], how far input k of a pixel is from its first one   bias: [groups, outputs]
+// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: the weights as they are   bias: [groups, outputs]
+// offsets: [depth], how far input k of a pixel is from its first one, and how far its weight is from the output's first one
 // y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise for columns.
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.
@@ -15,12 +15,12 @@ const COPIES = X * TN * STEP / LANES;       // pixels that an invocation stages
 
 struct Params {
   jobs: u32, groups: u32, tiles: u32, outputs: u32, depth: u32, height: u32, width: u32,
-  batch_stride: u32, group_stride: u32, row: u32, start: u32,
+  batch_stride: u32, group_stride: u32, row: u32, start: u32, weight_group: u32, weight_output: u32,
   height_out: u32, width_out: u32, first_y: u32, step_y: u32, first_x: u32, step_x: u32, has_bias: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> offsets: array<u32>;
+@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(2) var<storage, read> offsets: array<vec2u>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> p: Params;
@@ -49,12 +49,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let m = lane / X * TM;
   var sum: array<vec4f, TM * TN>;
   for (var k = 0u; k < p.depth; k += STEP) {
-    for (var s = lane; s < STEP * Y * TM; s += LANES) {
-      let from_k = k + s / (Y * TM);
-      weights[s] = select(vec4f(0.0), w[(tile * p.depth + min(from_k, p.depth - 1u)) * Y * TM + s % (Y * TM)], from_k < p.depth);
+    // Weights: neighbours in k by neighbouring invocations. Outputs beyond the last one read it again and are not stored.
+    let weight_k = k + lane % STEP;
+    let weight_at = g * p.weight_group + offsets[min(weight_k, p.depth - 1u)].y;
+    for (var s = lane / STEP; s < Y * TM; s += apart) {
+      let output = min(vec4u((tile % p.tiles * Y * TM + s) * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(p.outputs - 1u));
+      let at = weight_at + output * p.weight_output;
+      weights[lane % STEP * Y * TM + s] = select(vec4f(0.0), vec4f(w[at.x], w[at.y], w[at.z], w[at.w]), weight_k < p.depth);
     }
     let inside = k + staged_k < p.depth;
-    let offset = offsets[min(k + staged_k, p.depth - 1u)];
+    let offset = offsets[min(k + staged_k, p.depth - 1u)].x;
     for (var t = 0u; t < COPIES; t++) {
       pixels[staged_k * X * TN + lane % apart + t * apart] = select(0.0, x[first[t] + offset], inside);
     }

@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> places: array<vec2u>;
-@group(0) @binding(3) var<storage, read> offsets: array<u32>;
+@group(0) @binding(3) var<storage, read> offsets: array<vec2u>;
 @group(0) @binding(4) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(5) var<uniform> p: Params;
 var<workgroup> grads: array<vec4f, STEP * Y * TM>;
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let apart = LANES / STEP;
   let staged = lane % STEP;
   var offset: array<u32, COPIES>;
-  for (var t = 0u; t < COPIES; t++) { offset[t] = g * p.group_stride + offsets[min(first_column + lane / STEP + t * apart, p.width - 1u)]; }
+  for (var t = 0u; t < COPIES; t++) { offset[t] = g * p.group_stride + offsets[min(first_column + lane / STEP + t * apart, p.width - 1u)].x; }
 
   let column = lane % X;
   let m = lane / X * TM;

@@ -59,9 +59,9 @@ export interface Packing {
 export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, shared: number, tile: number): Tensor {
   const tiles = Math.ceil(from.outputs / tile)
   const packed = empty([from.groups, tiles, from.channels, tapsY, parts, shared, tile])
-  launch(packKernel, { w, packed }, { size: packed.size, tile, tiles, outputs: from.outputs, channels: from.channels, taps_y: tapsY, parts, taps_x: shared,
+  launch(packKernel, { w, packed }, { size: from.groups * tiles * from.channels, tile, tiles, outputs: from.outputs, channels: from.channels, taps_y: tapsY, parts, taps_x: shared,
     group_stride: from.groupStride, output_stride: from.outputStride, channel_stride: from.channelStride, width: from.width,
-    first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_part: from.stepPart, step_x: from.stepX }, grid(Math.ceil(packed.size / 64)))
+    first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_part: from.stepPart, step_x: from.stepX }, grid(Math.ceil(from.groups * tiles * from.channels / 64)))
   return packed
 }
 

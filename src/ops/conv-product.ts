@@ -66,7 +66,7 @@ export function directKernel(TM: number, TN: number): Kernel {
   return withConstants('conv2d.wgsl', ['x', 'w', 'bias', 'y'], forwardParams, { TM: 2, TN: 8 }, { TM, TN })
 }
 
-const tiledParams = ['jobs', 'groups', 'tiles', 'outputs', 'depth', 'height', 'width', 'batch_stride', 'group_stride', 'row', 'start',
+const tiledParams = ['jobs', 'groups', 'tiles', 'outputs', 'depth', 'height', 'width', 'batch_stride', 'group_stride', 'row', 'start', 'weight_group', 'weight_output',
   'height_out', 'width_out', 'first_y', 'step_y', 'first_x', 'step_x', 'has_bias']
 const tiledDefaults = { TM: 2, TN: 4, X: 16, Y: 8, STEP: 16 }
 
@@ -77,7 +77,7 @@ const tiledDefaults = { TM: 2, TN: 4, X: 16, Y: 8, STEP: 16 }
 export interface Tile { TM: number, TN: number, X: number, Y: number, STEP: number }
 
 /** Tiles for layers with many, with fewer and with few output channels. */
-export const tiles: readonly Tile[] = [tiledDefaults, { TM: 1, TN: 8, X: 16, Y: 8, STEP: 16 }, { TM: 1, TN: 4, X: 32, Y: 4, STEP: 16 }]
+export const tiles: readonly Tile[] = [tiledDefaults, { TM: 2, TN: 4, X: 32, Y: 4, STEP: 16 }, { TM: 1, TN: 8, X: 16, Y: 4, STEP: 16 }]
 
 const tileFor = (outputs: number) => forcedTile ?? tiles[outputs > 32 ? 0 : outputs > 16 ? 1 : 2]
 
@@ -94,12 +94,13 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
   const common = { groups, outputs, height: pixels[0], width: pixels[1], batch_stride: groups * channels * lines.plane,
     start: start[0] * lines.row + start[1], height_out: out.shape[2], width_out: out.shape[3],
     first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1], has_bias: bias ? 1 : 0 }
-  if (variant() === 'tiled') {
+  // A tile would be mostly empty with so few outputs: the gradient to an image.
+  if (variant() === 'tiled' && (outputs > 4 || forcedTile)) {
     const tile = tileFor(outputs), height = 4 * tile.TM * tile.Y
-    const packed = pack(w, from, tapsY.count, tapsX.count, 1, height)
     const jobs = batch * pixels[0] * pixels[1], count = Math.ceil(outputs / height)
-    launch(tiledKernel(tile), { x: lines.data, w: packed, offsets: tapOffsets(lines, channels, tapsY, tapsX), bias: bias ?? packed, y: out }, {
+    launch(tiledKernel(tile), { x: lines.data, w, offsets: tapOffsets(lines, channels, tapsY, tapsX, from), bias: bias ?? w, y: out }, {
       ...common, jobs, tiles: count, depth: channels * tapsY.count * tapsX.count, group_stride: channels * lines.plane, row: tapsY.stride * lines.row,
+      weight_group: from.groupStride, weight_output: from.outputStride,
     }, grid(groups * count * Math.ceil(jobs / (tile.X * tile.TN))), { flops })
     return
   }

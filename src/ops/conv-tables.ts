@@ -2,19 +2,22 @@
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
-import type { Lines, Taps } from './conv-layout.ts'
+import type { Lines, Packing, Taps } from './conv-layout.ts'
 
-const params = ['size', 'taps_y', 'taps_x', 'modulus', 'plane', 'row', 'next_part', 'height', 'width', 'batch_stride', 'next_row', 'batch_stride_y']
+const params = ['size', 'taps_y', 'taps_x', 'modulus', 'plane', 'row', 'next_part', 'channel_stride', 'kernel_x', 'first_y', 'step_y', 'first_x', 'step_x',
+  'height', 'width', 'batch_stride', 'next_row', 'batch_stride_y']
 const tapsKernel = kernel('conv2d_places.wgsl', { entry: 'taps', buffers: ['offsets'], params })
 const pixelsKernel = kernel('conv2d_places.wgsl', { entry: 'pixels', buffers: ['places'], params })
-const unused = { taps_y: 0, taps_x: 0, modulus: 1, plane: 0, row: 0, next_part: 0, height: 1, width: 1, batch_stride: 0, next_row: 0, batch_stride_y: 0 }
+const unused = { taps_y: 0, taps_x: 0, modulus: 1, plane: 0, row: 0, next_part: 0, channel_stride: 0, kernel_x: 0, first_y: 0, step_y: 0, first_x: 0, step_x: 0,
+  height: 1, width: 1, batch_stride: 0, next_row: 0, batch_stride_y: 0 }
 
-/** How far each of [channels, taps y, taps x] is from the first: u32 [channels * taps]. */
-export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: Taps): Tensor {
-  const offsets = empty([channels * tapsY.count * tapsX.count], 'u32')
-  launch(tapsKernel, { offsets }, { ...unused, size: offsets.size, taps_y: tapsY.count, taps_x: tapsX.count,
-    modulus: tapsX.shared === 1 ? tapsX.count : tapsX.stride, plane: lines.plane, row: tapsY.dilation * lines.row, next_part: lines.nextPart },
-  grid(Math.ceil(offsets.size / 64)))
+/** For each of [channels, taps y, taps x]: how far it is from the first in the image, and its weight from an output's first: u32 [.., 2]. */
+export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: Taps, from?: Packing): Tensor {
+  const offsets = empty([channels * tapsY.count * tapsX.count, 2], 'u32')
+  launch(tapsKernel, { offsets }, { ...unused, size: offsets.size / 2, taps_y: tapsY.count, taps_x: tapsX.count,
+    modulus: tapsX.shared === 1 ? tapsX.count : tapsX.stride, plane: lines.plane, row: tapsY.dilation * lines.row, next_part: lines.nextPart,
+    ...from && { channel_stride: from.channelStride, kernel_x: from.width, first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_x: from.stepPart },
+  }, grid(Math.ceil(offsets.size / 128)))
   return offsets
 }
 
