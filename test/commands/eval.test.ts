@@ -1,16 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { evalCommand } from '../../src/commands/eval.ts'
 import { train } from '../../src/commands/train.ts'
 import { InputError } from '../../src/errors.ts'
-import { describeDawn } from '../dawn.ts'
 import { hasGolden, shared } from '../golden.ts'
 import { digits, run, scratch } from './model.ts'
 
 const dir = scratch()
 
-describeDawn('eval', () => {
+describe('eval', () => {
   test('names of the figures, and the same figures as training ended with', async () => {
     const out = join(dir, 'mlp.safetensors')
     const trained = await run(train, ['{"type":"mlp","hidden":[16]}', '--data', digits(0, 299), '--test', digits(1700, 1799), '--epochs', '2', '--out', out])

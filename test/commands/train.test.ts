@@ -13,7 +13,6 @@ import { initialize } from '../../src/nn/init.ts'
 import { fit, type TrainingState } from '../../src/training.ts'
 import { disposeTree } from '../../src/tree.ts'
 import { bundleForNode } from '../cli.ts'
-import { describeDawn } from '../dawn.ts'
 import { describeDevice } from '../device.ts'
 import { digits, run, scratch } from './model.ts'
 
@@ -24,7 +23,7 @@ const recipe = ['{"type":"mlp","hidden":[32]}', '--data', digits(0, 799), '--tes
 interface Trained { steps: number[], losses: number[], top1: number, tests: { top1: number }[] }
 const trained = async (...more: string[]) => (await run(train, [...recipe, ...more])).json as Trained
 
-describeDawn('train', () => {
+describe('train', () => {
   test('a perceptron learns digits; the same seed gives the same losses; a curve is drawn', async () => {
     const first = await trained('--epochs', '3', '--out', join(dir, 'a.safetensors'))
     const second = await trained('--epochs', '3', '--out', join(dir, 'b.safetensors'))
