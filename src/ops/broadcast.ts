@@ -28,6 +28,7 @@ export function axisOf(op: string, axis: number, rank: number): number {
 
 /** The shape tensors broadcast to, aligned at the last axis as in NumPy. @throws ShapeError if they do not. */
 export function broadcastShape(op: string, ...shapes: (readonly number[])[]): number[] {
+  if (shapes.every((shape) => sameShape(shape, shapes[0]))) return [...shapes[0]]
   const rank = Math.max(...shapes.map((shape) => shape.length))
   return Array.from({ length: rank }, (_, axis) => {
     const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1)
@@ -38,6 +39,13 @@ export function broadcastShape(op: string, ...shapes: (readonly number[])[]): nu
     }
     return size
   })
+}
+
+/** Whether two shapes are equal. */
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false
+  return true
 }
 
 /** Strides that read a tensor of `shape` as one of `out`: 0 along axes where it repeats. */
@@ -72,6 +80,22 @@ export interface Operand { tensor: Tensor, strides: readonly number[] }
 
 const names = ['x', 'y', 'z'] as const
 
+// Parameters where no operand repeats, which is nearly every launch: one row, read from end to end.
+const flat: Readonly<Record<string, number>> = Object.fromEntries([...[1, 2, 3, 4].map((axis) => [`n${axis}`, 1]),
+  ...names.flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => [`${name}${axis}`, Number(axis === 0)]))])
+const flatOverrides = { AXES: 0, LANEWISE: 0 }
+const flatBySize = new Map<number, Readonly<Record<string, number>>>()
+
+/** `flat` for a size; kept, because copying twenty names costs more than the rest of a launch. */
+function flatParams(size: number): Readonly<Record<string, number>> {
+  let params = flatBySize.get(size)
+  if (!params) {
+    if (flatBySize.size >= 256) flatBySize.clear()
+    flatBySize.set(size, params = { ...flat, size, inner: size, a: 0 })
+  }
+  return params
+}
+
 /**
  * Launches an expression of one to three strided operands over `shape`. Rows of whole vectors (or a single row) are read as vec4f,
  * an operand that repeats along the row as one element; anything else element by element.
@@ -79,6 +103,13 @@ const names = ['x', 'y', 'z'] as const
  */
 export function launchBroadcast(op: string, kernel: Kernel, shape: readonly number[], operands: readonly Operand[], a = 0): Tensor {
   const out = empty(shape)
+  if (operands.every(({ tensor }) => sameShape(tensor.shape, shape))) {
+    const [x, y, z] = operands, tensors: Record<string, Tensor> = { out, x: x.tensor }
+    if (y) tensors.y = y.tensor
+    if (z) tensors.z = z.tensor
+    launch(kernel, tensors, a === 0 ? flatParams(out.size) : { ...flatParams(out.size), a }, grid(Math.ceil(out.size / 256)), { overrides: flatOverrides })
+    return out
+  }
   const { sizes, strides } = collapse(shape, operands.map((operand) => operand.strides))
   if (sizes.length > 6) {
     throw new ShapeError(`${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6; permute or reshape the arguments first`)
