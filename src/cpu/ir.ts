@@ -5,6 +5,7 @@ import type { ForStmt } from './tree.ts'
 
 /** Smallest and largest value of an i32 read as unsigned. */
 export type Range = readonly [number, number]
+/** All 32-bit values. */
 export const anyRange: Range = [0, 0xffffffff]
 
 /** A variable of the compiled kernel; becomes a WASM local. */
@@ -28,9 +29,11 @@ export interface Local {
 /** What kind of memory an access touches; `constant` is memory that nobody writes while the kernel runs. */
 export type MemorySpace = 'constant' | 'storage' | 'workgroup' | 'private'
 
+/** A scalar constant. */
 export interface ConstExpr { op: 'const'; type: 'i32' | 'f32'; value: number }
 /** A vector constant as four 32-bit patterns. */
 export interface VectorConst { op: 'vector'; type: 'v128'; words: readonly number[] }
+/** The value of a local. */
 export interface LocalExpr { op: 'local'; type: WasmType; local: Local }
 /** One instruction; `i32.min_u` and its like are made of several. `bytes` are those of a shuffle. */
 export interface OpExpr { op: 'wasm'; type: WasmType; name: string; args: Expr[]; lane?: number; bytes?: readonly number[]; range?: Range }
@@ -40,32 +43,47 @@ export interface LoadExpr { op: 'load'; type: WasmType; name: string; addr: Expr
 export interface BuildExpr { op: 'build'; type: 'v128'; parts: Expr[] }
 /** `then` is evaluated only if `cond` is not 0. */
 export interface LazyExpr { op: 'lazy'; type: WasmType; cond: Expr; then: Expr; otherwise: Expr }
+/** Anything that leaves a value on the stack. */
 export type Expr = ConstExpr | VectorConst | LocalExpr | OpExpr | LoadExpr | BuildExpr | LazyExpr
 
+/** A target of branches; `used` once something branches to it. */
 export interface Label { name: string; used: boolean }
+/** Assigns a local. */
 export interface SetStmt { op: 'set'; local: Local; value: Expr }
+/** Writes to memory at `addr + offset`; `lane` stores one lane of a vector. */
 export interface StoreStmt { op: 'store'; name: string; addr: Expr; offset: number; value: Expr; lane?: number }
+/** Takes `then` if `cond` is not 0. */
 export interface IfStmt { op: 'if'; cond: Expr; then: Stmt[]; otherwise: Stmt[] }
 /** `br` to a block's label leaves it; to a loop's label starts its next turn. */
 export interface BlockStmt { op: 'block' | 'loop'; label: Label; body: Stmt[] }
+/** Jumps to a label. */
 export interface BreakStmt { op: 'br'; label: Label }
+/** All invocations of the workgroup meet; `what` names the builtin. */
 export interface BarrierStmt { op: 'barrier'; line: number; column: number; what: string }
 /** `local` receives what was in memory before. `args` are one operand, two for cmpxchg, none for load. */
 export interface AtomicStmt { op: 'atomic'; local: Local | null; name: string; addr: Expr; offset: number; args: Expr[]; space: MemorySpace }
+/** Debug modes: tells the host about a finding; kinds are listed in abi.ts. */
 export interface ReportStmt { op: 'report'; kind: number; line: number; a: Expr; b: Expr }
 /** Race mode: notes an access of `words` words. `base` is where the variable begins, `where` its id, 65536 added for storage. */
 export interface TraceStmt { op: 'trace'; addr: Expr; offset: number; base: Expr; words: number; write: boolean; line: number; where: number }
+/** One structured statement. */
 export type Stmt = SetStmt | StoreStmt | IfStmt | BlockStmt | BreakStmt | BarrierStmt | AtomicStmt | ReportStmt | TraceStmt
 
 /** A new local; `range` only matters for i32. */
 export function newLocal(name: string, type: WasmType, mutable: boolean, range: Range = anyRange): Local {
   return { name, type, mutable, def: null, range, input: 'none', varying: false, loop: null, index: -1 }
 }
+/** Reads a local. */
 export const get = (local: Local): LocalExpr => ({ op: 'local', type: local.type, local })
+/** An i32 constant. */
 export const i32 = (value: number): ConstExpr => ({ op: 'const', type: 'i32', value: value | 0 })
+/** An f32 constant, rounded to single precision. */
 export const f32 = (value: number): ConstExpr => ({ op: 'const', type: 'f32', value: Math.fround(value) })
+/** A label nobody has branched to yet. */
 export const newLabel = (name: string): Label => ({ name, used: false })
+/** A branch to a label, which is marked as used. */
 export const br = (label: Label): BreakStmt => { label.used = true; return { op: 'br', label } }
+/** A vector constant of four 32-bit patterns. */
 export const vector = (words: readonly number[]): VectorConst => ({ op: 'vector', type: 'v128', words })
 
 const scratch = new DataView(new ArrayBuffer(4))

@@ -38,6 +38,7 @@ export function lowerAll(state: State, list: Ast[]): Val[] {
     return list.slice(i + 1).some((later) => later.effects) ? keep(state, value) : value
   })
 }
+/** Puts a value into temporaries, so that later effects cannot change it. */
 export function keep(state: State, value: Val): Val {
   return value.op === 'parts' ? { op: 'parts', parts: value.parts.map((p) => keep(state, p)) } : temp(state, value)
 }

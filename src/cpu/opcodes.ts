@@ -1,5 +1,6 @@
 // WASM instructions by name: their bytes and what they leave on the stack.
 
+/** Value types of WASM that the compiler uses. */
 export type WasmType = 'i32' | 'f32' | 'v128'
 /** `prefix` 0 means the opcode is a single byte. */
 export interface Opcode { prefix: number; code: number; result: WasmType }

@@ -22,6 +22,7 @@ export type Place =
   | { kind: 'lane'; base: Place; lane: Expr; type: Scalar }
   | { kind: 'memory'; type: Type; addr: Expr; offset: number; space: MemorySpace; id: number; decl: VarDecl }
 
+/** A place in memory at `addr + offset`. */
 export const memoryPlace = (decl: VarDecl, type: Type, addr: Expr, offset: number, space: MemorySpace, id: number): Place =>
   ({ kind: 'memory', type, addr, offset, space, id, decl })
 

@@ -19,6 +19,7 @@ export interface Region {
   from: Expr | null
   to: Expr | null
 }
+/** A region between barriers, or the uniform control flow around regions. */
 export type Group = Region | { op: 'set'; local: Local; value: Expr } | { op: 'if'; cond: Expr; then: Group[]; otherwise: Group[] }
   | { op: 'block' | 'loop'; label: Label; body: Group[] } | { op: 'br'; label: Label } | { op: 'barrier' }
 
@@ -35,6 +36,7 @@ export function splitRegions(body: Stmt[], lane: Expr, count: number): Plan {
   return { groups, crossing }
 }
 
+/** Visits every region, in order. */
 export function forEachRegion(groups: Group[], action: (region: Region) => void): void {
   for (const g of groups) {
     if (g.op === 'region') action(g)

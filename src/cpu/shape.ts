@@ -33,4 +33,5 @@ export function shape(of: Expr) {
     poly: (x: Expr, c: readonly number[]) => c.slice(0, -1).reduceRight<Expr>((sum, k) => f('add', f('mul', sum, x), float(k)), float(c.at(-1)!)),
   }
 }
+/** The instructions for one shape of value: a scalar or a vector of four. */
 export type Shape = ReturnType<typeof shape>

@@ -18,11 +18,17 @@ interface ExprBase extends Span {
   /** Checker: calls something that may write memory or wait. */
   effects: boolean
 }
+/** A number literal with its suffix. */
 export interface NumberExpr extends ExprBase { kind: 'number'; text: string; suffix: string; isFloat: boolean }
+/** `true` or `false`. */
 export interface BoolExpr extends ExprBase { kind: 'bool'; truth: boolean }
+/** An identifier, with template arguments where it names a type; `decl` (checker) is what it stands for. */
 export interface NameExpr extends ExprBase { kind: 'name'; name: string; template: Expr[] | null; decl?: Decl }
+/** A prefix operator. */
 export interface UnaryExpr extends ExprBase { kind: 'unary'; op: '-' | '!' | '~' | '&' | '*'; operand: Expr }
+/** An infix operator. */
 export interface BinaryExpr extends ExprBase { kind: 'binary'; op: string; left: Expr; right: Expr }
+/** `base[index]`. */
 export interface IndexExpr extends ExprBase { kind: 'index'; base: Expr; index: Expr }
 /** `member` (checker) is the struct member's index, `swizzle` the components of a vector. */
 export interface MemberExpr extends ExprBase { kind: 'member'; base: Expr; name: string; member: number; swizzle: number[] | null }
@@ -31,11 +37,16 @@ export interface CallExpr extends ExprBase {
   kind: 'call'; callee: string; template: Expr[] | null; args: Expr[]
   target?: { kind: 'function'; decl: FunctionDecl } | { kind: 'builtin'; name: string } | { kind: 'construct'; type: Type } | { kind: 'bitcast' }
 }
+/** Any expression. */
 export type Expr = NumberExpr | BoolExpr | NameExpr | UnaryExpr | BinaryExpr | IndexExpr | MemberExpr | CallExpr
 
+/** `@name(args)`. */
 export interface Attribute extends Span { name: string; args: Expr[] }
+/** A member as declared. */
 export interface StructMemberDecl extends Span { name: string; typeExpr: Expr; attributes: Attribute[] }
+/** A struct declaration; `type` (checker) is its layout. */
 export interface StructDecl extends Span { kind: 'struct'; name: string; members: StructMemberDecl[]; type?: Struct }
+/** `alias name = type`. */
 export interface AliasDecl extends Span { kind: 'alias'; name: string; typeExpr: Expr; type?: Type }
 /** Variables and constants, global or local. `assigned` (checker): written after its declaration. */
 export interface VarDecl extends Span {
@@ -60,6 +71,7 @@ export interface VarDecl extends Span {
   /** Entry point parameters. */
   builtin: string | null
 }
+/** A function; entry points carry `workgroupSize`. */
 export interface FunctionDecl extends Span {
   kind: 'function'; name: string; params: VarDecl[]; resultExpr: Expr | null; result: Type; body: Block; attributes: Attribute[]
   workgroupSize: Expr[] | null
@@ -68,22 +80,34 @@ export interface FunctionDecl extends Span {
   mustUse: boolean
   checked: boolean
 }
+/** `const_assert condition`. */
 export interface ConstAssert extends Span { kind: 'const_assert'; condition: Expr }
+/** Anything a name can stand for. */
 export type Decl = StructDecl | AliasDecl | VarDecl | FunctionDecl
 
+/** Statements in braces, a scope of their own. */
 export interface Block extends Span { kind: 'block'; body: Stmt[] }
+/** A local declaration. */
 export interface DeclStmt extends Span { kind: 'decl'; decl: VarDecl }
 /** `op` is '' for plain assignment, else the binary operator; `target` null is the phony `_ = value`. */
 export interface AssignStmt extends Span { kind: 'assign'; target: Expr | null; op: string; value: Expr }
+/** `target++` or `target--`. */
 export interface StepStmt extends Span { kind: 'step'; target: Expr; by: 1 | -1 }
+/** `if` with its `else`, if any. */
 export interface IfStmt extends Span { kind: 'if'; condition: Expr; then: Block; otherwise: Block | IfStmt | null }
 /** A selector of null stands for `default`. */
 export interface SwitchStmt extends Span { kind: 'switch'; value: Expr; clauses: { selectors: (Expr | null)[]; body: Block }[] }
+/** `loop`, with `continuing` and `break if`; `while` becomes one too. */
 export interface LoopStmt extends Span { kind: 'loop'; body: Block; continuing: Block | null; breakIf: Expr | null }
+/** `for`; each part may be missing. */
 export interface ForStmt extends Span { kind: 'for'; init: Stmt | null; condition: Expr | null; update: Stmt | null; body: Block }
+/** `break` or `continue`. */
 export interface JumpStmt extends Span { kind: 'break' | 'continue' }
+/** `return`, with a value or without. */
 export interface ReturnStmt extends Span { kind: 'return'; value: Expr | null }
+/** A call for its effects. */
 export interface CallStmt extends Span { kind: 'call'; call: CallExpr }
+/** Any statement. */
 export type Stmt = Block | DeclStmt | AssignStmt | StepStmt | IfStmt | SwitchStmt | LoopStmt | ForStmt | JumpStmt | ReturnStmt | CallStmt | ConstAssert
 
 /** A whole module, as parsed; the checker puts declarations in `scope`. */

@@ -10,14 +10,19 @@ export interface Mat { kind: 'mat'; columns: number; rows: number; of: Scalar; a
 export interface ArrayType { kind: 'array'; of: Type; count: number | null | CountExpression; arrays: ArrayCache }
 /** An array length known once overrides have values; two of them are the same type only if they are the same expression. */
 export interface CountExpression { text: string; expr: object }
+/** `atomic<i32>` or `atomic<u32>`. */
 export interface Atomic { kind: 'atomic'; of: Scalar; arrays: ArrayCache }
+/** A member with its place in memory, in bytes. */
 export interface StructMember { name: string; type: Type; offset: number; size: number; align: number }
 /** Offsets are laid out once; a struct's last member may be runtime-sized. */
 export interface Struct { kind: 'struct'; name: string; members: StructMember[]; size: number; align: number; arrays: ArrayCache }
+/** Address spaces. */
 export type Space = 'function' | 'private' | 'workgroup' | 'uniform' | 'storage'
+/** `ptr<space, to, access>`. */
 export interface Pointer { kind: 'pointer'; space: Space; to: Type; access: 'read' | 'write' | 'read_write'; arrays: ArrayCache }
 /** What a call of a function without result has. */
 export interface Void { kind: 'void'; arrays: ArrayCache }
+/** Any type. */
 export type Type = Scalar | Vec | Mat | ArrayType | Atomic | Struct | Pointer | Void
 type ArrayCache = Map<unknown, ArrayType | Pointer>
 
@@ -28,6 +33,7 @@ export const bool = scalar('bool'), i32 = scalar('i32'), u32 = scalar('u32'), f3
 export const abstractInt = scalar('int'), abstractFloat = scalar('float')
 /** The type of a call that returns nothing. */
 export const voidType: Void = { kind: 'void', arrays: new Map() }
+/** The scalar types a program can name. */
 export const scalars: Record<string, Scalar> = { bool, i32, u32, f32, f16 }
 
 const vecs = new Map<string, Vec>(), mats = new Map<string, Mat>(), atomics = new Map<Scalar, Atomic>()
@@ -42,11 +48,13 @@ export const vec = (size: number, of: Scalar): Vec =>
 /** The matrix type of `columns` columns with `rows` rows. */
 export const mat = (columns: number, rows: number, of: Scalar): Mat =>
   cached(mats, `${columns}${rows}${of.name}`, () => ({ kind: 'mat', columns, rows, of, arrays: new Map() }))
+/** The atomic type of a scalar. */
 export const atomic = (of: Scalar): Atomic => cached(atomics, of, () => ({ kind: 'atomic', of, arrays: new Map() }))
 /** An array type; count null makes it runtime-sized. */
 export const array = (of: Type, count: ArrayType['count']): ArrayType =>
   cached(of.arrays as Map<unknown, ArrayType>, typeof count === 'object' && count ? count.expr : count,
     () => ({ kind: 'array', of, count, arrays: new Map() }))
+/** A pointer type. */
 export const pointer = (space: Space, to: Type, access: Pointer['access']): Pointer =>
   cached(to.arrays as Map<unknown, Pointer>, `${space} ${access}`, () => ({ kind: 'pointer', space, to, access, arrays: new Map() }))
 
@@ -67,6 +75,7 @@ export function typeName(type: Type): string {
   }
 }
 
+/** `value` rounded up to a multiple of `to`. */
 export const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to
 
 /** Alignment in bytes of a type in memory. */
@@ -107,6 +116,7 @@ const unresolved = (c: CountExpression): number => { throw new Error(`array leng
 export const strideOf = (type: ArrayType, count?: (c: CountExpression) => number): number =>
   roundUp(sizeOf(type.of, count), alignOf(type.of))
 
+/** Whether the type is a literal's, still without a size. */
 export const isAbstract = (type: Type): boolean => elementScalar(type) === abstractInt || elementScalar(type) === abstractFloat
 /** The scalar at the bottom of a scalar, vector, matrix or array; null for the rest. */
 export function elementScalar(type: Type): Scalar | null {
@@ -114,10 +124,14 @@ export function elementScalar(type: Type): Scalar | null {
   if (type.kind === 'vec' || type.kind === 'mat' || type.kind === 'atomic') return type.of
   return type.kind === 'array' ? elementScalar(type.of) : null
 }
+/** Whether it is a float or a vector of floats. */
 export const isFloat = (type: Type): boolean => { const s = scalarOrVec(type); return s === f32 || s === f16 || s === abstractFloat }
+/** Whether it is an integer or a vector of integers. */
 export const isInteger = (type: Type): boolean => { const s = scalarOrVec(type); return s === i32 || s === u32 || s === abstractInt }
+/** Whether it is bool or a vector of bool. */
 export const isBool = (type: Type): boolean => scalarOrVec(type) === bool
 const scalarOrVec = (type: Type) => type.kind === 'scalar' ? type : type.kind === 'vec' ? type.of : null
+/** Whether it is a number or a vector of numbers. */
 export const isNumeric = (type: Type): boolean => scalarOrVec(type) !== null && scalarOrVec(type) !== bool
 /** The same shape (scalar, vector or matrix) with another scalar. */
 export const withScalar = (type: Type, of: Scalar): Type =>

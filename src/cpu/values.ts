@@ -11,6 +11,7 @@ export class ConstError extends Error {}
 const view = new DataView(new ArrayBuffer(4))
 /** The bits of an f32 as i32, and back. */
 export const f32Bits = (value: number): number => { view.setFloat32(0, value); return view.getInt32(0) }
+/** The f32 with the given bits. */
 export const bitsF32 = (bits: number): number => { view.setInt32(0, bits); return view.getFloat32(0) }
 
 /** Rounds a double to the nearest f16, ties to even; overflow gives infinity. */
@@ -32,6 +33,7 @@ export function f16Bits(value: number): number {
   const exponent = Math.floor(Math.log2(size))
   return sign | ((exponent + 15) << 10) | Math.round((size / 2 ** exponent - 1) * 1024)
 }
+/** The value of 16 bits read as f16. */
 export function f16FromBits(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023
   if (exponent === 31) return fraction ? NaN : sign * Infinity
