@@ -6,6 +6,8 @@ import { InputError, NumericError } from '../src/errors.ts'
 export interface Subject {
   impl: string
   run(): Promise<ArrayLike<number>>
+  /** Brings a result into the order of `expected` before it is compared; not timed. */
+  inOrder?(values: ArrayLike<number>): ArrayLike<number>
   device?: () => Promise<number>
   note?: string
   dispose?(): void
@@ -25,6 +27,9 @@ export interface BenchCase {
   subjects: Subject[]
 }
 
+/** A case by its name, made when its turn comes. */
+export interface CaseMaker { name: string, make(): Promise<BenchCase> }
+
 /** One line of a bench: the names of product.md, and the device time as a column of its own. Times are milliseconds. */
 export interface Row {
   suite: string, name: string, shape: string, impl: string
@@ -40,8 +45,8 @@ export interface MeasureOptions { rounds?: number, msPerRound?: number, say?: (l
 /** Checks, warms up and times all subjects of a case in turns. @throws NumericError if one of them is wrong. */
 export async function measure(work: BenchCase, { rounds = 9, msPerRound = 60, say }: MeasureOptions = {}): Promise<Row[]> {
   const errors: number[] = []
-  for (const { impl, run } of work.subjects) {
-    const error = relativeError(await run(), work.expected)
+  for (const { impl, run, inOrder = (values: ArrayLike<number>) => values } of work.subjects) {
+    const error = relativeError(inOrder(await run()), work.expected)
     if (!(error <= (work.tolerance ?? 1e-5))) {
       throw new NumericError(`${work.suite} ${work.name} ${work.shape}: ${impl} is off by ${error.toExponential(1)}, expected at most ${work.tolerance ?? 1e-5}; it is not timed`)
     }

@@ -6,7 +6,9 @@ import { EspalierError, InputError } from '../src/errors.ts'
 import { close, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/io/package.ts'
-import { against, type BenchCase, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
+import { against, type CaseMaker, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
+import { attentionCases } from './kernels/attention.ts'
+import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
 import { overheadRows } from './overhead.ts'
 import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
@@ -17,7 +19,7 @@ export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kern
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
 export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
 
-const kernels: Record<string, (peers: readonly Peer[]) => (() => Promise<BenchCase>)[]> = { matmul: matmulCases }
+const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [matmulCases, attentionCases, layerCases]
 
 /**
  * Opens the adapter, checks and times the cases of a suite one after the other.
@@ -26,17 +28,14 @@ const kernels: Record<string, (peers: readonly Peer[]) => (() => Promise<BenchCa
 export async function runBench({ suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions): Promise<BenchReport> {
   const peers: Peer[] = []
   for (const name of names) peers.push(await loadPeer(name))
-  const { adapter } = await init({ fixedVariants: false, ...options })
+  // Peers run on dawn, so we do too, unless another adapter is asked for.
+  const { adapter } = await init({ fixedVariants: false, ...options, adapter: options.adapter ?? (peers.length ? 'dawn' : undefined) })
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
   const rows: Row[] = []
   try {
     if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
-    for (const make of suite === 'kernels' ? Object.values(kernels).flatMap((cases) => cases(peers)) : []) {
+    for (const { make } of suite === 'kernels' ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name)) : []) {
       const work = await make()
-      if (!wanted(work.name)) {
-        for (const { dispose } of work.subjects) dispose?.()
-        continue
-      }
       for (const { run } of work.subjects) await run()             // first use: lets the tuner see the shape
       await tuned()
       rows.push(...await measure(work, { rounds, msPerRound, say }))

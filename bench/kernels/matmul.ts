@@ -4,22 +4,24 @@ import { type MatmulOptions, matmul } from '../../src/ops/matmul.ts'
 import { fillUniform } from '../../src/random.ts'
 import { tensor } from '../../src/tensor.ts'
 import { scope } from '../../src/transform.ts'
-import type { BenchCase, Subject } from '../harness.ts'
+import type { BenchCase, CaseMaker, Subject } from '../harness.ts'
 import type { Peer } from '../peers.ts'
 
 /** The shapes that are compared with peers. */
 export const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [1576, 192, 192]] as const
 
 /** Products as they are written, against the peers; and the three products of a linear layer's forward and backward pass. */
-export function matmulCases(peers: readonly Peer[]): (() => Promise<BenchCase>)[] {
+export function matmulCases(peers: readonly Peer[]): CaseMaker[] {
+  const one = (name: string, shape: readonly [number, number, number], options: MatmulOptions, against: readonly Peer[] = []): CaseMaker =>
+    ({ name, make: () => matmulCase(name, shape, options, against) })
   return [
-    ...matmulShapes.map((shape) => () => matmulCase('matmul', shape, {}, peers)),
+    ...matmulShapes.map((shape) => one('matmul', shape, {}, peers)),
     // y = x W^T, dx = dy W, dW = dy^T x of 1576 tokens; a head that lost channels, so that no row is a whole vector
-    () => matmulCase('linear forward', [1576, 192, 768], { transposeB: true }, []),
-    () => matmulCase('linear dx', [1576, 768, 192], {}, []),
-    () => matmulCase('linear dW', [768, 1576, 192], { transposeA: true }, []),
-    () => matmulCase('linear forward odd', [1576, 191, 767], { transposeB: true }, []),
-    () => matmulCase('linear one row', [1, 192, 1000], { transposeB: true }, []),
+    one('linear forward', [1576, 192, 768], { transposeB: true }),
+    one('linear dx', [1576, 768, 192], {}),
+    one('linear dW', [768, 1576, 192], { transposeA: true }),
+    one('linear forward odd', [1576, 191, 767], { transposeB: true }),
+    one('linear one row', [1, 192, 1000], { transposeB: true }),
   ]
 }
 
