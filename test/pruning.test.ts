@@ -25,8 +25,12 @@ function randomPlan(found: readonly Unit[], seed: number, rate: number): Plan {
     : Uint8Array.from(Array.from({ length: unit.shape[0] }, () => [...some(unit.shape[1])]).flat())]))
 }
 
-describeDevice('sliced equals masked', () => {
+// Every plan makes new shapes: a software driver runs a few, the embedded device all.
+const onDawn = ['deit_mini', 'cifar_resnet8_w8']
+
+describeDevice('sliced equals masked', (adapter) => {
   for (const [name, definition] of Object.entries(modelCases)) {
+    if (definition.patience || (adapter === 'dawn' && !onDawn.includes(name))) continue      // the real DeiT-Tiny adds size, no new unit
     for (const residual of ['closing', 'coupled'] as const) {
       test.skipIf(!hasGolden(name))(`${name}, residual ${residual}`, async () => {
         const file = golden(name)
@@ -50,7 +54,7 @@ describeDevice('sliced equals masked', () => {
           freeModel(small)
         }
         freeModel(model)
-      })
+      }, 120_000)
     }
   }
 })
