@@ -16,7 +16,7 @@ import { lean } from '../src/transform.ts'
 import { disposeTree } from '../src/tree.ts'
 
 const methods = ['attn-lrp', 'attn-lrp-gamma', 'cp-lrp', 'gradient-x-input'], colours = ['#b2182b', '#d6604d', '#2166ac', '#1b7837', '#555555']
-const patch = 16, steps = 14, seed = 0
+const patch = 16, steps = 7, seed = 0
 
 const [path, data, out = '.', adapter] = process.argv.slice(2)
 if (!path || !data) {

@@ -40,7 +40,7 @@ export function structure(softmax: SoftmaxHandling = 'attn-lrp'): Composite {
     on(['mul', 'matmul'], uniform),
     on('div', quotient),
     on('attention', attentions[softmax]),
-    on('linearAttention', frozen(softmax === 'cp-lrp' ? share(0, 0, 1) : share(1 / 4, 1 / 4, 1 / 2))),
+    on('linear-attention', frozen(softmax === 'cp-lrp' ? share(0, 0, 1) : share(1 / 4, 1 / 4, 1 / 2))),
   ]
 }
 

@@ -135,6 +135,9 @@ const plain: Readonly<Record<string, () => Criterion>> = {
   'attention-rollout': () => attentionRollout,
 }
 
+/** Whether a criterion's relevance is a share of the logit, 1 in all, rather than in units of the logit. */
+export const isShareOfLogit = (name: string): boolean => !Object.hasOwn(plain, name)
+
 /** Names that `criterionOf` knows. */
 export const criterionNames: readonly string[] = [...compositeNames, ...Object.keys(plain)]
 

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
 import { type Flow, Ledger, summarize } from '../attribution/conservation.ts'
-import { criterionNames, criterionOf } from '../attribution/criteria.ts'
+import { criterionNames, criterionOf, isShareOfLogit } from '../attribution/criteria.ts'
 import { type Criterion, oneHot } from '../attribution/relevance.ts'
 import { InputError, NumericError } from '../errors.ts'
 import type { Model } from '../evaluation.ts'
@@ -13,7 +13,7 @@ import { modelOf, parseCheckpoint } from '../io/checkpoint.ts'
 import { loadImage, openDataset } from '../io/datasets.ts'
 import { nodeFiles } from '../io/files.ts'
 import { heatmapOf, pictureOf, type Row, sheet } from '../io/heatmap.ts'
-import { writeOutput } from '../io/output.ts'
+import { openOutput, writeOutput } from '../io/output.ts'
 import { packageVersion } from '../io/package.ts'
 import type { Preprocessing } from '../io/preprocess.ts'
 import { parent, readClasses } from '../io/sources.ts'
@@ -68,6 +68,7 @@ export const explain: CommandSpec<ExplainOptions> = {
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) throw new InputError(`--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; give a folder, which gets a file per image`)
     if (out !== undefined && !asSheet) mkdirSync(out, { recursive: true })
+    const sheetFile = asSheet ? openOutput(out) : null               // found wanting now rather than after the work
     const gpu = await init({ adapter, threads })
     const progress = talk.progress('explaining', count)
     try {
@@ -87,9 +88,10 @@ export const explain: CommandSpec<ExplainOptions> = {
         done += rows.length
         progress.update(done)
       }
-      if (asSheet) {
-        writeOutput(out, sheet(sheetRows, basename(args[0])).png())
-        files.push(out)
+      if (sheetFile) {
+        sheetFile.write(sheet(sheetRows, basename(args[0])).png())
+        sheetFile.commit()
+        files.push(sheetFile.path)
       }
       const totals = explainer.averages()
       return {
@@ -97,6 +99,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         text: textOf(explainer, totals, files, { conservation: conservation === true, units: units === true }),
       }
     } finally {
+      sheetFile?.abandon()
       progress.stop()
       await close()
     }
@@ -140,8 +143,11 @@ class Explainer {
       for (const [name, criterion] of this.criteria) {
         const relevance = await this.attribute(model, images, classes, name, criterion, names)
         rows.forEach((row, i) => {
-          const part = relevance.subarray(i * area, (i + 1) * area), input = part.reduce((a, b) => a + b, 0), logit = logits[i][classes[i]]
-          row.panels.push({ heading: name, subheading: this.nameOf(classes[i]), note: `logit ${logit.toFixed(2)}, sum ${input.toFixed(2)}`, heatmap: heatmapOf(part, channels, height, width) })
+          const logit = logits[i][classes[i]]
+          // A share of a negative logit has the opposite sign; in pictures red always speaks for the class.
+          const sign = isShareOfLogit(name) && logit < 0 ? -1 : 1
+          const part = relevance.subarray(i * area, (i + 1) * area).map((value) => sign * value), input = part.reduce((a, b) => a + b, 0)
+          row.panels.push({ heading: name, subheading: this.nameOf(classes[i]), note: `logit ${logit.toFixed(2)}, sum ${input.toPrecision(2)}`, heatmap: heatmapOf(part, channels, height, width) })
           this.found[this.found.length - batch + i].explained.push({ class: classes[i], name: this.nameOf(classes[i]), logit, composite: name, input })
         })
       }
@@ -199,7 +205,9 @@ class Explainer {
     return [...this.sums.values()].map(({ criterion, input, flows, units }) => {
       const count = this.found.reduce((sum, { explained }) => sum + explained.filter(({ composite }) => composite === criterion).length, 0)
       return {
-        criterion, input: input / count, units: new Map([...units].map(([path, values]) => [path, values.map((value) => value / count)])),
+        criterion, input: input / count,
+        // the walk met the last layer first
+        units: new Map([...units].reverse().map(([path, values]) => [path, values.map((value) => value / count)])),
         flows: flows.map((flow) => ({ ...flow, entering: flow.entering / count, leaving: flow.leaving / count, absorbed: flow.absorbed / count, rest: flow.rest / count })),
       }
     })

@@ -29,10 +29,12 @@ export class Canvas {
     }
   }
 
-  /** Paints `columns` x `rows` cells of `size` pixels each. */
-  cells(left: number, top: number, columns: number, rows: number, size: number, colour: (x: number, y: number) => Colour): void {
-    for (let y = 0; y < rows; y++) {
-      for (let x = 0; x < columns; x++) this.fill(left + x * size, top + y * size, size, size, colour(x, y))
+  /** Paints a map of `columns` x `rows` values over a rectangle, each pixel with the value it falls on. */
+  paint(left: number, top: number, width: number, height: number, columns: number, rows: number, colour: (x: number, y: number) => Colour): void {
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        this.fill(left + x, top + y, 1, 1, colour(Math.floor(x * columns / width), Math.floor(y * rows / height)))
+      }
     }
   }
 

@@ -47,6 +47,29 @@ export function fullScale({ values }: Heatmap): number {
   return sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1
 }
 
+/** The map under a Gaussian of a 56th of its width (4 pixels of 224): single pixels of a transformer's relevance alternate in sign. */
+export function smoothed({ width, height, values }: Heatmap): Heatmap {
+  const sigma = width / 56, reach = Math.ceil(3 * sigma)
+  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-((i - reach) ** 2) / (2 * sigma * sigma)))
+  // At the border the weights that fall inside are taken alone.
+  const along = (from: Float32Array, length: number, step: number, start: (line: number) => number, lines: number) => {
+    const out = new Float32Array(from.length)
+    for (let line = 0; line < lines; line++) {
+      for (let at = 0; at < length; at++) {
+        let sum = 0, total = 0
+        for (let i = Math.max(0, at - reach); i <= Math.min(length - 1, at + reach); i++) {
+          sum += weights[i - at + reach] * from[start(line) + i * step]
+          total += weights[i - at + reach]
+        }
+        out[start(line) + at * step] = sum / total
+      }
+    }
+    return out
+  }
+  const rows = along(values, width, 1, (y) => y * width, height)
+  return { width, height, values: along(rows, height, width, (x) => x, width) }
+}
+
 /** The picture an explanation belongs to: planes of 8 bits, as `Pixels` of images.ts. */
 export interface Picture { width: number, height: number, channels: number, data: Uint8Array }
 
@@ -56,45 +79,43 @@ export interface Panel { heading: string, subheading: string, note: string, heat
 /** One row of a sheet: an image, its best classes (a line of text each) and its explanations. */
 export interface Row { name: string, picture: Picture, best: readonly string[], panels: readonly Panel[] }
 
-const gap = 14, textScale = 2, line = lineHeight * textScale, bar = 10, soft: Colour = [110, 110, 110]
+const tile = 320, gap = 14, line = 2 * lineHeight, bar = 10, soft: Colour = [110, 110, 110]
 
 /** A contact sheet: a row per image; in it the image over its best classes, then heatmap and overlay of each explanation. */
 export function sheet(rows: readonly Row[], title: string): Canvas {
-  const cell = Math.max(1, Math.floor(240 / Math.max(...rows.map(({ picture }) => picture.width))))
-  const tile = Math.max(...rows.map(({ picture }) => picture.width)) * cell, tall = Math.max(...rows.map(({ picture }) => picture.height)) * cell
+  const tall = Math.max(...rows.map(({ picture }) => Math.round(tile * picture.height / picture.width)))
   const panels = Math.max(...rows.map((row) => row.panels.length))
   const below = Math.max(bar + 2 * line, Math.max(...rows.map(({ best }) => best.length)) * line)
   const rowHeight = line + 4 + tall + 6 + below + gap
-  const columns = 1 + 2 * panels
-  const canvas = new Canvas(gap + columns * (tile + gap), gap + line + 6 + rows.length * rowHeight)
+  const canvas = new Canvas(gap + (1 + 2 * panels) * (tile + gap), gap + line + 6 + rows.length * rowHeight)
   canvas.text(gap, gap, title, { width: canvas.width - 2 * gap })
   rows.forEach((row, at) => {
-    const top = gap + line + 6 + at * rowHeight, body = top + line + 4
+    const top = gap + line + 6 + at * rowHeight, body = top + line + 4, { picture } = row
+    const height = Math.round(tile * picture.height / picture.width)
     const left = (column: number) => gap + column * (tile + gap)
     canvas.text(left(0), top, row.name, { colour: soft, width: tile })
-    canvas.cells(left(0), body, row.picture.width, row.picture.height, cell, (x, y) => colourOf(row.picture, x, y))
-    row.best.forEach((text, i) => { canvas.text(left(0), body + tall + 6 + i * line, text, { width: tile }) })
-    row.panels.forEach((panel, i) => { paint(canvas, row.picture, panel, left(1 + 2 * i), left(2 + 2 * i), { top, body, tile, tall, cell }) })
+    canvas.paint(left(0), body, tile, height, picture.width, picture.height, (x, y) => colourOf(picture, x, y))
+    row.best.forEach((text, i) => { canvas.text(left(0), body + height + 6 + i * line, text, { width: tile }) })
+    row.panels.forEach((panel, i) => { paint(canvas, picture, panel, left(1 + 2 * i), left(2 + 2 * i), { top, body, height }) })
   })
   return canvas
 }
 
-function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number,
-  { top, body, tile, tall, cell }: { top: number, body: number, tile: number, tall: number, cell: number }) {
-  const { heatmap } = panel, scale = fullScale(heatmap)
-  const at = (x: number, y: number) => heatmap.values[y * heatmap.width + x] / scale
+function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number, { top, body, height }: { top: number, body: number, height: number }) {
+  const { heatmap } = panel, smooth = smoothed(heatmap), scale = fullScale(heatmap), smoothScale = fullScale(smooth)
+  const under = body + height + 6
   canvas.text(left, top, panel.heading, { width: tile })
   canvas.text(right, top, panel.subheading, { width: tile })
-  canvas.cells(left, body, heatmap.width, heatmap.height, cell, (x, y) => diverging(at(x, y)))
-  frame(canvas, left, body, heatmap.width * cell, heatmap.height * cell)
-  canvas.cells(right, body, heatmap.width, heatmap.height, cell, (x, y) => overlaid(colourOf(picture, x, y), at(x, y)))
-  const under = body + tall + 6
+  canvas.paint(left, body, tile, height, heatmap.width, heatmap.height, (x, y) => diverging(heatmap.values[y * heatmap.width + x] / scale))
+  frame(canvas, left, body, tile, height)
+  canvas.paint(right, body, tile, height, heatmap.width, heatmap.height, (x, y) => overlaid(colourOf(picture, x, y), smooth.values[y * smooth.width + x] / smoothScale))
   for (let x = 0; x < tile; x++) canvas.fill(left + x, under, 1, bar, diverging(2 * x / (tile - 1) - 1))
   const most = `+${short(scale)}`
   canvas.text(left, under + bar + 4, `-${short(scale)}`, { colour: soft })
   canvas.text(left + Math.floor((tile - textWidth('0')) / 2), under + bar + 4, '0', { colour: soft })
   canvas.text(left + tile - textWidth(most), under + bar + 4, most, { colour: soft })
   canvas.text(right, under, panel.note, { colour: soft, width: tile })
+  canvas.text(right, under + line, 'overlay smoothed', { colour: soft, width: tile })
 }
 
 function frame(canvas: Canvas, left: number, top: number, width: number, height: number) {

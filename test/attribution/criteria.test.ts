@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest'
 import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
-import { choose, type Group, Network, on } from '../../src/attribution/choose.ts'
-import { attnLRP, boxOf, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
+import { choose, type Group, Network, on, weighted } from '../../src/attribution/choose.ts'
+import { attnLRP, boxOf, compositeNames, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
 import { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp, taylor } from '../../src/attribution/criteria.ts'
 import { type Aggregation, attribute, type Criterion, gatesOf, oneHot, pathsOf, type Reading, scoreUnits } from '../../src/attribution/relevance.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
@@ -104,10 +104,18 @@ describeDevice('criteria', () => {
     for (let i = 0; i < 3; i++) {
       free(lrp(attnLRP)(model, images, targets, { gates: true, softmax: true }))
       free(integratedGradients({ steps: 2 })(model, images, targets, { gates: true }))
-      used.push(gpu().pool.memory.used)
+      used.push(gpu().pool.memory.live)
     }
     expect(used[2]).toBe(used[0])
     disposeTree([model, images, targets])
+  })
+
+  test('composites name ops that exist', async () => {
+    const known = new Set(Object.values(await import('../../src/index.ts')).flatMap((value) => typeof value === 'function' && 'op' in value ? [value.op.name] : []))
+    for (const name of [...compositeNames, 'pxp:z-plus,gamma,epsilon,alpha2-beta1,z-plus-bias']) {
+      for (const { ops } of compositeOf(name)) expect(ops.filter((each) => each !== '*' && !known.has(each)), name).toEqual([])
+    }
+    expect(Object.keys(weighted).filter((each) => !known.has(each))).toEqual([])
   })
 
   test('names: every criterion is found, an unknown one is refused with the list', () => {

@@ -2,11 +2,14 @@
 import { expect, test } from 'vitest'
 import { choose, Network, type LrpRule } from '../../src/attribution/choose.ts'
 import { alphaBeta, epsilon, flat, frozen, gamma, identity, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus } from '../../src/attribution/rules.ts'
+import { structure } from '../../src/attribution/composite.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
 import { wgsl } from '../../src/gpu/wgsl.generated.ts'
 import { conv2d } from '../../src/ops/conv2d.ts'
+import { depthwise } from '../../src/ops/depthwise.ts'
 import { add, gelu, mul, overOrZero, relu, tanh } from '../../src/ops/elementwise.ts'
 import { layerNorm } from '../../src/ops/layernorm.ts'
+import { linearAttention } from '../../src/ops/linear-attention.ts'
 import { linear } from '../../src/ops/linear.ts'
 import { matmul } from '../../src/ops/matmul.ts'
 import { softmax } from '../../src/ops/softmax.ts'
@@ -17,6 +20,8 @@ import { describeDevice } from '../device.ts'
 import { checkRaces, toTensor } from '../check-op.ts'
 import * as lrp from '../reference/lrp.ts'
 import { nd, type Nd, random, relativeError } from '../reference/nd.ts'
+
+const rounded = (seed: number, shape: number[]) => nd(shape, Float64Array.from(random(seed, shape).data, Math.fround))
 
 /** Relevance of every input of `f` under one rule, given the relevance of its output (or seeded with the coefficient). */
 async function relevance(f: (...inputs: Tensor[]) => Tensor, rule: LrpRule, inputs: Tensor[], R: number[] | Float64Array, wanted = inputs.slice(0, 1)): Promise<number[][]> {
@@ -76,6 +81,27 @@ describeDevice('worked vectors', () => {
     close(alone, [0.536363, 1.8, 0.663636, -1])
   })
 
+  test('linear attention with its normaliser held constant: a quarter each to queries and keys, half to the values', async () => {
+    const positive = (seed: number, shape: number[]) => nd(shape, Float64Array.from(random(seed, shape).data, (value) => Math.fround(value ** 2 + 0.1)))
+    const inputs = [positive(31, [2, 5, 2, 3]), positive(32, [2, 7, 2, 3]), rounded(33, [2, 7, 2, 4])]
+    const R = random(34, [2, 5, 2, 4]).data, all = R.reduce((a, b) => a + b, 0)
+    const tensors = inputs.map((input) => toTensor(input))
+    const rule = structure().find(({ ops }) => ops.includes('linear-attention'))!.rule
+    const parts = await relevance((q, k, v) => linearAttention(q, k, v), rule, tensors, R, tensors)
+    parts.map((part) => part.reduce((a, b) => a + b, 0)).forEach((sum, i) => { expect(sum).toBeCloseTo(all * [0.25, 0.25, 0.5][i], 4) })
+    // In matrix form: R_v[m] = half of what query n passes on, by the share of key m in its output.
+    const at = ({ shape: [, n, h, d], data }: Nd, b: number, i: number, head: number, c: number) => data[((b * n + i) * h + head) * d + c]
+    const want = new Float64Array(inputs[2].data.length)
+    for (let b = 0; b < 2; b++) for (let h = 0; h < 2; h++) for (let n = 0; n < 5; n++) {
+      const kernel = Array.from({ length: 7 }, (_, m) => [0, 1, 2].reduce((sum, c) => sum + at(inputs[0], b, n, h, c) * at(inputs[1], b, m, h, c), 0))
+      for (let e = 0; e < 4; e++) {
+        const total = kernel.reduce((sum, weight, m) => sum + weight * at(inputs[2], b, m, h, e), 0), r = R[((b * 5 + n) * 2 + h) * 4 + e]
+        kernel.forEach((weight, m) => { want[((b * 7 + m) * 2 + h) * 4 + e] += 0.5 * r * weight * at(inputs[2], b, m, h, e) / total })
+      }
+    }
+    expect(relativeError(parts[2], want)).toBeLessThan(1e-4)
+  })
+
   test('layer norm', async () => {
     const [got] = await relevance((x) => layerNorm(x, t([1, 0.5, 2]), t([0.1, 0, -0.2]), { eps: 1e-5 }), frozen(epsilon()), [t([[1, 2, 4]])], [0.5, 0.3, 0.2])
     close(got, [-0.019036, -1.010663, 2.097471])
@@ -128,8 +154,6 @@ function sparse(seed: number, shape: number[]): Nd {
   return nd(shape, Float64Array.from(values.data, (value, i) => holes.data[i] > 0.4 ? 0 : Math.fround(value)))
 }
 
-const rounded = (seed: number, shape: number[]) => nd(shape, Float64Array.from(random(seed, shape).data, Math.fround))
-
 describeDevice('random layers against the matrix form', () => {
   const linears: [string, (seed: number, shape: number[]) => Nd, boolean][] = [
     ['linear', rounded, true], ['linear without bias', rounded, false], ['linear with zeros in its input', sparse, true],
@@ -160,7 +184,7 @@ describeDevice('random layers against the matrix form', () => {
   test('depthwise', async () => {
     const x = sparse(7, [2, 5, 6, 6]), w = rounded(8, [5, 1, 3, 3]), b = rounded(9, [5])
     const dense = lrp.convolution([5, 6, 6], w, b.data, { padding: 1, groups: 5 })
-    await againstMatrix(x, 180, () => dense, (input) => conv2d(input, toTensor(w), toTensor(b), { padding: 1, groups: 5 }), () => (o, i) => dense.taps[o][i], 36)
+    await againstMatrix(x, 180, () => dense, (input) => depthwise(input, toTensor(w), toTensor(b), { padding: 1 }), () => (o, i) => dense.taps[o][i], 36)
   })
 
   test('softmax z-plus, with masked logits', async () => {

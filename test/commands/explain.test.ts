@@ -1,0 +1,74 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { decode } from 'fast-png'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { buildModel } from '../../models/registry.ts'
+import { explain } from '../../src/commands/explain.ts'
+import { InputError } from '../../src/errors.ts'
+import { close, init, initialize } from '../../src/index.ts'
+import { saveCheckpoint } from '../../src/io/checkpoint.ts'
+import { Canvas } from '../../src/io/canvas.ts'
+import { defaultPreprocessing } from '../../src/io/preprocess.ts'
+import { run, scratch } from './model.ts'
+
+const dir = scratch(), model = join(dir, 'vit.safetensors'), images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
+
+beforeAll(async () => {
+  await init()
+  const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
+  const made = initialize(buildModel(architecture, 'test'), 3)
+  const names = Array.from({ length: 10 }, (_, i) => `kind ${i}, number ${i}`)
+  await saveCheckpoint(model, made, { architecture, preprocessing: defaultPreprocessing('transformer', 32), classes: names, naming: 'espalier', metadata: {}, others: new Map() })
+  await close()
+  images.forEach((file, i) => {
+    const canvas = new Canvas(32, 32)
+    canvas.fill(4 + 6 * i, 8, 12, 14, [200, 60 * i, 30])
+    writeFileSync(file, canvas.png())
+  })
+})
+
+interface Result {
+  images: { file: string, best: { class: number, probability: number }[], explained: { class: number, logit: number, composite: string, input: number }[] }[]
+  explanations: { composite: string, input: number, layers: { op: string, layer: string, absorbed: number, rest: number }[], units?: Record<string, number[]> }[]
+  files: string[]
+}
+
+describe('explain', () => {
+  test('a contact sheet, and sums per layer that add up', async () => {
+    const out = join(dir, 'sheet.png')
+    const { json, text } = await run(explain, [model, '--image', ...images, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus', '--class', '3', 'number 4', '--batch', '2', '--units', '--conservation', '--json', '--out', out])
+    const result = json as unknown as Result
+    expect(result.files).toEqual([out])
+    const { width, height } = decode(readFileSync(out))
+    expect([width, height].every((side) => side > 600)).toBe(true)
+    expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(images.map(() => [3, 3, 3, 4, 4, 4]))
+    for (const { best } of result.images) expect(best.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(1.000001)
+    expect(result.explanations.map(({ composite }) => composite)).toEqual(['attn-lrp', 'cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus'])
+    for (const { input, layers, units } of result.explanations) {
+      expect(input + layers.reduce((sum, { absorbed, rest }) => sum + absorbed + rest, 0)).toBeCloseTo(1, 3)
+      expect(units!['blocks.0.mlp.hidden']).toHaveLength(32)
+      expect(units!['blocks.0.attention.heads']).toHaveLength(3)
+    }
+    expect(text).toContain('in biases and constants')
+    expect(text).toContain('kind 3, number 3')
+  })
+
+  test('a folder gets a picture per image; the best class is the default', async () => {
+    const out = join(dir, 'pictures')
+    const { json } = await run(explain, [model, '--image', ...images, '--composite', 'gradient-x-input', 'integrated-gradients', 'attention-rollout', '--out', out])
+    expect(readdirSync(out).sort()).toEqual(['1-one.png', '2-two.png', '3-three.png'])
+    for (const { best, explained } of (json as unknown as Result).images) expect(explained.every((each) => each.class === best[0].class)).toBe(true)
+    const pixels = new Set(decode(readFileSync(join(out, '1-one.png'))).data)
+    expect(pixels.size).toBeGreaterThan(50)
+  })
+
+  test('bad input is refused in one sentence', async () => {
+    await expect(run(explain, [model])).rejects.toThrow(/expected --image <file> or --data <data>, found neither/)
+    await expect(run(explain, [model, '--image', join(dir, 'none.png')])).rejects.toThrow(InputError)
+    await expect(run(explain, [model, '--image', images[0], '--composite', 'lime'])).rejects.toThrow(/'lime': expected epsilon/)
+    await expect(run(explain, [model, '--image', images[0], '--class', '10'])).rejects.toThrow(/0 to 9/)
+    await expect(run(explain, [model, '--image', images[0], '--class', 'zebra'])).rejects.toThrow(/no class of that name/)
+    await expect(run(explain, [model, '--image', images[0], '--out', join(dir, 'no', 'such', 'sheet.png')])).rejects.toThrow(/there is no such folder/)
+    expect(existsSync(join(dir, 'no'))).toBe(false)
+  })
+})
