@@ -52,6 +52,9 @@ export { WindowAttention } from './nn/window-attention.ts'
 export { fromWindows, relativeIndex, shiftMask, toWindows } from './nn/windows.ts'
 
 export { adam, adamW, cosineRate, type Optimizer, type OptimizerOptions, sgd, updateAverage } from './optim.ts'
+export { gatesOf } from './pruning/gates.ts'
+export { maskModel, type Plan, sliceModel, unmaskModel } from './pruning/slice.ts'
+export { type Member, type Traceable, type Unit, type UnitOptions, units } from './pruning/units.ts'
 export { type Evaluation, evaluate, type EvaluateOptions, type Model } from './evaluation.ts'
 export { fit, type FitOptions, type TrainingState } from './training.ts'
 
