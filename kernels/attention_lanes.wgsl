@@ -1,23 +1,21 @@
 // Fused softmax attention for software drivers, where a load costs as much as ten multiply-adds and code size counts. A workgroup
 // is one subgroup; each of its lanes owns R queries and holds their scores against LANES x KEYS keys in registers. A key row
 // is loaded by one lane and shuffled to the others. No N x M matrix: the softmax is kept up to date as keys stream past.
-// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  bias: [H, N, M]  mask: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
+// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
 enable subgroups;
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, lanes: u32 }
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> mask: array<f32>;
+@group(0) @binding(3) var<storage, read> biases: array<f32>;
+@group(0) @binding(4) var<storage, read> masks: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array</*E*/f32>;
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 override LANES: u32 = 8;                   // the subgroup size
 override R: u32 = 3;
 override KEYS: u32 = 2;
-override BIAS: u32 = 0;                    // whether there are a bias and a mask
-override MASK: u32 = 0;
 
 // Spliced in: load_q, load_k, load_v, load_out: four entries of a row from 4d on, zeros past its end; store_out.
 /*rows*/
@@ -45,21 +43,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   for (var j = 0u; j < p.M; j += LANES * KEYS) {
     for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { s[i * KEYS + c] = 0.0; } }
-    if (BIAS + MASK > 0u) {
-      // Query u is read by lanes that stand for keys, and only lane u keeps it. p.lanes is LANES; a constant would unroll this.
-      for (var u = 0u; u < p.lanes; u++) {
-        for (var r = 0u; r < R; r++) {
-          let row = min(first + r * LANES + u, p.N - 1u);
-          for (var c = 0u; c < KEYS; c++) {
-            let column = min(j + c * LANES + lane, p.M - 1u);
-            var extra = 0.0;
-            if (BIAS > 0u) { extra += bias[(h * p.N + row) * p.M + column]; }
-            if (MASK > 0u) { extra += mask[(b % p.G * p.N + row) * p.M + column]; }
-            extra = max(extra, lowest);
-            for (var i = 0u; i < LANES; i++) {
-              let z = (r * LANES + i) * KEYS + c;
-              s[z] = select(s[z], subgroupShuffle(extra, i), lane == u);
-            }
+    // Query u is read by lanes that stand for keys, and only lane u keeps it. p.extras is LANES, or 0 without bias and mask; a
+    // constant would unroll the loop.
+    for (var u = 0u; u < p.extras; u++) {
+      for (var r = 0u; r < R; r++) {
+        let row = min(first + r * LANES + u, p.N - 1u);
+        for (var c = 0u; c < KEYS; c++) {
+          let column = min(j + c * LANES + lane, p.M - 1u);
+          var extra = 0.0;
+          if (p.bias != 0u) { extra += biases[(h * p.N + row) * p.M + column]; }
+          if (p.mask != 0u) { extra += masks[(b % p.G * p.N + row) * p.M + column]; }
+          extra = max(extra, lowest);
+          for (var i = 0u; i < LANES; i++) {
+            let z = (r * LANES + i) * KEYS + c;
+            s[z] = select(s[z], subgroupShuffle(extra, i), lane == u);
           }
         }
       }

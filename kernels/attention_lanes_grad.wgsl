@@ -1,17 +1,17 @@
 // Backward of attention_lanes.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the other side
 // stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q   dbias = sum g
-// `queries` makes dq, `keys` makes dk and dv, `biases` makes dbias: each entry has one owner, so there are no atomics.
+// `queries` makes dq, `keys` dk, `values` dv, `bias` dbias: each entry has one owner, so there are no atomics.
 // q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
 enable subgroups;
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, lanes: u32, chunks: u32 }
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32, chunks: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
 @group(0) @binding(3) var<storage, read> dout: array</*E*/f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read> mask: array<f32>;
+@group(0) @binding(4) var<storage, read> biases: array<f32>;
+@group(0) @binding(5) var<storage, read> masks: array<f32>;
 @group(0) @binding(6) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
@@ -21,8 +21,6 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 override LANES: u32 = 8;                   // the subgroup size
 override R: u32 = 2;                       // own rows of a lane
 override KEYS: u32 = 2;                    // LANES x KEYS rows of the other side at a time
-override BIAS: u32 = 0;
-override MASK: u32 = 0;
 
 // Spliced in: load_q, load_k, load_v, load_dout, load_dq, load_dk, load_dv: four entries of a row from 4d on; store_dq ...
 /*rows*/
@@ -40,8 +38,8 @@ fn extra(b: u32, h: u32, query: u32, key: u32) -> f32 {
   let row = min(query, p.N - 1u);
   let column = min(key, p.M - 1u);
   var x = 0.0;
-  if (BIAS > 0u) { x += bias[(h * p.N + row) * p.M + column]; }
-  if (MASK > 0u) { x += mask[(b % p.G * p.N + row) * p.M + column]; }
+  if (p.bias != 0u) { x += biases[(h * p.N + row) * p.M + column]; }
+  if (p.mask != 0u) { x += masks[(b % p.G * p.N + row) * p.M + column]; }
   return max(x, lowest);
 }
 
@@ -49,11 +47,9 @@ fn clear(s: ptr<function, Tile>) {
   for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { (*s)[i * KEYS + c] = 0.0; } }
 }
 
-// Turns scores and dout . v into w (in s) and g scale (in g); pairs outside the matrix give zero.
+// Turns dout . v into g; pairs outside the matrix give zero.
 fn weigh(s: ptr<function, Tile>, g: ptr<function, Tile>, z: u32, stat: vec2f, inside: bool) {
-  let w = select(0.0, exp((*s)[z] - stat.x), inside);
-  (*s)[z] = w;
-  (*g)[z] = w * ((*g)[z] - stat.y);
+  (*g)[z] = select(0.0, exp((*s)[z] - stat.x) * ((*g)[z] - stat.y), inside);
 }
 
 @compute @workgroup_size(LANES)
@@ -75,15 +71,13 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   for (var j = 0u; j < p.M; j += LANES * KEYS) {
     clear(&s);
     clear(&g);
-    if (BIAS + MASK > 0u) {
-      for (var u = 0u; u < p.lanes; u++) {              // as in the forward pass: lanes read keys, lane u keeps them
-        for (var r = 0u; r < R; r++) {
-          for (var c = 0u; c < KEYS; c++) {
-            let x = extra(b, h, first + r * LANES + u, j + c * LANES + lane);
-            for (var i = 0u; i < LANES; i++) {
-              let z = (r * LANES + i) * KEYS + c;
-              s[z] = select(s[z], subgroupShuffle(x, i), lane == u);
-            }
+    for (var u = 0u; u < p.extras; u++) {             // as in the forward pass: lanes read keys, lane u keeps them
+      for (var r = 0u; r < R; r++) {
+        for (var c = 0u; c < KEYS; c++) {
+          let x = extra(b, h, first + r * LANES + u, j + c * LANES + lane);
+          for (var i = 0u; i < LANES; i++) {
+            let z = (r * LANES + i) * KEYS + c;
+            s[z] = select(s[z], subgroupShuffle(x, i), lane == u);
           }
         }
       }
@@ -147,16 +141,14 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var j = 0u; j < p.N; j += LANES * KEYS) {
     clear(&s);
     clear(&g);
-    if (BIAS + MASK > 0u) {
-      for (var u = 0u; u < p.lanes; u++) {
-        for (var r = 0u; r < R; r++) {
-          for (var c = 0u; c < KEYS; c++) {
-            // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
-            let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
-            for (var i = 0u; i < LANES; i++) {
-              let z = (r * LANES + i) * KEYS + c;
-              s[z] = select(s[z], x, i == u);
-            }
+    for (var u = 0u; u < p.extras; u++) {
+      for (var r = 0u; r < R; r++) {
+        for (var c = 0u; c < KEYS; c++) {
+          // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
+          let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
+          for (var i = 0u; i < LANES; i++) {
+            let z = (r * LANES + i) * KEYS + c;
+            s[z] = select(s[z], x, i == u);
           }
         }
       }
@@ -190,20 +182,6 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var r = 0u; r < R; r++) { weigh(&s, &g, (r * LANES + i) * KEYS + c, stat, j + c * LANES + i < p.N); }
       }
     }
-    for (var e = 0u; e < p.E; e += 4u) {
-      var x: array<vec4f, 8>;
-      for (var r = 0u; r < R; r++) { x[r] = vec4f(0); }
-      for (var c = 0u; c < KEYS; c++) {
-        let mine = load_dout(query_row(b, h, j + c * LANES + lane), e);
-        for (var i = 0u; i < LANES; i++) {
-          let y = subgroupShuffle(mine, i);
-          for (var r = 0u; r < R; r++) { x[r] += s[(r * LANES + i) * KEYS + c] * y; }
-        }
-      }
-      for (var r = 0u; r < R; r++) {
-        if (first + r * LANES + lane < p.M) { store_dv(at[r], e, select(load_dv(at[r], e), vec4f(0), j == 0u) + x[r]); }
-      }
-    }
     for (var d = 0u; d < p.D; d += 4u) {
       var x: array<vec4f, 8>;
       for (var r = 0u; r < R; r++) { x[r] = vec4f(0); }
@@ -221,9 +199,72 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
+@compute @workgroup_size(LANES)
+fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let blocks = (p.M + LANES * R - 1u) / (LANES * R);
+  let item = group.y * groups.x + group.x;
+  let b = item / blocks / p.H;
+  let h = item / blocks % p.H;
+  if (b >= p.B) { return; }
+  let first = (item % blocks) * LANES * R;
+  var at: Rows;
+  for (var r = 0u; r < R; r++) { at[r] = key_row(b, h, first + r * LANES + lane); }
+  var s: Tile;
+  for (var j = 0u; j < p.N; j += LANES * KEYS) {
+    clear(&s);
+    for (var u = 0u; u < p.extras; u++) {
+      for (var r = 0u; r < R; r++) {
+        for (var c = 0u; c < KEYS; c++) {
+          // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
+          let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
+          for (var i = 0u; i < LANES; i++) {
+            let z = (r * LANES + i) * KEYS + c;
+            s[z] = select(s[z], x, i == u);
+          }
+        }
+      }
+    }
+    for (var d = 0u; d < p.D; d += 4u) {
+      var x: array<vec4f, 8>;
+      for (var r = 0u; r < R; r++) { x[r] = load_k(at[r], d) * p.scale; }
+      for (var c = 0u; c < KEYS; c++) {
+        let mine = load_q(query_row(b, h, j + c * LANES + lane), d);
+        for (var i = 0u; i < LANES; i++) {
+          let y = subgroupShuffle(mine, i);
+          for (var r = 0u; r < R; r++) { s[(r * LANES + i) * KEYS + c] += dot(x[r], y); }
+        }
+      }
+    }
+    for (var c = 0u; c < KEYS; c++) {
+      let mine = stats[(b * p.H + h) * p.N + min(j + c * LANES + lane, p.N - 1u)];
+      for (var i = 0u; i < LANES; i++) {
+        let stat = subgroupShuffle(mine, i);
+        for (var r = 0u; r < R; r++) {
+          let z = (r * LANES + i) * KEYS + c;
+          s[z] = select(0.0, exp(s[z] - stat.x), j + c * LANES + i < p.N);
+        }
+      }
+    }
+    for (var e = 0u; e < p.E; e += 4u) {
+      var x: array<vec4f, 8>;
+      for (var r = 0u; r < R; r++) { x[r] = vec4f(0); }
+      for (var c = 0u; c < KEYS; c++) {
+        let mine = load_dout(query_row(b, h, j + c * LANES + lane), e);
+        for (var i = 0u; i < LANES; i++) {
+          let y = subgroupShuffle(mine, i);
+          for (var r = 0u; r < R; r++) { x[r] += s[(r * LANES + i) * KEYS + c] * y; }
+        }
+      }
+      for (var r = 0u; r < R; r++) {
+        if (first + r * LANES + lane < p.M) { store_dv(at[r], e, select(load_dv(at[r], e), vec4f(0), j == 0u) + x[r]); }
+      }
+    }
+  }
+}
+
 // One tile of the bias and one part of the batch: own rows are keys, so that the stores of a query are neighbours.
 @compute @workgroup_size(LANES)
-fn biases(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let across = (p.M + LANES * R - 1u) / (LANES * R);
   let down = (p.N + LANES * KEYS - 1u) / (LANES * KEYS);
   let item = group.y * groups.x + group.x;
@@ -240,7 +281,7 @@ fn biases(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     var g: Tile;
     clear(&g);
     clear(&s);
-    for (var u = 0u; u < p.lanes; u++) {
+    for (var u = 0u; u < p.extras; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
           let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
@@ -286,7 +327,7 @@ fn biases(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     }
   }
   // Rolled over queries again: a store per tile entry would be too much code.
-  for (var u = 0u; u < p.lanes; u++) {
+  for (var u = 0u; u < p.extras; u++) {
     for (var r = 0u; r < R; r++) {
       for (var c = 0u; c < KEYS; c++) {
         var x = 0.0;

@@ -3,27 +3,26 @@ import { gpu } from '../gpu/device.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
-import type { AttentionSizes } from './attention-shapes.ts'
+import type { AttentionCall } from './attention-shapes.ts'
 import { sum } from './reduce.ts'
 import { adapterKind } from './rows.ts'
-
-/** Arguments of one attention call. */
-export interface AttentionCall extends AttentionSizes { q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, scale: number }
 
 const load = true, store = true
 const forwardKernel = rowVersions('attention_lanes.wgsl',
   { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', load, store } },
-  { buffers: ['q', 'k', 'v', 'bias', 'mask', 'out', 'logsum'], params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'lanes'] })
+  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras'] })
 
 const gradRows = {
   q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
   dq: { width: 'D', load, store }, dk: { width: 'D', load, store }, dv: { width: 'E', load, store },
 } as const
-const common = ['q', 'k', 'v', 'dout', 'bias', 'mask', 'stats']
-const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'lanes', 'chunks']
+const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
+const valuesRead = common.filter((name) => name !== 'v')
+const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras', 'chunks']
 const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
-const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
-const biases = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'biases', buffers: [...common, 'dbias'], params })
+const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk'], params })
+const values = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'values', buffers: [...valuesRead, 'dv'], params })
+const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'bias', buffers: [...common, 'dbias'], params })
 
 /** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups. Else 0. */
 export function shufflingLanes(): number {
@@ -41,36 +40,39 @@ const tileOf = (lanes: number, rows: number) => lanes > 8 ? { R: 2, KEYS: 1 } : 
 export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   const { R, KEYS } = tileOf(lanes, N)
-  launch(forwardKernel(D, E), { q, k, v, bias: bias ?? q, mask: mask ?? q, out, logsum }, { ...numbers(call), lanes },
-    grid(B * H * Math.ceil(N / (lanes * R))), { overrides: { LANES: lanes, R, KEYS, ...switches(call) }, flops })
+  launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call, lanes),
+    grid(B * H * Math.ceil(N / (lanes * R))), { overrides: { LANES: lanes, R, KEYS }, flops })
 }
 
-/** Gradients of q, of k and v, and of the bias, as far as `needs` asks (q, k, v, bias). */
+/** Gradients of q, k, v and the bias, as far as `needs` asks. */
 export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[]): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
-  const read = { q, k, v, dout, bias: bias ?? q, mask: mask ?? q, stats }
+  const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
   const R = 2, KEYS = lanes > 8 ? 1 : 2
-  const overrides = { LANES: lanes, R, KEYS, ...switches(call) }
-  const values = { ...numbers(call), lanes, chunks: 1 }
+  const overrides = { LANES: lanes, R, KEYS }
+  const settings = { ...numbers(call, lanes), chunks: 1 }
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
   if (needs[0]) {
     dq = empty(q.shape)
-    launch(queries(D, E), { ...read, dq }, values, grid(B * H * Math.ceil(N / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
+    launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
   }
-  if (needs[1] || needs[2]) {
+  if (needs[1]) {
     dk = empty(k.shape)
+    launch(keys(D, E), { ...read, dk }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
+  }
+  if (needs[2]) {
     dv = empty(v.shape)
-    launch(keys(D, E), { ...read, dk, dv }, values, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 4 * B * H * N * M * (D + E) })
+    launch(values(D, E), { ...read, dv }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (D + E) })
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / (lanes * R)) * Math.ceil(N / (lanes * KEYS)) * H
     const chunks = Math.min(B, Math.ceil(256 / tiles))           // parts of the batch, so that every thread has work
     const parts = empty([chunks, H, N, M])
-    launch(biases(D, E), { ...read, dbias: parts }, { ...values, chunks }, grid(tiles * chunks), { overrides, flops: 2 * B * H * N * M * (D + E) })
+    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), { overrides, flops: 2 * B * H * N * M * (D + E) })
     dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
   }
-  return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
+  return [dq, dk, dv, dbias]
 }
 
-const switches = ({ bias, mask }: AttentionCall) => ({ BIAS: bias ? 1 : 0, MASK: mask ? 1 : 0 })
-const numbers = ({ B, N, M, H, D, E, G, scale }: AttentionCall) => ({ B, N, M, H, D, E, G, scale })
+const numbers = ({ bias, mask, B, N, M, H, D, E, G, scale }: AttentionCall, lanes: number) =>
+  ({ B, N, M, H, D, E, G, scale, bias: bias ? 1 : 0, mask: mask ? 1 : 0, extras: bias || mask ? lanes : 0 })

@@ -5,6 +5,9 @@ import type { Tensor } from '../tensor.ts'
 /** Sizes of one call; G masks. */
 export interface AttentionSizes { B: number, N: number, M: number, H: number, D: number, E: number, G: number }
 
+/** One call: its sizes and arguments. */
+export interface AttentionCall extends AttentionSizes { q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, scale: number }
+
 /** Sizes from q [B, N, H, D], k [B, M, H, D], v [B, M, H, E], bias [H, N, M], mask [G, N, M] with B a multiple of G. @throws ShapeError. */
 export function attentionSizes(name: string, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null): AttentionSizes {
   for (const [what, x] of [['q', q], ['k', k], ['v', v]] as const) {

@@ -1,9 +1,11 @@
 // Softmax attention in one kernel, forward and backward, without a matrix of queries by keys in memory.
+import { ShapeError } from '../errors.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { backwardByLanes, forwardByLanes, shufflingLanes } from './attention-lanes.ts'
 import { rowVersions } from './attention-rows.ts'
 import { attentionSizes } from './attention-shapes.ts'
+import { backwardByTiles, forwardByTiles } from './attention-tiles.ts'
 import { add, scale as times } from './elementwise.ts'
 import { matmul } from './matmul.ts'
 import { op } from './op.ts'
@@ -18,7 +20,7 @@ const stats = rowVersions('attention_stats.wgsl', { out: { width: 'E', load: tru
   { buffers: ['out', 'dout', 'logsum', 'stats'], params: ['N', 'H', 'E', 'rows'] })
 
 /**
- * out_i = sum_j p_ij v_j with p_i = softmax_j(scale q_i k_j + bias_ij + mask_ij), per head, for any widths and lengths.
+ * out_i = sum_j p_ij v_j with p_i = softmax_j(scale q_i k_j + bias_ij + mask_ij), per head, for any lengths and head widths up to 128.
  * q [B, N, H, D], k [B, M, H, D], v [B, M, H, E], bias [H, N, M] or null, mask [G, N, M] or null (entries 0, -100 or -infinity;
  * batch entry b reads mask b % G, as Swin's windows do) -> [B, N, H, E]. A query whose keys are all at -infinity gives zeros.
  * Keys stream past a block of queries (online softmax, arXiv 2205.14135); the row's log-sum is kept, and the backward pass makes
@@ -31,10 +33,13 @@ export const attention = op({
   zero: ['breaks', 'breaks', 'keeps', 'breaks', 'breaks'],
   run(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, { scale }: AttentionOptions) {
     const sizes = attentionSizes('attention', q, k, v, bias, mask)
-    const { B, N, H, E } = sizes
+    const { B, N, H, D, E } = sizes
+    if (D > 128 || E > 128) throw new ShapeError(`attention: heads of width ${D} and ${E}; at most 128 fit a workgroup, use more heads or attentionOpen`)
     const out = empty([B, N, H, E]), logsum = empty([B, H, N])
     const call = { q, k, v, bias, mask, scale, ...sizes }
-    forwardByLanes(shufflingLanes(), call, out, logsum, flopsOf(q, v))
+    const lanes = shufflingLanes()
+    if (lanes) forwardByLanes(lanes, call, out, logsum, flopsOf(q, v))
+    else forwardByTiles(call, out, logsum, flopsOf(q, v))
     return { out, logsum }
   },
   vjp({ args: [q, k, v, bias, mask], attrs: { scale }, out, saved: { logsum }, needs }, dout) {
@@ -43,7 +48,8 @@ export const attention = op({
     const pairs = empty([B, H, N, 2])
     launch(stats(D, E), { out, dout, logsum, stats: pairs }, { N, H, E, rows: B * N * H }, grid(Math.ceil(B * N * H / 64)))
     const call = { q, k, v, bias, mask, scale, ...sizes }
-    return [...backwardByLanes(shufflingLanes(), call, dout, pairs, needs), null]
+    const lanes = shufflingLanes()
+    return [...lanes ? backwardByLanes(lanes, call, dout, pairs, needs) : backwardByTiles(call, dout, pairs, needs), null]
   },
   flops: ([q, , v]) => flopsOf(q, v),
 })

@@ -1,0 +1,136 @@
+// Fused softmax attention for GPUs and the embedded device. A workgroup takes 32 queries and walks over the keys, 32 at a time;
+// invocation (x, y) of 8 x 8 holds 4 queries x 4 keys of the scores, then 4 queries x 4 entries of out for every 32 entries of E.
+// Rows are staged in workgroup memory, keys transposed so that all arithmetic is on vectors. No N x M matrix: the softmax is
+// kept up to date as keys stream past (online softmax).
+// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
+
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32 }
+@group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
+@group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
+@group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
+@group(0) @binding(3) var<storage, read> biases: array<f32>;
+@group(0) @binding(4) var<storage, read> masks: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array</*E*/f32>;
+@group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
+@group(0) @binding(7) var<uniform> p: Params;
+override CHUNKS: u32 = 2;                  // E in pieces of 32, at most 4
+override BIAS: u32 = 0;                    // whether there are a bias and a mask
+override MASK: u32 = 0;
+
+// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out.
+/*rows*/
+
+const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
+
+var<workgroup> left: array<vec4f, 256>;    // [32 queries, 8]: four entries of d each
+var<workgroup> right: array<vec4f, 256>;   // [32 entries of d, 8]: four keys each; later values, [32 keys, 8]
+var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: four keys each
+var<workgroup> parts: array<f32, 256>;     // [32 queries, 8]: what each x knows of a query
+
+fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
+fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
+
+// Bias plus mask of four keys of one query.
+fn extra(b: u32, h: u32, query: u32, key: u32) -> vec4f {
+  let row = min(query, p.N - 1u);
+  let columns = min(vec4u(key) + vec4u(0u, 1u, 2u, 3u), vec4u(p.M - 1u));
+  var x = vec4f(0);
+  if (BIAS > 0u) {
+    let at = vec4u((h * p.N + row) * p.M) + columns;
+    x += vec4f(biases[at.x], biases[at.y], biases[at.z], biases[at.w]);
+  }
+  if (MASK > 0u) {
+    let at = vec4u((b % p.G * p.N + row) * p.M) + columns;
+    x += vec4f(masks[at.x], masks[at.y], masks[at.z], masks[at.w]);
+  }
+  return max(x, vec4f(lowest));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let blocks = (p.N + 31u) / 32u;
+  let item = group.y * groups.x + group.x;
+  let b = item / blocks / p.H;
+  let h = item / blocks % p.H;
+  if (b >= p.B) { return; }
+  let first = item % blocks * 32u;
+  let x = lid % 8u;
+  let y = lid / 8u;
+
+  var sums: array<vec4f, 16>;                           // [4 queries, 4]: four entries of each 32 of E
+  var high = vec4f(-1.0e30);                            // per query: largest score so far, own part of the sum of weights
+  var total = vec4f(0);
+  for (var j = 0u; j < p.M; j += 32u) {
+    var s = mat4x4f();                                  // s[r]: query 4y + r, keys 4x .. 4x + 3
+    for (var d = 0u; d < p.D; d += 32u) {
+      let quads = min(8u, (p.D - d + 3u) / 4u);
+      if (x < quads) {
+        for (var i = 0u; i < 4u; i++) { left[(y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
+        let t = transpose(mat4x4f(load_k(key_row(b, h, j + 4u * y), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 1u), d + 4u * x),
+          load_k(key_row(b, h, j + 4u * y + 2u), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 3u), d + 4u * x)));
+        for (var i = 0u; i < 4u; i++) { right[(4u * x + i) * 8u + y] = t[i]; }
+      }
+      workgroupBarrier();
+      for (var t = 0u; t < quads; t++) {
+        let r0 = right[(4u * t) * 8u + x];
+        let r1 = right[(4u * t + 1u) * 8u + x];
+        let r2 = right[(4u * t + 2u) * 8u + x];
+        let r3 = right[(4u * t + 3u) * 8u + x];
+        for (var r = 0u; r < 4u; r++) {
+          let l = left[(4u * y + r) * 8u + t];
+          s[r] += l.x * r0 + l.y * r1 + l.z * r2 + l.w * r3;
+        }
+      }
+      workgroupBarrier();
+    }
+    let inside = vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.M);
+    for (var r = 0u; r < 4u; r++) {
+      s[r] = select(vec4f(lowest), s[r] + extra(b, h, first + 4u * y + r, j + 4u * x), inside);
+      parts[(4u * y + r) * 8u + x] = max(max(s[r].x, s[r].y), max(s[r].z, s[r].w));
+    }
+    workgroupBarrier();
+    for (var r = 0u; r < 4u; r++) {
+      var m = high[r];
+      for (var i = 0u; i < 8u; i++) { m = max(m, parts[(4u * y + r) * 8u + i]); }
+      let shrink = exp(high[r] - m);
+      let w = exp(s[r] - vec4f(m));
+      high[r] = m;
+      total[r] = total[r] * shrink + dot(w, vec4f(1));
+      weights[(4u * y + r) * 8u + x] = w;
+      for (var c = 0u; c < CHUNKS; c++) { sums[r * 4u + c] *= shrink; }
+    }
+    for (var c = 0u; c < CHUNKS; c++) {
+      let e = 32u * c + 4u * x;
+      if (e < p.E) {
+        for (var i = 0u; i < 4u; i++) { right[(y + 8u * i) * 8u + x] = load_v(key_row(b, h, j + y + 8u * i), e); }
+      }
+      workgroupBarrier();
+      for (var t = 0u; t < min(8u, (p.M - j + 3u) / 4u); t++) {
+        let v0 = right[(4u * t) * 8u + x];
+        let v1 = right[(4u * t + 1u) * 8u + x];
+        let v2 = right[(4u * t + 2u) * 8u + x];
+        let v3 = right[(4u * t + 3u) * 8u + x];
+        for (var r = 0u; r < 4u; r++) {
+          let w = weights[(4u * y + r) * 8u + t];
+          sums[r * 4u + c] += w.x * v0 + w.y * v1 + w.z * v2 + w.w * v3;
+        }
+      }
+      workgroupBarrier();
+    }
+  }
+  for (var r = 0u; r < 4u; r++) { parts[(4u * y + r) * 8u + x] = total[r]; }
+  workgroupBarrier();
+  for (var r = 0u; r < 4u; r++) {
+    let query = first + 4u * y + r;
+    if (query < p.N) {
+      var all = 0.0;
+      for (var i = 0u; i < 8u; i++) { all += parts[(4u * y + r) * 8u + i]; }
+      let factor = select(1.0 / all, 0.0, all == 0.0);  // every key masked: zeros
+      for (var c = 0u; c < CHUNKS; c++) {
+        let e = 32u * c + 4u * x;
+        if (e < p.E) { store_out(query_row(b, h, query), e, sums[r * 4u + c] * factor); }
+      }
+      if (x == 0u) { logsum[(b * p.H + h) * p.N + query] = select(high[r] + log(all), 0.0, all == 0.0); }
+    }
+  }
+}
