@@ -71,7 +71,7 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   const { lowered, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
   const { state, size } = lowered, invocations = size[0] * size[1] * size[2]
   // Scratch: workgroup variables, private memory, locals that cross barriers, the shadow of race mode.
-  const stride = groups.some((g) => hasBarrier(g)) ? roundUp(state.privateBytes, 16) : 0
+  const stride = inOneGo(groups) ? 0 : roundUp(state.privateBytes, 16)
   const privateOffset = roundUp(state.workgroupBytes, 16)
   const crossingOffset = privateOffset + (stride ? stride * invocations : roundUp(state.privateBytes, 16))
   const wide = crossing.filter((l) => l.type === 'v128').length
@@ -92,5 +92,16 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   }
 }
 
-const hasBarrier = (g: Group): boolean => g.op === 'barrier'
-  || (g.op === 'if' && [...g.then, ...g.otherwise].some(hasBarrier)) || ((g.op === 'block' || g.op === 'loop') && g.body.some(hasBarrier))
+/** Whether an invocation runs from beginning to end before the next one starts, so that one private memory serves all. */
+function inOneGo(groups: Group[]): boolean {
+  let regions = 0, loops = false
+  const count = (list: Group[]): void => {
+    for (const g of list) {
+      if (g.op === 'region') regions++
+      else if (g.op === 'if') { count(g.then); count(g.otherwise) }
+      else if (g.op === 'block' || g.op === 'loop') { loops ||= g.op === 'loop'; count(g.body) }
+    }
+  }
+  count(groups)
+  return regions <= 1 && !loops
+}

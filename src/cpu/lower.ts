@@ -200,7 +200,13 @@ function lowerOnce(program: Program, entry: FunctionDecl, constants: Map<VarDecl
   state.inputs = makeInputs(size)
   for (const decl of globalsOf(entry)) declareGlobal(state, decl, entry)
   for (const param of entry.params) state.env.set(param, { value: entryParameter(state, param) })
+  const before = state.out.splice(0)
   lowerBody(state, entry, null)
+  // First values of private variables belong to the region of the body: in one of their own, which runs before, one invocation's
+  // copy would be the next one's.
+  const last = state.out.at(-1)
+  if (before.length && state.out.length === 1 && last?.op === 'block') last.body.unshift(...before)
+  else state.out.unshift(...before)
   return { state, body: state.out, size }
 }
 

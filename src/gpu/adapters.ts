@@ -1,11 +1,12 @@
 // Which adapter computes: a GPU or software driver through dawn (Node) or the browser, or the embedded device, which is always there.
+import type { Mode } from '../cpu/abi.ts'
 import { AdapterError } from '../errors.ts'
 
 /** What an adapter is: a GPU, a software driver, the embedded device, or dawn's null backend. */
 export type AdapterKind = 'gpu' | 'software' | 'embedded' | 'null'
 
 /** What choosing an adapter depends on; see `InitOptions`. */
-export interface AdapterChoice { adapter?: string, threads?: number, profile?: 'browser' | 'native', backend?: string }
+export interface AdapterChoice { adapter?: string, threads?: number, mode?: Mode, profile?: 'browser' | 'native', backend?: string }
 
 interface Found { adapter: GPUAdapter, kind: AdapterKind }
 
@@ -18,7 +19,7 @@ const instances: GPU[] = []
  */
 export async function findAdapter(choice: AdapterChoice): Promise<Found> {
   const name = choice.adapter?.toLowerCase()
-  if (name === 'cpu') return embedded(choice)
+  if (name === 'cpu' || (!name && choice.mode && !choice.backend)) return embedded(choice)
   const first = await platform({ ...choice, adapter: undefined })
   if (choice.backend || name === 'dawn') {
     if (first) return first
@@ -46,11 +47,11 @@ export function env(name: string): string | undefined {
 
 const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?.node)
 
-async function embedded({ threads }: AdapterChoice): Promise<Found> {
+async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
   // In a page the device lives in a worker of its own, so that the page's thread never computes.
   const create = typeof document === 'undefined' ? (await import('../cpu/index.ts')).createCpuGpu : (await import('../cpu/browser.ts')).createBrowserGpu
   try {
-    return { adapter: (await create({ threads }).requestAdapter())!, kind: 'embedded' }
+    return { adapter: (await create({ threads, mode }).requestAdapter())!, kind: 'embedded' }
   } catch (error) {
     throw new AdapterError(`the embedded device: ${(error as Error).message}`, { cause: error })
   }

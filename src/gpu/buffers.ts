@@ -24,10 +24,13 @@ export function sizeClass(bytes: number): number {
 export class Pool {
   private readonly free = new Map<number, Buffer[]>()
   private readonly device: GPUDevice
+  private readonly exact: boolean
   readonly memory: Memory
 
-  constructor(device: GPUDevice, memory: Memory = { live: 0, allocated: 0, peak: 0, created: 0 }) {
+  /** `exact`: no buffer is rounded up to a size class, so that the embedded device's bounds mode sees an index past a tensor's end. */
+  constructor(device: GPUDevice, { memory = { live: 0, allocated: 0, peak: 0, created: 0 }, exact = false }: { memory?: Memory, exact?: boolean } = {}) {
     this.device = device
+    this.exact = exact
     this.memory = memory
   }
 
@@ -36,7 +39,7 @@ export class Pool {
    * @throws DeviceError if the device's limits do not allow the size.
    */
   acquire(bytes: number, exact = false): Buffer {
-    const size = exact ? Math.max(16, Math.ceil(bytes / 16) * 16) : sizeClass(bytes)
+    const size = exact || this.exact ? Math.max(16, Math.ceil(bytes / 16) * 16) : sizeClass(bytes)
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize)
     if (bytes > limit) {
       throw new DeviceError(`allocating ${bytes} bytes: this adapter binds at most ${limit} bytes at once; use a smaller batch or split the tensor`)

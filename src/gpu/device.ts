@@ -1,4 +1,5 @@
 // The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a time.
+import type { Mode } from '../cpu/abi.ts'
 import { DeviceError } from '../errors.ts'
 import { type AdapterKind, env, findAdapter } from './adapters.ts'
 import { Pool } from './buffers.ts'
@@ -16,6 +17,12 @@ export interface InitOptions {
   adapter?: string
   /** Threads of the embedded device; default all cores. */
   threads?: number
+  /**
+   * How the embedded device compiles kernels: `bounds`, `race` and `nan` report what a kernel does wrong as an error at the next
+   * read-back, `permuted` runs invocations in reverse order. Chooses the embedded device where
+   * no adapter is named. With `bounds`, buffers are as long as their tensors, not rounded up.
+   */
+  mode?: Mode
   /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
   profile?: 'browser' | 'native'
   /** Dawn's backend, e.g. `null`, which compiles every kernel and computes nothing. */
@@ -64,7 +71,7 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   const launches = new Launches(device)
   const failures = new Failures(device, () => launches.context)
   launches.failures = failures
-  const pool = new Pool(device)
+  const pool = new Pool(device, { exact: options.mode === 'bounds' && kind === 'embedded' })
   current = {
     device, launches, failures, pool,
     adapter: describeAdapter(adapter, kind, options.profile ?? 'browser'),

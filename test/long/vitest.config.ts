@@ -1,0 +1,6 @@
+// What takes too long for `npm test`: random kernels by the thousand, and the whole conformance table on dawn.
+import { mergeConfig } from 'vitest/config'
+import base from '../vitest.config.ts'
+
+const long = { ...base, test: { ...base.test, include: ['test/long/**/*.test.ts', 'test/cpu/dawn.test.ts'], env: { ...base.test?.env, ESPALIER_LONG: '1' } } }
+export default mergeConfig({}, long)
