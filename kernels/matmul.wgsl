@@ -47,6 +47,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   for (var r = 0u; r < ROWS; r++) {
-    for (var c = 0u; c < COLUMNS; c++) { finish(tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }
+    for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }
   }
 }

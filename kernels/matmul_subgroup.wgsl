@@ -51,5 +51,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
   }
-  for (var r = 0u; r < ROWS; r++) { finish(tile.out, tile.m + r, n, sum[r]); }
+  for (var r = 0u; r < ROWS; r++) { finish(tile.matrix, tile.out, tile.m + r, n, sum[r]); }
 }

@@ -28,5 +28,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum[0] += load_a(start + s * step, left);
     if (s + 1u < last) { sum[1] += load_a(start + (s + 1u) * step, left); }
   }
-  finish(piece * step, m, n, sum[0] + sum[1]);
+  finish(0u, piece * step, m, n, sum[0] + sum[1]);
 }

@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     workgroupBarrier();
   }
   for (var r = 0u; r < 4u; r++) {
-    finish(tile.out, tile.m + local.y * 4u + r, tile.n + local.x * 4u, sum[2u * r]);
-    finish(tile.out, tile.m + local.y * 4u + r, tile.n + local.x * 4u + 32u, sum[2u * r + 1u]);
+    finish(tile.matrix, tile.out, tile.m + local.y * 4u + r, tile.n + local.x * 4u, sum[2u * r]);
+    finish(tile.matrix, tile.out, tile.m + local.y * 4u + r, tile.n + local.x * 4u + 32u, sum[2u * r + 1u]);
   }
 }

@@ -1,11 +1,12 @@
 // Linear maps: y = x W^T + b over one or more axes, and the fused forms of inference.
 import { linksOf } from '../axes.ts'
 import { ShapeError } from '../errors.ts'
+import { named } from '../launch.ts'
 import { activeTape, pullback, record } from '../tape.ts'
-import { empty, type Tensor } from '../tensor.ts'
+import { empty, isTracing, Tensor } from '../tensor.ts'
 import { add, gelu, mul } from './elementwise.ts'
-import { op, type TypedCall } from './op.ts'
-import { type Epilogue, product, sumMiddle } from './product.ts'
+import { op, recordCall, type TypedCall } from './op.ts'
+import { type Epilogue, product, products, sumMiddle } from './product.ts'
 
 /** How many trailing axes of x and of the weight are contracted; default 1. */
 export interface LinearOptions { over?: number }
@@ -69,13 +70,28 @@ export const maskedLinear = op({
 })
 
 /**
- * Several linear maps of one input, e.g. query, key and value: `weights[i]` and `biases[i]` as in `linear`. A tape records
- * plain `linear` calls.
+ * Several linear maps of one input, e.g. query, key and value: `weights[i]` and `biases[i]` as in `linear`. Two or three weights of
+ * one shape take one launch on GPUs and the embedded device. A tape records plain `linear` calls.
  * @throws ShapeError as `linear` does, or if the lists differ in length.
  */
 export function linears(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions = {}): Tensor[] {
   if (weights.length !== biases.length) throw new ShapeError(`linears: ${weights.length} weights and ${biases.length} biases; expected one bias (or null) per weight`)
-  return weights.map((weight, i) => linear(x, weight, biases[i], options))
+  return together(x, weights, biases, options) ?? weights.map((weight, i) => linear(x, weight, biases[i], options))
+}
+
+/** All outputs from one launch, or null where that is not possible (or something does not fit: then `linear` says what). */
+function together(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions): Tensor[] | null {
+  const inputs = [x, ...weights, ...biases.filter((bias) => bias !== null)]
+  if (isTracing() || inputs.some((input) => !(input instanceof Tensor) || input.dtype !== 'f32' || input.disposed)) return null
+  if (weights.some((weight) => weight.shape.join() !== weights[0].shape.join())) return null
+  const [{ rows, inputs: K, outputs, shape }] = weights.map((weight, i) => sizes('linear', x, weight, biases[i], options.over ?? 1))
+  const outs = weights.map(() => empty(shape))
+  if (!named('linears', () => products(x, weights, outs, { M: rows, N: outputs, K }, biases))) {
+    for (const out of outs) out.dispose()
+    return null
+  }
+  outs.forEach((out, i) => { recordCall(linear.op, [x, weights[i], biases[i]], options, out) })
+  return outs
 }
 
 /** gelu(linear(x, weight, bias)), in one launch where no tape records; a tape records the two plain ops. */

@@ -9,19 +9,28 @@ export interface Alignment { a: boolean, b: boolean, out: boolean }
 /** The kernel files that hold a product's loop. */
 export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl'
 
-const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'splits', 'depth']
+const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']
 const kernels = new Map<string, Kernel>()
 
-/** The kernel of a product for operands of this alignment; `masked` reads b times mask. */
-export function productKernel(file: ProductFile, { a, b, out }: Alignment, masked = false): Kernel {
-  return once(`${file} ${a} ${b} ${out} ${masked}`, () => kernel(file, {
-    buffers: ['a', 'b', ...masked ? ['mask'] : [], 'bias', 'residual', 'out'], params: productParams,
-    splice: {
-      '/*product*/': wgsl['matmul_product.wgsl'],
-      '/*memory*/': [reader('a', 0, a), masked ? maskedReader(b) : reader('b', 1, b), outputs(out)].join('\n'),
-      '/*output*/': wgsl['matmul_output.wgsl'],
-    },
-    label: [masked ? 'masked' : '', a && b && out ? '' : 'unaligned'].filter(Boolean).join(' ') }))
+/**
+ * What stands for b: one tensor, one times a mask, or several weights (2 or 3) of equal shape with a bias and an output each, and
+ * no residual, because an adapter may have as few as ten buffers.
+ */
+export type ProductForm = 'plain' | 'masked' | 2 | 3
+
+/** The kernel of a product for operands of this alignment. */
+export function productKernel(file: ProductFile, { a, b, out }: Alignment, form: ProductForm = 'plain'): Kernel {
+  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b) : several('b', form, (name, i) => reader(name, 10 + i, b))
+  const ends = typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
+  return once(`${file} ${a} ${b} ${out} ${form}`, () => kernel(file, {
+    buffers: productBuffers(form), params: productParams,
+    splice: { '/*product*/': wgsl['matmul_product.wgsl'], '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'), '/*output*/': wgsl['matmul_output.wgsl'] },
+    label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned'].filter(Boolean).join(' ') }))
+}
+
+function productBuffers(form: ProductForm): string[] {
+  if (typeof form === 'number') return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]
+  return ['a', 'b', ...form === 'masked' ? ['mask'] : [], 'bias', 'residual', 'out']
 }
 
 /** The kernel that adds the partial sums of a split product. */
@@ -38,12 +47,12 @@ function once(key: string, make: () => Kernel): Kernel {
   return found
 }
 
-/** WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. */
-function reader(name: string, binding: number, aligned: boolean): string {
-  const declaration = `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;`
-  if (aligned) return `${declaration}\nfn load_${name}(i: u32, left: u32) -> vec4f { return ${name}[i / 4u]; }`
-  return `${declaration}
-fn load_${name}(i: u32, left: u32) -> vec4f {
+/** WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. `choice` adds the parameter `which`. */
+function reader(name: string, binding: number, aligned: boolean, choice = false): string {
+  const head = `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
+fn load_${name}(${choice ? 'which: u32, ' : ''}i: u32, left: u32) -> vec4f {`
+  if (aligned) return `${head} return ${name}[i / 4u]; }`
+  return `${head}
   let last = i + min(left, 4u) - 1u;
   let v = vec4f(${name}[i], ${name}[min(i + 1u, last)], ${name}[min(i + 2u, last)], ${name}[min(i + 3u, last)]);
   return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) < vec4u(left));
@@ -53,14 +62,35 @@ fn load_${name}(i: u32, left: u32) -> vec4f {
 function maskedReader(aligned: boolean): string {
   return `${reader('b', 1, aligned).replace('fn load_b', 'fn load_unmasked')}
 ${reader('mask', 6, aligned)}
-fn load_b(i: u32, left: u32) -> vec4f { return load_unmasked(i, left) * load_mask(i, left); }`
+fn load_b(which: u32, i: u32, left: u32) -> vec4f { return load_unmasked(i, left) * load_mask(i, left); }`
 }
 
 function outputs(aligned: boolean): string {
-  return `${reader('bias', 2, aligned)}
+  return `${reader('bias', 2, aligned, true)}
 ${reader('residual', 3, aligned)}
-@group(0) @binding(4) var<storage, read_write> out: array<${aligned ? 'vec4f' : 'f32'}>;
-fn store(i: u32, left: u32, value: vec4f) {
-  ${aligned ? 'out[i / 4u] = value;' : 'for (var j = 0u; j < min(left, 4u); j++) { out[i + j] = value[j]; }'}
+${writer('out', 4, aligned).replace('fn store_out(', 'fn store(which: u32, ')}`
+}
+
+function writer(name: string, binding: number, aligned: boolean): string {
+  return `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
+fn store_${name}(i: u32, left: u32, value: vec4f) {
+  ${aligned ? `${name}[i / 4u] = value;` : `for (var j = 0u; j < min(left, 4u); j++) { ${name}[i + j] = value[j]; }`}
+}`
+}
+
+/** WGSL of `load_<name>(which, i, left)` over buffers `<name>0`, `<name>1`, ... */
+function several(name: string, count: number, one: (name: string, i: number) => string): string {
+  const parts = Array.from({ length: count }, (_, i) => one(`${name}${i}`, i))
+  const choose = parts.map((_, i) => `${i < count - 1 ? `if (which == ${i}u) { ` : ''}return load_${name}${i}(i, left);${i < count - 1 ? ' }' : ''}`)
+  return `${parts.join('\n')}\nfn load_${name}(which: u32, i: u32, left: u32) -> vec4f {\n  ${choose.join('\n  ')}\n}`
+}
+
+function severalOutputs(aligned: boolean, count: number): string {
+  const parts = Array.from({ length: count }, (_, i) => writer(`out${i}`, 30 + i, aligned))
+  return `${several('bias', count, (name, i) => reader(name, 20 + i, aligned))}
+fn load_residual(i: u32, left: u32) -> vec4f { return vec4f(); }
+${parts.join('\n')}
+fn store(which: u32, i: u32, left: u32, value: vec4f) {
+  ${parts.map((_, i) => `if (which == ${i}u) { store_out${i}(i, left, value); }`).join('\n  ')}
 }`
 }

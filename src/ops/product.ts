@@ -40,15 +40,36 @@ export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: 
   // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
   const depth = first[2] === 0 ? Math.ceil(K / split / 4) * 4 : Math.ceil(K / 4) * 4, splits = Math.ceil(K / depth)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
-  launch(productKernel(variant.file, alignment(shape), mask !== undefined),
+  launch(productKernel(variant.file, alignment(shape), mask ? 'masked' : 'plain'),
     { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out },
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
-      a_first: first[0], b_first: first[1], out_first: first[2], splits, depth },
+      a_first: first[0], b_first: first[1], out_first: first[2], out_step: M * N, splits, depth },
     grid(tiles * splits),
     { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant.overrides, ...partial ? {} : switches(epilogue) }, flops: 2 * matrices * M * N * K })
   if (!partial) return
   launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
   partial.dispose()
+}
+
+/**
+ * Writes a weights[i]^T + biases[i] into outs[i] in one launch, if this adapter does that well, else returns false: weights [N, K] of
+ * one shape, two or three of them, with a bias each or none.
+ */
+export function products(a: Tensor, weights: readonly Tensor[], outs: readonly Tensor[], { M, N, K }: { M: number, N: number, K: number }, biases: readonly (Tensor | null)[]): boolean {
+  if (isTracing() || weights.length < 2 || weights.length > 3) return false
+  const shape = { M, N, K, transposeB: true }, device = gpu()
+  const [variant] = candidates(device, shape)
+  // Where a launch costs little beside its work, as on a software driver, a choice of buffers in the inner loop costs more.
+  if (variant.file === 'matmul_subgroup.wgsl' || splitsFor(device, shape) > 1 || device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
+  if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
+  const buffers: Record<string, Tensor> = { a }
+  weights.forEach((weight, i) => { Object.assign(buffers, { [`b${i}`]: weight, [`bias${i}`]: biases[i] ?? weight, [`out${i}`]: outs[i] }) })
+  const count = weights.length as 2 | 3
+  launch(productKernel(variant.file, alignment(shape), count), buffers,
+    { M, N, K, batch: count, inner: 1, a_outer: 0, a_inner: 0, b_outer: 0, b_inner: 0, a_first: 0, b_first: 0, out_first: 0, out_step: 0, splits: 1, depth: Math.ceil(K / 4) * 4 },
+    grid(Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * count),
+    { overrides: { TRANSPOSE_A: 0, TRANSPOSE_B: 1, ...variant.overrides, ...switches({ bias: biases[0] }) }, flops: 2 * count * M * N * K })
+  return true
 }
 
 /** Whether the rows of either operand and of the output are whole vectors of four. */

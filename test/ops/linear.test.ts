@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { ShapeError } from '../../src/errors.ts'
+import { gpu } from '../../src/gpu/device.ts'
 import { linear, linearAdd, linearGelu, linears, maskedLinear } from '../../src/ops/linear.ts'
 import { record, unrecorded } from '../../src/tape.ts'
 import { tensor, type Tensor } from '../../src/tensor.ts'
@@ -70,6 +71,21 @@ describeDevice('linear', () => {
     expect(calls.map(({ op }) => op.name)).toEqual(['linear', 'linear', 'linear'])
     const kept = lean(() => linearAdd(linears(tx, tw, tb)[2], tensor(new Float32Array(10), [1, 2, 5]), null, tensor([[[0], [0], [0], [0], [0]], [[0], [0], [0], [0], [0]]]), { over: 2 }))
     expect([...kept.shape]).toEqual([2, 5, 1])
+  })
+
+  test('weights of one shape take one launch where that pays, with the same result', async () => {
+    const x = random(1, [2, 7, 12]), tx = toTensor(x)
+    for (const [count, width] of [[3, 8], [2, 5]]) {
+      const weights = Array.from({ length: count }, (_, i) => random(2 + i, [2, width, 12])), biases = weights.map((_, i) => random(9 + i, [2, width]))
+      for (const withBias of [true, false]) {
+        const before = gpu().launches.counts.launches
+        const outs = linears(tx, weights.map((w) => toTensor(w)), biases.map((b) => withBias ? toTensor(b) : null))
+        expect(gpu().launches.counts.launches - before).toBe(gpu().adapter.kind === 'software' ? count : 1)
+        for (const [i, out] of outs.entries()) {
+          expect(relativeError(await out.data(), reference.linear(x, weights[i], withBias ? biases[i] : null).data)).toBeLessThan(1e-5)
+        }
+      }
+    }
   })
 
   test('no gradient where none is needed', () => {
