@@ -1,7 +1,9 @@
-// `espalier doctor`: which adapters there are and what they can do; where there is none, why, and how to mend it.
+// `espalier doctor`: which adapters there are, the embedded device among them, what they can do and how fast they are; where dawn
+// has none, why, and how to mend it.
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline/promises'
+import { createCpuGpu } from '../cpu/index.ts'
 import { AdapterError, EspalierError, InputError } from '../errors.ts'
 import { diagnose, driverPlan } from '../gpu/driver.ts'
 import type { AptPlan } from '../gpu/driver.ts'
@@ -10,18 +12,22 @@ import { probeDawn } from '../gpu/probe.ts'
 import type { DawnAdapter } from '../gpu/probe.ts'
 import { packageVersion } from '../io/package.ts'
 import type { Answer, CommandSpec, CommonOptions, Talk } from './command.ts'
+import { measureSpeed, type Speed } from './speed.ts'
 
 interface DoctorOptions extends CommonOptions { fix?: boolean, yes?: boolean }
 
-/** Why there is no adapter, and the one command or act that mends it; `plan` where `--fix` can do it. */
+/** Why dawn has no adapter that works, and the one command or act that mends it; `plan` where `--fix` can do it. */
 interface Problem { why: string, cure: string, plan: AptPlan | null }
+
+/** One adapter and its speed; null where it does not work. */
+interface Listed extends DawnAdapter { speed: Speed | null }
 
 interface Findings { adapters: DawnAdapter[], problem: Problem | null }
 
 /** The command `espalier doctor [--fix] [--yes]`. */
 export const doctor: CommandSpec<DoctorOptions> = {
   name: 'doctor',
-  summary: 'adapters, drivers, features and limits; --fix installs a software Vulkan driver where there is no adapter',
+  summary: 'adapters, their speed, drivers, features and limits; --fix installs a software Vulkan driver where there is no adapter',
   declare(command) {
     command.option('--fix', "install Mesa's software Vulkan driver where dawn finds no adapter")
       .option('--yes', 'with --fix: do not ask before installing')
@@ -33,7 +39,7 @@ export const doctor: CommandSpec<DoctorOptions> = {
       fixed = await fix(findings.problem, options, talk)
       if (fixed) findings = await examine()
     } else if (options.fix) talk.say('doctor: there is a working adapter, so nothing needs to be installed')
-    return report(findings, options, fixed)
+    return await report(findings, options, fixed)
   },
 }
 
@@ -77,19 +83,44 @@ async function fix({ why, cure, plan }: Problem, { yes, json }: DoctorOptions, t
   return true
 }
 
-function report({ adapters, problem }: Findings, { adapter: wanted }: DoctorOptions, fixed: boolean): Answer {
-  const shown = wanted ? adapters.filter((adapter) => matches(adapter, wanted)) : adapters
-  if (wanted && !shown.length) {
-    const here = adapters.map(({ name }) => name).join('; ') || `none, because ${problem?.why}`
-    throw new AdapterError(`doctor: expected an adapter whose name has '${wanted}', found: ${here}`)
+/** The embedded device, described like the others. */
+async function embedded(threads: number | undefined): Promise<DawnAdapter> {
+  const { info, limits, features } = (await createCpuGpu({ threads }).requestAdapter())!
+  const { vendor, architecture, device, description, subgroupMinSize, subgroupMaxSize } = info
+  const numbers: Record<string, number> = {}
+  for (const [key, value] of Object.entries(limits)) if (typeof value === 'number') numbers[key] = value
+  const names = [...features].sort()
+  return { name: 'cpu', backend: 'embedded', vendor, architecture, device, description, software: true, features: names, limits: numbers,
+    subgroupSizes: names.includes('subgroups') ? [subgroupMinSize, subgroupMaxSize] : null, failure: null }
+}
+
+async function report({ adapters, problem }: Findings, { adapter: wanted, threads }: DoctorOptions, fixed: boolean): Promise<Answer> {
+  const all = [...adapters, await embedded(threads)]
+  const shown = wanted ? all.filter((adapter) => wanted === 'dawn' ? adapter.backend !== 'embedded' : matches(adapter, wanted)) : all
+  if (!shown.length) {
+    const here = all.map(({ name }) => name).join('; ')
+    throw new AdapterError(`doctor: expected an adapter whose name has '${wanted}', found: ${here}${problem ? `; dawn has none that works, because ${problem.why}` : ''}`)
   }
+  const listed: Listed[] = []
+  for (const adapter of shown) listed.push({ ...adapter, speed: adapter.failure === null ? await speedOf(adapter, threads) : null })
+  const chosen = adapters.find(({ software, failure }) => !software && failure === null)?.name ?? 'cpu'
   const dawn = String(createRequire(import.meta.url)('webgpu/package.json').version)
   const host = { version: packageVersion(), node: process.versions.node, platform: `${process.platform} ${process.arch}`, dawn }
-  const json = { ...host, fixed, problem: problem && { why: problem.why, cure: problem.cure },
-    adapters: shown.map((adapter) => ({ ...adapter, ...abilities(adapter) })) }
-  const text = [`espalier ${host.version}, node ${host.node}, ${host.platform}, dawn-node ${dawn}`,
-    ...shown.map(describe), ...(problem ? [`No adapter: ${problem.why}.\nTo mend it: ${problem.cure}`] : [])].join('\n\n')
-  return { json, text, exitCode: problem ? 1 : 0 }
+  const json = { ...host, fixed, chosen, problem: problem && { why: problem.why, cure: problem.cure },
+    adapters: listed.map((adapter) => ({ ...adapter, ...abilities(adapter) })) }
+  const use = chosen === 'cpu' ? "Without --adapter, the embedded device ('cpu') is used: there is no GPU here." : `Without --adapter, '${chosen}' is used.`
+  const text = [`espalier ${host.version}, node ${host.node}, ${host.platform}, dawn-node ${dawn}`, ...listed.map(describe),
+    ...(problem ? [`Dawn has no adapter: ${problem.why}.\nTo mend it: ${problem.cure}`] : []), use].join('\n\n')
+  return { json, text }
+}
+
+/** Measured in this process: the search has tried the adapter in one of its own before. */
+async function speedOf({ name, backend }: DawnAdapter, threads: number | undefined): Promise<Speed | null> {
+  try {
+    return await measureSpeed(backend === 'embedded' ? { adapter: 'cpu', threads } : { adapter: name })
+  } catch {
+    return null
+  }
 }
 
 function matches(adapter: DawnAdapter, part: string): boolean {
@@ -100,14 +131,16 @@ function abilities({ features }: DawnAdapter) {
   return { f16: features.includes('shader-f16'), subgroups: features.includes('subgroups'), timestamps: features.includes('timestamp-query') }
 }
 
-function describe(adapter: DawnAdapter): string {
+function describe(adapter: Listed): string {
   const { f16, subgroups, timestamps } = abilities(adapter)
   const yes = (value: boolean) => value ? 'yes' : 'no'
   const sizes = adapter.subgroupSizes ? ` (${[...new Set(adapter.subgroupSizes)].join(' to ')} lanes)` : ''
   const limit = (name: string) => adapter.limits[name] ?? NaN
   const invocations = ['X', 'Y', 'Z'].map((axis) => limit(`maxComputeWorkgroupSize${axis}`)).join(' x ')
-  return [`${adapter.name} (${adapter.software ? 'software' : 'GPU'}, ${adapter.backend})`,
+  const { speed } = adapter
+  return [`${adapter.name} (${adapter.backend === 'embedded' ? 'embedded device' : `${adapter.software ? 'software' : 'GPU'}, ${adapter.backend}`})`,
     `  works       ${adapter.failure === null ? 'yes, a small computation came out right' : `no: ${adapter.failure}`}`,
+    `  speed       ${speed ? `${speed.gflops.toPrecision(3)} GFLOP/s (matrix product 256 x 256 x 256), ${speed.gbps.toPrecision(3)} GB/s (elementwise over 4 MB)` : 'not measured'}`,
     `  driver      ${adapter.description || 'not told'}`,
     `  f16         ${yes(f16)}`,
     `  subgroups   ${yes(subgroups)}${sizes}`,

@@ -1,4 +1,4 @@
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { bundleForNode, runNode } from '../cli.ts'
 import { describeDawn } from '../dawn.ts'
 
@@ -12,7 +12,8 @@ describeDawn('where there is an adapter', () => {
     const { code, stdout } = await runNode(file, ['doctor'])
     expect(code).toBe(0)
     expect(stdout).toMatch(/works {7}yes/)
-    for (const word of ['driver', 'f16', 'subgroups', 'timestamps', 'limits', 'workgroup memory']) expect(stdout).toContain(word)
+    expect(stdout).toMatch(/cpu \(embedded device\)/)
+    for (const word of ['speed', 'driver', 'f16', 'subgroups', 'timestamps', 'limits', 'workgroup memory']) expect(stdout).toContain(word)
   })
 
   test('--json gives the same as one object, and --adapter picks', async () => {
@@ -40,13 +41,29 @@ describeDawn('where there is an adapter', () => {
 })
 
 // The loader's own variable hides every driver, which only works where Vulkan is what dawn uses.
-test.runIf(process.platform === 'linux')('where dawn finds no adapter, doctor says why and what to do, and ends with 1', async () => {
-  const { code, stdout } = await runNode(file, ['doctor', '--json'], nowhere)
-  expect(code).toBe(1)
-  const { adapters, problem } = JSON.parse(stdout)
-  expect(adapters).toEqual([])
-  expect(problem.why).toMatch(/no ICD file|no Vulkan loader/)
-  expect(problem.cure).toMatch(/VK_DRIVER_FILES/)
-  const fixed = await runNode(file, ['doctor', '--fix', '--yes'], nowhere)
-  expect(fixed).toMatchObject({ code: 1, stderr: expect.stringMatching(/--fix cannot mend that: unset VK_DRIVER_FILES/) })
+describe.runIf(process.platform === 'linux')('where dawn finds no adapter', () => {
+  test('doctor says that the embedded device is used, why there is no other, and what to do', async () => {
+    const { code, stdout } = await runNode(file, ['doctor', '--json'], nowhere)
+    expect(code).toBe(0)
+    const { adapters, problem, chosen } = JSON.parse(stdout)
+    expect(adapters).toMatchObject([{ name: 'cpu', backend: 'embedded', failure: null }])
+    expect(adapters[0].speed.gflops).toBeGreaterThan(0)
+    expect(adapters[0].speed.gbps).toBeGreaterThan(0)
+    expect(chosen).toBe('cpu')
+    expect(problem.why).toMatch(/no ICD file|no Vulkan loader/)
+    expect(problem.cure).toMatch(/VK_DRIVER_FILES/)
+  })
+
+  test('people read the same', async () => {
+    const { code, stdout } = await runNode(file, ['doctor'], nowhere)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/cpu \(embedded device\)\n {2}works {7}yes/)
+    expect(stdout).toMatch(/speed {7}[\d.e+]+ GFLOP\/s .*, [\d.e+]+ GB\/s/)
+    expect(stdout).toMatch(/the embedded device \('cpu'\) is used/)
+  })
+
+  test('--fix says what it cannot mend', async () => {
+    const fixed = await runNode(file, ['doctor', '--fix', '--yes'], nowhere)
+    expect(fixed).toMatchObject({ code: 1, stderr: expect.stringMatching(/--fix cannot mend that: unset VK_DRIVER_FILES/) })
+  })
 })
