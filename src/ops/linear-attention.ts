@@ -1,59 +1,100 @@
-// Linear attention: the sum over keys is taken first, so that cost and memory grow with the number of tokens, not its square.
-//   B batch, N queries, M keys, H heads, D channels of q and k, E channels of v
-import { ShapeError } from '../errors.ts'
+// Linear attention, whose cost is linear in the number of tokens; the core of focused linear attention.
+import { grid, launch } from '../launch.ts'
 import { unrecorded } from '../tape.ts'
-import type { Tensor } from '../tensor.ts'
-import { add, div, mul, offset, scale } from './elementwise.ts'
-import { matmul } from './matmul.ts'
+import { empty, type Tensor } from '../tensor.ts'
+import { rowVersions } from './attention-rows.ts'
+import { attentionSizes } from './attention-shapes.ts'
 import { op } from './op.ts'
-import { permute } from './permute.ts'
 import { sum } from './reduce.ts'
 
 /** `eps` is added to the normaliser; default 1e-6. */
 export interface LinearAttentionOptions { eps?: number }
 
-/** Heads before tokens and back: the matrix products are per head. */
-const swap = (x: Tensor) => permute(x, { order: [0, 2, 1, 3] })
+const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'frozen', 'eps']
+const version = (entry: string, buffers: string[]) => rowVersions('linear_attention.wgsl', {
+  x: { width: 'D', load: true }, v: { width: 'E', load: true }, dout: { width: 'E', load: true },
+  dx: { width: 'D', store: true }, o: { width: 'E', store: true },
+}, { entry, buffers, params })
+const append = version('append', ['v', 'appended'])
+const outer = version('outer', ['x', 'y', 'sums'])
+const normalisers = version('normalisers', ['x', 'matrix', 'norm'])
+const rows = version('rows', ['x', 'matrix', 'z', 'o'])
+const columns = version('columns', ['y', 'matrix', 'dx'])
+const cotangents = version('cotangents', ['v', 'dout', 'z', 'appended'])
 
 /**
- * out = q (k^T v) / (q . sum over keys of k + eps) per head. q [B, N, H, D], k [B, M, H, D], v [B, M, H, E] -> [B, N, H, E]; q and k are
- * features already, e.g. focused ones (Han et al. 2023, equation 4). A frozen call holds the normaliser constant in the backward
- * pass: then relevance divides between the features and the values alone.
- * @throws ShapeError if the shapes do not fit.
+ * o_i = q_i (sum_j k_j v_j) / (q_i . sum_j k_j + eps), per head, with q and k already mapped to positive features (FLatten,
+ * arXiv 2308.00442, Eq. 5; there eps is M 1e-6). q [B, N, H, D], k [B, M, H, D], v [B, M, H, E] -> [B, N, H, E], any widths and lengths.
+ * A frozen call holds the normaliser constant in the backward pass, as LRP wants it.
+ * @throws ShapeError if shapes do not fit.
  */
 export const linearAttention = op({
-  name: 'linear-attention',
+  name: 'linearAttention',
   axes: 'b n h d, b m h d, b m h e -> b n h e',
   run(q: Tensor, k: Tensor, v: Tensor, { eps = 1e-6 }: LinearAttentionOptions) {
-    const [B, , H, D] = q.shape
-    const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === B && v.shape[0] === B && k.shape[1] === v.shape[1]
-      && k.shape[2] === H && v.shape[2] === H && k.shape[3] === D
-    if (!fits) throw new ShapeError(`linear-attention: q [${q.shape}], k [${k.shape}], v [${v.shape}]; expected [B, N, H, D], [B, M, H, D], [B, M, H, E]`)
-    return unrecorded(() => {
-      const queries = swap(q), keys = swap(k)
-      const state = matmul(keys, swap(v), { transposeA: true })
-      const normaliser = offset(matmul(queries, sum(keys, { axes: [2], keep: true }), { transposeB: true }), { by: eps })
-      return { out: swap(div(matmul(queries, state), normaliser)), state, normaliser }
-    })
+    const { B, N, M, H, D, E } = attentionSizes('linearAttention', q, k, v, null, null)
+    const A = appendedWidth(E)
+    const common = { B, H, D, E, A, chunks: 1, divide: 1, frozen: 0, eps }
+    const values = empty([B, M, H, A]), z = empty([B, N, H]), out = empty([B, N, H, E])
+    launch(append(D, E), { v, appended: values }, { ...common, T: M }, grid(Math.ceil(values.size / 256)))
+    const matrix = outerSum(k, values, E)
+    launch(normalisers(D, E), { x: q, matrix, norm: z }, { ...common, T: N }, grid(Math.ceil(z.size / 64)))
+    timesMatrix(q, matrix, z, out, true)
+    return { out, matrix, z }
   },
-  vjp({ args: [q, k, v], saved: { state, normaliser }, out, needs, frozen }, dy) {
-    const queries = swap(q), keys = swap(k), values = swap(v)
-    const shared = div(swap(dy), normaliser)                               // cotangent of q (k^T v): [B, H, N, E]
-    // The normaliser's cotangent, [B, H, N, 1]; without it where it counts as a constant.
-    const below = frozen ? null : scale(sum(mul(shared, swap(out)), { axes: [3], keep: true }), { by: -1 })
-    const dstate = matmul(queries, shared, { transposeA: true })
-    let dq: Tensor | null = null, dk: Tensor | null = null
+  vjp({ args: [q, k, v], saved: { matrix, z }, out, needs, frozen }, dout) {
+    const { B, N, M, H, D, E } = attentionSizes('linearAttention', q, k, v, null, null)
+    const A = appendedWidth(E)
+    const common = { B, H, D, E, A, chunks: 1, divide: 0, frozen: frozen ? 1 : 0, eps: 0 }
+    const dy = empty([B, N, H, A])
+    launch(cotangents(D, E), { v: out, dout, z, appended: dy }, { ...common, T: N }, grid(Math.ceil(B * N * H / 64)))
+    let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null
     if (needs[0]) {
-      dq = matmul(shared, state, { transposeB: true })
-      if (below) dq = add(dq, mul(below, sum(keys, { axes: [2], keep: true })))
-      dq = swap(dq)
+      dq = empty(q.shape)
+      timesTransposed(dy, matrix, dq, E)
     }
-    if (needs[1]) {
-      dk = matmul(values, dstate, { transposeB: true })
-      if (below) dk = add(dk, matmul(below, queries, { transposeA: true }))   // the same row for every key
-      dk = swap(dk)
+    if (needs[1] || needs[2]) {
+      const dmatrix = outerSum(q, dy, E)
+      if (needs[1]) {
+        const values = empty([B, M, H, A])
+        launch(append(D, E), { v, appended: values }, { ...common, T: M }, grid(Math.ceil(values.size / 256)))
+        dk = empty(k.shape)
+        timesTransposed(values, dmatrix, dk, E)
+      }
+      if (needs[2]) {
+        dv = empty(v.shape)
+        timesMatrix(k, dmatrix, z, dv, false)
+      }
     }
-    return [dq, dk, needs[2] ? swap(matmul(keys, dstate)) : null]
+    return [dq, dk, dv]
   },
-  flops: ([q, k, v]) => 2 * k.size * v.shape[3] + 2 * q.size * v.shape[3],
+  flops: ([q, k, v]) => 2 * q.size * (v.shape[3] + 1) + 2 * k.size * (v.shape[3] + 1),
 })
+
+// A one is appended to each value (its column of the matrix sums k), and rows are whole vectors.
+const appendedWidth = (E: number) => 4 * (Math.floor(E / 4) + 1)
+
+/** sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums in parts: more invocations, fewer rounding errors. */
+function outerSum(x: Tensor, y: Tensor, E: number): Tensor {
+  const [B, T, H, D] = x.shape, A = y.shape[3]
+  const tiles = Math.ceil(A / 8) * Math.ceil(D / 8) * B * H
+  const chunks = Math.max(1, Math.min(Math.ceil(T / 64), Math.ceil(8192 / tiles)))
+  const parts = empty([chunks, B, H, D, A])
+  launch(outer(D, E), { x, y, sums: parts }, { B, T, H, D, E, A, chunks, divide: 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(tiles * chunks / 64)), { flops: 2 * B * T * H * D * A })
+  return chunks === 1 ? parts.view([B, H, D, A]) : unrecorded(() => sum(parts, { axes: [0] }))
+}
+
+/** out_t = x_t matrix (over z_t): x [B, T, H, D], matrix [B, H, D, A] -> out [B, T, H, E]. */
+function timesMatrix(x: Tensor, matrix: Tensor, z: Tensor, out: Tensor, divide: boolean) {
+  const [B, T, H, E] = out.shape, [, , D, A] = matrix.shape
+  launch(rows(D, E), { x, matrix, z, o: out }, { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)), { flops: 2 * B * T * H * D * E })
+}
+
+/** out_t = matrix y_t: y [B, T, H, A], matrix [B, H, D, A] -> out [B, T, H, D]. */
+function timesTransposed(y: Tensor, matrix: Tensor, out: Tensor, E: number) {
+  const [B, T, H, A] = y.shape, D = matrix.shape[2]
+  launch(columns(D, E), { y, matrix, dx: out }, { B, T, H, D, E, A, chunks: 1, divide: 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(B * H * Math.ceil(D / 4) * Math.ceil(T / 4) / 64)), { flops: 2 * B * T * H * D * A })
+}
