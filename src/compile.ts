@@ -70,7 +70,7 @@ export function compile<A extends unknown[], R>(f: (...args: A) => R, { limit = 
 
 function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Capture {
   const owner = gpu()
-  const pool = new CapturePool(owner.device, owner.pool.memory)
+  const pool = new CapturePool(owner.device, { memory: owner.pool.memory })
   const pinned = new Map<string, Tensor>()
   const withhold = (constant: Tensor) => { pool.withhold(constant.buffer) }
   const outside = new Set<{ readonly refs: number }>()
