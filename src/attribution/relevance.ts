@@ -3,7 +3,7 @@
 //   B images, classes logits
 import { NumericError, ShapeError } from '../errors.ts'
 import { zeros } from '../fill.ts'
-import { Gate } from '../nn/gate.ts'
+import { gatesOf } from '../nn/gates.ts'
 import { abs, add, mul, overOrZero, scale, sub } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
@@ -193,13 +193,6 @@ function perImage(values: Tensor, gateAxes: readonly number[], batch: number, ab
 /** Paths of a model's tensors and gates. */
 export function pathsOf(model: unknown): { leaves: Map<Tensor, string>, gates: Map<object, string> } {
   return { leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])), gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])) }
-}
-
-/** Every gate of a model with its path. */
-export function gatesOf(model: unknown, path = ''): [string, Gate][] {
-  if (model instanceof Gate) return [[path, model]]
-  if (typeof model !== 'object' || model === null || ArrayBuffer.isView(model) || 'dtype' in model) return []
-  return Object.entries(model).flatMap(([name, child]) => gatesOf(child, path ? `${path}.${name}` : name))
 }
 
 /** How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs` absolute ones. */

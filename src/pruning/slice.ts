@@ -2,7 +2,7 @@
 import { ShapeError } from '../errors.ts'
 import { type DType, type Tensor, tensor, type TypedArray } from '../tensor.ts'
 import { leaves, mapTree } from '../tree.ts'
-import { gatesOf } from './gates.ts'
+import { gatesOf } from '../nn/gates.ts'
 import { type Member, type Traceable, type Unit, type UnitOptions, units } from './units.ts'
 
 /** What stays: a flag per element of each unit, by the unit's name. Units that are not named stay whole. */

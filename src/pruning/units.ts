@@ -6,7 +6,7 @@ import { trace } from '../transform.ts'
 import { leaves } from '../tree.ts'
 import { AxisClasses } from './classes.ts'
 import { exactness } from './exact.ts'
-import { gatesOf } from './gates.ts'
+import { gatesOf } from '../nn/gates.ts'
 
 /** One axis of one tensor of the model that is cut with the unit: `element[i]` is the unit's element at index i, -1 for none. */
 export interface Member {

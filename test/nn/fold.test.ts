@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Identity, foldBatchNorm } from '../../src/nn/fold.ts'
 import { BatchNorm, Conv2d, disposeTree, leaves, scope, tensor, type Tensor } from '../../src/index.ts'
-import { gatesOf } from '../../src/attribution/relevance.ts'
+import { gatesOf } from '../../src/nn/gates.ts'
 import { loadGolden } from '../attribution/goldens.ts'
 import { describeDevice } from '../device.ts'
 import { relativeError } from '../reference/nd.ts'

@@ -1,4 +1,4 @@
-import { Gate } from '../nn/gate.ts'
+import { Gate } from './gate.ts'
 import { Tensor } from '../tensor.ts'
 
 /** Every gate of a model with its path, in field order. */
