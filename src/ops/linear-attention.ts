@@ -29,7 +29,7 @@ const cotangents = version('cotangents', ['v', 'dout', 'z', 'appended'])
  * @throws ShapeError if shapes do not fit.
  */
 export const linearAttention = op({
-  name: 'linearAttention',
+  name: 'linear-attention',
   axes: 'b n h d, b m h d, b m h e -> b n h e',
   run(q: Tensor, k: Tensor, v: Tensor, { eps = 1e-6 }: LinearAttentionOptions) {
     const { B, N, M, H, D, E } = attentionSizes('linearAttention', q, k, v, null, null)
