@@ -1,26 +1,28 @@
 // Convolution as an implicit matrix product in registers: an invocation makes 4 TM output channels of TN neighbouring pixels.
 // For drivers without fast workgroup memory; conv2d_tiled.wgsl is its sibling for the others.
 // x: [batch, groups, channels, rows, parts, columns], padded by conv2d_layout.wgsl, or the plain image where it needs no padding
-// w: [groups, tiles, channels, taps_y, parts, taps_x, TM] of vec4f over output channels, packed by conv2d_layout.wgsl
+// w: [groups, tiles, rows of taps, TAPS, TM] of vec4f over output channels, packed by conv2d_layout.wgsl
+// offsets: [rows of taps], how far a row of TAPS neighbouring taps is from the first one
 // bias: [groups, outputs]   y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise
 // for columns.
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.
 const TM = 2u;        // vectors of output channels
 const TN = 8u;        // pixels
+const TAPS = 3u;      // horizontal taps that share their loads
 override LANES: u32 = 64;
 
 struct Params {
-  jobs: u32, groups: u32, tiles: u32, outputs: u32, channels: u32, taps_y: u32, parts: u32, taps_x: u32,
-  height: u32, width: u32, row_tiles: u32,
-  batch_stride: u32, plane: u32, row: u32, next_part: u32, stride_y: u32, dilation_y: u32, start: u32,
+  jobs: u32, groups: u32, tiles: u32, outputs: u32, rows: u32, height: u32, width: u32, row_tiles: u32,
+  batch_stride: u32, group_stride: u32, row: u32, start: u32,
   height_out: u32, width_out: u32, first_y: u32, step_y: u32, first_x: u32, step_x: u32, has_bias: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(2) var<storage, read> offsets: array<vec2u>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<uniform> p: Params;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -46,33 +48,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sum: array<vec4f, TM * TN>;
   for (var s = 0u; s < TM * TN; s++) { sum[s] = start[s % TM]; }
 
-  var at_w = tile * p.channels * p.taps_y * p.parts * p.taps_x * TM;
-  var at_c = n * p.batch_stride + g * p.channels * p.plane + p.start + i * p.stride_y * p.row + column;
-  for (var c = 0u; c < p.channels; c++) {
-    var at_y = at_c;
-    for (var u = 0u; u < p.taps_y; u++) {
-      var at_part = at_y;
-      for (var part = 0u; part < p.parts; part++) {
-        var at = at_part;
-        // A window of TN pixels slides over the taps, so that each pixel is read once.
-        var pixels: array<f32, TN>;
-        for (var t = 1u; t < TN; t++) { pixels[t] = x[at + t - 1u]; }
-        at += TN - 1u;
-        for (var v = 0u; v < p.taps_x; v++) {
-          for (var t = 1u; t < TN; t++) { pixels[t - 1u] = pixels[t]; }
-          pixels[TN - 1u] = x[at];
-          at += 1u;
-          for (var m = 0u; m < TM; m++) {
-            let weight = w[at_w + m];
-            for (var t = 0u; t < TN; t++) { sum[t * TM + m] = fma(weight, vec4f(pixels[t]), sum[t * TM + m]); }
-          }
-          at_w += TM;
-        }
-        at_part += p.next_part;
+  // One loop with much work in it: software drivers blend every register that a loop carries, at every turn and level.
+  let first = n * p.batch_stride + g * p.group_stride + p.start + i * p.row + column;
+  for (var r = 0u; r < p.rows; r++) {
+    let at = first + offsets[r].x;
+    let at_w = (tile * p.rows + r) * TAPS * TM;
+    var pixels: array<f32, TN + TAPS - 1u>;
+    for (var t = 0u; t < TN + TAPS - 1u; t++) { pixels[t] = x[at + t]; }
+    for (var v = 0u; v < TAPS; v++) {
+      for (var m = 0u; m < TM; m++) {
+        let weight = w[at_w + v * TM + m];
+        for (var t = 0u; t < TN; t++) { sum[t * TM + m] = fma(weight, vec4f(pixels[t + v]), sum[t * TM + m]); }
       }
-      at_y += p.dilation_y * p.row;
     }
-    at_c += p.plane;
   }
 
   // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds to compile.

@@ -65,32 +65,3 @@ fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
 }
-
-struct SpreadParams {
-  size: u32, height: u32, width: u32, kernel_y: u32, kernel_x: u32, rows: u32, columns: u32,
-  stride_y: u32, stride_x: u32, padding_y: u32, padding_x: u32, dilation_y: u32, dilation_x: u32,
-}
-@group(0) @binding(6) var<storage, read> small: array<f32>;
-@group(0) @binding(7) var<storage, read_write> image: array<f32>;
-@group(0) @binding(8) var<uniform> s: SpreadParams;
-
-// small: [planes, kernel_y, kernel_x, rows, columns] -> image: [planes, height, width]: pixel (i, j) of tap (u, v) goes to row
-// i stride - padding + u dilation, likewise for columns, where windows do not overlap. Pixels between windows are zero.
-@compute @workgroup_size(64)
-fn spread(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let number = (group.y * groups.x + group.x) * 64u + lane;
-  if (number >= s.size) { return; }
-  let row = number / s.width % s.height + s.padding_y;
-  let column = number % s.width + s.padding_x;
-  let plane = number / (s.width * s.height);
-  let i = row / s.stride_y;
-  let j = column / s.stride_x;
-  let u = row % s.stride_y / s.dilation_y;
-  let v = column % s.stride_x / s.dilation_x;
-  let exact = row % s.stride_y == u * s.dilation_y && column % s.stride_x == v * s.dilation_x;
-  var value = 0.0;
-  if (exact && i < s.rows && j < s.columns && u < s.kernel_y && v < s.kernel_x) {
-    value = small[(((plane * s.kernel_y + u) * s.kernel_x + v) * s.rows + i) * s.columns + j];
-  }
-  image[number] = value;
-}

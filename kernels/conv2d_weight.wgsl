@@ -7,6 +7,7 @@
 const TM = 2u;        // vectors of output channels
 const TC = 4u;        // input channels
 const TAPS = 3u;      // horizontal taps that share their loads
+const STEP = 2u;      // pixels at a time
 override LANES: u32 = 64;
 
 struct Params {
@@ -50,23 +51,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let i = line % p.height;
     let line_x = n * p.batch_stride + i * p.stride_y * p.row;
     let line_y = n * p.groups * p.outputs * pixels + i * p.width;
-    // A window of TAPS - 1 columns slides along the row: each step reads one column of x and one of dy.
-    var window: array<f32, TC * TAPS>;
-    for (var c = 0u; c < TC; c++) {
-      for (var v = 0u; v < TAPS - 1u; v++) { window[c * TAPS + v + 1u] = x[line_x + at_c[c] + v]; }
-    }
-    for (var j = 0u; j < p.width; j++) {
-      var grads: array<vec4f, TM>;
-      for (var m = 0u; m < TM; m++) {
-        let at = line_y + j;
-        grads[m] = vec4f(dy[at + at_m[4u * m]], dy[at + at_m[4u * m + 1u]], dy[at + at_m[4u * m + 2u]], dy[at + at_m[4u * m + 3u]]);
+    for (var j = 0u; j < p.width; j += STEP) {
+      // The last step may hang over the row: what is there reads the last column again and counts nothing.
+      var grads: array<vec4f, STEP * TM>;
+      for (var t = 0u; t < STEP; t++) {
+        let at = line_y + min(j + t, p.width - 1u);
+        for (var m = 0u; m < TM; m++) {
+          let found = vec4f(dy[at + at_m[4u * m]], dy[at + at_m[4u * m + 1u]], dy[at + at_m[4u * m + 2u]], dy[at + at_m[4u * m + 3u]]);
+          grads[t * TM + m] = select(vec4f(0.0), found, j + t < p.width);
+        }
       }
       for (var c = 0u; c < TC; c++) {
-        for (var v = 0u; v < TAPS - 1u; v++) { window[c * TAPS + v] = window[c * TAPS + v + 1u]; }
-        window[c * TAPS + TAPS - 1u] = x[line_x + at_c[c] + j + TAPS - 1u];
+        var values: array<f32, STEP + TAPS - 1u>;
+        for (var t = 0u; t < STEP + TAPS - 1u; t++) { values[t] = x[line_x + at_c[c] + min(j + t, p.width + TAPS - 2u)]; }
         for (var v = 0u; v < TAPS; v++) {
           for (var m = 0u; m < TM; m++) {
-            sum[(c * TAPS + v) * TM + m] = fma(grads[m], vec4f(window[c * TAPS + v]), sum[(c * TAPS + v) * TM + m]);
+            var total = sum[(c * TAPS + v) * TM + m];
+            for (var t = 0u; t < STEP; t++) { total = fma(grads[t * TM + m], vec4f(values[t + v]), total); }
+            sum[(c * TAPS + v) * TM + m] = total;
           }
         }
       }

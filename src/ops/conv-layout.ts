@@ -64,21 +64,3 @@ export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, sha
     first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_part: from.stepPart, step_x: from.stepX }, grid(Math.ceil(from.groups * tiles * from.channels / 64)))
   return packed
 }
-
-const spreadKernel = kernel('conv2d_layout.wgsl', { entry: 'spread', buffers: ['small', 'image'], params: ['size', 'height', 'width', 'kernel_y', 'kernel_x',
-  'rows', 'columns', 'stride_y', 'stride_x', 'padding_y', 'padding_x', 'dilation_y', 'dilation_x'] })
-
-/** Where the pixels of windows that do not overlap lie in the image. */
-export interface Spread {
-  kernel: readonly [number, number], stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number]
-}
-
-/** `small` [planes, kernel y, kernel x, rows, columns] laid out as an image of `shape`; zero where no window is. */
-export function spread(small: Tensor, shape: readonly number[], { kernel: [kernelY, kernelX], stride, padding, dilation }: Spread): Tensor {
-  const image = empty(shape)
-  const [rows, columns] = small.shape.slice(-2)
-  launch(spreadKernel, { small, image }, { size: image.size, height: shape[2], width: shape[3], kernel_y: kernelY, kernel_x: kernelX, rows, columns,
-    stride_y: stride[0], stride_x: stride[1], padding_y: padding[0], padding_x: padding[1], dilation_y: dilation[0], dilation_x: dilation[1],
-  }, grid(Math.ceil(image.size / 64)))
-  return image
-}

@@ -5,7 +5,7 @@ import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { type Lines, pack, type Packing, type Taps } from './conv-layout.ts'
-import { pixelPlaces, tapOffsets } from './conv-tables.ts'
+import { pixelPlaces, rowOffsets, tapOffsets } from './conv-tables.ts'
 import { reduceShares } from './shares.ts'
 
 /** What an output pixel (i, j) of the grid reads, and where in `out` [batch, channels, height, width] its result goes. */
@@ -29,18 +29,23 @@ export interface Product {
 export type ConvVariant = 'direct' | 'tiled'
 
 let forced: ConvVariant | null = null
-let forcedTile: Tile | null = null
+let small = false
 
-/** Takes this variant (and tile) from now on, whatever the adapter, until called with null: for tests and benches. */
-export function forceConvVariant(choice: ConvVariant | null, tile: Tile | null = null): void {
+/**
+ * Takes this variant from now on, whatever the adapter, until called with null; `smallTiles` takes the least tiles, which compile
+ * and interpret quickly. For tests and benches.
+ */
+export function forceConvVariant(choice: ConvVariant | null, smallTiles = false): void {
   forced = choice
-  forcedTile = tile
+  small = smallTiles
 }
 
-// A software driver pays for every load and barrier; the others want tiles that many invocations share.
-function variant(): ConvVariant {
+// Without fast workgroup memory, many products per load count most. The embedded device likes the register tiles too, but for the
+// gradient to a weight with many outputs, where they are narrow.
+function variant(pass: 'pixels' | 'weight', outputs: number): ConvVariant {
   const kind = currentGpu()?.adapter.kind
-  return forced ?? (kind === 'gpu' || kind === 'embedded' ? 'tiled' : 'direct')
+  if (forced) return forced
+  return kind === 'gpu' ? outputs > 4 ? 'tiled' : 'direct' : kind === 'embedded' && pass === 'weight' && outputs > 16 ? 'tiled' : 'direct'
 }
 
 const made = new Map<string, Kernel>()
@@ -57,13 +62,12 @@ function withConstants(file: string, buffers: string[], params: string[], defaul
   return found
 }
 
-const forwardParams = ['jobs', 'groups', 'tiles', 'outputs', 'channels', 'taps_y', 'parts', 'taps_x', 'height', 'width', 'row_tiles',
-  'batch_stride', 'plane', 'row', 'next_part', 'stride_y', 'dilation_y', 'start',
+const directParams = ['jobs', 'groups', 'tiles', 'outputs', 'rows', 'height', 'width', 'row_tiles', 'batch_stride', 'group_stride', 'row', 'start',
   'height_out', 'width_out', 'first_y', 'step_y', 'first_x', 'step_x', 'has_bias']
 
-/** The register-tiled kernel; `TM` vectors of output channels, `TN` pixels. */
-export function directKernel(TM: number, TN: number): Kernel {
-  return withConstants('conv2d.wgsl', ['x', 'w', 'bias', 'y'], forwardParams, { TM: 2, TN: 8 }, { TM, TN })
+/** The register-tiled kernel; `TM` vectors of output channels, `TN` pixels, `TAPS` taps that share loads. */
+export function directKernel(TM: number, TN: number, TAPS: number): Kernel {
+  return withConstants('conv2d.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], directParams, { TM: 2, TN: 8, TAPS: 3 }, { TM, TN, TAPS })
 }
 
 const tiledParams = ['jobs', 'groups', 'tiles', 'outputs', 'depth', 'height', 'width', 'batch_stride', 'group_stride', 'row', 'start', 'weight_group', 'weight_output',
@@ -79,7 +83,9 @@ export interface Tile { TM: number, TN: number, X: number, Y: number, STEP: numb
 /** Tiles for layers with many, with fewer and with few output channels. */
 export const tiles: readonly Tile[] = [tiledDefaults, { TM: 2, TN: 4, X: 32, Y: 4, STEP: 16 }, { TM: 1, TN: 8, X: 16, Y: 4, STEP: 16 }]
 
-const tileFor = (outputs: number) => forcedTile ?? tiles[outputs > 32 ? 0 : outputs > 16 ? 1 : 2]
+const smallTile: Tile = { TM: 1, TN: 2, X: 4, Y: 2, STEP: 4 }
+
+const tileFor = (outputs: number) => (small ? smallTile : tiles[outputs > 32 ? 0 : outputs > 16 ? 1 : 2])
 
 /** The kernel with tiles in workgroup memory. */
 export function tiledKernel(tile: Tile): Kernel {
@@ -92,26 +98,23 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
   const { groups, outputs, channels } = from
   const flops = 2 * batch * pixels[0] * pixels[1] * groups * outputs * channels * tapsY.count * tapsX.count
   const common = { groups, outputs, height: pixels[0], width: pixels[1], batch_stride: groups * channels * lines.plane,
-    start: start[0] * lines.row + start[1], height_out: out.shape[2], width_out: out.shape[3],
+    group_stride: channels * lines.plane, row: tapsY.stride * lines.row, start: start[0] * lines.row + start[1], height_out: out.shape[2], width_out: out.shape[3],
     first_y: first[0], step_y: step[0], first_x: first[1], step_x: step[1], has_bias: bias ? 1 : 0 }
-  // A tile would be mostly empty with so few outputs: the gradient to an image.
-  if (variant() === 'tiled' && (outputs > 4 || forcedTile)) {
+  if (variant('pixels', outputs) === 'tiled') {
     const tile = tileFor(outputs), height = 4 * tile.TM * tile.Y
     const jobs = batch * pixels[0] * pixels[1], count = Math.ceil(outputs / height)
     launch(tiledKernel(tile), { x: lines.data, w, offsets: tapOffsets(lines, channels, tapsY, tapsX, from), bias: bias ?? w, y: out }, {
-      ...common, jobs, tiles: count, depth: channels * tapsY.count * tapsX.count, group_stride: channels * lines.plane, row: tapsY.stride * lines.row,
+      ...common, jobs, tiles: count, depth: channels * tapsY.count * tapsX.count,
       weight_group: from.groupStride, weight_output: from.outputStride,
     }, grid(groups * count * Math.ceil(jobs / (tile.X * tile.TN))), { flops })
     return
   }
-  const TM = outputs <= 4 ? 1 : 2
-  const TN = pixels[1] <= 4 ? 4 : 8
+  const [TM, TN] = small ? [1, 4] : [outputs <= 4 ? 1 : 2, 8]
   const packed = pack(w, from, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
   const count = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
   const jobs = batch * pixels[0] * rowTiles
-  launch(directKernel(TM, TN), { x: lines.data, w: packed, bias: bias ?? packed, y: out }, {
-    ...common, jobs, tiles: count, channels, taps_y: tapsY.count, parts: tapsX.parts, taps_x: tapsX.shared, row_tiles: rowTiles,
-    plane: lines.plane, row: lines.row, next_part: lines.nextPart, stride_y: tapsY.stride, dilation_y: tapsY.dilation,
+  launch(directKernel(TM, TN, tapsX.shared), { x: lines.data, w: packed, offsets: rowOffsets(lines, channels, tapsY, tapsX), bias: bias ?? packed, y: out }, {
+    ...common, jobs, tiles: count, rows: channels * tapsY.count * tapsX.parts, row_tiles: rowTiles,
   }, grid(groups * count * Math.ceil(jobs / 64)), { flops })
 }
 
@@ -119,8 +122,8 @@ const weightParams = ['jobs', 'shares', 'share', 'lines', 'groups', 'tiles', 'ou
   'step_tap', 'height', 'width', 'batch_stride', 'plane', 'row', 'next_part', 'stride_y', 'dilation_y']
 
 /** The register-tiled kernel of the weight gradient; see its file for the constants. */
-export function directWeightKernel(TM: number, TC: number, TAPS: number): Kernel {
-  return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3 }, { TM, TC, TAPS })
+export function directWeightKernel(TM: number, TC: number, TAPS: number, STEP: number): Kernel {
+  return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3, STEP: 2 }, { TM, TC, TAPS, STEP })
 }
 
 const tiledWeightParams = ['shares', 'share', 'depth', 'groups', 'tiles', 'outputs', 'width_tiles', 'width', 'pixels', 'group_stride']
@@ -137,7 +140,7 @@ export function convolveWeight(lines: Lines, dy: Tensor, groups: number, shape: 
   const flops = 2 * dy.size * channels * tapsY.count * tapsX.count
   // Sums of at most some thousand terms keep float32 exact enough; more shares than that keep every core busy.
   const least = Math.ceil(batch * height * width / 4096)
-  if (variant() === 'tiled') {
+  if (variant('weight', outputs) === 'tiled') {
     const tile = tileFor(outputs), columns = channels * tapsY.count * tapsX.count
     const rowTiles = Math.ceil(outputs / (4 * tile.TM * tile.Y)), widthTiles = Math.ceil(columns / (tile.TN * tile.X))
     const depth = batch * height * width
@@ -149,12 +152,12 @@ export function convolveWeight(lines: Lines, dy: Tensor, groups: number, shape: 
     }, grid(groups * rowTiles * widthTiles * shares), { flops })
     return reduceShares(parts, shape)
   }
-  const TM = 2, TC = channels === 1 ? 1 : tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2
+  const [TM, TC, STEP] = small ? [1, 2, 1] : [2, channels === 1 ? 1 : tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2, 2]
   const rowTiles = Math.ceil(outputs / (4 * TM)), channelTiles = Math.ceil(channels / TC)
   const perShare = groups * rowTiles * channelTiles * tapsY.count * tapsX.parts
   const { share, shares } = divide(batch * height, Math.max(least, Math.ceil(1024 / perShare)), 1)
   const parts = empty([shares, ...shape])
-  launch(directWeightKernel(TM, TC, tapsX.shared), { x: lines.data, dy, dw: parts }, {
+  launch(directWeightKernel(TM, TC, tapsX.shared, STEP), { x: lines.data, dy, dw: parts }, {
     jobs: perShare * shares, shares, share, lines: batch * height, groups, tiles: rowTiles, outputs, channel_tiles: channelTiles, channels,
     taps_y: tapsY.count, parts: tapsX.parts, kernel_x: tapsX.count, step_tap: tapsX.sharedTap, height, width,
     batch_stride: groups * channels * lines.plane, plane: lines.plane, row: lines.row, next_part: lines.nextPart,

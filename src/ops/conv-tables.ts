@@ -21,6 +21,11 @@ export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: T
   return offsets
 }
 
+/** The same for [channels, taps y, parts]: the first of each group of taps that share their loads. */
+export function rowOffsets(lines: Lines, channels: number, tapsY: Taps, { parts, shared, dilation, stride }: Taps): Tensor {
+  return tapOffsets(lines, channels, tapsY, { count: parts, stride, dilation, parts, shared: 1, sharedTap: shared })
+}
+
 /** Where each pixel of dy [batch, channels, height, width] begins to read, and where its gradient is: u32 [batch * pixels, 2]. */
 export function pixelPlaces(lines: Lines, batchStride: number, dy: Tensor, tapsY: Taps): Tensor {
   const [batch, channels, height, width] = dy.shape

@@ -4,7 +4,8 @@ import type { Mapping } from '../axes.ts'
 import { ShapeError } from '../errors.ts'
 import { zeros } from '../fill.ts'
 import { empty, type Tensor } from '../tensor.ts'
-import { lines, spread, tapsOf, type Taps } from './conv-layout.ts'
+import { apartForward, apartInput, apartWeight, type Windows, windowsApart } from './conv-apart.ts'
+import { lines, tapsOf, type Taps } from './conv-layout.ts'
 import { convolve, convolveWeight } from './conv-product.ts'
 import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from './op.ts'
@@ -13,12 +14,6 @@ import { pair, type Pair, windowsAlong } from './windows.ts'
 
 /** Attributes of a convolution: one number for both axes or [y, x]; PyTorch's defaults (1, 0, 1, 1). */
 export interface ConvAttrs { stride?: Pair, padding?: Pair, dilation?: Pair, groups?: number }
-
-interface Geometry {
-  stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number], groups: number
-  kernel: readonly [number, number]
-  out: readonly number[]
-}
 
 /**
  * y[n,o,i,j] = b[o] + sum over c, u, v of x[n, g C + c, i s - p + u d, j s - p + v d] w[o,c,u,v], g the group of o, zero outside.
@@ -30,35 +25,31 @@ export const conv2d = op({
   axes: conv2dAxes,
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
-    const { out: shape, kernel, stride, padding, dilation, groups } = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
-    if (isDepthwise(w.shape, groups)) return depthwiseForward(x, w, b, shape, { stride, padding, dilation })
-    const out = empty(shape)
-    // A 1 x 1 kernel sees an image as one long row.
-    const plain = kernel[0] === 1 && kernel[1] === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0
-    const image = plain ? x.view(flat(x.shape)) : x
-    const to = plain ? out.view(flat(shape)) : out
-    const pixels = [to.shape[2], to.shape[3]] as const
+    const found = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    const { out: shape, kernel, stride, padding, dilation, groups } = found
+    if (isDepthwise(w.shape, groups)) return depthwiseForward(x, w, b, shape, found)
+    if (windowsApart(found)) return apartForward(x, w, b, found)
+    const out = empty(shape), pixels = [shape[2], shape[3]] as const
     const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
     const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
-    convolve({ lines: lines(image, padding, pixels, tapsY, tapsX), batch: shape[0], tapsY, tapsX, start: [0, 0], pixels,
-      out: to, first: [0, 0], step: [1, 1], bias: b }, w, {
+    convolve({ lines: lines(x, padding, pixels, tapsY, tapsX), batch: shape[0], tapsY, tapsX, start: [0, 0], pixels,
+      out, first: [0, 0], step: [1, 1], bias: b }, w, {
       groups, outputs, channels, groupStride: outputs * channels * kh * kw, outputStride: channels * kh * kw, channelStride: kh * kw, width: kw,
       firstY: 0, stepY: 1, firstX: 0, stepPart: 1, stepX: tapsX.sharedTap })
     return out
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
     const found = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
-    const one = isDepthwise(w.shape, found.groups)
     return [
-      needs[0] ? one ? depthwiseInput(dy, w, x.shape, found) : inputGradient(dy, w, x.shape, found) : null,
-      needs[1] ? one ? depthwiseWeight(x, dy, w.shape, found) : weightGradient(x, dy, w.shape, found) : null,
+      needs[0] ? inputGradient(dy, w, x.shape, found) : null,
+      needs[1] ? weightGradient(x, dy, w.shape, found) : null,
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
   flops: ([, w], out) => 2 * out.size * w.size / w.shape[0],
 })
 
-function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: ConvAttrs): Geometry {
+function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: ConvAttrs): Windows {
   const stride = pair('conv2d', 'stride', attrs.stride ?? 1, 1), padding = pair('conv2d', 'padding', attrs.padding ?? 0, 0)
   const dilation = pair('conv2d', 'dilation', attrs.dilation ?? 1, 1), groups = attrs.groups ?? 1
   if (x.length !== 4) throw new ShapeError(`conv2d: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
@@ -77,29 +68,24 @@ function geometry(x: readonly number[], w: readonly number[], b: readonly number
 
 const isDepthwise = (w: readonly number[], groups: number) => w[1] === 1 && w[0] === groups
 
-const flat = ([n, c, h, w]: readonly number[]) => [n, c, 1, h * w]
-
-function weightGradient(x: Tensor, dy: Tensor, shape: readonly number[], { stride, padding, dilation, groups, kernel, out }: Geometry): Tensor {
+function weightGradient(x: Tensor, dy: Tensor, shape: readonly number[], found: Windows): Tensor {
+  const { stride, padding, dilation, groups, kernel, out } = found
+  if (isDepthwise(shape, groups)) return depthwiseWeight(x, dy, shape, found)
+  const done = windowsApart(found) ? apartWeight(x, dy, shape, found) : null
+  if (done) return done
   const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
   return convolveWeight(lines(x, padding, [out[2], out[3]], tapsY, tapsX), dy, groups, shape, tapsY, tapsX)
 }
 
-function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], { stride, padding, dilation, groups, kernel }: Geometry): Tensor {
+function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: Windows): Tensor {
+  const { stride, padding, dilation, groups, kernel } = found
+  if (isDepthwise(w.shape, groups)) return depthwiseInput(dy, w, shape, found)
+  if (windowsApart(found)) return apartInput(dy, w, shape, found)
   const outputs = shape[1] / groups, channels = dy.shape[1] / groups, [, , kh, kw] = w.shape
   const from = { groups, channels, groupStride: channels * outputs * kh * kw, channelStride: outputs * kh * kw }
   const target = { batch: dy.shape[0], bias: null }
   const one = tapsOf(1, 1, 1)
-  const [H, W] = [shape[2], shape[3]]
-  if ((kh - 1) * dilation[0] < stride[0] && (kw - 1) * dilation[1] < stride[1]) {
-    // Windows do not overlap: a product gives every pixel's own window, which then goes to its place.
-    const small = empty([dy.shape[0], shape[1] * kh * kw, dy.shape[2], dy.shape[3]])
-    const row = dy.view(flat(dy.shape)), to = small.view(flat(small.shape)), pixels = [1, to.shape[3]] as const
-    convolve({ ...target, lines: lines(row, [0, 0], pixels, one, one), tapsY: one, tapsX: one, start: [0, 0], pixels, out: to, first: [0, 0], step: [1, 1] },
-      w, { ...from, outputs: outputs * kh * kw, outputStride: 1, width: 1, firstY: 0, stepY: 0, firstX: 0, stepPart: 0, stepX: 0 })
-    return kh === 1 && kw === 1 && stride[0] === 1 && stride[1] === 1 && padding[0] === 0 && padding[1] === 0 ? small.view(shape)
-      : spread(small, shape, { kernel, stride, padding, dilation })
-  }
-  const rows = phases(H, kernel[0], stride[0], padding[0], dilation[0]), columns = phases(W, kernel[1], stride[1], padding[1], dilation[1])
+  const rows = phases(shape[2], kernel[0], stride[0], padding[0], dilation[0]), columns = phases(shape[3], kernel[1], stride[1], padding[1], dilation[1])
   const out = [...rows, ...columns].some(({ taps }) => taps === null) ? zeros(shape) : empty(shape)
   const pad = [rows, columns].map((list) => Math.max(...list.map(({ start }) => -start))) as [number, number]
   // One padded copy of dy serves all phases: as long as the furthest read of any.
