@@ -10,7 +10,7 @@ import { InputError, NumericError } from '../errors.ts'
 import type { Model } from '../evaluation.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, parseCheckpoint } from '../io/checkpoint.ts'
-import { loadImage, openDataset } from '../io/datasets.ts'
+import { loadImage, openDataset, parseDataSpec } from '../io/datasets.ts'
 import { nodeFiles } from '../io/files.ts'
 import { heatmapOf, pictureOf, type Row, sheet } from '../io/heatmap.ts'
 import { openOutput, writeOutput } from '../io/output.ts'
@@ -229,8 +229,9 @@ async function openImages(image: string[] | undefined, data: string | undefined,
   if (image !== undefined && data !== undefined) throw new InputError('explain: expected --image or --data, found both; leave one out')
   if (data !== undefined) {
     const set = await openDataset(data, { preprocessing, classes })
+    const first = parseDataSpec(data).slice?.[0] ?? 0, name = data.replace(/#[\d-]*$/, '')
     return { count: set.length, source: async function* () {
-      for await (const { images, shape, indices } of set.batches({ size: batch })) yield { values: images, shape, names: [...indices].map((i) => `${data} ${i}`) }
+      for await (const { images, shape, indices } of set.batches({ size: batch })) yield { values: images, shape, names: [...indices].map((i) => `${name} ${first + i}`) }
     } }
   }
   const files = image!
