@@ -14,8 +14,8 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 override LANES: u32 = 8;                   // the subgroup size
-override R: u32 = 3;
-override KEYS: u32 = 2;
+override R: u32 = 2;
+override KEYS: u32 = 4;
 
 // Spliced in: load_q, load_k, load_v, load_out: four entries of a row from 4d on, zeros past its end; store_out.
 /*rows*/

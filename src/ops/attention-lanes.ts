@@ -31,15 +31,15 @@ export function shufflingLanes(): number {
   return subgroupMinSize === subgroupMaxSize && subgroupMinSize <= 16 ? subgroupMinSize : 0
 }
 
-// Rows a lane owns and vectors of other rows it meets at a time. More of either means fewer loads but more spilling and much more
-// to compile. Measured on lavapipe, 197 tokens: 3 x 2 6.1-12 GFLOP/s, 2 x 2 6.5, 1 x 2 4.4, 4 x 2 2.7-6.6; a 7x7 window pads
-// 3 x 8 rows to 72, 2 x 8 to 64.
-const tileOf = (lanes: number, rows: number) => lanes > 8 ? { R: 2, KEYS: 1 } : { R: rows > 64 ? 3 : 2, KEYS: 2 }
+// Rows a lane owns and vectors of other rows it meets at a time: more of either means fewer loads, but more spilling and much
+// more to compile. Measured on lavapipe, time over that of a 512^3 product, 197 tokens / 7x7 windows: 2 x 4 0.7-1.5 / 2.0-2.9,
+// 2 x 3 0.9-1.2 / 1.9-2.1, 3 x 2 1.0 / 2.2, 2 x 2 1.1 / 2.5, 4 x 1 1.5 / 2.4. Against the open form 2 x 4 won each time.
+const forwardTile = (lanes: number) => ({ R: 2, KEYS: Math.min(4, 32 / lanes) })
 
 /** The forward pass into `out` and `logsum`. */
 export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
-  const { R, KEYS } = tileOf(lanes, N)
+  const { R, KEYS } = forwardTile(lanes)
   launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call, lanes),
     grid(B * H * Math.ceil(N / (lanes * R))), { overrides: { LANES: lanes, R, KEYS }, flops })
 }

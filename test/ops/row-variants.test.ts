@@ -1,0 +1,20 @@
+// Every variant of the row kernels compiles on dawn's null backend, which offers the least that WebGPU guarantees.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { close, gpu, init } from '../../src/gpu/device.ts'
+import { declaredKernels } from '../../src/gpu/kernel.ts'
+import '../../src/ops/cross-entropy.ts'
+import '../../src/ops/layernorm.ts'
+import '../../src/ops/softmax.ts'
+import { describeDawn } from '../dawn.ts'
+
+describeDawn('row kernels on the null backend', () => {
+  beforeAll(async () => { await init({ backend: 'null' }) })
+  afterAll(close)
+
+  test.each(['softmax', 'softmax_grad', 'layernorm', 'layernorm_grad', 'cross_entropy'])('%s', async (name) => {
+    const kernels = declaredKernels().filter(({ file }) => file === `${name}.wgsl`)
+    expect(kernels.length).toBeGreaterThan(1)
+    for (const kernel of kernels) for (const LANES of [1, 8, 32, 64]) gpu().launches.pipeline(kernel, { LANES })
+    await gpu().failures.settle()
+  })
+})
