@@ -53,7 +53,9 @@ export const maskedLinear = op({
   zero: ['breaks', 'breaks', 'breaks', 'breaks'],
   run(x: Tensor, weight: Tensor, mask: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
     const { rows, inputs, outputs, shape } = sizes('masked-linear', x, weight, bias, over)
-    if (mask.shape.join() !== weight.shape.join()) throw new ShapeError(`masked-linear: mask [${mask.shape}] must have the shape of the weight [${weight.shape}]`)
+    if (mask.shape.join() !== weight.shape.join()) {
+      throw new ShapeError(`masked-linear: mask [${mask.shape}] must have the shape of the weight [${weight.shape}]`)
+    }
     const y = empty(shape)
     product(x, weight, y, { M: rows, N: outputs, K: inputs, transposeB: true }, { bias }, mask)
     return y
@@ -75,7 +77,9 @@ export const maskedLinear = op({
  * @throws ShapeError as `linear` does, or if the lists differ in length.
  */
 export function linears(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions = {}): Tensor[] {
-  if (weights.length !== biases.length) throw new ShapeError(`linears: ${weights.length} weights and ${biases.length} biases; expected one bias (or null) per weight`)
+  if (weights.length !== biases.length) {
+    throw new ShapeError(`linears: ${weights.length} weights and ${biases.length} biases; expected one bias (or null) per weight`)
+  }
   return together(x, weights, biases, options) ?? weights.map((weight, i) => linear(x, weight, biases[i], options))
 }
 
@@ -119,12 +123,15 @@ const fusedAdd = op({
   name: 'linear+add',
   axes: (shapes, out, attrs) => {
     const { links } = linksOf(linear.op.axes, shapes.slice(0, 3), out, attrs)
-    return { links: [...links, ...out.map((size, axis) => ({ size, a: { tensor: 3, axis, offset: 0, stride: 1 }, b: { tensor: -1, axis, offset: 0, stride: 1 } }))] }
+    const whole = (tensor: number, axis: number) => ({ tensor, axis, offset: 0, stride: 1 })
+    return { links: [...links, ...out.map((size, axis) => ({ size, a: whole(3, axis), b: whole(-1, axis) }))] }
   },
   zero: ['breaks', 'breaks', 'breaks', 'breaks'],
   run(x: Tensor, weight: Tensor, bias: Tensor | null, residual: Tensor, { over = 1 }: LinearOptions) {
     const { shape } = sizes('linear+add', x, weight, bias, over)
-    if (residual.shape.join() !== shape.join()) throw new ShapeError(`linear+add: residual [${residual.shape}] must have the shape of the output [${shape}]`)
+    if (residual.shape.join() !== shape.join()) {
+      throw new ShapeError(`linear+add: residual [${residual.shape}] must have the shape of the output [${shape}]`)
+    }
     return fused('linear+add', x, weight, over, { bias, residual })
   },
   vjp: (call, dy) => opened(call, dy, (x, weight, bias, residual) => add(linear(x!, weight!, bias, call.attrs), residual!)),
@@ -155,13 +162,17 @@ function notation(rank: number, over: number): string {
 
 function sizes(name: string, x: Tensor, weight: Tensor, bias: Tensor | null, over: number) {
   if (!Number.isInteger(over) || over < 1 || over >= weight.shape.length || over > x.shape.length) {
-    throw new ShapeError(`${name}: cannot contract ${over} axes of x [${x.shape}] and weight [${weight.shape}]; the weight needs output axes before the contracted ones`)
+    throw new ShapeError(`${name}: cannot contract ${over} axes of x [${x.shape}] and weight [${weight.shape}]; `
+      + 'the weight needs output axes before the contracted ones')
   }
   const left = x.shape.slice(-over), right = weight.shape.slice(-over), out = weight.shape.slice(0, -over)
   if (left.join() !== right.join()) {
-    throw new ShapeError(`${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${over === 1 ? 'axis' : 'axes'}; expected x to end in [${right}], got [${left}]`)
+    throw new ShapeError(`${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${over === 1 ? 'axis' : 'axes'}; `
+      + `expected x to end in [${right}], got [${left}]`)
   }
-  if (bias && bias.shape.join() !== out.join()) throw new ShapeError(`${name}: bias [${bias.shape}] does not fit weight [${weight.shape}]; expected [${out}]`)
+  if (bias && bias.shape.join() !== out.join()) {
+    throw new ShapeError(`${name}: bias [${bias.shape}] does not fit weight [${weight.shape}]; expected [${out}]`)
+  }
   const leading = x.shape.slice(0, -over)
   return { rows: sizeOf(leading), inputs: sizeOf(right), outputs: sizeOf(out), shape: [...leading, ...out] }
 }

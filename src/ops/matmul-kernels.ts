@@ -9,7 +9,8 @@ export interface Alignment { a: boolean, b: boolean, out: boolean }
 /** The kernel files that hold a product's loop. */
 export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl'
 
-const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner', 'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']
+const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner',
+  'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']
 const kernels = new Map<string, Kernel>()
 
 /**
@@ -20,11 +21,16 @@ export type ProductForm = 'plain' | 'masked' | 2 | 3
 
 /** The kernel of a product for operands of this alignment. */
 export function productKernel(file: ProductFile, { a, b, out }: Alignment, form: ProductForm = 'plain'): Kernel {
-  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b) : several('b', form, (name, i) => reader(name, 10 + i, b))
+  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b)
+    : several('b', form, (name, i) => reader(name, 10 + i, b))
   const ends = typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
   return once(`${file} ${a} ${b} ${out} ${form}`, () => kernel(file, {
     buffers: productBuffers(form), params: productParams,
-    splice: { '/*product*/': wgsl['matmul_product.wgsl'], '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'), '/*output*/': wgsl['matmul_output.wgsl'] },
+    splice: {
+      '/*product*/': wgsl['matmul_product.wgsl'],
+      '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
+      '/*output*/': wgsl['matmul_output.wgsl'],
+    },
     label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned'].filter(Boolean).join(' ') }))
 }
 
@@ -81,7 +87,7 @@ fn store_${name}(i: u32, left: u32, value: vec4f) {
 /** WGSL of `load_<name>(which, i, left)` over buffers `<name>0`, `<name>1`, ... */
 function several(name: string, count: number, one: (name: string, i: number) => string): string {
   const parts = Array.from({ length: count }, (_, i) => one(`${name}${i}`, i))
-  const choose = parts.map((_, i) => `${i < count - 1 ? `if (which == ${i}u) { ` : ''}return load_${name}${i}(i, left);${i < count - 1 ? ' }' : ''}`)
+  const choose = parts.map((_, i) => i < count - 1 ? `if (which == ${i}u) { return load_${name}${i}(i, left); }` : `return load_${name}${i}(i, left);`)
   return `${parts.join('\n')}\nfn load_${name}(which: u32, i: u32, left: u32) -> vec4f {\n  ${choose.join('\n  ')}\n}`
 }
 

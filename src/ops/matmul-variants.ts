@@ -15,12 +15,14 @@ export interface ProductVariant {
 
 /** Register tiles: `rows` x 4 `columns` outputs per invocation, 8 x 8 invocations. */
 export function registers(rows: 4 | 8, columns: 1 | 2): ProductVariant {
-  return { name: `registers ${rows}x${4 * columns}`, file: 'matmul.wgsl', tile: [8 * rows, 32 * columns], overrides: { ROWS: rows, COLUMNS: columns, X: 8, Y: 8 } }
+  return { name: `registers ${rows}x${4 * columns}`, file: 'matmul.wgsl', tile: [8 * rows, 32 * columns],
+    overrides: { ROWS: rows, COLUMNS: columns, X: 8, Y: 8 } }
 }
 
 /** One subgroup of `lanes` per workgroup, which makes `rows` x 4 `lanes` outputs. */
 export function subgroup(rows: number, lanes: number): ProductVariant {
-  return { name: `subgroup ${rows}x${4 * lanes}`, file: 'matmul_subgroup.wgsl', tile: [rows, 4 * lanes], overrides: { ROWS: rows, LANES: lanes } }
+  return { name: `subgroup ${rows}x${4 * lanes}`, file: 'matmul_subgroup.wgsl', tile: [rows, 4 * lanes],
+    overrides: { ROWS: rows, LANES: lanes } }
 }
 
 /** Tiles of 64 x 64 through workgroup memory, `step` steps of k at a time. */

@@ -4,7 +4,7 @@ import { ShapeError } from '../errors.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { mul } from './elementwise.ts'
 import { op } from './op.ts'
-import { product, sumMiddle } from './product.ts'
+import { product, type ProductShape, sumMiddle } from './product.ts'
 
 /** Whether either side is stored with its last two axes swapped. */
 export interface MatmulOptions { transposeA?: boolean, transposeB?: boolean }
@@ -44,7 +44,9 @@ export const maskedMatmul = op({
     return linksOf(`${transposeA ? '... k m' : '... m k'}, ${b}, ${b} -> ... m n`, shapes, out, {})
   },
   run(a: Tensor, b: Tensor, mask: Tensor, { transposeA = false, transposeB = false }: MatmulOptions) {
-    if (mask.shape.join() !== b.shape.join()) throw new ShapeError(`masked-matmul: mask [${mask.shape}] must have the shape of b [${b.shape}]`)
+    if (mask.shape.join() !== b.shape.join()) {
+      throw new ShapeError(`masked-matmul: mask [${mask.shape}] must have the shape of b [${b.shape}]`)
+    }
     const plan = planOf(a.shape, b.shape, transposeA, transposeB)
     const out = empty([...plan.batch, plan.M, plan.N])
     batched(a, b, out, plan, transposeA, transposeB, mask)
@@ -55,8 +57,9 @@ export const maskedMatmul = op({
       if (!transposeA) return times(dout, b, false, !transposeB, mask)
       return times(mul(b, mask), dout, transposeB, true)            // b is on the left here, where no kernel masks
     }
-    const dproduct = needs[1] || needs[2] ? reduceTo(transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false), b.shape) : null
-    return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? mul(dproduct!, mask) : null, needs[2] ? mul(dproduct!, b) : null]
+    const dproduct = () => reduceTo(transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false), b.shape)
+    const masked = needs[1] || needs[2] ? dproduct() : null              // gradient of b times mask
+    return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? mul(masked!, mask) : null, needs[2] ? mul(masked!, b) : null]
   },
   flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
@@ -65,17 +68,22 @@ interface Plan { M: number, N: number, K: number, batch: number[], stepsA: numbe
 
 /** Sizes, the broadcast batch, and the distance in elements along each batch axis (0 where an operand is broadcast). */
 function planOf(a: readonly number[], b: readonly number[], transposeA: boolean, transposeB: boolean): Plan {
-  if (a.length < 2 || b.length < 2) throw new ShapeError(`matmul: a [${a}] and b [${b}] need at least two axes each; reshape a vector to a row or a column`)
+  if (a.length < 2 || b.length < 2) {
+    throw new ShapeError(`matmul: a [${a}] and b [${b}] need at least two axes each; reshape a vector to a row or a column`)
+  }
   const [M, K] = transposeA ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!]
   const [N, other] = transposeB ? [b.at(-2)!, b.at(-1)!] : [b.at(-1)!, b.at(-2)!]
   if (K !== other) {
-    throw new ShapeError(`matmul: a [${a}]${transposeA ? ' transposed' : ''} has K = ${K}, b [${b}]${transposeB ? ' transposed' : ''} has K = ${other}; expected the same, check transposeA and transposeB`)
+    const side = (name: string, shape: readonly number[], swapped: boolean, k: number) => `${name} [${shape}]${swapped ? ' transposed' : ''} has K = ${k}`
+    throw new ShapeError(`matmul: ${side('a', a, transposeA, K)}, ${side('b', b, transposeB, other)}; expected the same, check transposeA and transposeB`)
   }
   const rank = Math.max(a.length, b.length) - 2
   const leading = (shape: readonly number[]) => [...Array<number>(rank - shape.length + 2).fill(1), ...shape.slice(0, -2)]
   const [left, right] = [leading(a), leading(b)]
   const batch = left.map((n, i) => {
-    if (n !== right[i] && n !== 1 && right[i] !== 1) throw new ShapeError(`matmul: leading axes of a [${a}] and b [${b}] do not broadcast: ${n} against ${right[i]}`)
+    if (n !== right[i] && n !== 1 && right[i] !== 1) {
+      throw new ShapeError(`matmul: leading axes of a [${a}] and b [${b}] do not broadcast: ${n} against ${right[i]}; make them equal or 1`)
+    }
     return Math.max(n, right[i])
   })
   return { M, N, K, batch, stepsA: steps(left, M * K), stepsB: steps(right, K * N) }
@@ -93,35 +101,38 @@ function steps(shape: readonly number[], matrix: number): number[] {
 /** Launches a planned product: neighbouring batch axes become one where both operands allow it, the last two run in one launch. */
 function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: boolean, transposeB: boolean, mask?: Tensor) {
   const { M, N, K } = plan
-  const axes: { size: number, a: number, b: number }[] = []
+  const axes: BatchAxis[] = []
   plan.batch.forEach((size, i) => {
     if (size === 1) return
     const before = axes.at(-1), here = { size, a: plan.stepsA[i], b: plan.stepsB[i] }
-    if (before && before.a === here.a * size && before.b === here.b * size) axes[axes.length - 1] = { ...here, size: size * before.size }
+    const joins = before && before.a === here.a * size && before.b === here.b * size
+    if (joins) axes[axes.length - 1] = { ...here, size: size * before.size }
     else axes.push(here)
   })
   // Rows of a stacked matrices times one b are the rows of one taller product.
-  const last = axes.at(-1)
-  if (last && last.b === 0 && last.a === M * K && !transposeA) {
-    axes.pop()
-    launchAxes(a, b, out, { M: M * last.size, N, K, transposeA, transposeB }, axes, [0, 0, 0], mask)
-  } else {
-    launchAxes(a, b, out, { M, N, K, transposeA, transposeB }, axes, [0, 0, 0], mask)
-  }
+  const last = axes.at(-1), stacked = last && last.b === 0 && last.a === M * K && !transposeA
+  if (stacked) axes.pop()
+  launchAxes(a, b, out, { M: stacked ? M * last.size : M, N, K, transposeA, transposeB }, axes, [0, 0, 0], mask)
 }
 
-type Matrix = Required<Pick<Parameters<typeof product>[3], 'M' | 'N' | 'K' | 'transposeA' | 'transposeB'>>
+type Matrix = Required<Pick<ProductShape, 'M' | 'N' | 'K' | 'transposeA' | 'transposeB'>>
 
-function launchAxes(a: Tensor, b: Tensor, out: Tensor, matrix: Matrix, axes: { size: number, a: number, b: number }[], first: readonly [number, number, number], mask?: Tensor) {
+// A batch axis: its size and how far apart neighbouring matrices of a and b are.
+interface BatchAxis { size: number, a: number, b: number }
+
+function launchAxes(a: Tensor, b: Tensor, out: Tensor, matrix: Matrix, axes: BatchAxis[], first: readonly [number, number, number], mask?: Tensor) {
   if (axes.length > 2) {
     const [{ size, a: stepA, b: stepB }, ...rest] = axes
     const stepOut = rest.reduce((total, axis) => total * axis.size, matrix.M * matrix.N)
-    for (let i = 0; i < size; i++) launchAxes(a, b, out, matrix, rest, [first[0] + i * stepA, first[1] + i * stepB, first[2] + i * stepOut], mask)
+    for (let i = 0; i < size; i++) {
+      launchAxes(a, b, out, matrix, rest, [first[0] + i * stepA, first[1] + i * stepB, first[2] + i * stepOut], mask)
+    }
     return
   }
   const one = { size: 1, a: 0, b: 0 }
   const [outer, inner] = [...Array<typeof one>(2 - axes.length).fill(one), ...axes]
-  product(a, b, out, { ...matrix, batch: [outer.size, inner.size], strideA: [outer.a, inner.a], strideB: [outer.b, inner.b], first }, {}, mask)
+  const batch = [outer.size, inner.size] as const
+  product(a, b, out, { ...matrix, batch, strideA: [outer.a, inner.a], strideB: [outer.b, inner.b], first }, {}, mask)
 }
 
 /** An unrecorded product, for gradients. */
@@ -138,8 +149,9 @@ function reduceTo(grad: Tensor, shape: readonly number[]): Tensor {
   const extra = grad.shape.length - shape.length
   grad.shape.forEach((size, axis) => {
     if (size === 1 || (axis >= extra && shape[axis - extra] === size)) return
-    const outer = result.shape.slice(0, axis).reduce((x, y) => x * y, 1), inner = result.shape.slice(axis + 1).reduce((x, y) => x * y, 1)
-    result = sumMiddle(result, { outer, count: size, N: inner }, [...result.shape.slice(0, axis), 1, ...result.shape.slice(axis + 1)])
+    const before = result.shape.slice(0, axis), after = result.shape.slice(axis + 1)
+    const sizeOf = (sizes: readonly number[]) => sizes.reduce((x, y) => x * y, 1)
+    result = sumMiddle(result, { outer: sizeOf(before), count: size, N: sizeOf(after) }, [...before, 1, ...after])
   })
   return result.view(shape)
 }

@@ -32,20 +32,26 @@ export function product(a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, 
   productWith(variant, a, b, out, shape, epilogue, mask)
 }
 
-/** As `product`, by a given variant: for the tuner, tests and benches. */
-export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor, split = splitsFor(gpu(), shape)): void {
+/** As `product`, by a given variant and over `split` pieces of k: for the tuner, tests and benches. */
+export function productWith(
+  variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape,
+  epilogue: Epilogue = {}, mask?: Tensor, split = splitsFor(gpu(), shape),
+): void {
   const { M, N, K, transposeA = false, transposeB = false, batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] } = shape
+  const { file, tile, overrides } = variant
   const matrices = batch[0] * batch[1]
-  const tiles = Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * matrices
+  const tiles = Math.ceil(M / tile[0]) * Math.ceil(N / tile[1]) * matrices
   // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
-  const depth = first[2] === 0 ? Math.ceil(K / split / 4) * 4 : Math.ceil(K / 4) * 4, splits = Math.ceil(K / depth)
+  const depth = Math.ceil(K / (first[2] === 0 ? split : 1) / 4) * 4, splits = Math.ceil(K / depth)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
-  launch(productKernel(variant.file, alignment(shape), mask ? 'masked' : 'plain'),
-    { a, b, ...mask ? { mask } : {}, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out },
+  const buffers: Record<string, Tensor> = { a, b, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out }
+  if (mask) buffers.mask = mask
+  launch(productKernel(file, alignment(shape), mask ? 'masked' : 'plain'), buffers,
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
       a_first: first[0], b_first: first[1], out_first: first[2], out_step: M * N, splits, depth },
     grid(tiles * splits),
-    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...variant.overrides, ...partial ? {} : switches(epilogue) }, flops: 2 * matrices * M * N * K })
+    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...overrides, ...partial ? {} : switches(epilogue) },
+      flops: 2 * matrices * M * N * K })
   if (!partial) return
   launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
   partial.dispose()
@@ -55,18 +61,26 @@ export function productWith(variant: ProductVariant, a: Tensor, b: Tensor, out: 
  * Writes a weights[i]^T + biases[i] into outs[i] in one launch, if this adapter does that well, else returns false: weights [N, K] of
  * one shape, two or three of them, with a bias each or none.
  */
-export function products(a: Tensor, weights: readonly Tensor[], outs: readonly Tensor[], { M, N, K }: { M: number, N: number, K: number }, biases: readonly (Tensor | null)[]): boolean {
+export function products(
+  a: Tensor, weights: readonly Tensor[], outs: readonly Tensor[], { M, N, K }: { M: number, N: number, K: number }, biases: readonly (Tensor | null)[],
+): boolean {
   if (isTracing() || weights.length < 2 || weights.length > 3) return false
   const shape = { M, N, K, transposeB: true }, device = gpu()
   const [variant] = candidates(device, shape)
   // Where a launch costs little beside its work, as on a software driver, a choice of buffers in the inner loop costs more.
-  if (variant.file === 'matmul_subgroup.wgsl' || splitsFor(device, shape) > 1 || device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
+  if (variant.file === 'matmul_subgroup.wgsl' || splitsFor(device, shape) > 1) return false
+  if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
   if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
   const buffers: Record<string, Tensor> = { a }
-  weights.forEach((weight, i) => { Object.assign(buffers, { [`b${i}`]: weight, [`bias${i}`]: biases[i] ?? weight, [`out${i}`]: outs[i] }) })
+  weights.forEach((weight, i) => {
+    buffers[`b${i}`] = weight
+    buffers[`bias${i}`] = biases[i] ?? weight
+    buffers[`out${i}`] = outs[i]
+  })
   const count = weights.length as 2 | 3
   launch(productKernel(variant.file, alignment(shape), count), buffers,
-    { M, N, K, batch: count, inner: 1, a_outer: 0, a_inner: 0, b_outer: 0, b_inner: 0, a_first: 0, b_first: 0, out_first: 0, out_step: 0, splits: 1, depth: Math.ceil(K / 4) * 4 },
+    { M, N, K, batch: count, inner: 1, a_outer: 0, a_inner: 0, b_outer: 0, b_inner: 0, a_first: 0, b_first: 0, out_first: 0, out_step: 0,
+      splits: 1, depth: Math.ceil(K / 4) * 4 },
     grid(Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * count),
     { overrides: { TRANSPOSE_A: 0, TRANSPOSE_B: 1, ...variant.overrides, ...switches({ bias: biases[0] }) }, flops: 2 * count * M * N * K })
   return true
@@ -87,7 +101,8 @@ function classOf(shape: ProductShape): string {
 function trial({ batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first: _, ...shape }: ProductShape): Trial<ProductVariant> {
   // Operands that other matrices share are shared here too, so that caches see what they will see.
   const length = (matrix: number, [outer, inner]: readonly [number, number]) => [matrix + outer * (batch[0] - 1) + inner * (batch[1] - 1)]
-  const a = empty(length(shape.M * shape.K, strideA)), b = empty(length(shape.K * shape.N, strideB)), out = empty([...batch, shape.M, shape.N])
+  const { M, N, K } = shape
+  const a = empty(length(M * K, strideA)), b = empty(length(K * N, strideB)), out = empty([...batch, M, N])
   return {
     run: (variant) => { productWith(variant, a, b, out, { ...shape, batch, strideA, strideB }) },
     dispose: () => { for (const scratch of [a, b, out]) scratch.dispose() },
@@ -95,7 +110,9 @@ function trial({ batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first: _, .
 }
 
 /** Sums x, seen as [outer, count, M, N], over count: a tensor of the given shape with outer x M x N elements. */
-export function sumMiddle(x: Tensor, { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number }, shape: readonly number[]): Tensor {
+export function sumMiddle(
+  x: Tensor, { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number }, shape: readonly number[],
+): Tensor {
   const out = empty(shape)
   // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a second launch.
   const wanted = count >= 64 && outer * M * N < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
