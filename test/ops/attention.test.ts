@@ -107,6 +107,17 @@ describeDevice('attention', () => {
     }
   })
 
+  test('memory is linear in the number of tokens', () => {
+    const q = toTensor(random(9, [1, 400, 2, 4]))
+    gpu().pool.trim()
+    const before = gpu().pool.memory.allocated
+    const { outputs: [out], back, free } = vjp((x) => attention(x, x, x, null, null, { scale }), q)
+    back(out)
+    // Output, log-sum, their pairs with delta, and gradients: a matrix of 400 x 400 per head would be 100 times q.
+    expect(gpu().pool.memory.allocated - before).toBeLessThan(8 * q.bytes)
+    free()
+  })
+
   test('no races', () => {
     const args = inputs([1, 2, 3, 1, 4, 4, 0, true]).map((x) => toTensor(x)) as [Tensor, Tensor, Tensor, Tensor]
     const shuffles = 'the detector knows no subgroups; no workgroup memory here, and every row has one owner'
