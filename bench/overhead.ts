@@ -23,7 +23,7 @@ async function eagerLaunches(rounds: number): Promise<Row> {
   const x = tensor(new Float32Array(64)), y = tensor(new Float32Array(64).fill(1))
   const perLaunch: number[] = []
   let sum = NaN
-  for (let round = 0; round < rounds + 3; round++) {
+  for (let round = 0; round < rounds + 10; round++) {
     launches.flush()
     await device.queue.onSubmittedWorkDone()
     const start = hostCpu()
@@ -33,7 +33,7 @@ async function eagerLaunches(rounds: number): Promise<Row> {
       return value
     })
     launches.flush()
-    if (round >= 3) perLaunch.push((hostCpu() - start) / count)
+    if (round >= 10) perLaunch.push((hostCpu() - start) / count)
     sum = (await last.data())[0]
     last.dispose()
   }
