@@ -30,6 +30,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let share = rest / p.channels;
 
   var sum: array<f32, TAPS>;
+  // Declared out here and cleared in each turn: lavapipe gave wrong sums for arrays declared inside the loop.
+  var pixels: array<f32, TAPS>;
+  var part: array<f32, TAPS>;
   for (var line = share * p.share; line < min((share + 1u) * p.share, p.batch * p.rows); line++) {
     let i = line % p.rows;
     let row = i32(i * p.stride_y + u * p.dilation_y) - p.padding_y;
@@ -38,8 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let base = (plane * p.height + u32(row)) * p.width;
     let base_y = (plane * p.rows + i) * p.columns;
     let left = i32(first * p.dilation_x) - p.padding_x;
-    var pixels: array<f32, TAPS>;
-    var part: array<f32, TAPS>;
+    for (var v = 0u; v < TAPS; v++) { part[v] = 0.0; }
     if (p.stride_x == 1u && p.dilation_x == 1u) {
       // The taps slide along the row: each step reads one pixel.
       for (var v = 1u; v < TAPS; v++) { pixels[v] = pixel(base, left + i32(v) - 1); }
