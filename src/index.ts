@@ -1,4 +1,5 @@
 // The public API. Nothing else is public: models, commands and tests of models import from here.
+export { version } from './version.ts'
 export { AdapterError, DeviceError, DeviceLostError, DTypeError, EspalierError, FreedError, InputError, KernelError, NumericError, ShapeError } from './errors.ts'
 
 export { type AdapterDescription, close, type Gpu, gpu, init, type InitOptions } from './gpu/device.ts'

@@ -34,7 +34,8 @@ test('no Node-only file of ours is in the bundle', () => {
 
 test('it loads in a page that has no Node and no WebGPU, and init says so', async () => {
   // A context has the language's own globals only; a page adds these.
-  const page = { console, performance, TextEncoder, TextDecoder, URL, setTimeout, clearTimeout, queueMicrotask, structuredClone, navigator: {}, crypto }
+  const page = { console, performance, TextEncoder, TextDecoder, URL, setTimeout, clearTimeout, queueMicrotask, structuredClone, navigator: {}, crypto,
+    EventTarget, Event, DOMException, MessageChannel, AbortController }
   const context = createContext({ ...page })
   runInContext('globalThis.self = globalThis', context)
   expect(runInContext('[typeof process, typeof require, typeof Buffer, typeof module].join()', context)).toBe('undefined,undefined,undefined,undefined')
