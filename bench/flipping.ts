@@ -1,5 +1,6 @@
 // Pixel-flipping of a network over a data set: `node dist/bench/flipping.js <model> <data> [out folder] [adapter]`. Writes flipping.json
-// with every image's area and flipping.svg with the mean curves; prints areas and paired bootstrap intervals against random order.
+// with every image's curves (an interrupted run goes on from there) and flipping.svg with the mean curves; prints areas and paired bootstrap intervals against random order.
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { criterionOf } from '../src/attribution/criteria.ts'
 import { areaUnder, flippingCurve, pairedBootstrap, patchOrder } from '../src/attribution/flipping.ts'
@@ -30,10 +31,15 @@ try {
   const shape = await set.inputShape()
   const model = foldBatchNorm(checkpoint.model, [1, ...shape])
   const names = [...methods, 'random order']
-  const curves = new Map(names.map((name) => [name, [] as number[][]]))
+  const file = join(out, 'flipping.json'), about = { model: path, data, patch, steps, seed, adapter: gpu.adapter.name }
+  const curves = earlier(file, about) ?? new Map(names.map((name) => [name, [] as number[][]]))
   const [, height, width] = shape, count = (height / patch) * (width / patch)
   let done = 0
   for await (const { images } of set.batches({ size: 1 })) {
+    if (curves.get('random order')!.length > done) {                 // measured before an interruption
+      done++
+      continue
+    }
     const image = tensor(images, [1, ...shape])
     const logits = lean(() => model.call(image)), values = [...await logits.data()]
     const target = values.indexOf(Math.max(...values))               // what the network says, right or wrong
@@ -47,6 +53,7 @@ try {
     curves.get('random order')!.push(await flippingCurve(model, images, shape, target, [...permutation(count, seed, `flipping ${done}`)], { patch, steps }))
     disposeTree([image, logits, targets])
     done++
+    writeOutput(file, `${JSON.stringify({ ...about, curves: Object.fromEntries(curves) })}\n`)
     process.stderr.write(`\r${done} of ${set.length} images`)
   }
   process.stderr.write('\n')
@@ -56,7 +63,7 @@ try {
     const against = name === 'random order' ? null : pairedBootstrap(areas.get(name)!.map((area, i) => area - areas.get('random order')![i]), random(seed, `bootstrap ${name}`))
     return { name, area: mean, againstRandom: against, curve: curves.get(name)![0].map((_, step) => curves.get(name)!.reduce((sum, curve) => sum + curve[step], 0) / done) }
   })
-  writeOutput(join(out, 'flipping.json'), `${JSON.stringify({ model: path, data, images: done, patch, steps, seed, adapter: gpu.adapter.name, results, areas: Object.fromEntries(areas) }, null, 1)}\n`)
+  writeOutput(file, `${JSON.stringify({ ...about, images: done, results, areas: Object.fromEntries(areas), curves: Object.fromEntries(curves) })}\n`)
   writeOutput(join(out, 'flipping.svg'), plot(results.map(({ name, curve }, i) => ({ name, curve, colour: colours[i] })), `${done} images, patches of ${patch} pixels`))
   const digits = (value: number) => value.toFixed(3)
   for (const { name, area, againstRandom } of results) {
@@ -64,6 +71,15 @@ try {
   }
 } finally {
   await close()
+}
+
+/** The curves of a run that was interrupted, if it was the same. */
+function earlier(file: string, about: object): Map<string, number[][]> | null {
+  if (!existsSync(file)) return null
+  const { curves, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown> & { curves: Record<string, number[][]> }
+  const same = Object.entries(about).every(([key, value]) => rest[key] === value)
+  const shortest = Math.min(...Object.values(curves).map((list) => list.length))
+  return same ? new Map(Object.entries(curves).map(([name, list]) => [name, list.slice(0, shortest)])) : null
 }
 
 /** Mean probability against the part of the image replaced, as a self-contained SVG. */

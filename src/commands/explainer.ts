@@ -1,0 +1,159 @@
+// What `espalier explain` does with a batch of images: classes, relevance, rows of a sheet, and sums over all batches.
+import { basename } from 'node:path'
+import { type Flow, Ledger } from '../attribution/conservation.ts'
+import { isShareOfLogit } from '../attribution/criteria.ts'
+import { type Criterion, oneHot } from '../attribution/relevance.ts'
+import { NumericError } from '../errors.ts'
+import type { Model } from '../evaluation.ts'
+import { heatmapOf, pictureOf, type Row } from '../io/heatmap.ts'
+import type { Preprocessing } from '../io/preprocess.ts'
+import { foldBatchNorm } from '../nn/fold.ts'
+import { tensor, type Tensor } from '../tensor.ts'
+import { lean } from '../transform.ts'
+import { disposeTree } from '../tree.ts'
+import { percent } from './model.ts'
+
+/** Images of one batch: [count, ...shape] normalised, with their names. */
+export interface Images { values: Float32Array, shape: [number, number, number, number], names: string[] }
+
+/** One criterion over all images and classes: means of relevance at the input, by layer and by unit. */
+export interface Totals { criterion: string, input: number, flows: Flow[], units: Map<string, Float64Array> }
+
+/** What was found out about one image. */
+export interface Found {
+  file: string
+  best: { class: number, name: string, probability: number }[]
+  explained: { class: number, name: string, logit: number, composite: string, input: number }[]
+}
+
+/** What the explainer works with; `flows` and `units` say what is asked for beside the heatmaps. */
+export interface ExplainerOptions {
+  model: Model
+  classes: number
+  names: string[] | null
+  criteria: ReadonlyMap<string, Criterion>
+  preprocessing: Preprocessing
+  flows: boolean
+  units: boolean
+}
+
+const total = (values: Float32Array) => values.reduce((a, b) => a + b, 0)
+
+/** Runs batches of images and keeps sums, never tensors. */
+export class Explainer {
+  readonly found: Found[] = []
+  private readonly sums = new Map<string, Totals>()
+  private readonly options: ExplainerOptions
+  private folded: Model | null = null
+
+  constructor(options: ExplainerOptions) {
+    this.options = options
+  }
+
+  /** Explains one batch for the classes wanted, or each image's best one: the rows of a sheet, and more sums. */
+  async explain({ values, shape, names }: Images, wanted: readonly number[] | undefined): Promise<Row[]> {
+    const { model, preprocessing } = this.options
+    this.folded ??= foldBatchNorm(model, shape)
+    const [, channels, height, width] = shape, area = channels * height * width
+    const images = tensor(values, shape)
+    const logits = await this.logits(images, names)
+    const found = names.map((name, i): Found => ({ file: name, explained: [],
+      best: bestOf(logits[i], 5).map(({ at, probability }) => ({ class: at, name: this.nameOf(at), probability })) }))
+    const rows = found.map(({ file, best }, i) => ({
+      name: basename(file),
+      picture: pictureOf(values.subarray(i * area, (i + 1) * area), channels, height, width, preprocessing),
+      best: best.map(({ name, probability }) => `${percent(probability, 1)} ${name}`),
+      panels: [] as Row['panels'][number][],
+    }))
+    for (let slot = 0; slot < (wanted?.length ?? 1); slot++) {
+      const classes = logits.map((row) => wanted?.[slot] ?? bestOf(row, 1)[0].at)
+      for (const [composite, criterion] of this.options.criteria) {
+        const relevance = await this.attribute(images, classes, composite, criterion, names)
+        rows.forEach((row, i) => {
+          const at = classes[i], logit = logits[i][at], name = this.nameOf(at)
+          // A share of a negative logit has the opposite sign; in pictures red always speaks for the class.
+          const sign = isShareOfLogit(composite) && logit < 0 ? -1 : 1
+          const part = relevance.subarray(i * area, (i + 1) * area).map((value) => sign * value), input = total(part)
+          const note = `logit ${logit.toFixed(2)}, sum ${input.toPrecision(2)}`
+          row.panels.push({ heading: composite, subheading: name, note, heatmap: heatmapOf(part, channels, height, width) })
+          found[i].explained.push({ class: at, name, logit, composite, input })
+        })
+      }
+    }
+    images.dispose()
+    this.found.push(...found)
+    return rows
+  }
+
+  private async logits(images: Tensor, names: readonly string[]): Promise<Float32Array[]> {
+    const { classes } = this.options
+    const logits = lean(() => this.folded!.call(images))
+    const values = await logits.data() as Float32Array
+    logits.dispose()
+    return names.map((name, i) => {
+      const row = values.subarray(i * classes, (i + 1) * classes)
+      const bad = row.findIndex((value) => !Number.isFinite(value))
+      if (bad >= 0) throw new NumericError(`${name}: the logit of class ${bad} is ${row[bad]}; the weights or the image are damaged`)
+      return row
+    })
+  }
+
+  private async attribute(images: Tensor, classes: number[], name: string, criterion: Criterion, files: readonly string[]): Promise<Float32Array> {
+    const ledger = this.options.flows ? new Ledger() : undefined
+    const targets = oneHot(classes, this.options.classes)
+    const reading = criterion(this.folded!, images, targets, { ledger, gates: this.options.units && name !== 'attention-rollout', absolute: true })
+    try {
+      const relevance = await reading.input.data() as Float32Array
+      const flows = await ledger?.flows() ?? []
+      refuseBroken(relevance, flows, name, files)
+      const before = this.sums.get(name)
+      const units = before?.units ?? new Map<string, Float64Array>()
+      for (const [path, site] of reading.sites) {
+        const read = await site.data(), size = read.length / classes.length
+        const sum = units.get(path) ?? new Float64Array(size)
+        read.forEach((value, i) => { sum[i % size] += value })
+        units.set(path, sum)
+      }
+      this.sums.set(name, { criterion: name, units, input: (before?.input ?? 0) + total(relevance),
+        flows: before ? flows.map((flow, i) => combined(flow, (field) => flow[field] + before.flows[i][field])) : flows })
+      return relevance
+    } finally {
+      disposeTree([reading.logits, reading.input, [...reading.sites.values()], targets])
+    }
+  }
+
+  /** Sums divided by the number of explanations. */
+  averages(): Totals[] {
+    return [...this.sums.values()].map(({ criterion, input, flows, units }) => {
+      const count = this.found.flatMap(({ explained }) => explained).filter(({ composite }) => composite === criterion).length
+      return {
+        criterion, input: input / count, flows: flows.map((flow) => combined(flow, (field) => flow[field] / count)),
+        // The walk met the last layer first.
+        units: new Map([...units].reverse().map(([path, values]) => [path, values.map((value) => value / count)])),
+      }
+    })
+  }
+
+  private nameOf(at: number): string {
+    return this.options.names?.[at] ?? `class ${at}`
+  }
+}
+
+function combined(flow: Flow, value: (field: 'entering' | 'leaving' | 'absorbed' | 'rest') => number): Flow {
+  return { ...flow, entering: value('entering'), leaving: value('leaving'), absorbed: value('absorbed'), rest: value('rest') }
+}
+
+/** @throws NumericError naming the image, and the op where relevance first ceased to be finite if flows were noted. */
+function refuseBroken(relevance: Float32Array, flows: readonly Flow[], name: string, files: readonly string[]) {
+  const bad = relevance.findIndex((value) => !Number.isFinite(value))
+  if (bad < 0) return
+  const broken = flows.findLast(({ leaving, absorbed }) => !Number.isFinite(leaving + absorbed))
+  const where = broken ? `, first at ${broken.op} in ${broken.layer}` : '; --conservation tells where'
+  throw new NumericError(`${files[Math.floor(bad * files.length / relevance.length)]}: relevance by ${name} is ${relevance[bad]}${where}`)
+}
+
+function bestOf(logits: Float32Array, count: number): { at: number, probability: number }[] {
+  const largest = Math.max(...logits), sum = logits.reduce((all, value) => all + Math.exp(value - largest), 0)
+  return [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, count)
+    .map((at) => ({ at, probability: Math.exp(logits[at] - largest) / sum }))
+}
