@@ -8,6 +8,7 @@ export { type Kernel, kernel, kernelFromText, type KernelOptions, type Overrides
 export { type Grid } from './gpu/launches.ts'
 export { type ProfileRow, Profiler } from './gpu/profiler.ts'
 export { deviceTime } from './gpu/timing.ts'
+export { tuned, tuning } from './gpu/tune.ts'
 export { grid, launch, type LaunchOptions } from './launch.ts'
 
 export { type DType, empty, type Nested, Tensor, tensor, type TypedArray } from './tensor.ts'
