@@ -8,6 +8,7 @@ import { tuned } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/io/package.ts'
 import { against, type CaseMaker, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
 import { attentionCases } from './kernels/attention.ts'
+import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
 import { overheadRows } from './overhead.ts'
@@ -19,7 +20,7 @@ export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kern
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
 export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
 
-const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [matmulCases, attentionCases, layerCases]
+const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [matmulCases, attentionCases, convolutionCases, layerCases]
 
 /**
  * Opens the adapter, checks and times the cases of a suite one after the other.
