@@ -1,5 +1,5 @@
 // Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per workgroup.
-// For GPUs and the embedded device; conv2d.wgsl is its sibling without workgroup memory.
+// For GPUs; conv2d.wgsl is its sibling without workgroup memory.
 // x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: the weights as they are   bias: [groups, outputs]
 // offsets: [depth], how far input k of a pixel is from its first one, and how far its weight is from the output's first one
 // y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise for columns.
