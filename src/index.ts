@@ -55,7 +55,8 @@ export { fromWindows, relativeIndex, shiftMask, toWindows } from './nn/windows.t
 
 export { adam, adamW, cosineRate, type Optimizer, type OptimizerOptions, sgd, updateAverage } from './optim.ts'
 export { gatesOf } from './nn/gates.ts'
-export { maskModel, type Plan, sliceModel, unmaskModel } from './pruning/slice.ts'
+export { maskModel, unmaskModel } from './pruning/mask.ts'
+export { hostWeights, type Plan, sliceModel, type SliceOptions } from './pruning/slice.ts'
 export { type Member, type Traceable, type Unit, type UnitOptions, units } from './pruning/units.ts'
 export { type Evaluation, evaluate, type EvaluateOptions, type Model } from './evaluation.ts'
 export { fit, type FitOptions, type TrainingState } from './training.ts'

@@ -1,7 +1,8 @@
 // Every model and every exact unit: the sliced and the masked model agree.
 import { expect, test } from 'vitest'
 import { type Tensor } from '../src/index.ts'
-import { freeModel, maskModel, type Plan, sliceModel, unmaskModel } from '../src/pruning/slice.ts'
+import { maskModel, unmaskModel } from '../src/pruning/mask.ts'
+import { freeModel, type Plan, sliceModel } from '../src/pruning/slice.ts'
 import { type Unit, units } from '../src/pruning/units.ts'
 import { scope } from '../src/transform.ts'
 import { describeDevice } from './device.ts'

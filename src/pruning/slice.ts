@@ -1,6 +1,6 @@
-// A plan as masks, or as a smaller model.
+// A plan as a smaller model.
 import { ShapeError } from '../errors.ts'
-import { type DType, type Tensor, tensor, type TypedArray } from '../tensor.ts'
+import { type DType, empty, type Tensor, tensor, type TypedArray, withoutDevice } from '../tensor.ts'
 import { leaves, mapTree } from '../tree.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { type Member, type Traceable, type Unit, type UnitOptions, units } from './units.ts'
@@ -8,53 +8,52 @@ import { type Member, type Traceable, type Unit, type UnitOptions, units } from 
 /** What stays: a flag per element of each unit, by the unit's name. Units that are not named stay whole. */
 export type Plan = ReadonlyMap<string, Uint8Array>
 
-/** Multiplies by zero what the plan drops: sets the masks of the model's gates, in place. @throws ShapeError for a wrong length. */
-export function maskModel(model: unknown, found: readonly Unit[], plan: Plan): void {
-  const gates = new Map(gatesOf(model))
-  for (const [unit, keep] of planned(found, plan)) {
-    for (const { path, element } of unit.gates) {
-      const gate = gates.get(path)!
-      const flags = unit.shape.length > 1
-        ? Float32Array.from({ length: unit.size }, (_, i) => keep[Math.floor(i / unit.shape[1]) * unit.shape[1] + element[i % unit.shape[1]]])
-        : Float32Array.from(element, (each) => keep[each])
-      gate.mask?.dispose()
-      gate.mask = tensor(flags, unit.shape.length > 1 ? unit.shape : [flags.length])
-    }
-  }
+/** A tensor on the host; without `data` only its shape is of interest. */
+export interface HostTensor { shape: number[], data: TypedArray | null, dtype: DType }
+
+/** A model's tensors on the host by path, for many slices of one model. */
+export async function hostWeights(model: unknown): Promise<Map<string, HostTensor>> {
+  const host = new Map<string, HostTensor>()
+  for (const [path, leaf] of leaves(model)) host.set(path, { shape: [...leaf.shape], data: await leaf.data(), dtype: leaf.dtype })
+  return host
 }
 
-/** Takes the masks away again. */
-export function unmaskModel(model: unknown): void {
-  for (const [, gate] of gatesOf(model)) {
-    gate.mask?.dispose()
-    gate.mask = null
-  }
-}
-
-interface Host { shape: number[], data: TypedArray, dtype: DType }
+/** What a caller that slices often already has: the model's units for these images and residuals, and its weights. */
+export interface SliceOptions extends UnitOptions { found?: readonly Unit[], weights?: ReadonlyMap<string, HostTensor> }
 
 /**
  * The smaller model: every tensor without the slices the plan drops. Widths are read from shapes and constants of the original
  * widths are kept as numbers, so nothing else changes. Two-axis units go first, each head keeping its own channels.
  * @throws ShapeError if a unit cannot be cut (with its reason), a head keeps another count than its siblings, or nothing is kept.
  */
-export async function sliceModel<M extends Traceable>(model: M, inputShape: readonly number[], plan: Plan, options: UnitOptions = {}): Promise<M> {
-  let current = model
-  for (const two of [true, false]) {
-    const found = units(current, inputShape, options)
-    if (two) planned(found, plan)                        // refuse a bad plan before anything is cut
-    const now = new Set(found.filter(({ shape }) => shape.length > 1 === two).map(({ name }) => name))
-    const mine = planned(found, new Map([...plan].filter(([name]) => now.has(name))))
-    if (mine.length) {
-      const next = await cut(current, mine)
-      if (current !== model) for (const [, leaf] of leaves(current)) leaf.dispose()
-      current = next
-    }
-  }
-  return current === model ? mapTree(model, (leaf) => leaf) : current
+export async function sliceModel<M extends Traceable>(model: M, inputShape: readonly number[], plan: Plan, options: SliceOptions = {}): Promise<M> {
+  const found = options.found ?? units(model, inputShape, options)
+  const mine = planned(found, plan)
+  if (!mine.length) return mapTree(model, (leaf) => leaf)
+  const weights = options.weights ?? await hostWeights(model)
+  const two = mine.filter(([{ shape }]) => shape.length > 1), one = mine.filter(([{ shape }]) => shape.length === 1)
+  // A tensor that all heads shared is given a head axis when heads keep different channels: where it lies shows only afterwards.
+  const regrouped = one.length > 0 && two.some(([unit]) => unit.members.some(({ outer }) => outer === null))
+  if (!regrouped) return cut(model, weights, [...two, ...one])
+  const between = cut(model, weights, two)
+  const names = new Set(one.map(([{ name }]) => name))
+  const next = cut(between, await hostWeights(between), planned(units(between, inputShape, options), new Map([...plan].filter(([name]) => names.has(name)))))
+  freeModel(between)
+  return next
 }
 
-function planned(found: readonly Unit[], plan: Plan): [Unit, Uint8Array][] {
+/** The shapes of the sliced model, for costs: no weight is read and no device needed. Shared tensors stay shared. */
+export function sliceShapes<M extends Traceable>(model: M, found: readonly Unit[], plan: Plan): M {
+  const shapes = new Map(leaves(model).map(([path, { shape, dtype }]): [string, HostTensor] => [path, { shape: [...shape], data: null, dtype }]))
+  const mine = planned(found, plan)
+  return withoutDevice(() => cut(model, shapes, [...mine.filter(([{ shape }]) => shape.length > 1), ...mine.filter(([{ shape }]) => shape.length === 1)]))
+}
+
+/**
+ * A plan with its units. `empty` allows units of which nothing stays, which a mask can do and a slice cannot.
+ * @throws ShapeError for a name the model lacks, flags of a wrong length, a unit that cannot be cut.
+ */
+export function planned(found: readonly Unit[], plan: Plan, { empty = false } = {}): [Unit, Uint8Array][] {
   const unknown = [...plan.keys()].filter((name) => !found.some((unit) => unit.name === name))
   if (unknown.length) throw new ShapeError(`the plan names ${unknown.slice(0, 3).join(', ')}, which the model lacks; its units are ${found.slice(0, 6).map(({ name }) => name).join(', ')}`)
   return found.flatMap((unit): [Unit, Uint8Array][] => {
@@ -62,14 +61,14 @@ function planned(found: readonly Unit[], plan: Plan): [Unit, Uint8Array][] {
     if (!keep) return []
     if (keep.length !== unit.size) throw new ShapeError(`${unit.name}: ${keep.length} keep flags for ${unit.size} elements`)
     if (unit.prunable !== true) throw new ShapeError(`${unit.name} cannot be cut: ${unit.prunable}`)
-    if (!keep.includes(1)) throw new ShapeError(`${unit.name}: the plan keeps nothing; keep at least one element`)
+    if (!empty && !keep.includes(1)) throw new ShapeError(`${unit.name}: the plan keeps nothing; keep at least one element`)
     return [[unit, keep]]
   })
 }
 
-async function cut<M>(model: M, plan: [Unit, Uint8Array][]): Promise<M> {
-  const host = new Map<string, Host>()
-  for (const [path, leaf] of leaves(model)) host.set(path, { shape: [...leaf.shape], data: await leaf.data(), dtype: leaf.dtype })
+/** Cuts units one after the other; what a unit's members say about other units' axes does not change meanwhile. */
+function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit, Uint8Array][]): M {
+  const host = new Map(weights)
   for (const [unit, keep] of plan) {
     for (const member of unit.members) {
       const old = host.get(member.path)!
@@ -78,7 +77,7 @@ async function cut<M>(model: M, plan: [Unit, Uint8Array][]): Promise<M> {
   }
   const made = mapTree(model, (_, path) => {
     const { data, shape, dtype } = host.get(path)!
-    return tensor(data, shape, dtype)
+    return data ? tensor(data, shape, dtype) : empty(shape, dtype)
   })
   for (const [path, gate] of gatesOf(made)) {
     for (const [unit, keep] of plan) {
@@ -100,7 +99,8 @@ async function cut<M>(model: M, plan: [Unit, Uint8Array][]): Promise<M> {
 /** Indices that stay: those of kept elements and those of no element. */
 const kept = (element: readonly number[], keep: ArrayLike<number>) => element.flatMap((each, i) => each < 0 || keep[each] ? [i] : [])
 
-function take({ shape, data, dtype }: Host, axis: number, indices: readonly number[]): Host {
+function take({ shape, data, dtype }: HostTensor, axis: number, indices: readonly number[]): HostTensor {
+  if (!data) return { shape: shape.with(axis, indices.length), data, dtype }
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
   const out = new (data.constructor as new (n: number) => TypedArray)(outer * indices.length * inner)
   for (let o = 0; o < outer; o++) {
@@ -113,7 +113,7 @@ function take({ shape, data, dtype }: Host, axis: number, indices: readonly numb
 }
 
 /** Each head keeps indices of its own. A tensor without the head axis is broadcast along it first, unless all heads agree. */
-function takePerHead(old: Host, { axis, outer, element }: Member, { name, shape: [heads, dim] }: Unit, keep: Uint8Array): Host {
+function takePerHead(old: HostTensor, { axis, outer, element }: Member, { name, shape: [heads, dim] }: Unit, keep: Uint8Array): HostTensor {
   const perHead = Array.from({ length: heads }, (_, head) => kept(element, keep.subarray(head * dim, (head + 1) * dim)))
   const odd = perHead.find((each) => each.length !== perHead[0].length)
   if (odd) throw new ShapeError(`${name}: heads keep ${perHead.map((each) => each.length).join(', ')} channels; each head may keep its own, but all the same count`)
@@ -125,14 +125,16 @@ function takePerHead(old: Host, { axis, outer, element }: Member, { name, shape:
   return outer === null ? join(parts.map((part) => ({ ...part, shape: [1, ...part.shape] })), 0) : join(parts, outer)
 }
 
-function join(parts: readonly Host[], axis: number): Host {
+function join(parts: readonly HostTensor[], axis: number): HostTensor {
   const [{ shape, data, dtype }] = parts
+  const joined = shape.with(axis, shape[axis] * parts.length)
+  if (!data) return { shape: joined, data, dtype }
   const inner = shape.slice(axis).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
   const out = new (data.constructor as new (n: number) => TypedArray)(outer * inner * parts.length)
   for (let o = 0; o < outer; o++) {
-    parts.forEach((part, i) => { out.set(part.data.subarray(o * inner, (o + 1) * inner), (o * parts.length + i) * inner) })
+    parts.forEach((part, i) => { out.set(part.data!.subarray(o * inner, (o + 1) * inner), (o * parts.length + i) * inner) })
   }
-  return { shape: shape.with(axis, parts.length), data: out, dtype }
+  return { shape: joined, data: out, dtype }
 }
 
 /** Tensors of a model that was sliced or copied and is not needed any more. */

@@ -25,6 +25,8 @@ export interface Unit {
   size: number
   /** [size], or [heads, channels] for a two-axis unit: each head keeps its own channels, all the same count. */
   shape: number[]
+  /** For a two-axis unit the name of the unit along its first axis, if that has one: cutting a head takes its channels along. */
+  outer: string | null
   /** Paths of all its gates, and for each the element at every index of its axis. */
   gates: { path: string, element: number[] }[]
   /** Gates that scatter into its axis, with the element at every place of the wide axis. */
@@ -70,7 +72,13 @@ export function units(model: Traceable, inputShape: readonly number[], { residua
     const gate = call.op.name === 'widen' ? [...paths.keys()].find(({ index }) => index !== null && index === call.args[1]) : undefined
     return gate ? [{ out: call.out, axis: gate.axes[0] + call.out.shape.length, path: paths.get(gate)! }] : []
   })
-  return group(places, classes).map((gates) => describe(gates, { classes, calls, model: leaves(model), ends, cut, scatters }))
+  const groups = group(places, classes)
+  const whole = (first: number[]) => groups.find(([place]) => place.gate.axes.length === 1 && classesOf(place, classes)?.some((one) => first.includes(one)))
+  return groups.map((gates) => {
+    const { axes } = gates[0].gate
+    const outer = axes.length > 1 ? whole(classesOf(gates[0], classes, 0) ?? [])?.[0].path ?? null : null
+    return describe(gates, outer, { classes, calls, model: leaves(model), ends, cut, scatters })
+  })
 }
 
 interface Network {
@@ -104,7 +112,7 @@ function classesOf({ call, gate }: Place, classes: AxisClasses, which = gate.axe
   return classes.along(x, gate.axes[which] + x.shape.length)
 }
 
-function describe(places: readonly Place[], network: Network): Unit {
+function describe(places: readonly Place[], outerUnit: string | null, network: Network): Unit {
   const { classes, calls, model, cut, scatters } = network
   const number = new Map<number, number>()
   const found = places.map((place) => classesOf(place, classes))
@@ -116,7 +124,7 @@ function describe(places: readonly Place[], network: Network): Unit {
     outer: outer ? classes.axesIn(leaf, outer).find((other) => other !== axis) ?? null : null })))
   const size = number.size * (outer?.size ?? 1)
   return {
-    name: places[0].path, size, shape: outer ? [outer.size, number.size] : [size],
+    name: places[0].path, size, shape: outer ? [outer.size, number.size] : [size], outer: outerUnit,
     gates: places.map(({ path }, i) => ({ path, element: found[i]?.map((one) => number.get(one)!) ?? [] })),
     widened: scatters.flatMap(({ out, axis, path }) => classes.axesIn(out, inside).includes(axis)
       ? [{ path, element: classes.along(out, axis)!.map((one) => number.get(one) ?? -1) }] : []),
