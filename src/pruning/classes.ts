@@ -14,6 +14,8 @@ export class AxisClasses {
   private readonly factors = new Map<Tensor, Factor[][]>()
   private readonly parent: Int32Array
   private readonly reasons = new Map<number, string>()
+  private places: Map<number, [Tensor, number][]> | null = null
+  private readonly axes = new WeakMap<ReadonlySet<number>, Map<Tensor, number[]>>()
   /** Tensors whose axis an op mixes (normalises, averages), by tensor and axis, with the op's reason. */
   readonly mixed: { call: Call, tensor: Tensor, axis: number, reason: string }[] = []
 
@@ -39,10 +41,39 @@ export class AxisClasses {
     return factors?.length === 1 ? Array.from({ length: factors[0].size }, (_, i) => this.root(factors[0].first + i)) : null
   }
 
-  /** Axes of a tensor of which some index is in `classes` (products of factors included). */
+  /** Axes of a tensor of which some index is in `classes` (products of factors included). `classes` must not change between calls. */
   axesIn(tensor: Tensor, classes: ReadonlySet<number>): number[] {
-    return (this.factors.get(tensor) ?? []).flatMap((factors, axis) =>
-      factors.some(({ first, size }) => Array.from({ length: size }, (_, i) => first + i).some((i) => classes.has(this.root(i)))) ? [axis] : [])
+    let found = this.axes.get(classes)
+    if (!found) {
+      found = new Map<Tensor, number[]>()
+      this.places ??= this.findPlaces()
+      for (const each of classes) {
+        for (const [holder, axis] of this.places.get(each) ?? []) {
+          const known = found.get(holder)
+          if (!known) found.set(holder, [axis])
+          else if (!known.includes(axis)) found.set(holder, [...known, axis].sort((a, b) => a - b))
+        }
+      }
+      this.axes.set(classes, found)
+    }
+    return found.get(tensor) ?? []
+  }
+
+  /** The tensors and axes that have an index of each class, found once when all are joined. */
+  private findPlaces(): Map<number, [Tensor, number][]> {
+    const places = new Map<number, [Tensor, number][]>()
+    for (const [tensor, axes] of this.factors) {
+      axes.forEach((factors, axis) => {
+        for (const { first, size } of factors) {
+          for (let i = first; i < first + size; i++) {
+            const root = this.root(i), known = places.get(root)
+            if (!known) places.set(root, [[tensor, axis]])
+            else if (known.at(-1)![0] !== tensor || known.at(-1)![1] !== axis) known.push([tensor, axis])
+          }
+        }
+      })
+    }
+    return places
   }
 
   /** Why indices of these classes cannot be cut, if some op on the way does not say where they go. */
