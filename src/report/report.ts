@@ -1,0 +1,61 @@
+// A report: one HTML file that holds everything it shows, fetches nothing and runs no script.
+import { curveSection } from './curves.ts'
+import { figureSection } from './figures.ts'
+import { percent } from './format.ts'
+import { html, type Html } from './html.ts'
+import { unitSection } from './kept.ts'
+import { style } from './style.ts'
+import type { Heatmaps, Report } from './types.ts'
+
+/** The report as a self-contained HTML document. Every text in it is escaped; parts that are absent are left out. */
+export function htmlReport(report: Report): string {
+  const { title, command, notes = [], heatmaps = [] } = report
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="Espalier ${report.version}">
+<title>${title}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${title}</h1>
+${facts(report)}
+${tiles(report)}
+<p class="small">The command; one click selects it all.</p>
+<pre>${command}</pre>
+${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
+${figureSection(report)}
+${curveSection(report)}
+${heatmaps.length > 0 && html`<section><h2>Relevance before and after</h2>${heatmaps.map(pair)}</section>`}
+${unitSection(report)}
+</main>
+</body>
+</html>
+`.text
+}
+
+function facts({ model, data, test, method, rate, seed, adapter, version }: Report): Html {
+  const list: [string, string | undefined][] = [['model', model], ['method', method], ['rate', rate === undefined ? undefined : percent(rate, 1)],
+    ['data', data], ['test', test], ['seed', String(seed)], ['adapter', adapter], ['version', `Espalier ${version}`]]
+  return html`<dl>${list.map(([name, value]) => value !== undefined && html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+}
+
+/** What most readers came for, in large type. */
+function tiles({ before, after }: Report): Html | null {
+  if (!after) return null
+  const left = (key: 'macs' | 'params' | 'msPerImage', label: string): [string, string] | null =>
+    before[key] && after[key] !== undefined ? [percent(after[key] / before[key], 1), label] : null
+  const accuracy: [string, string] | null = before.top1 === undefined || after.top1 === undefined ? null
+    : [percent(after.top1, 1), `top-1, was ${percent(before.top1, 1)}`]
+  const shown = [accuracy, left('macs', 'of the multiply-adds'), left('params', 'of the parameters'), left('msPerImage', 'of the time')]
+  return html`<div class="tiles">${shown.map((tile) => tile && html`<div class="tile"><b>${tile[0]}</b><span>${tile[1]}</span></div>`)}</div>`
+}
+
+function pair({ name, before, after }: Heatmaps): Html {
+  const picture = (png: Uint8Array, when: string) =>
+    html`<span><small>${when}</small><img alt="${name}, ${when} pruning" src="data:image/png;base64,${Buffer.from(png).toString('base64')}"></span>`
+  return html`<figure><figcaption>${name}</figcaption><div>${picture(before, 'before')}${picture(after, 'after')}</div></figure>`
+}
