@@ -26,6 +26,13 @@ export interface Evaluation {
 /** Options of `evaluate`. */
 export interface EvaluateOptions {
   batch?: number
+  /** Tells only these classes apart; every label must be one of them. */
+  among?: readonly number[]
+  /**
+   * What becomes of the other logits then: left out of the comparison (default), or set to 0 as the published code of Pruning by
+   * eXplaining does, where an image whose own logits are all negative counts as wrong.
+   */
+  foreign?: 'excluded' | 'zero'
   /** Called after each batch with the number of images done. */
   onProgress?: (done: number) => void
 }
@@ -34,7 +41,8 @@ export interface EvaluateOptions {
  * Runs the network over a data set.
  * @throws NumericError naming the first image whose logits are not finite.
  */
-export async function evaluate(model: Model, data: Dataset, { batch = 16, onProgress }: EvaluateOptions = {}): Promise<Evaluation> {
+export async function evaluate(model: Model, data: Dataset, { batch = 16, among, foreign = 'excluded', onProgress }: EvaluateOptions = {}): Promise<Evaluation> {
+  const own = among && new Set(among)
   const forward = compile((images: Tensor) => lean(() => model.call(images)))
   const predictions = new Int32Array(data.length)
   const times: number[] = []
@@ -50,6 +58,7 @@ export async function evaluate(model: Model, data: Dataset, { batch = 16, onProg
       const classes = logits.length / shape[0]
       labels.forEach((label, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes)
+        if (own) restrict(row, own, foreign)
         const { best, rank, surprise } = judge(row, label, `${data.name}: image ${done + i}`)
         predictions[done + i] = best
         top1 += Number(best === label)
@@ -64,6 +73,11 @@ export async function evaluate(model: Model, data: Dataset, { batch = 16, onProg
   }
   const msPerImage = median(times)
   return { top1: top1 / done, top5: top5 / done, loss: loss / done, images: done, msPerImage, imagesPerSecond: 1000 / msPerImage, predictions }
+}
+
+/** Takes the logits of other classes out of the comparison; minus infinity would be no number to the check for damage. */
+function restrict(row: Float32Array, own: ReadonlySet<number>, foreign: 'excluded' | 'zero') {
+  for (let c = 0; c < row.length; c++) if (!own.has(c) && Number.isFinite(row[c])) row[c] = foreign === 'zero' ? 0 : -3e38
 }
 
 /** The best class (the first among equals), how many classes beat the label, and minus the log of its probability. */

@@ -21,8 +21,11 @@ export interface Request {
   gates?: boolean
   /** Read attention heads at the softmax (sum over keys), as `<path of the attention>.softmax`; default false. */
   softmax?: boolean
-  /** Absolute value per token and per image before the sum over tokens, as Pruning by eXplaining has it; default false: signed. */
-  absolute?: boolean
+  /**
+   * Absolute value per token and per image before the sum over tokens, as Pruning by eXplaining has it; `everywhere` takes it of every pixel of a
+   * filter's map too, as Yeom et al. 2021 do; default false: signed.
+   */
+  absolute?: boolean | 'everywhere'
   /** Notes down where relevance goes. */
   ledger?: Ledger
   /** Sees activation and coefficient of each gate and softmax that is read, in full; both are the visitor's to free. Nothing else is read then. */
@@ -176,12 +179,13 @@ class Reader {
  * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a head), then over tokens and windows,
  * of absolute values if asked for. Leading entries of a batch of windows belong to their image.
  */
-function perImage(values: Tensor, gateAxes: readonly number[], batch: number, absolute: boolean, factor: number): Tensor {
+export function perImage(values: Tensor, gateAxes: readonly number[], batch: number, absolute: boolean | 'everywhere', factor: number): Tensor {
   const axes = gateAxes.map((axis) => axis < 0 ? axis + values.shape.length : axis), first = Math.min(...axes)
   const inner = values.shape.map((_, axis) => axis).filter((axis) => axis > first && !axes.includes(axis))
   const middle = values.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < first)
   return unscoped(() => scope(() => unrecorded(() => {
-    let r = inner.length ? sum(values, { axes: inner, keep: true }) : values
+    const taken = absolute === 'everywhere' ? abs(values) : values
+    let r = inner.length ? sum(taken, { axes: inner, keep: true }) : taken
     if (absolute) r = abs(r)
     if (middle.length) r = sum(r, { axes: middle, keep: true })
     const perWindow = r.view([batch, values.shape[0] / batch, ...axes.map((axis) => values.shape[axis])])
@@ -195,8 +199,11 @@ export function pathsOf(model: unknown): { leaves: Map<Tensor, string>, gates: M
   return { leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])), gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])) }
 }
 
-/** How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs` absolute ones. */
-export type Aggregation = 'signed' | 'abs-of-mean' | 'mean-of-abs'
+/**
+ * How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs` absolute ones, with
+ * `-everywhere` of every single value.
+ */
+export type Aggregation = 'signed' | 'abs-of-mean' | 'mean-of-abs' | 'mean-of-abs-everywhere'
 
 /** One pass of images and their classes. */
 export interface Batch { images: Tensor, targets: Tensor }
@@ -209,7 +216,7 @@ export interface Batch { images: Tensor, targets: Tensor }
 export async function scoreUnits(model: Model, batches: AsyncIterable<Batch> | Iterable<Batch>, criterion: Criterion,
   { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: { aggregation?: Aggregation, gates?: boolean, softmax?: boolean } = {},
 ): Promise<Map<string, Float32Array>> {
-  const absolute = aggregation === 'mean-of-abs'
+  const absolute = aggregation === 'mean-of-abs-everywhere' ? 'everywhere' : aggregation === 'mean-of-abs'
   const totals = new Map<string, Float64Array>()
   let images = 0
   for await (const batch of batches) {

@@ -1,11 +1,13 @@
 // Checkpoints: a safetensors file to an architecture and a model, and back. Ours hold everything in the metadata `espalier`; of
 // published ones the architecture comes from metadata `arch`, else from names and shapes. All checks happen before the device is touched.
-import { InputError } from '../errors.ts'
+import { EspalierError, InputError } from '../errors.ts'
 import type { Model } from '../evaluation.ts'
 import { type Tensor, withoutDevice } from '../tensor.ts'
+import { costOf } from '../macs.ts'
+import { checkRecord, type PruningRecord, shrunken } from '../pruning/record.ts'
 import { leaves } from '../tree.ts'
 import {
-  type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, parseArchitecture, preprocessingFor,
+  type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture, preprocessingFor,
 } from '../../models/registry.ts'
 import { type Files, nodeFiles } from './files.ts'
 import { type Preprocessing, preprocessingOf } from './preprocess.ts'
@@ -26,6 +28,8 @@ export interface CheckpointInfo {
   source?: Origin
   /** How the file names its tensors: `espalier`, or a key of `published`. */
   naming: string
+  /** What was cut from the network of that architecture. */
+  pruning?: PruningRecord
   /** Other metadata, carried along. */
   metadata: Record<string, string>
   /** Tensors that are no weights (`num_batches_tracked`, indices), carried along. */
@@ -69,12 +73,15 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
     const naming = own?.naming ?? recognise(shapes)
     const architecture = checkArchitecture(decide(given, own, naming, metadata, shapes), name)
     if (!own) checkComplete(architecture)
-    const shape = withoutDevice(() => buildModel(architecture, name))
+    const pruning = own?.pruning
+    const dense = withoutDevice(() => buildModel(architecture, name))
+    const shape = pruning ? withoutDevice(() => shrunken(dense, shapes, pruning)) : dense
     if (naming === 'espalier') checkOwn(shape, weights)
     else {
       const layout = layoutOf(shape, published[naming].naming(architecture), weights.keys())
       for (const [key, { shape: expected }] of layout) checkShape(key, weights.get(key)!.shape, expected)
     }
+    if (pruning) checkFit(shape, inputOf(architecture))
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     return {
@@ -82,6 +89,7 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
       preprocessing: preprocessingOf(own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
         preprocessingFor(architecture), name),
       classes: classNames(own ? own.classes : parsed(metadata.classes), classCount),
+      pruning,
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
     }
   } catch (error) {
@@ -97,8 +105,9 @@ export async function loadCheckpoint(path: string, { arch, files = nodeFiles }: 
 }
 
 /** The model of a checked file, on the device. */
-export function modelOf({ architecture, naming, weights, name }: ParsedCheckpoint): Model {
-  const model = buildModel(architecture, name)
+export function modelOf({ architecture, naming, weights, name, pruning }: ParsedCheckpoint): Model {
+  const dense = buildModel(architecture, name)
+  const model = pruning ? shrunken(dense, new Map([...weights].map(([path, { shape }]) => [path, shape])), pruning) : dense
   if (naming !== 'espalier') loadWeights(model, published[naming].naming(architecture), weights)
   else for (const [path, leaf] of stored(model)) leaf.write(weights.get(path)!.data)
   return model
@@ -112,16 +121,17 @@ export interface SaveOptions { naming?: string, floats?: 'f32' | 'f16' }
  * checkpoints, so that a file loaded from there is written with equal content. @throws InputError for a naming of another family.
  */
 export async function encodeCheckpoint(model: Model, info: CheckpointInfo, { naming = 'espalier', floats }: SaveOptions = {}): Promise<Uint8Array> {
-  const { architecture, preprocessing, classes, source, metadata, others } = info
+  const { architecture, preprocessing, classes, source, metadata, others, pruning } = info
   const tensors = new Map<string, TensorToStore>()
   if (naming === 'espalier') {
     for (const [path, leaf] of stored(model)) tensors.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
   } else {
     checkNaming(naming, entryOf(architecture).family)
+    if (pruning) throw new InputError(`a pruned network does not have the sizes that ${naming} names imply; save it under our own names`)
     for (const [key, tensor] of await saveWeights(model, published[naming].naming(architecture))) tensors.set(key, tensor)
     if (naming === info.naming) for (const [key, tensor] of others) tensors.set(key, tensor)
   }
-  const espalier = JSON.stringify({ format: 1, naming, architecture, preprocessing, classes, source })
+  const espalier = JSON.stringify({ format: 1, naming, architecture, preprocessing, classes, source, pruning })
   return encodeSafetensors(tensors, { floats, metadata: { ...metadata, espalier } })
 }
 
@@ -154,7 +164,24 @@ function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
   for (const [path, { shape }] of expected) checkShape(path, weights.get(path)!.shape, shape)
 }
 
-interface OwnMetadata { naming: string, architecture: Architecture, preprocessing?: unknown, classes?: unknown, source?: Origin }
+interface OwnMetadata {
+  naming: string
+  architecture: Architecture
+  preprocessing?: unknown
+  classes?: unknown
+  source?: Origin
+  pruning?: PruningRecord
+}
+
+/** Sliced tensors must fit each other: a trace of shapes shows it. */
+function checkFit(shape: Model, input: [number, number, number]) {
+  try {
+    costOf(shape, input)
+  } catch (error) {
+    if (!(error instanceof EspalierError)) throw error
+    throw new InputError(`its pruned tensors do not fit each other (${error.message}); prune the original file again`, { cause: error })
+  }
+}
 
 function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   if (espalier === undefined) return null
@@ -172,7 +199,9 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   }
   const checked = checkArchitecture(architecture as Architecture, 'metadata espalier')
   if (naming !== 'espalier') checkNaming(naming, entryOf(checked).family)
-  return { ...value, naming, architecture: checked, source }
+  const pruning = value.pruning === undefined ? undefined : checkRecord(value.pruning)
+  if (pruning && naming !== 'espalier') throw new InputError('metadata espalier has a pruning and published tensor names; expected our own')
+  return { ...value, naming, architecture: checked, source, pruning }
 }
 
 function checkNaming(naming: string, family: Family) {

@@ -27,6 +27,8 @@ export interface BatchOptions {
   seed?: number
   epoch?: number
   shuffle?: boolean
+  /** Only these positions, in this order (before `shuffle`); nothing else is read. */
+  only?: ArrayLike<number>
   /** Leaves out a last batch that is not full. */
   dropLast?: boolean
   augment?: Augmentation
@@ -198,13 +200,14 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
       return known!
     },
     async * batches(options) {
-      const { size, seed = 0, epoch = 0, shuffle = false, dropLast = false, prefetch = 2 } = options
+      const { size, seed = 0, epoch = 0, shuffle = false, dropLast = false, prefetch = 2, only } = options
+      const some = Int32Array.from(only ?? { length }, (_, i) => only?.[i] ?? i)
       if (!(Number.isInteger(size) && size >= 1)) throw new InputError(`batch size must be a whole number from 1, got ${size}`)
       if (options.augment) checkAugmentation(options.augment)
-      const order = shuffle ? permutation(length, seed, `order ${epoch}`) : Int32Array.from({ length }, (_, i) => i)
-      const total = dropLast ? Math.floor(length / size) : Math.ceil(length / size)
+      const order = shuffle ? permutation(some.length, seed, `order ${epoch}`).map((i) => some[i]) : some
+      const total = dropLast ? Math.floor(some.length / size) : Math.ceil(some.length / size)
       if (total === 0) {
-        throw new InputError(`${source.name}: ${length} images do not fill one batch of ${size}; make batches smaller`)
+        throw new InputError(`${source.name}: ${some.length} images do not fill one batch of ${size}; make batches smaller`)
       }
       const queue: Promise<Batch>[] = []
       for (let next = 0, done = 0; done < total; done++) {

@@ -1,0 +1,92 @@
+// How long a pruned network takes on this device, without making each one: layers of equal shape are measured together at some widths,
+// and what lies between is interpolated. What is chosen by the table is measured afterwards.
+import { compile } from '../compile.ts'
+import { median, type Model } from '../evaluation.ts'
+import { fillNormal } from '../random.ts'
+import { tensor, type Tensor } from '../tensor.ts'
+import { lean } from '../transform.ts'
+import { leaves } from '../tree.ts'
+import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel } from './slice.ts'
+import type { Unit } from './units.ts'
+
+/** Median milliseconds of a forward pass over a batch, from handing it over to having the logits, after two passes that are not counted. */
+export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {
+  const forward = compile((images: Tensor) => lean(() => model.call(images)))
+  const images = tensor(fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'latency'), shape)
+  const times: number[] = []
+  try {
+    for (let round = -2; round < rounds; round++) {
+      const start = performance.now()
+      const logits = forward(images)
+      await logits.data()
+      if (round >= 0) times.push(performance.now() - start)
+      logits.dispose()
+    }
+  } finally {
+    forward.clear()
+    images.dispose()
+  }
+  return median(times)
+}
+
+/** Milliseconds by layer and width. */
+export interface LatencyTable {
+  /** The dense network, per batch. */
+  dense: number
+  rows: { units: string[], width: number, ms: number }[]
+  /** The time of a plan by the table. */
+  predict(plan: Plan): number
+}
+
+const shares = [0.75, 0.5, 0.25, 0.125]
+
+/** Measures the table for `units`: one row per group of units with equal shapes and width, all units of a group cut at once. */
+export async function latencyTable(model: Model, found: readonly Unit[], units: readonly Unit[], shape: readonly number[],
+  { rounds = 5, onProgress }: { rounds?: number, onProgress?: (done: number, total: number) => void } = {}): Promise<LatencyTable> {
+  const groups = [...groupBy(units, signatureOf(model)).values()]
+  const weights: ReadonlyMap<string, HostTensor> = await hostWeights(model)
+  const dense = await forwardTime(model, shape, rounds)
+  const rows: LatencyTable['rows'] = [], savings = new Map<string, { kept: number, saved: number }[]>()
+  for (const group of groups) {
+    const width = group[0].shape.at(-1)!
+    const points = [{ kept: width, saved: 0 }]
+    for (const kept of new Set(shares.map((share) => Math.max(1, Math.round(share * width))))) {
+      const plan = new Map(group.map((unit) => [unit.name, Uint8Array.from({ length: unit.size }, (_, i) => Number(i % width < kept))]))
+      const small = await sliceModel(model, [1, ...shape.slice(1)], plan, { found, weights })
+      const ms = await forwardTime(small, shape, rounds)
+      freeModel(small)
+      rows.push({ units: group.map(({ name }) => name), width: kept, ms })
+      points.push({ kept, saved: (dense - ms) / group.length })
+      onProgress?.(rows.length, groups.length * shares.length)
+    }
+    for (const { name } of group) savings.set(name, points)
+  }
+  const widths = new Map(units.map((unit) => [unit.name, unit.shape.at(-1)!]))
+  const predict = (plan: Plan) => [...plan].reduce((ms, [name, keep]) => {
+    const points = savings.get(name)
+    if (!points) return ms
+    const heads = keep.length / widths.get(name)!
+    return ms - interpolate(points, keep.reduce((a, b) => a + b, 0) / heads)
+  }, dense)
+  return { dense, rows, predict }
+}
+
+/** Between the two nearest widths; below the narrowest, along the last line. */
+function interpolate(points: readonly { kept: number, saved: number }[], kept: number): number {
+  const next = Math.max(1, points.findIndex((point) => point.kept <= kept))
+  const low = points[points.some((point) => point.kept <= kept) ? next : points.length - 1], high = points[points.indexOf(low) - 1]
+  if (!high || low.kept === high.kept) return low.saved
+  return high.saved + (low.saved - high.saved) * (high.kept - kept) / (high.kept - low.kept)
+}
+
+/** Units are alike if their members differ only by numbers in their paths, and have the same shapes. */
+function signatureOf(model: unknown): (unit: Unit) => string {
+  const shapes = new Map(leaves(model).map(([path, { shape }]) => [path, shape.join('x')]))
+  return ({ members, shape }) => `${shape.join('x')} ${members.map(({ path, axis }) => `${path.replace(/\d+/g, '#')}:${axis}:${shapes.get(path)!}`).join(' ')}`
+}
+
+function groupBy<T>(list: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const item of list) groups.set(key(item), [...groups.get(key(item)) ?? [], item])
+  return groups
+}

@@ -1,0 +1,36 @@
+// Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group, so that one
+// measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of other sizes compare.
+import type { Unit } from '../units.ts'
+import { hostWeights, type HostTensor } from '../slice.ts'
+import { checkScores, type Score } from './score.ts'
+
+/** Mean absolute (L1) or root mean square (L2) of an element's weights. */
+export const magnitude = (norm: 'l1' | 'l2'): Score => ({
+  images: false,
+  async score({ model, units }) {
+    const weights = await hostWeights(model)
+    return checkScores(new Map(units.map((unit) => [unit.name, sizes(unit, weights, norm)])))
+  },
+})
+
+function sizes({ size, shape, members }: Unit, weights: ReadonlyMap<string, HostTensor>, norm: 'l1' | 'l2'): Float32Array {
+  const sums = new Float64Array(size), counts = new Float64Array(size)
+  const heads = shape.length > 1 ? shape[0] : 1, dim = shape.at(-1)!
+  for (const { path, axis, element, outer } of members) {
+    const { shape: sizes, data } = weights.get(path)!
+    if (sizes.length < 2 || data === null || /(^|\.)(positions|classToken)$/.test(path)) continue
+    const inner = sizes.slice(axis + 1).reduce((a, b) => a * b, 1)
+    const outerInner = outer === null ? 1 : sizes.slice(outer + 1).reduce((a, b) => a * b, 1)
+    for (let i = 0; i < data.length; i++) {
+      const at = element[Math.floor(i / inner) % sizes[axis]]
+      if (at < 0) continue
+      const value = norm === 'l1' ? Math.abs(data[i]) : data[i] ** 2
+      const first = outer === null ? 0 : Math.floor(i / outerInner) % sizes[outer], last = outer === null ? heads - 1 : first
+      for (let head = first; head <= last; head++) {
+        sums[head * dim + at] += value
+        counts[head * dim + at]++
+      }
+    }
+  }
+  return Float32Array.from(sums, (sum, i) => norm === 'l1' ? sum / (counts[i] || 1) : Math.sqrt(sum / (counts[i] || 1)))
+}

@@ -1,0 +1,73 @@
+// What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores, the sooner it goes.
+import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
+import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
+import { NumericError } from '../../errors.ts'
+import type { Model } from '../../evaluation.ts'
+import type { Dataset } from '../../io/datasets.ts'
+import { tensor } from '../../tensor.ts'
+import type { Unit } from '../units.ts'
+
+/** One vector per unit, of the unit's size. */
+export type Scores = ReadonlyMap<string, Float32Array>
+
+/** What a criterion is given. */
+export interface Scoring {
+  model: Model
+  units: readonly Unit[]
+  /** Images with labels; criteria of weights alone do not read them. */
+  references: Dataset
+  classes: number
+  batch: number
+  seed: number
+  /** How images are put together; `mean-of-abs` is that of the published code of Pruning by eXplaining. */
+  aggregation: Aggregation
+  /** Called with the number of images done. */
+  onProgress?: (images: number) => void
+}
+
+/** A criterion by which units are pruned. */
+export interface Score {
+  /** Whether it looks at reference images. */
+  readonly images: boolean
+  score(scoring: Scoring): Promise<Scores>
+}
+
+/**
+ * A criterion that reads gates by an attribution: per image, put together as `aggregation` says, summed over the gates of a unit. Heads
+ * are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
+ */
+export async function readGates(scoring: Scoring, criterion: Criterion, { softmax = false, aggregation = scoring.aggregation } = {}): Promise<Scores> {
+  return toUnits(scoring.units, await scoreUnits(scoring.model, references(scoring), criterion, { aggregation, softmax }), softmax)
+}
+
+/** The references as batches on the device; whoever reads them frees them. */
+async function* references({ references: data, classes, batch, onProgress }: Scoring) {
+  let done = 0
+  for await (const { images, shape, labels } of data.batches({ size: batch })) {
+    yield { images: tensor(images, shape), targets: oneHot(labels, classes) }
+    onProgress?.(done += shape[0])
+  }
+}
+
+/** Vectors of gates as vectors of units. */
+function toUnits(units: readonly Unit[], gates: ReadonlyMap<string, Float32Array>, softmax: boolean): Scores {
+  return new Map(units.map(({ name, size, shape, gates: members }) => {
+    const score = new Float32Array(size)
+    for (const { path, element } of members) {
+      const atSoftmax = path.replace(/[^.]+$/, 'softmax')
+      const values = (softmax && shape.length === 1 && path.endsWith('.heads') ? gates.get(atSoftmax) : undefined) ?? gates.get(path)!
+      const dim = shape.at(-1)!
+      values.forEach((value, i) => { score[Math.floor(i / element.length) * dim + element[i % element.length]] += value })
+    }
+    return [name, score]
+  }))
+}
+
+/** @throws NumericError naming the element that has no number. */
+export function checkScores(scores: Scores): Scores {
+  for (const [name, values] of scores) {
+    const bad = values.findIndex((value) => !Number.isFinite(value))
+    if (bad >= 0) throw new NumericError(`score of ${name}, element ${bad}, is ${values[bad]}; its weights or activations are damaged`)
+  }
+  return scores
+}
