@@ -19,6 +19,12 @@ fn stable(x: vec4f) -> vec4f {
   return x + select(vec4f(-p.eps), vec4f(p.eps), x >= vec4f(0.0));
 }
 
+// r / q, and nothing where q is exactly zero and has no stabiliser.
+fn divided(r: vec4f, q: vec4f) -> vec4f {
+  let divisor = stable(q);
+  return select(vec4f(0.0), r / divisor, divisor != vec4f(0.0));
+}
+
 // r / x where x is a sum whose terms have absolute values up to `terms`; nothing where x is only what rounding left of them.
 fn over(r: vec4f, x: vec4f, terms: vec4f) -> vec4f {
   return select(vec4f(0.0), r / stable(x), abs(x) > 1e-6 * terms);
@@ -28,7 +34,7 @@ fn over(r: vec4f, x: vec4f, terms: vec4f) -> vec4f {
 @compute @workgroup_size(64)
 fn ratio(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = index(group, groups, lane);
-  if (i * 4u < p.size) { out[i] = c[i] * z[i] / stable(q[i]); }
+  if (i * 4u < p.size) { out[i] = divided(c[i] * z[i], q[i]); }
 }
 
 // Generalised gamma, s its strength and q the sum a: factors for the products with W (out) and with |W| (absolute).
@@ -37,7 +43,7 @@ fn gamma(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   let i = index(group, groups, lane);
   if (i * 4u >= p.size) { return; }
   let side = sign(z[i]);
-  let share = c[i] * z[i] / stable(z[i] + 0.5 * p.s * (z[i] + side * q[i]));
+  let share = divided(c[i] * z[i], z[i] + 0.5 * p.s * (z[i] + side * q[i]));
   out[i] = share * (1.0 + 0.5 * p.s);
   absolute[i] = 0.5 * p.s * side * share;
 }

@@ -6,6 +6,7 @@ import { concat } from '../ops/permute.ts'
 import { sum } from '../ops/reduce.ts'
 import { type Call, unrecorded } from '../tape.ts'
 import { type Tensor, unscoped } from '../tensor.ts'
+import { disposeTree } from '../tree.ts'
 import type { LrpRule, Network } from './choose.ts'
 
 /** Arguments that are added to the output (or to logits) and so absorb relevance where nothing asks for it. */
@@ -41,9 +42,9 @@ export class Ledger {
       const constants = addendsOf(call).filter((i) => call.args[i] && !call.needs[i])
       const parts = rule({ ...call, needs: call.needs.map((need, i) => need || constants.includes(i)) }, c)
       const dot = (x: Tensor, y: Tensor) => unscoped(() => {
-        const both = mul(x, y), total = sum(both)
-        both.dispose()
-        return total.view([1])
+        const both = mul(x, y), total = sum(both), flat = total.view([1])
+        disposeTree([both, total])
+        return flat
       })
       const given = rule.firstLayerOnly ? (x: Tensor) => full(x.shape, 1) : (x: Tensor) => x
       const leaving = call.args.flatMap((arg, i) => arg && parts[i] && call.needs[i] ? [dot(given(arg), parts[i])] : [])

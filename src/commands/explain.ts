@@ -91,7 +91,8 @@ export const explain: CommandSpec<ExplainOptions> = {
       const explanations = totals.map((each) => ({ composite: each.criterion, input: each.input, layers: summarize(each.flows, -1),
         ...units && { units: Object.fromEntries([...each.units].map(([path, values]) => [path, [...values]])) } }))
       return {
-        json: { model: args[0], images: explainer.found, explanations, files, adapter: gpu.adapter.name, version: packageVersion() },
+        json: { model: args[0], images: explainer.found, explanations, files, deviceBytes: gpu.pool.memory.peak,
+          adapter: gpu.adapter.name, version: packageVersion() },
         text: textOf(explainer.found, totals, files, { conservation, units }),
       }
     } finally {

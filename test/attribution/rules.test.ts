@@ -1,6 +1,6 @@
 // Every rule against its formula in matrix form, on the worked vectors of the literature notes and on random layers.
 import { expect, test } from 'vitest'
-import { choose, Network, type LrpRule } from '../../src/attribution/choose.ts'
+import { choose, Network, type LrpRule, weighted } from '../../src/attribution/choose.ts'
 import { alphaBeta, epsilon, flat, frozen, gamma, identity, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus } from '../../src/attribution/rules.ts'
 import { structure } from '../../src/attribution/composite.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
@@ -10,8 +10,9 @@ import { depthwise } from '../../src/ops/depthwise.ts'
 import { add, gelu, mul, overOrZero, relu, tanh } from '../../src/ops/elementwise.ts'
 import { layerNorm } from '../../src/ops/layernorm.ts'
 import { linearAttention } from '../../src/ops/linear-attention.ts'
-import { linear } from '../../src/ops/linear.ts'
+import { linear, maskedLinear } from '../../src/ops/linear.ts'
 import { matmul } from '../../src/ops/matmul.ts'
+import { reshape } from '../../src/ops/reshape.ts'
 import { softmax } from '../../src/ops/softmax.ts'
 import { pullback, record } from '../../src/tape.ts'
 import { type Tensor, tensor, tensor as t } from '../../src/tensor.ts'
@@ -61,6 +62,12 @@ describeDevice('worked vectors', () => {
       close(got, want)
     })
   }
+
+  test('the beta part alone: 2 z-plus minus alpha 2 beta 1', async () => {
+    const [x, w, b] = layer(), f = (input: Tensor) => linear(input, w, b)
+    const [[positive], [both]] = [await relevance(f, zPlus(), [x], [1, 2]), await relevance(f, alphaBeta(2, 1), [x], [1, 2])]
+    close(positive.map((value, i) => 2 * value - both[i]), [0, 0.4, 0.6])
+  })
 
   test('softmax', async () => {
     const logits = () => [t([[2, 1, 0]])]
@@ -181,10 +188,18 @@ describeDevice('random layers against the matrix form', () => {
     })
   }
 
-  test('depthwise', async () => {
-    const x = sparse(7, [2, 5, 6, 6]), w = rounded(8, [5, 1, 3, 3]), b = rounded(9, [5])
-    const dense = lrp.convolution([5, 6, 6], w, b.data, { padding: 1, groups: 5 })
-    await againstMatrix(x, 180, () => dense, (input) => depthwise(input, toTensor(w), toTensor(b), { padding: 1 }), () => (o, i) => dense.taps[o][i], 36)
+  for (const attrs of [{ padding: 1 }, { stride: 2, padding: 1 }, { padding: 2, dilation: 2 }]) {
+    test(`depthwise ${JSON.stringify(attrs)}`, async () => {
+      const x = sparse(7, [2, 5, 6, 6]), w = rounded(8, [5, 1, 3, 3]), b = rounded(9, [5])
+      const dense = lrp.convolution([5, 6, 6], w, b.data, { ...attrs, groups: 5 })
+      await againstMatrix(x, 180, () => dense, (input) => depthwise(input, toTensor(w), toTensor(b), attrs), () => (o, i) => dense.taps[o][i], 36)
+    })
+  }
+
+  test('linear with a mask on its weight', async () => {
+    const x = sparse(41, [5, 17]), w = rounded(42, [9, 17]), b = rounded(43, [9]), mask = nd([9, 17], sparse(44, [9, 17]).data.map((value) => Number(value !== 0)))
+    await againstMatrix(x, 17, () => ({ W: rowsOf(w.data.map((value, i) => value * mask.data[i]), 17), b: [...b.data] }),
+      (input) => maskedLinear(input, toTensor(w), toTensor(mask), toTensor(b)), () => (o, i) => mask.data[o * 17 + i] !== 0)
   })
 
   test('softmax z-plus, with masked logits', async () => {
@@ -201,14 +216,16 @@ describeDevice('random layers against the matrix form', () => {
     expect(got.filter((_, i) => i !== 3).every(Number.isFinite)).toBe(true)
   })
 
-  test('epsilon 0 without biases is gradient x input', async () => {
-    const w1 = toTensor(rounded(13, [8, 6])), w2 = toTensor(rounded(14, [3, 8]))
-    const f = (x: Tensor) => linear(relu(linear(x, w1, null)), w2, null)
-    const x = toTensor(rounded(15, [4, 6])), seed = toTensor(rounded(16, [4, 3]))
+  test('epsilon 0 without biases is gradient x input: convolution, depthwise, linear', async () => {
+    const w1 = toTensor(rounded(13, [8, 3, 3, 3])), w2 = toTensor(rounded(14, [8, 1, 3, 3])), w3 = toTensor(rounded(15, [3, 72]))
+    const x = toTensor(rounded(16, [4, 6, 5, 6])), seed = toTensor(rounded(17, [4, 3]))
     const [byRule, byGradient] = scope(() => {
-      const { result, calls } = record(() => f(x), [x])
-      const walk = (rule: LrpRule) => pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.name === 'linear' ? rule : vjp, wanted: [x] }).get(x)!
-      return [walk(epsilon(0)), walk(vjp)]
+      const { result, calls } = record(() => {
+        const below = relu(conv2d(x, w1, null, { stride: 2, padding: 1, groups: 2 }))
+        return linear(reshape(relu(depthwise(below, w2, null, { padding: 1 })), { shape: [4, 72] }), w3, null)
+      }, [x])
+      const walk = (rule: LrpRule) => pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.name in weighted ? rule : vjp, wanted: [x] }).get(x)!
+      return [mul(x, walk(epsilon(0))), mul(x, walk(vjp))]
     })
     expect(relativeError(await byRule.data(), await byGradient.data())).toBeLessThan(1e-5)
   })

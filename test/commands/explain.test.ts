@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { decode } from 'fast-png'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { buildModel } from '../../models/registry.ts'
+import { criterionOf } from '../../src/attribution/criteria.ts'
 import { explain } from '../../src/commands/explain.ts'
+import { Explainer } from '../../src/commands/explainer.ts'
 import { InputError } from '../../src/errors.ts'
-import { close, init, initialize } from '../../src/index.ts'
+import { close, gpu, init, initialize } from '../../src/index.ts'
 import { saveCheckpoint } from '../../src/io/checkpoint.ts'
 import { Canvas } from '../../src/io/canvas.ts'
 import { defaultPreprocessing } from '../../src/io/preprocess.ts'
@@ -60,6 +62,23 @@ describe('explain', () => {
     for (const { best, explained } of (json as unknown as Result).images) expect(explained.every((each) => each.class === best[0].class)).toBe(true)
     const pixels = new Set(decode(readFileSync(join(out, '1-one.png'))).data)
     expect(pixels.size).toBeGreaterThan(50)
+  })
+
+  test('memory of the device does not grow with the number of images', async () => {
+    await init({ fixedVariants: true })                             // timing variants holds buffers of its own
+    const names = ['attn-lrp-gamma', 'integrated-gradients'], made = initialize(buildModel({ type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }, 'test'), 3)
+    const explainer = new Explainer({ model: made, classes: 10, names: null, criteria: new Map(names.map((name) => [name, criterionOf(name)])),
+      preprocessing: defaultPreprocessing('transformer', 32), flows: true, units: true })
+    const used: string[] = []
+    for (let batch = 0; batch < 6; batch++) {
+      const values = Float32Array.from({ length: 2 * 3 * 32 * 32 }, (_, i) => Math.sin(i * (batch + 1)))
+      await explainer.explain({ values, shape: [2, 3, 32, 32], names: ['first', 'second'] }, undefined)
+      const { live, peak } = gpu().pool.memory
+      used.push(`${live} ${peak}`)
+    }
+    expect(explainer.found).toHaveLength(12)
+    expect(new Set(used.slice(1)).size, used.join()).toBe(1)
+    await close()
   })
 
   test('bad input is refused in one sentence', async () => {
