@@ -10,12 +10,13 @@ import { doctor } from './commands/doctor.ts'
 import { evalCommand } from './commands/eval.ts'
 import { explain as explainCommand } from './commands/explain.ts'
 import { inspect } from './commands/inspect.ts'
+import { prune } from './commands/prune.ts'
 import { pullCommand } from './commands/pull.ts'
 import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './errors.ts'
 import { packageVersion } from './io/package.ts'
 
-const commands = [doctor, inspect, evalCommand, explainCommand, train, pullCommand, demo, checkKernel] as CommandSpec[]
+const commands = [doctor, inspect, evalCommand, explainCommand, prune, train, pullCommand, demo, checkKernel] as CommandSpec[]
 
 async function main(args: string[]): Promise<number> {
   const json = args.includes('--json')

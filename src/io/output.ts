@@ -7,6 +7,8 @@ import { EspalierError, InputError } from '../errors.ts'
 /** A file being written. Nothing is at its final name until `commit`. */
 export interface Output {
   readonly path: string
+  /** Where it lies until then; what was written can be read back from there. */
+  readonly partial: string
   write(data: string | Uint8Array): void
   /** Puts the file in place, on the disk. */
   commit(): void
@@ -37,7 +39,7 @@ export function openOutput(path: string): Output {
     if (!unfinished.size) unwatch()
   }
   const output: Output = {
-    path,
+    path, partial,
     write: (data) => guard(path, () => writeAll(descriptor, typeof data === 'string' ? Buffer.from(data) : data)),
     commit() {
       guard(path, () => {
