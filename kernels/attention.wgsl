@@ -56,6 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = item % blocks * 32u;
   let x = lid % 8u;
   let y = lid / 8u;
+  let mine = first + 4u * y < p.N;                      // whether there are such queries: a last block is rarely full
 
   var sums: array<vec4f, 16>;                           // [4 queries, 4]: four entries of each 32 of E
   var high = vec4f(-1.0e30);                            // per query: largest score so far, own part of the sum of weights
@@ -71,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var i = 0u; i < 4u; i++) { right[(4u * x + i) * 8u + y] = t[i]; }
       }
       workgroupBarrier();
-      for (var t = 0u; t < quads; t++) {
+      for (var t = 0u; t < select(0u, quads, mine && j + 4u * x < p.M); t++) {
         let r0 = right[(4u * t) * 8u + x];
         let r1 = right[(4u * t + 1u) * 8u + x];
         let r2 = right[(4u * t + 2u) * 8u + x];
@@ -89,7 +90,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       parts[(4u * y + r) * 8u + x] = max(max(s[r].x, s[r].y), max(s[r].z, s[r].w));
     }
     workgroupBarrier();
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < select(0u, 4u, mine); r++) {
       var m = high[r];
       for (var i = 0u; i < 8u; i++) { m = max(m, parts[(4u * y + r) * 8u + i]); }
       let shrink = exp(high[r] - m);
@@ -105,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var i = 0u; i < 4u; i++) { right[(y + 8u * i) * 8u + x] = load_v(key_row(b, h, j + y + 8u * i), e); }
       }
       workgroupBarrier();
-      for (var t = 0u; t < min(8u, (p.M - j + 3u) / 4u); t++) {
+      for (var t = 0u; t < select(0u, min(8u, (p.M - j + 3u) / 4u), mine); t++) {
         let v0 = right[(4u * t) * 8u + x];
         let v1 = right[(4u * t + 1u) * 8u + x];
         let v2 = right[(4u * t + 2u) * 8u + x];

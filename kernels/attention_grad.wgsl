@@ -47,6 +47,8 @@ fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
   }
 }
 
+fn count_of(what: u32) -> u32 { return select(p.M, p.N, what == Q || what == DOUT); }
+
 fn extra(b: u32, h: u32, query: u32, key: u32) -> f32 {
   let row = min(query, p.N - 1u);
   let column = min(key, p.M - 1u);
@@ -60,6 +62,8 @@ fn extra(b: u32, h: u32, query: u32, key: u32) -> f32 {
 fn products(own: u32, other: u32, b: u32, h: u32, first: u32, j: u32, width: u32, lid: u32) -> mat4x4f {
   let x = lid % 8u;
   let y = lid / 8u;
+  // A last block is rarely full: nothing is computed for rows past its end.
+  let live = first + 4u * y < count_of(own) && j + 4u * x < count_of(other);
   var s = mat4x4f();
   for (var d = 0u; d < width; d += 32u) {
     let quads = min(8u, (width - d + 3u) / 4u);
@@ -71,7 +75,7 @@ fn products(own: u32, other: u32, b: u32, h: u32, first: u32, j: u32, width: u32
       for (var i = 0u; i < 4u; i++) { right[(4u * x + i) * 8u + y] = t[i]; }
     }
     workgroupBarrier();
-    for (var t = 0u; t < quads; t++) {
+    for (var t = 0u; t < select(0u, quads, live); t++) {
       let r0 = right[(4u * t) * 8u + x];
       let r1 = right[(4u * t + 1u) * 8u + x];
       let r2 = right[(4u * t + 2u) * 8u + x];
@@ -94,11 +98,13 @@ fn stage(what: u32, b: u32, h: u32, j: u32, d: u32, width: u32, lid: u32) {
   }
 }
 
-// Own rows 4y + r in column r: weights times what was staged, entries 4x .. 4x + 3. `left_over` other rows are left from here on.
-fn mixed(left_over: u32, lid: u32) -> mat4x4f {
+// Own rows 4y + r in column r: weights times what was staged, entries 4x .. 4x + 3. `own_left` own rows and `left_over` other rows
+// are left from here on.
+fn mixed(own_left: u32, left_over: u32, lid: u32) -> mat4x4f {
   let x = lid % 8u;
   var sum = mat4x4f();
-  for (var t = 0u; t < min(8u, (left_over + 3u) / 4u); t++) {
+  let quads = select(0u, min(8u, (left_over + 3u) / 4u), 4u * (lid / 8u) < own_left);
+  for (var t = 0u; t < quads; t++) {
     let v0 = right[(4u * t) * 8u + x];
     let v1 = right[(4u * t + 1u) * 8u + x];
     let v2 = right[(4u * t + 2u) * 8u + x];
@@ -121,12 +127,13 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   let first = item % blocks * 32u;
   let x = lid % 8u;
   let y = lid / 8u;
+  let mine = select(0u, 4u, first + 4u * y < p.N);
   var sums: array<mat4x4f, 4>;
   for (var j = 0u; j < p.M; j += 32u) {
     var s = products(Q, K, b, h, first, j, p.D, lid);
     var g = products(DOUT, V, b, h, first, j, p.E, lid);
     let inside = vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.M);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < mine; r++) {
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;
@@ -136,7 +143,7 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     for (var c = 0u; c < DCHUNKS; c++) {
       stage(K, b, h, j, 32u * c, p.D, lid);
       workgroupBarrier();
-      sums[c] = sums[c] + mixed(p.M - j, lid);
+      sums[c] = sums[c] + mixed(p.N - first, p.M - j, lid);
       workgroupBarrier();
     }
   }
@@ -173,17 +180,18 @@ fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   let first = item % blocks * 32u;                      // here the own rows are keys and the others queries
   let x = lid % 8u;
   let y = lid / 8u;
+  let mine = select(0u, 4u, first + 4u * y < p.M);
   var sums: array<mat4x4f, 4>;
   for (var j = 0u; j < p.N; j += 32u) {
     var s = products(K, Q, b, h, first, j, p.D, lid);
     let stat = stats_of(b, h, j + 4u * x);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < mine; r++) {
       weights[(4u * y + r) * 8u + x] = weights_of(s[r], stat, b, h, j + 4u * x, first + 4u * y + r);
     }
     for (var c = 0u; c < ECHUNKS; c++) {
       stage(DOUT, b, h, j, 32u * c, p.E, lid);
       workgroupBarrier();
-      sums[c] = sums[c] + mixed(p.N - j, lid);
+      sums[c] = sums[c] + mixed(p.M - first, p.N - j, lid);
       workgroupBarrier();
     }
   }
@@ -206,19 +214,20 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = item % blocks * 32u;                      // here the own rows are keys and the others queries
   let x = lid % 8u;
   let y = lid / 8u;
+  let mine = select(0u, 4u, first + 4u * y < p.M);
   var sums: array<mat4x4f, 4>;
   for (var j = 0u; j < p.N; j += 32u) {
     var s = products(K, Q, b, h, first, j, p.D, lid);
     var g = products(V, DOUT, b, h, first, j, p.E, lid);
     let stat = stats_of(b, h, j + 4u * x);
     let delta = vec4f(stat[0].y, stat[1].y, stat[2].y, stat[3].y);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < mine; r++) {
       weights[(4u * y + r) * 8u + x] = weights_of(s[r], stat, b, h, j + 4u * x, first + 4u * y + r) * (g[r] - delta);
     }
     for (var c = 0u; c < DCHUNKS; c++) {
       stage(Q, b, h, j, 32u * c, p.D, lid);
       workgroupBarrier();
-      sums[c] = sums[c] + mixed(p.N - j, lid);
+      sums[c] = sums[c] + mixed(p.M - first, p.N - j, lid);
       workgroupBarrier();
     }
   }
@@ -249,7 +258,7 @@ fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var b = chunk * each; b < min(p.B, (chunk + 1u) * each); b++) {
     var s = products(Q, K, b, h, first, j, p.D, lid);
     var g = products(DOUT, V, b, h, first, j, p.E, lid);
-    for (var r = 0u; r < 4u; r++) {
+    for (var r = 0u; r < select(0u, 4u, first + 4u * y < p.N && j + 4u * x < p.M); r++) {
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;

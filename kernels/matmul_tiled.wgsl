@@ -42,13 +42,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
     workgroupBarrier();
-    for (var step = 0u; step < STEP; step++) {
-      let y = b_tile[step * 16u + local.x];
-      let z = b_tile[step * 16u + local.x + 8u];
-      for (var r = 0u; r < 4u; r++) {
-        let x = vec4f(a_tile[step * 64u + local.y * 4u + r]);
-        sum[2u * r] = fma(x, y, sum[2u * r]);
-        sum[2u * r + 1u] = fma(x, z, sum[2u * r + 1u]);
+    if (tile.m + local.y * 4u < p.M) {                    // a last tile is rarely full
+      if (tile.n + 32u < p.N) {
+        for (var step = 0u; step < STEP; step++) {
+          let y = b_tile[step * 16u + local.x];
+          let z = b_tile[step * 16u + local.x + 8u];
+          for (var r = 0u; r < 4u; r++) {
+            let x = vec4f(a_tile[step * 64u + local.y * 4u + r]);
+            sum[2u * r] = fma(x, y, sum[2u * r]);
+            sum[2u * r + 1u] = fma(x, z, sum[2u * r + 1u]);
+          }
+        }
+      } else {
+        for (var step = 0u; step < STEP; step++) {
+          let y = b_tile[step * 16u + local.x];
+          for (var r = 0u; r < 4u; r++) { sum[2u * r] = fma(vec4f(a_tile[step * 64u + local.y * 4u + r]), y, sum[2u * r]); }
+        }
       }
     }
     workgroupBarrier();
