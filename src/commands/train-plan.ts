@@ -1,6 +1,6 @@
 // What `espalier train` is about to do, with everything checked that can be checked before a device is opened.
 import { existsSync } from 'node:fs'
-import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor } from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor, startOf } from '../../models/registry.ts'
 import { InputError } from '../errors.ts'
 import { type Augmentation, checkAugmentation } from '../io/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint, parseCheckpoint } from '../io/checkpoint.ts'
@@ -9,6 +9,7 @@ import { nodeFiles } from '../io/files.ts'
 import type { Preprocessing } from '../io/preprocess.ts'
 import { parseState, stateFileOf, type StoredState } from '../io/training-state.ts'
 import { type Cost, costOf } from '../macs.ts'
+import type { Scheme } from '../nn/init.ts'
 import { withoutDevice } from '../tensor.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
@@ -25,6 +26,7 @@ export interface TrainOptions extends ArchOptions, PreprocessingOptions {
   decay: number
   clip: number
   smoothing: number
+  start?: 'normal' | 'fan-in' | 'kaiming' | 'mimetic'
   ema?: number
   dropPath?: number
   padCrop?: number
@@ -46,6 +48,8 @@ export interface Plan {
   /** The file to fine-tune. */
   start: ParsedCheckpoint | null
   classes: number
+  /** How weights start that come from no file. */
+  scheme: Scheme
   augment: Augmentation
   warmup: number
   out: string
@@ -78,13 +82,14 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const { family } = entryOf(architecture)
   const warmup = options.warmup ?? (family === 'vit' || family === 'swin' ? options.epochs / 10 : 0)
   const { epochs, batch, rate, decay, clip, smoothing, ema = null, seed = 0 } = options
-  const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema, seed, augment, preprocessing,
+  const scheme = options.start === undefined ? startOf(architecture) : options.start === 'normal' ? { std: 0.02 } : options.start
+  const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema, seed, augment, preprocessing, scheme,
     start: start?.source.sha256 ?? null }
   const out = options.out ?? `${architecture.type}.safetensors`
   const stored = await findState(options, out, recipe)
   const names = data.classes?.length === classes ? data.classes : start?.classCount === classes ? start.classes : undefined
   const info = { architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() }
-  return { data, test, start, classes, augment, warmup, out, cost, recipe, stored, info, curve: `${out.replace(/\.safetensors$/i, '')}.svg` }
+  return { data, test, start, classes, scheme, augment, warmup, out, cost, recipe, stored, info, curve: `${out.replace(/\.safetensors$/i, '')}.svg` }
 }
 
 function named(model: string, arch: string | undefined): Architecture {

@@ -1,7 +1,7 @@
 // `espalier train`: from scratch or fine-tuning. A checkpoint and the state to go on from are written after every epoch.
 import { basename } from 'node:path'
-import type { Command } from 'commander'
-import { buildModel, classesOf, startOf } from '../../models/registry.ts'
+import { type Command, Option } from 'commander'
+import { buildModel, classesOf } from '../../models/registry.ts'
 import { EspalierError } from '../errors.ts'
 import { evaluate, type Model } from '../evaluation.ts'
 import { copyInto } from '../fill.ts'
@@ -64,6 +64,8 @@ function declare(command: Command) {
     .option('--warmup <epochs>', 'epochs of linear warm-up (default: a tenth for transformers, else none)', numberWithin(0, 100_000))
     .option('--decay <x>', 'weight decay of matrices and kernels', numberWithin(0, 100), 0.05)
     .option('--clip <x>', 'greatest norm of the gradient', numberWithin(1e-6, 1e30), 1)
+    .addOption(new Option('--start <scheme>', 'how weights start (default: normal for transformers, kaiming for CNNs; mimetic: vit on few images)')
+      .choices(['normal', 'fan-in', 'kaiming', 'mimetic']))
     .option('--smoothing <x>', 'label smoothing', numberWithin(0, 0.999), 0)
     .option('--ema <x>', 'keep a moving average of the weights with this factor, e.g. 0.999, and save and test that', numberWithin(0, 0.999999))
     .option('--drop-path <x>', 'stochastic depth of the last block (vit, swin)', numberWithin(0, 0.99))
@@ -120,9 +122,9 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
 }
 
 /** A fresh model, or the file's; where the number of classes differs, all weights of equal shape are taken over. */
-function startingModel({ start, info: { architecture }, classes, stored }: Plan, seed: number, talk: Talk): Model {
+function startingModel({ start, scheme, info: { architecture }, classes, stored }: Plan, seed: number, talk: Talk): Model {
   if (start && start.classCount === classes) return modelOf({ ...start, architecture })
-  const model = initialize(buildModel(architecture), seed, startOf(architecture))
+  const model = initialize(buildModel(architecture), seed, scheme)
   if (!start) return model
   const old = modelOf(start), from = new Map(leaves(old))
   const fresh = leaves(model).flatMap(([path, leaf]) => {
