@@ -181,22 +181,32 @@ function textOf(found: readonly Found[], totals: readonly Totals[], files: reado
     if (asked.conservation) lines.push(...conservationText(criterion, input, flows), '')
     if (!asked.units) continue
     lines.push(`${criterion}: relevance of units (mean of absolute values over images), the strongest of each gate`)
-    lines.push(table(['gate', 'units', 'strongest'], [...units].map(([path, values]) => {
-      const order = [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, 5)
-      return [path, String(values.length), order.map((unit) => `${unit} (${values[unit].toPrecision(3)})`).join(', ')]
+    lines.push(table(['gate', 'units', 'strongest, as unit: relevance'], [...units].map(([path, values]) => {
+      const order = [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, 5).filter((unit) => values[unit] > 0)
+      return [path, String(values.length), order.map((unit) => `${unit}: ${values[unit].toPrecision(2)}`).join('   ') || 'none gets any']
     })), '')
   }
   if (files.length) lines.push(files.length > 3 ? `${files.length} pictures, ${files[0]} to ${files.at(-1)}` : files.join('\n'))
   return lines.join('\n').trimEnd()
 }
 
+/** Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that took or made some. */
 function conservationText(criterion: string, input: number, flows: readonly Flow[]): string[] {
   if (!flows.length) return [`${criterion}: has no relevance to account for`]
-  const number = (value: number) => value.toFixed(5)
-  const absorbed = flows.reduce((sum, flow) => sum + flow.absorbed, 0), rest = flows.reduce((sum, flow) => sum + flow.rest, 0)
-  const rows = summarize(flows, 5e-6).map((flow) => [flow.layer, flow.op === 'attention' ? 'attention (its softmax)' : flow.op,
-    ...[flow.entering, flow.leaving, flow.absorbed, flow.rest].map(number)])
-  return [`${criterion}: relevance ${number(flows.at(-1)!.entering)} at the logits = ${number(input)} at the input + `
-    + `${number(absorbed)} in biases and constants + ${number(rest)} elsewhere, mean per image`,
-  table(['layer', 'op', 'entering', 'to its inputs', 'biases, constants', 'elsewhere'], rows)]
+  const rows = summarize(flows, 5e-5), isSoftmax = ({ op }: Flow) => op === 'attention', others = (flow: Flow) => !isSoftmax(flow)
+  const number = (value: number) => value.toFixed(4).replace(/^-(?=0\.0*$)/, '')
+  const ending = (where: string, of: readonly Flow[], field: 'absorbed' | 'rest') => {
+    const most = [...of].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((flow) => Math.abs(flow[field]) >= 5e-4)
+    const total = number(of.reduce((sum, flow) => sum + flow[field], 0))
+    return `  ${total.padStart(8)}  ${where}${most.length ? `, most at ${most.map((flow) => `${flow.layer}${isSoftmax(flow) ? '' : ` ${flow.op}`} (${flow[field].toFixed(3)})`).join(', ')}` : ''}`
+  }
+  return [
+    `${criterion}: relevance ${number(flows.at(-1)!.entering)} at the logits ends up, mean per image,`,
+    `  ${number(input).padStart(8)}  at the input`,
+    ending('in biases and constants', rows, 'absorbed'),
+    ...rows.some(isSoftmax) ? [ending('in the softmax of attention', rows.filter(isSoftmax), 'rest')] : [],
+    ending('elsewhere', rows.filter(others), 'rest'),
+    '',
+    table(['layer', 'op', 'entering', 'to its inputs', 'biases, constants', 'elsewhere'],
+      rows.map((flow) => [flow.layer, flow.op, ...[flow.entering, flow.leaving, flow.absorbed, flow.rest].map(number)]))]
 }

@@ -8,6 +8,7 @@ import type { Model } from '../evaluation.ts'
 import { heatmapOf, pictureOf, type Row } from '../io/heatmap.ts'
 import type { Preprocessing } from '../io/preprocess.ts'
 import { foldBatchNorm } from '../nn/fold.ts'
+import { gatesOf } from '../nn/gates.ts'
 import { tensor, type Tensor } from '../tensor.ts'
 import { lean } from '../transform.ts'
 import { disposeTree } from '../tree.ts'
@@ -37,6 +38,9 @@ export interface ExplainerOptions {
   units: boolean
 }
 
+/** The first of a class's names, which ImageNet parts by commas. */
+const brief = (name: string) => name.split(',')[0]
+
 const total = (values: Float32Array) => values.reduce((a, b) => a + b, 0)
 
 /** Runs batches of images and keeps sums, never tensors. */
@@ -60,9 +64,9 @@ export class Explainer {
     const found = names.map((name, i): Found => ({ file: name, explained: [],
       best: bestOf(logits[i], 5).map(({ at, probability }) => ({ class: at, name: this.nameOf(at), probability })) }))
     const rows = found.map(({ file, best }, i) => ({
-      name: basename(file),
+      name: basename(file).replace(/\.(png|jpe?g)$/i, ''),
       picture: pictureOf(values.subarray(i * area, (i + 1) * area), channels, height, width, preprocessing),
-      best: best.map(({ name, probability }) => `${percent(probability, 1)} ${name}`),
+      best: best.map(({ name, probability }) => `${percent(probability, 1).padStart(percent(best[0].probability, 1).length)}  ${brief(name)}`),
       panels: [] as Row['panels'][number][],
     }))
     for (let slot = 0; slot < (wanted?.length ?? 1); slot++) {
@@ -75,7 +79,7 @@ export class Explainer {
           const sign = isShareOfLogit(composite) && logit < 0 ? -1 : 1
           const part = relevance.subarray(i * area, (i + 1) * area).map((value) => sign * value), input = total(part)
           const note = `logit ${logit.toFixed(2)}, sum ${input.toPrecision(2)}`
-          row.panels.push({ heading: composite, subheading: name, note, heatmap: heatmapOf(part, channels, height, width) })
+          row.panels.push({ heading: composite, subheading: brief(name), note, heatmap: heatmapOf(part, channels, height, width) })
           found[i].explained.push({ class: at, name, logit, composite, input })
         })
       }
@@ -122,14 +126,14 @@ export class Explainer {
     }
   }
 
-  /** Sums divided by the number of explanations. */
+  /** Sums divided by the number of explanations; gates in the order of the model. */
   averages(): Totals[] {
+    const gates = gatesOf(this.options.model).map(([path]) => path)
     return [...this.sums.values()].map(({ criterion, input, flows, units }) => {
       const count = this.found.flatMap(({ explained }) => explained).filter(({ composite }) => composite === criterion).length
       return {
         criterion, input: input / count, flows: flows.map((flow) => combined(flow, (field) => flow[field] / count)),
-        // The walk met the last layer first.
-        units: new Map([...units].reverse().map(([path, values]) => [path, values.map((value) => value / count)])),
+        units: new Map(gates.flatMap((path) => units.has(path) ? [[path, units.get(path)!.map((value) => value / count)] as const] : [])),
       }
     })
   }

@@ -62,7 +62,7 @@ export function large(count: number): string {
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)))
-  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => /^[\d.,]* ?[%GMk]?$|^$/.test(row[column])))
+  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => /^-?[\d.,]* ?[%GMk]?$|^$/.test(row[column])))
   const padded = (cell: string, column: number) => numeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])
   return all.map((row) => row.map(padded).join('  ').trimEnd()).join('\n')
 }

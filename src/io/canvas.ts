@@ -1,6 +1,6 @@
 // A picture in memory to paint on: rectangles, blocks of pixels, text. Written as PNG.
 import { encode } from 'fast-png'
-import { advance, glyph } from './font.ts'
+import { advance, coverage } from './font.ts'
 
 /** Red, green and blue, 0..255. */
 export type Colour = readonly [red: number, green: number, blue: number]
@@ -29,12 +29,10 @@ export class Canvas {
     }
   }
 
-  /** Paints a map of `columns` x `rows` values over a rectangle, each pixel with the value it falls on. */
-  paint(left: number, top: number, width: number, height: number, columns: number, rows: number, colour: (x: number, y: number) => Colour): void {
+  /** Paints a rectangle pixel by pixel. */
+  paint(left: number, top: number, width: number, height: number, colour: (x: number, y: number) => Colour): void {
     for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        this.fill(left + x, top + y, 1, 1, colour(Math.floor(x * columns / width), Math.floor(y * rows / height)))
-      }
+      for (let x = 0; x < width; x++) this.fill(left + x, top + y, 1, 1, colour(x, y))
     }
   }
 
@@ -43,12 +41,17 @@ export class Canvas {
     const fits = Math.floor(width / (advance * scale))
     const shown = text.length > fits ? `${text.slice(0, Math.max(0, fits - 2)).trimEnd()}..` : text;
     [...shown].forEach((character, i) => {
-      glyph(character).forEach((row, y) => {
-        [...row].forEach((cell, x) => {
-          if (cell === '#') this.fill(left + (i * advance + x) * scale, top + y * scale, scale, scale, colour)
-        })
+      coverage(character, scale).forEach((row, y) => {
+        row.forEach((cover, x) => { this.blend(left + i * advance * scale + x, top + y, colour, cover) })
       })
     })
+  }
+
+  /** Lays a colour over one pixel; 0 leaves it, 1 covers it. */
+  private blend(x: number, y: number, colour: Colour, cover: number) {
+    if (!cover || x < 0 || x >= this.width || y >= this.height) return
+    const at = 3 * (y * this.width + x)
+    colour.forEach((value, i) => { this.data[at + i] += Math.round((value - this.data[at + i]) * cover) })
   }
 
   /** The PNG file. */

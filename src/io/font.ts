@@ -63,5 +63,27 @@ export function glyph(character: string): readonly string[] {
   return glyphs[character.charCodeAt(0) - 32] ?? glyphs['?'.charCodeAt(0) - 32]
 }
 
+const drawn = new Map<string, number[][]>(), fine = 4
+
+/**
+ * How much of each pixel a character covers at a scale. Cells are joined by linear interpolation and cut at less than half, which
+ * rounds corners and closes diagonals; `fine` x `fine` samples per pixel.
+ */
+export function coverage(character: string, scale: number): number[][] {
+  const known = drawn.get(`${character} ${scale}`)
+  if (known) return known
+  const rows = glyph(character)
+  const cell = (x: number, y: number) => Number(rows[y]?.[x] === '#')
+  const inside = (x: number, y: number) => {
+    const [left, top] = [Math.floor(x - 0.5), Math.floor(y - 0.5)], [u, v] = [x - 0.5 - left, y - 0.5 - top]
+    return (1 - v) * ((1 - u) * cell(left, top) + u * cell(left + 1, top)) + v * ((1 - u) * cell(left, top + 1) + u * cell(left + 1, top + 1)) > 0.42
+  }
+  const samples = Array.from({ length: fine * fine }, (_, i) => [(i % fine + 0.5) / fine, (Math.floor(i / fine) + 0.5) / fine])
+  const pixels = Array.from({ length: Math.ceil(rows.length * scale) }, (_, y) => Array.from({ length: Math.ceil(advance * scale) }, (__, x) =>
+    samples.filter(([dx, dy]) => inside((x + dx) / scale, (y + dy) / scale)).length / samples.length))
+  drawn.set(`${character} ${scale}`, pixels)
+  return pixels
+}
+
 /** Width of a character with the space after it, and height of a line, before scaling. */
 export const advance = 6, lineHeight = 11

@@ -1,6 +1,7 @@
 // Relevance as pictures: a diverging colour map, heatmap and overlay, and a sheet with the image, its best classes and a colour bar.
 import { Canvas, type Colour, textWidth } from './canvas.ts'
 import { lineHeight } from './font.ts'
+import { resize } from './resize.ts'
 
 /** Ends of the map in Oklab's lightness, chroma and hue (degrees), of near-equal contrast to the white between them. */
 const ends = { negative: [0.43, 0.15, 257], positive: [0.45, 0.175, 26] } as const
@@ -47,27 +48,49 @@ export function fullScale({ values }: Heatmap): number {
   return sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1
 }
 
-/** The map under a Gaussian of a 56th of its width (4 pixels of 224): single pixels of a transformer's relevance alternate in sign. */
-export function smoothed({ width, height, values }: Heatmap): Heatmap {
-  const sigma = width / 56, reach = Math.ceil(3 * sigma)
-  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-((i - reach) ** 2) / (2 * sigma * sigma)))
-  // At the border the weights that fall inside are taken alone.
-  const along = (from: Float32Array, length: number, step: number, start: (line: number) => number, lines: number) => {
-    const out = new Float32Array(from.length)
-    for (let line = 0; line < lines; line++) {
-      for (let at = 0; at < length; at++) {
-        let sum = 0, total = 0
-        for (let i = Math.max(0, at - reach); i <= Math.min(length - 1, at + reach); i++) {
-          sum += weights[i - at + reach] * from[start(line) + i * step]
-          total += weights[i - at + reach]
-        }
-        out[start(line) + at * step] = sum / total
+/**
+ * The map under a Gaussian of a 56th of its width (4 pixels of 224), since single pixels of a transformer's relevance alternate in
+ * sign; read off at any size.
+ */
+export function smoothed(map: Heatmap, width = map.width, height = map.height): Heatmap {
+  const sigma = map.width / 56
+  return filtered(map, width, height, () => 3 * sigma, (distance) => Math.exp(-(distance ** 2) / (2 * sigma * sigma)))
+}
+
+/** The map at another size: pixels as they are where each becomes three or more, else by linear interpolation, means where it shrinks. */
+function resized(map: Heatmap, width: number, height: number): Heatmap {
+  if (isSmall(map, width)) {
+    const { values } = map
+    return { width, height, values: Float32Array.from({ length: width * height }, (_, i) => values[nearest(map, i, width, height)]) }
+  }
+  return filtered(map, width, height, (step) => Math.max(1, step), (distance, step) => Math.max(0, 1 - Math.abs(distance) / Math.max(1, step)))
+}
+
+const isSmall = (of: { width: number }, width: number) => width >= 3 * of.width
+
+/** Which pixel of a small picture the i-th of its enlargement shows. */
+const nearest = (of: { width: number, height: number }, i: number, width: number, height: number) =>
+  Math.floor(Math.floor(i / width) * of.height / height) * of.width + Math.floor(i % width * of.width / width)
+
+/** Weighted means over rows, then over columns. Distances, steps and reach are in pixels of the map; outside it nothing has weight. */
+function filtered({ width, height, values }: Heatmap, toWidth: number, toHeight: number,
+  reach: (step: number) => number, weight: (distance: number, step: number) => number): Heatmap {
+  const along = (from: Float32Array, lines: number, [length, step]: [number, number], [to, toStep]: [number, number], start: number, toStart: number) => {
+    const out = new Float32Array(lines * to), scale = length / to
+    for (let at = 0; at < to; at++) {
+      const centre = (at + 0.5) * scale - 0.5, first = Math.max(0, Math.ceil(centre - reach(scale))), last = Math.min(length - 1, Math.floor(centre + reach(scale)))
+      const weights = Array.from({ length: last - first + 1 }, (_, i) => weight(first + i - centre, scale))
+      const total = weights.reduce((a, b) => a + b, 0)
+      for (let line = 0; line < lines; line++) {
+        let sum = 0
+        for (let i = 0; i < weights.length; i++) sum += weights[i] * from[line * start + (first + i) * step]
+        out[line * toStart + at * toStep] = sum / total
       }
     }
     return out
   }
-  const rows = along(values, width, 1, (y) => y * width, height)
-  return { width, height, values: along(rows, height, width, (x) => x, width) }
+  const rows = along(values, height, [width, 1], [toWidth, 1], width, toWidth)
+  return { width: toWidth, height: toHeight, values: along(rows, toWidth, [height, toWidth], [toHeight, toWidth], 1, 1) }
 }
 
 /** The picture an explanation belongs to: planes of 8 bits, as `Pixels` of images.ts. */
@@ -86,30 +109,39 @@ export function sheet(rows: readonly Row[], title: string): Canvas {
   const tall = Math.max(...rows.map(({ picture }) => Math.round(tile * picture.height / picture.width)))
   const panels = Math.max(...rows.map((row) => row.panels.length))
   const below = Math.max(bar + 2 * line, Math.max(...rows.map(({ best }) => best.length)) * line)
-  const rowHeight = line + 4 + tall + 6 + below + gap
-  const canvas = new Canvas(gap + (1 + 2 * panels) * (tile + gap), gap + line + 6 + rows.length * rowHeight)
+  const rowHeight = line + 4 + tall + 6 + below + gap, head = title ? line + 6 : 0
+  const canvas = new Canvas(gap + (1 + 2 * panels) * (tile + gap), gap + head + rows.length * rowHeight)
   canvas.text(gap, gap, title, { width: canvas.width - 2 * gap })
   rows.forEach((row, at) => {
-    const top = gap + line + 6 + at * rowHeight, body = top + line + 4, { picture } = row
-    const height = Math.round(tile * picture.height / picture.width)
+    const top = gap + head + at * rowHeight, body = top + line + 4
+    const picture = enlarged(row.picture), { height } = picture
     const left = (column: number) => gap + column * (tile + gap)
     canvas.text(left(0), top, row.name, { colour: soft, width: tile })
-    canvas.paint(left(0), body, tile, height, picture.width, picture.height, (x, y) => colourOf(picture, x, y))
+    canvas.paint(left(0), body, tile, height, (x, y) => colourOf(picture, x, y))
     row.best.forEach((text, i) => { canvas.text(left(0), body + height + 6 + i * line, text, { width: tile }) })
-    row.panels.forEach((panel, i) => { paint(canvas, picture, panel, left(1 + 2 * i), left(2 + 2 * i), { top, body, height }) })
+    row.panels.forEach((panel, i) => { paint(canvas, picture, panel, left(1 + 2 * i), left(2 + 2 * i), { top, body }) })
   })
   return canvas
 }
 
-function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number, { top, body, height }: { top: number, body: number, height: number }) {
-  const { heatmap } = panel, smooth = smoothed(heatmap), scale = fullScale(heatmap), smoothScale = fullScale(smooth)
-  const under = body + height + 6
+/** The picture as wide as a tile. */
+function enlarged(picture: Picture): Picture {
+  const { width, height, channels, data } = picture, area = width * height
+  const tall = Math.round(tile * height / width), size = tile * tall
+  if (!isSmall(picture, tile)) return resize(picture, tile, tall, 'bicubic')
+  const shown = Uint8Array.from({ length: channels * size }, (_, i) => data[Math.floor(i / size) * area + nearest(picture, i % size, tile, tall)])
+  return { width: tile, height: tall, channels, data: shown }
+}
+
+function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number, { top, body }: { top: number, body: number }) {
+  const { height } = picture, under = body + height + 6
+  const map = resized(panel.heatmap, tile, height), smooth = smoothed(panel.heatmap, tile, height), scale = fullScale(map), smoothScale = fullScale(smooth)
   canvas.text(left, top, panel.heading, { width: tile })
   canvas.text(right, top, panel.subheading, { width: tile })
-  canvas.paint(left, body, tile, height, heatmap.width, heatmap.height, (x, y) => diverging(heatmap.values[y * heatmap.width + x] / scale))
+  canvas.paint(left, body, tile, height, (x, y) => diverging(map.values[y * tile + x] / scale))
   frame(canvas, left, body, tile, height)
-  canvas.paint(right, body, tile, height, heatmap.width, heatmap.height, (x, y) => overlaid(colourOf(picture, x, y), smooth.values[y * smooth.width + x] / smoothScale))
-  for (let x = 0; x < tile; x++) canvas.fill(left + x, under, 1, bar, diverging(2 * x / (tile - 1) - 1))
+  canvas.paint(right, body, tile, height, (x, y) => overlaid(colourOf(picture, x, y), smooth.values[y * tile + x] / smoothScale))
+  canvas.paint(left, under, tile, bar, (x) => diverging(2 * x / (tile - 1) - 1))
   const most = `+${short(scale)}`
   canvas.text(left, under + bar + 4, `-${short(scale)}`, { colour: soft })
   canvas.text(left + Math.floor((tile - textWidth('0')) / 2), under + bar + 4, '0', { colour: soft })
@@ -136,11 +168,11 @@ function colourOf({ width, height, channels, data }: Picture, x: number, y: numb
   return channels === 1 ? [data[at], data[at], data[at]] : [data[at], data[area + at], data[2 * area + at]]
 }
 
-/** The image in pale grey under the colour of its relevance, which covers it the more the stronger it is. */
+/** The image in pale grey under the full colour of its relevance's sign, which covers it the more the stronger it is. */
 function overlaid([red, green, blue]: Colour, value: number): Colour {
-  const grey = 90 + 0.6 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), cover = Math.min(1, Math.abs(value)) ** 0.6 * 0.9
-  const [r, g, b] = diverging(value)
+  const grey = 90 + 0.6 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), cover = Math.min(1, Math.abs(value)) * 0.9
   const mix = (colour: number) => Math.round(grey + (colour - grey) * cover)
+  const [r, g, b] = diverging(value < 0 ? -1 : 1)
   return [mix(r), mix(g), mix(b)]
 }
 
