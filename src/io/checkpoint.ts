@@ -40,8 +40,9 @@ export interface CheckpointInfo {
 export interface ParsedCheckpoint extends CheckpointInfo {
   name: string
   source: Origin
-  /** Size of the file. */
+  /** Size of the file, and the SHA-256 of its bytes. */
   bytes: number
+  digest: string
   classCount: number
   shape: Model
   weights: Map<string, HostTensor>
@@ -85,7 +86,7 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     return {
-      name, bytes: bytes.length, architecture, naming, classCount, shape, weights, others, metadata: kept,
+      name, bytes: bytes.length, digest: await digest, architecture, naming, classCount, shape, weights, others, metadata: kept,
       preprocessing: preprocessingOf(own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
         preprocessingFor(architecture), name),
       classes: classNames(own ? own.classes : parsed(metadata.classes), classCount),

@@ -16,7 +16,6 @@ export async function hold(data: Dataset, positions?: ArrayLike<number>, onProgr
   return {
     name: data.name, length: chosen.length, labels, classes: data.classes, preprocessing: data.preprocessing,
     inputShape: () => Promise.resolve(input),
-    // eslint-disable-next-line @typescript-eslint/require-await -- nothing to wait for, but data sets are read like this
     async * batches({ size: count, only, shuffle = false, seed = 0, epoch = 0 }: BatchOptions): AsyncGenerator<Batch> {
       const some = Int32Array.from(only ?? { length: chosen.length }, (_, i) => only?.[i] ?? i)
       const order = shuffle ? permutation(some.length, seed, `order ${epoch}`).map((i) => some[i]) : some

@@ -1,0 +1,188 @@
+// `espalier sweep`: accuracy, cost and time against pruning rate, for several methods and seeds. Every point is on the disk as soon as it
+// is measured; the same command goes on from there.
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type Model } from '../evaluation.ts'
+import { close, init } from '../gpu/device.ts'
+import type { Dataset } from '../io/datasets.ts'
+import { writeOutput } from '../io/output.ts'
+import { packageVersion } from '../io/package.ts'
+import { encodeSafetensors, parseSafetensors } from '../io/safetensors.ts'
+import { atChance, meanAndError, meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
+import type { Scores } from '../pruning/scores/score.ts'
+import { rank } from '../pruning/select.ts'
+import { Trials } from '../pruning/trial.ts'
+import type { Curve, Figures, Report } from '../report/types.ts'
+import { disposeTree } from '../tree.ts'
+import { commandLine } from './command-line.ts'
+import { type CommandSpec, type Talk } from './command.ts'
+import { percent, table } from './model.ts'
+import { goneFirst, holdReferences, holdTest, type Job, openModel, scoresBy } from './pruner.ts'
+import { baseOf, declareSweep, planSweep, type Point, type Run, type SweepOptions, type SweepPlan } from './sweep-plan.ts'
+
+/** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
+export const sweep: CommandSpec<SweepOptions> = {
+  name: 'sweep',
+  summary: 'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
+  declare: declareSweep,
+  async run(options, talk) {
+    const plan = await planSweep(options)
+    const gpu = await init({ adapter: options.adapter, threads: options.threads })
+    const model = openModel(plan.job)
+    try {
+      for (const run of plan.runs) await new CurveRun(run, plan, options, model, talk).measure()
+      const { curves, stopped } = summarize(plan)
+      const { job: { checked, chosen, found }, journal: { entries } } = plan
+      const before: Figures = { ...pointAt(entries, plan.runs[0], 0)?.after ?? entries[0].after, bytes: checked.bytes }
+      const best = curves.toSorted((a, b) => b.area - a.area)[0]
+      const shown = entries.find(({ method, rate }) => method === best.name && rate === best.topRate) ?? entries[0]
+      const units = found.map(({ name, size }, i) => ({ name, size, kept: shown.kept[i] })).filter(({ name }) => chosen.some((unit) => unit.name === name))
+      const common = { seed: options.seed ?? 0, adapter: gpu.adapter.name, version: packageVersion() }
+      const notes = [`Kept units are those of ${best.name} at its Top-PR, ${percent(shown.rate, 0)}.`,
+        ...stopped.length ? [`Stopped after two rates at chance, and counted with the last accuracy measured from there on: ${stopped.join(', ')}.`] : []]
+      const report: Report = { ...common, title: `${basename(checked.name)}: accuracy against pruning rate`, model: options.args[0], data: options.data, test: options.test,
+        command: commandLine(), before, units, curves, notes }
+      const json = { model: options.args[0], data: options.data, test: options.test, ...common, before, curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })), notes,
+        classes: plan.runs.filter(({ among }) => among).map(({ method, seed, among }) => ({ method, seed, among })),
+        results: entries.map(({ kept, ...point }) => ({ ...point, units: found.map(({ name, size }, i) => ({ name, size, kept: kept[i] })) })) }
+      const { htmlReport } = await import('../report/report.ts')
+      writeOutput(join(options.out, 'report.html'), htmlReport(report))
+      writeOutput(join(options.out, 'sweep.json'), `${JSON.stringify(json)}\n`)
+      return { json, text: textOf(curves, notes, options.out) }
+    } finally {
+      plan.journal.close()
+      disposeTree(model)
+      await close()
+    }
+  },
+}
+
+const pointAt = (entries: readonly Point[], { method, seed }: Run, rate: number) =>
+  entries.find((point) => point.method === method && point.seed === seed && point.rate === rate)
+
+/** One curve: scores once (or before each rate), then plans that contain each other. */
+class CurveRun {
+  private readonly run: Run
+  private readonly plan: SweepPlan
+  private readonly options: SweepOptions
+  private readonly model: Model
+  private readonly talk: Talk
+  private references: Dataset | null = null
+
+  constructor(run: Run, plan: SweepPlan, options: SweepOptions, model: Model, talk: Talk) {
+    this.run = run
+    this.plan = plan
+    this.options = { ...options, seed: run.seed }
+    this.model = model
+    this.talk = talk
+  }
+
+  async measure(): Promise<void> {
+    const { run, plan: { job, rates, journal }, options, model, talk } = this
+    const points = () => rates.map((rate) => pointAt(journal.entries, run, rate))
+    if (!points().includes(undefined) || isStopped(points(), run, job)) return
+    const test = await testImages(job, talk, run.among)
+    const trials = new Trials(model, job.found, job.input, test, { batch: options.batch, among: run.among, foreign: options.restriction })
+    const iterative = run.method !== baseOf(run.method)
+    const rankBy = (scores: Scores) => rank(job.chosen, scores, { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum })
+    let ranking: ReturnType<typeof rankBy> | null = null
+    const progress = talk.progress(`${run.method}, seed ${run.seed}`, rates.length)
+    try {
+      for (const [i, rate] of rates.entries()) {
+        // Recomputed scores depend on what went before, so these are made again even where the point is known.
+        if (iterative && i > 0) {
+          const masks = ranking!.at(rates[i - 1])
+          ranking = rankBy(goneFirst(await this.scores(`${run.method}-${rate}`, masks), masks))
+        }
+        if (pointAt(journal.entries, run, rate)) {
+          if (iterative) ranking ??= rankBy(await this.scores(run.method))
+          continue
+        }
+        // The dense network is the same for all methods.
+        const dense = rate === 0 ? journal.entries.find((point) => point.rate === 0 && String(this.amongOf(point)) === String(run.among)) : undefined
+        ranking ??= dense && !iterative ? null : rankBy(await this.scores(run.method))
+        if (dense) journal.append({ ...dense, ...{ method: run.method, seed: run.seed } })
+        else {
+          const cut = ranking!.at(rate)
+          const { how, ...after } = await trials.run(cut)
+          journal.append({ method: run.method, seed: run.seed, rate, after, how, kept: job.found.map(({ name, size }) => cut.get(name)?.reduce((a, b) => a + b, 0) ?? size) })
+        }
+        progress.update(i + 1, `rate ${rate} top-1 ${percent(pointAt(journal.entries, run, rate)!.after.top1!, 1)}`)
+        if (isStopped(points(), run, job)) break
+      }
+    } finally {
+      progress.stop()
+    }
+  }
+
+  private amongOf({ method, seed }: Point): number[] | undefined {
+    return this.plan.runs.find((run) => run.method === method && run.seed === seed)?.among
+  }
+
+  /** Scores, kept beside the points so that nothing is computed twice. */
+  private async scores(name: string, masks?: ReadonlyMap<string, Uint8Array>): Promise<Scores> {
+    const { run, plan: { job }, options, model, talk } = this
+    const folder = join(options.out, 'scores'), file = join(folder, `${name.replace(/[^\w.-]+/g, '_')}-${run.seed}.safetensors`)
+    if (existsSync(file)) return new Map([...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]))
+    this.references ??= await holdReferences(job, options, talk, run.among)
+    const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, talk, masks)
+    mkdirSync(folder, { recursive: true })
+    writeOutput(file, encodeSafetensors(new Map([...scores].map(([unit, data]) => [unit, { shape: [data.length], data }]))))
+    return scores
+  }
+}
+
+const tests = new WeakMap<Dataset, Map<string, Dataset>>()
+
+/** Test images, decoded once for all curves of the same classes. */
+async function testImages({ test }: Job, talk: Talk, among: readonly number[] | undefined): Promise<Dataset> {
+  const known = tests.get(test!) ?? new Map<string, Dataset>(), key = String(among)
+  tests.set(test!, known)
+  const held = known.get(key) ?? await holdTest(test!, talk, among)
+  known.clear()
+  known.set(key, held)
+  return held
+}
+
+/** Two rates in a row at chance end a curve. */
+function isStopped(points: readonly (Point | undefined)[], { among }: Run, { checked }: Job): boolean {
+  const guessing = points.map((point) => point !== undefined && atChance(point.after.top1!, among?.length ?? checked.classCount, point.after.images!))
+  return guessing.some((each, i) => each && guessing[i + 1])
+}
+
+/** Curves by method: means and standard errors over seeds. */
+export function summarize({ runs, rates, journal: { entries } }: Pick<SweepPlan, 'runs' | 'rates' | 'journal'>): { curves: Curve[], stopped: string[] } {
+  const stopped: string[] = []
+  const curves = [...new Set(runs.map(({ method }) => method))].map((name): Curve => {
+    const seeds = runs.filter(({ method }) => method === name).map((run) => {
+      const measured = rates.map((rate) => pointAt(entries, run, rate))
+      const last = measured.findLast((point) => point !== undefined)!
+      if (measured.includes(undefined)) stopped.push(`${name} seed ${run.seed} at ${percent(last.rate, 0)}`)
+      const top1 = measured.map((point) => (point ?? last).after.top1!)
+      return { measured, top1, dense: top1[0] }
+    })
+    const area = meanAndError(seeds.map(({ top1 }) => meanArea(top1)))
+    const means = rates.map((_, i) => meanAndError(seeds.map(({ top1 }) => top1[i])))
+    const average = (i: number, key: 'macs' | 'params' | 'msPerImage') => {
+      const values = seeds.flatMap(({ measured }) => measured[i]?.after[key] ?? [])
+      return values.length ? meanArea(values) : undefined
+    }
+    return {
+      name, area: area.mean, ...seeds.length > 1 && { areaError: area.error }, trapezoid: meanArea(seeds.map(({ top1 }) => trapezoidArea(rates, top1))),
+      topRate: topRate(rates, means.map(({ mean }) => mean), means[0].mean),
+      points: rates.flatMap((rate, i) => {
+        const macs = average(i, 'macs'), params = average(i, 'params'), { mean, error } = means[i]
+        if (macs === undefined || params === undefined) return []
+        return [{ rate, top1: mean, ...seeds.length > 1 && { low: mean - error, high: mean + error }, seeds: seeds.filter(({ measured }) => measured[i]).length, macs, params,
+          msPerImage: average(i, 'msPerImage') }]
+      }),
+    }
+  })
+  return { curves, stopped }
+}
+
+function textOf(curves: readonly Curve[], notes: readonly string[], out: string): string {
+  const rows = curves.toSorted((a, b) => b.area - a.area).map(({ name, area, areaError, trapezoid, topRate }) =>
+    [name, area.toFixed(3) + (areaError === undefined ? '' : ` ± ${areaError.toFixed(3)}`), trapezoid!.toFixed(3), percent(topRate, 0)])
+  return [table(['method', 'A_PR', 'trapezoid', 'Top-PR'], rows), '', ...notes, `${join(out, 'report.html')}, ${join(out, 'sweep.json')}`].join('\n')
+}
