@@ -30,8 +30,12 @@ export type PeerName = typeof peerNames[number]
  * @throws InputError if it is not installed.
  */
 export async function loadPeer(name: PeerName): Promise<Peer> {
+  requireInstalled(name)
+  return { tfjs: loadTfjs, 'jax-js': loadJax, ort: () => loadOrt() }[name]()
+}
+
+function requireInstalled(name: string) {
   if (!existsSync(packageFile('bench/peers/node_modules'))) throw new InputError(`--against ${name}: the peers are not installed; run 'npm run peers' in the repository`)
-  return { tfjs: loadTfjs, 'jax-js': loadJax, ort: loadOrt }[name]()
 }
 
 const root = () => createRequire(packageFile('bench/peers/package.json'))
@@ -134,14 +138,21 @@ async function loadJax(): Promise<Peer> {
 interface OrtSession { run(feeds: object): Promise<Record<string, { data: Float32Array }>> }
 interface Ort { InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> } }
 
-function loadOrt(): Promise<Peer> {
+/** ONNX Runtime on its CPU provider, which computes on the cores themselves. @throws InputError if the peers are not installed. */
+export async function loadOrtCpu(threads: number): Promise<Pick<Peer, 'version' | 'prepare'>> {
+  requireInstalled('ort-cpu')
+  return loadOrt({ executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1 })
+}
+
+// Without the fall-back, so that a missing webgpu provider fails rather than times the CPU.
+const onWebGpu = { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } }
+
+function loadOrt(provider: object = onWebGpu): Promise<Peer> {
   const ort = root()('onnxruntime-node') as Ort
   // Inputs are constants of the model, so nothing is uploaded per run; without folding, which would leave nothing to compute.
   const session = async (nodes: OnnxNode[], tensors: Parameters<typeof onnxModel>[1], shape: readonly number[]) => {
     const made = await ort.InferenceSession.create(onnxModel(nodes, tensors, { name: 'out', shape }), {
-      executionProviders: ['webgpu'], graphOptimizationLevel: 'disabled', logSeverityLevel: 3,
-      extra: { session: { disable_cpu_ep_fallback: '1' } },                      // fail rather than time the CPU
-    })
+      ...provider, graphOptimizationLevel: 'disabled', logSeverityLevel: 3 })
     return async () => (await made.run({})).out.data
   }
   return Promise.resolve({

@@ -1,4 +1,5 @@
-// npm run bench -- kernels|overhead [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name] [--rounds n] [--json]
+// npm run bench -- kernels|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name] [--rounds n] [--json]
+// `embedded` also takes --threads n, and chooses its adapters and peers itself.
 // `espalier bench` calls runBench too.
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -11,11 +12,12 @@ import { attentionCases } from './kernels/attention.ts'
 import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
+import { cpuName, embeddedRows } from './embedded.ts'
 import { overheadRows } from './overhead.ts'
 import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
-export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kernels' | 'overhead', only?: string[], against?: PeerName[] }
+export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kernels' | 'overhead' | 'embedded', only?: string[], against?: PeerName[] }
 
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
 export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
@@ -27,6 +29,11 @@ const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [matmulCas
  * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
  */
 export async function runBench({ suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions): Promise<BenchReport> {
+  if (suite === 'embedded') {                          // opens several adapters, one after the other
+    const { threads = 2 } = options
+    const rows = await embeddedRows({ threads, only, say }), versions = { espalier: packageVersion(), node: process.versions.node }
+    return { adapter: `embedded device, ${threads} threads on ${cpuName()}`, versions, profile: 'browser', rows }
+  }
   const peers: Peer[] = []
   for (const name of names) peers.push(await loadPeer(name))
   // Peers run on dawn, so we do too, unless another adapter is asked for.
@@ -68,15 +75,16 @@ export function benchJson({ rows, ...report }: BenchReport): string {
 
 async function main() {
   const { values, positionals: [suite] } = parseArgs({ allowPositionals: true, options: {
-    only: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' }, adapter: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } } })
-  if (suite !== 'kernels' && suite !== 'overhead') throw new InputError(`bench: expected 'kernels' or 'overhead', got '${suite ?? ''}'`)
+    only: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' }, adapter: { type: 'string' }, rounds: { type: 'string' }, threads: { type: 'string' }, json: { type: 'boolean' } } })
+  if (suite !== 'kernels' && suite !== 'overhead' && suite !== 'embedded') throw new InputError(`bench: expected 'kernels', 'overhead' or 'embedded', got '${suite ?? ''}'`)
   const names = values.against?.split(',') ?? []
   const unknown = names.find((name) => !(peerNames as readonly string[]).includes(name))
   if (unknown) throw new InputError(`--against ${unknown}: expected some of ${peerNames.join(', ')}`)
   if (values.profile && values.profile !== 'native' && values.profile !== 'browser') throw new InputError(`--profile ${values.profile}: expected browser or native`)
   const report = await runBench({
     suite, only: values.only?.split(','), against: names as PeerName[], profile: values.profile as InitOptions['profile'], adapter: values.adapter,
-    rounds: values.rounds ? Number(values.rounds) : undefined, say: (line) => { if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`) } })
+    rounds: values.rounds ? Number(values.rounds) : undefined,
+    threads: values.threads ? Number(values.threads) : undefined, say: (line) => { if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`) } })
   console.log(values.json ? benchJson(report) : benchText(report))
 }
 

@@ -15,9 +15,10 @@ export function onEmbedded(program: Fuzzed, mode: 'fast' | 'permuted' | 'bounds'
 
 /** The outputs on dawn. Rejects if dawn refuses the program. */
 export async function onDawn(device: GPUDevice, program: Fuzzed): Promise<Record<string, Numbers>> {
-  const module = device.createShaderModule({ code: render(program) })
   device.pushErrorScope('validation')
-  const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } }).finally(() => device.popErrorScope())
+  const compiled = device.createComputePipelineAsync({ layout: 'auto', compute: { module: device.createShaderModule({ code: render(program) }) } })
+  void device.popErrorScope()                                    // a refusal also rejects the promise
+  const pipeline = await compiled
   const made: GPUBuffer[] = []
   const create = (size: number, usage: number) => { const buffer = device.createBuffer({ size, usage }); made.push(buffer); return buffer }
   const buffers = bindings.map((name) => {
@@ -45,8 +46,31 @@ export async function onDawn(device: GPUDevice, program: Fuzzed): Promise<Record
   return results
 }
 
-/** What is wrong with a program: a kind, which shrinking keeps, and the details. Null where both devices agree. */
-export async function fault(program: Fuzzed, device: GPUDevice | null): Promise<{ kind: string, detail: string } | null> {
+/** What dawn made of a program: its outputs, or why it refuses. */
+interface Theirs { results: Record<string, Numbers> | null, refusal: string }
+
+/** Begins a program on dawn, which compiles on threads of its own while this one is busy with the embedded device. */
+export const begin = (program: Fuzzed, device: GPUDevice): Promise<Theirs> =>
+  onDawn(device, program).then((results) => ({ results, refusal: '' }), (error: Error) => ({ results: null, refusal: error.message }))
+
+const nap = new Int32Array(new SharedArrayBuffer(4))
+
+/** Waits for dawn, which asks its driver in every turn of the event loop: a nap in each leaves that core to the driver's compiler. */
+async function patiently<T>(work: Promise<T>): Promise<T> {
+  let waiting = true
+  void work.finally(() => { waiting = false })
+  while (waiting) {
+    Atomics.wait(nap, 0, 0, 3)
+    await new Promise(setImmediate)
+  }
+  return work
+}
+
+/** A difference: its kind, which shrinking keeps, and the details. */
+interface Fault { kind: string, detail: string }
+
+/** What is wrong with a program, null where both devices agree. `theirs`: begun before. */
+export async function fault(program: Fuzzed, device: GPUDevice | null, theirs = device && begin(program, device)): Promise<Fault | null> {
   let mine: ReturnType<typeof onEmbedded>
   try {
     mine = onEmbedded(program)
@@ -62,25 +86,29 @@ export async function fault(program: Fuzzed, device: GPUDevice | null): Promise<
     const other = difference(checked.results, mine.results)
     if (other) return { kind: `${mode} mode differs`, detail: other }
   }
-  if (!device) return null
-  try {
-    const wrong = difference(mine.results, await onDawn(device, program))
-    return wrong === null ? null : { kind: 'the devices differ', detail: wrong }
-  } catch (error) {
-    return { kind: 'dawn refuses', detail: (error as Error).message.slice(0, 600) }
-  }
+  if (!theirs) return null
+  const { results, refusal } = await patiently(theirs)
+  if (!results) return { kind: 'dawn refuses', detail: refusal.slice(0, 600) }
+  const wrong = difference(mine.results, results)
+  return wrong === null ? null : { kind: 'the devices differ', detail: wrong }
 }
 
-/** Checks the programs of seeds first..last; a failure is shrunk and described with its text. */
+/** Checks the programs of seeds first..last; a failure is shrunk and described with its text. After five it stops. */
 export async function hunt(first: number, last: number, device: GPUDevice | null, say: (line: string) => void = () => undefined): Promise<string[]> {
-  const failures: string[] = []
+  const failures: string[] = [], ahead: { program: Fuzzed, theirs: Promise<Theirs> | null }[] = []
+  let next = first
   for (let seed = first; seed <= last && failures.length < 5; seed++) {
+    for (; next <= last && next <= seed + 4; next++) {
+      const program = fuzzed(next)
+      ahead.push({ program, theirs: device && begin(program, device) })
+    }
     if (seed % 100 === 0) say(`program ${seed}`)
-    const program = fuzzed(seed), found = await fault(program, device)
+    const { program, theirs } = ahead.shift()!, found = await fault(program, device, theirs)
     if (!found) continue
     const small = await shrink(program, async (candidate) => (await fault(candidate, device))?.kind === found.kind)
     const now = await fault(small, device)
     failures.push(`seed ${seed}: ${found.kind}: ${now?.detail ?? found.detail}\n${render(small)}`)
   }
+  await Promise.all(ahead.map(({ theirs }) => theirs))
   return failures
 }
