@@ -1,5 +1,6 @@
 // Pixel-flipping of a network over a data set: `node dist/bench/flipping.js <model> <data> [out folder] [adapter]`. Writes flipping.json
-// with every image's curves (an interrupted run goes on from there) and flipping.svg with the mean curves; prints areas and paired bootstrap intervals against random order.
+// with every image's curves (an interrupted run goes on from there) and flipping.svg with the mean curves; prints areas and paired
+// bootstrap intervals against random order.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { criterionOf } from '../src/attribution/criteria.ts'
@@ -16,7 +17,8 @@ import { tensor } from '../src/tensor.ts'
 import { lean } from '../src/transform.ts'
 import { disposeTree } from '../src/tree.ts'
 
-const methods = ['attn-lrp', 'attn-lrp-gamma', 'cp-lrp', 'gradient-x-input'], colours = ['#b2182b', '#d6604d', '#2166ac', '#1b7837', '#555555']
+const methods = ['attn-lrp', 'attn-lrp-gamma', 'cp-lrp', 'gradient-x-input'], baseline = 'random order'
+const colours = ['#b2182b', '#e08214', '#2166ac', '#1b7837', '#555555']
 const patch = 16, steps = 7, seed = 0
 
 const [path, data, out = '.', adapter] = process.argv.slice(2)
@@ -30,13 +32,13 @@ try {
   const set = await openDataset(data, { preprocessing: checkpoint.preprocessing, classes: checkpoint.classCount })
   const shape = await set.inputShape()
   const model = foldBatchNorm(checkpoint.model, [1, ...shape])
-  const names = [...methods, 'random order']
+  const names = [...methods, baseline]
   const file = join(out, 'flipping.json'), about = { model: path, data, patch, steps, seed, adapter: gpu.adapter.name }
   const curves = earlier(file, about) ?? new Map(names.map((name) => [name, [] as number[][]]))
   const [, height, width] = shape, count = (height / patch) * (width / patch)
   let done = 0
   for await (const { images } of set.batches({ size: 1 })) {
-    if (curves.get('random order')!.length > done) {                 // measured before an interruption
+    if (curves.get(baseline)!.length > done) {                 // measured before an interruption
       done++
       continue
     }
@@ -50,7 +52,8 @@ try {
       disposeTree([reading.logits, reading.input])
       curves.get(name)!.push(await flippingCurve(model, images, shape, target, patchOrder(heat.values, height, width, patch), { patch, steps }))
     }
-    curves.get('random order')!.push(await flippingCurve(model, images, shape, target, [...permutation(count, seed, `flipping ${done}`)], { patch, steps }))
+    const shuffled = [...permutation(count, seed, `flipping ${done}`)]
+    curves.get(baseline)!.push(await flippingCurve(model, images, shape, target, shuffled, { patch, steps }))
     disposeTree([image, logits, targets])
     done++
     writeOutput(file, `${JSON.stringify({ ...about, curves: Object.fromEntries(curves) })}\n`)
@@ -58,16 +61,18 @@ try {
   }
   process.stderr.write('\n')
   const areas = new Map([...curves].map(([name, list]) => [name, list.map(areaUnder)]))
+  const average = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
   const results = names.map((name) => {
-    const mean = areas.get(name)!.reduce((a, b) => a + b, 0) / done
-    const against = name === 'random order' ? null : pairedBootstrap(areas.get(name)!.map((area, i) => area - areas.get('random order')![i]), random(seed, `bootstrap ${name}`))
-    return { name, area: mean, againstRandom: against, curve: curves.get(name)![0].map((_, step) => curves.get(name)!.reduce((sum, curve) => sum + curve[step], 0) / done) }
+    const list = curves.get(name)!, area = areas.get(name)!, less = area.map((value, i) => value - areas.get(baseline)![i])
+    return { name, area: average(area), againstRandom: name === baseline ? null : pairedBootstrap(less, random(seed, `bootstrap ${name}`)),
+      curve: list[0].map((_, step) => average(list.map((curve) => curve[step]))) }
   })
   writeOutput(file, `${JSON.stringify({ ...about, images: done, results, areas: Object.fromEntries(areas), curves: Object.fromEntries(curves) })}\n`)
-  writeOutput(join(out, 'flipping.svg'), plot(results.map(({ name, curve }, i) => ({ name, curve, colour: colours[i] })), `${done} images, patches of ${patch} pixels`))
-  const digits = (value: number) => value.toFixed(3)
-  for (const { name, area, againstRandom } of results) {
-    console.log(`${name.padEnd(20)} area ${digits(area)}${againstRandom ? `   minus random ${digits(againstRandom.mean)}, 95 % interval ${digits(againstRandom.low)} to ${digits(againstRandom.high)}` : ''}`)
+  const lines = results.map(({ name, curve }, i) => ({ name, curve, colour: colours[i] }))
+  writeOutput(join(out, 'flipping.svg'), plot(lines, `mean colour, ${done} images, patches of ${patch} pixels`))
+  for (const { name, area, againstRandom: less } of results) {
+    const interval = less ? `   minus random ${less.mean.toFixed(3)}, 95 % interval ${less.low.toFixed(3)} to ${less.high.toFixed(3)}` : ''
+    console.log(`${name.padEnd(20)} area ${area.toFixed(3)}${interval}`)
   }
 } finally {
   await close()
@@ -85,12 +90,17 @@ function earlier(file: string, about: object): Map<string, number[][]> | null {
 /** Mean probability against the part of the image replaced, as a self-contained SVG. */
 function plot(lines: { name: string, curve: number[], colour: string }[], caption: string): string {
   const x = (fraction: number) => (60 + 440 * fraction).toFixed(1), y = (value: number) => (300 - 260 * value).toFixed(1)
-  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/><text x="52" y="${Number(y(value)) + 4}" text-anchor="end">${value}</text>`
-    + `<text x="${x(value)}" y="318" text-anchor="middle">${100 * value} %</text>`)
-  const paths = lines.map(({ name, curve, colour }, i) =>
-    `<path d="${curve.map((value, step) => `${step ? 'L' : 'M'}${x(step / (curve.length - 1))} ${y(value)}`).join('')}" fill="none" stroke="${colour}" stroke-width="2"/>`
-    + `<path d="M330 ${56 + 18 * i}h22" stroke="${colour}" stroke-width="2"/><text x="360" y="${60 + 18 * i}">${name}</text>`)
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" font-family="sans-serif" font-size="12"><rect width="520" height="360" fill="#fff"/>`
-    + `<text x="60" y="24" font-size="14">Probability of the class as its most relevant patches go</text>${grid.join('')}${paths.join('')}`
-    + `<text x="280" y="344" text-anchor="middle">part of the image replaced by the mean colour; ${caption}</text></svg>\n`
+  const text = (left: number | string, top: number | string, words: string, more = '') => `<text x="${left}" y="${top}"${more}>${words}</text>`
+  const middle = ' text-anchor="middle"'
+  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/>`
+    + text(52, Number(y(value)) + 4, String(value), ' text-anchor="end"') + text(x(value), 318, `${100 * value} %`, middle))
+  const paths = lines.map(({ name, curve, colour }, i) => {
+    const points = curve.map((value, step) => `${x(step / (curve.length - 1))} ${y(value)}`).join('L')
+    return `<path d="M${points}" fill="none" stroke="${colour}" stroke-width="2"/><path d="M350 ${56 + 18 * i}h22" stroke="${colour}" stroke-width="2"/>`
+      + text(380, 60 + 18 * i, name)
+  })
+  return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" font-family="sans-serif" font-size="12">'
+    + `<rect width="520" height="360" fill="#fff"/>${text(60, 24, 'Probability of the class as its most relevant patches go', ' font-size="14"')}${grid.join('')}`
+    + `<rect x="342" y="42" width="150" height="${18 * lines.length + 8}" fill="#fff"/>${paths.join('')}`
+    + `${text(270, 342, `part of the image replaced by the ${caption}`, middle)}</svg>\n`
 }
