@@ -2,6 +2,7 @@
 export * from './vit.ts'
 export * from './swin.ts'
 export * from './flatten.ts'
+export * from './pvt.ts'
 export * from './vgg.ts'
 export * from './resnet.ts'
 export * from './mlp.ts'

@@ -1,15 +1,16 @@
 // Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type` being one of
 // the names below and everything else an option of that family's constructor: `{ "type": "vit", "width": 96, "depth": 4 }`.
 import { defaultPreprocessing, InputError, leaves, type Model, type Preprocessing, type Scheme, ShapeError } from '../src/index.ts'
-import { flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
+import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
+import { FlattenPVT, flattenPVTSmall, flattenPVTTiny } from './pvt.ts'
 import { cifarResNet, ResNet, type ResNetOptions, resnet101, resnet18, resnet34, resnet50 } from './resnet.ts'
 import { Swin, swinBase, swinSmall, swinTiny } from './swin.ts'
 import { plans, tinyVGG, VGG, type VGGOptions } from './vgg.ts'
 import { ViT, vitBase, vitSmall, vitTiny } from './vit.ts'
 
 /** Families of architectures; each has its own options. */
-export type Family = 'vit' | 'swin' | 'vgg' | 'resnet' | 'mlp'
+export type Family = 'vit' | 'swin' | 'pvt' | 'vgg' | 'resnet' | 'mlp'
 
 /** A name of the registry, and options that differ from what the name stands for. */
 export interface Architecture { type: string, [option: string]: unknown }
@@ -23,6 +24,7 @@ export interface ArchitectureEntry {
 
 const vit = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'vit', image: 224, make })
 const swin = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'swin', image: 224, make })
+const pvt = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'pvt', image: 224, make })
 const resnet = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'resnet', image: 224, make })
 const cifar = (depth: number): ArchitectureEntry => ({ family: 'resnet', image: 32, make: (options) => cifarResNet(depth, options) })
 const vgg = (options: VGGOptions): ArchitectureEntry => ({ family: 'vgg', image: 224, make: (more) => new VGG({ ...options, ...more }) })
@@ -41,6 +43,8 @@ export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
   'swin': swin((options) => new Swin(options)),
   'swin-tiny': swin(swinTiny), 'swin-small': swin(swinSmall), 'swin-base': swin(swinBase),
   'flatten-swin-tiny': swin(flattenSwinTiny), 'flatten-swin-small': swin(flattenSwinSmall), 'flatten-swin-base': swin(flattenSwinBase),
+  'flatten-deit-tiny': vit(flattenDeiTTiny), 'flatten-deit-small': vit(flattenDeiTSmall),
+  'flatten-pvt': pvt((options) => new FlattenPVT(options)), 'flatten-pvt-tiny': pvt(flattenPVTTiny), 'flatten-pvt-small': pvt(flattenPVTSmall),
   'vgg': vgg({}),
   ...Object.fromEntries(Object.entries(plans).flatMap(([name, plan]) => [[name, vgg({ plan })], [`${name}-bn`, vgg({ plan, batchNorm: true })]])),
   'tiny-vgg': { family: 'vgg', image: 64, make: tinyVGG },
@@ -77,9 +81,10 @@ const eps = within(1e-15, 1), rate = within(0, 0.99)
 
 const options: Record<Family, Record<string, Check>> = {
   vit: { image, patch, channels, width, depth, heads: whole(1024), hidden: whole(2 ** 17), classes, eps, distilled: flag, norm: one('pre', 'post'),
-    classToken: flag, dropPath: rate },
+    classToken: flag, attention: one('softmax', 'focused'), dropPath: rate },
   swin: { image, patch, channels, width, depths: list(512), heads: list(1024), windows: either(whole(256), list(256)), kinds, ratio: within(0.01, 64),
     classes, eps, dropPath: rate, fit: one('shrink', 'pad') },
+  pvt: { image, channels, patches: list(1024), widths: list(16384), depths: list(512), heads: list(1024), ratios: list(64), classes, eps, dropPath: rate },
   vgg: { plan, channels, classes, batchNorm: flag, padding: whole(1, 0), side: whole(1024), adaptive: flag, hidden: list(2 ** 17, 1, { empty: true }), dropout: rate },
   resnet: { layers: list(512), width, classes, channels, block: one('basic', 'bottleneck'), stem: one('imagenet', 'cifar') },
   mlp: { inputs: whole(2 ** 24), hidden: list(2 ** 17, 1, { empty: true }), classes },
@@ -132,6 +137,7 @@ export function checkArchitecture(architecture: Architecture, source = 'architec
     if (expected) throw new InputError(`${source}: ${name} is ${shown(value)}, expected ${expected}`)
   }
   if (family === 'swin') checkSwin(architecture, source)
+  if (family === 'pvt') checkPVT(architecture, source)
   return { ...architecture, type: canonical(architecture.type) }
 }
 
@@ -152,6 +158,19 @@ function checkSwin(architecture: Architecture, source: string): void {
   }
 }
 
+/** One entry per stage in every list, whether given or not, and a map in each stage. */
+function checkPVT(architecture: Architecture, source: string): void {
+  const names = ['patches', 'widths', 'depths', 'heads', 'ratios'], image = Number(architecture.image ?? 224)
+  const lengths = names.map((name) => (architecture[name] as number[] | undefined)?.length ?? 4)
+  if (lengths.some((length) => length !== lengths[0])) {
+    throw new InputError(`${source}: ${names.join(', ')} name ${lengths.join(', ')} stages (4 where not given), expected the same number in each`)
+  }
+  const patches = (architecture.patches as number[] | undefined) ?? [4, 2, 2, 2]
+  if (patches.reduce((side, patch) => Math.floor(side / patch), image) < 1) {
+    throw new InputError(`${source}: images of ${image} are too small for patches of ${patches.join(', ')}, which leave nothing; expected at least ${patches.reduce((a, b) => a * b)}`)
+  }
+}
+
 const shown = (value: unknown) => {
   const text = JSON.stringify(value ?? null)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
@@ -168,6 +187,8 @@ export function buildModel(architecture: Architecture, source = 'architecture'):
     throw new InputError(`${source}: ${reason}; heads must divide the width, patches the image`, { cause: error })
   }
 }
+
+const transformers: ReadonlySet<Family> = new Set(['vit', 'swin', 'pvt'])
 
 /** [channels, height, width] of the images an architecture reads. */
 export function inputOf(architecture: Architecture): [number, number, number] {
@@ -186,7 +207,7 @@ export function inputOf(architecture: Architecture): [number, number, number] {
 export function fitToData(architecture: Architecture, [channels, height, width]: readonly [number, number, number], classes: number): Architecture {
   const { family } = entryOf(architecture)
   const found: Record<string, unknown> = family === 'mlp' ? { inputs: channels * height * width, classes } : { channels, classes }
-  if (family === 'vit' || family === 'swin') found.image = height
+  if (transformers.has(family)) found.image = height
   if (architecture.type === 'tiny-vgg') found.side = Math.floor((Math.floor((height - 4) / 2) - 4) / 2)
   return { ...architecture, ...Object.fromEntries(Object.entries(found).filter(([name]) => !Object.hasOwn(architecture, name))) }
 }
@@ -195,7 +216,7 @@ export function fitToData(architecture: Architecture, [channels, height, width]:
 export function preprocessingFor(architecture: Architecture, channels = inputOf(architecture)[0]): Preprocessing {
   const { family } = entryOf(architecture)
   const [, side] = inputOf(architecture)
-  return defaultPreprocessing(family === 'vit' || family === 'swin' ? 'transformer' : 'cnn', side, channels === 1 ? 1 : 3)
+  return defaultPreprocessing(transformers.has(family) ? 'transformer' : 'cnn', side, channels === 1 ? 1 : 3)
 }
 
 /** How many classes a model of the registry tells apart. */
@@ -206,5 +227,5 @@ export function classesOf(model: Model): number {
 /** Start values that suit the family: a small deviation for transformers, He's for relu networks. */
 export function startOf(architecture: Architecture): Scheme {
   const { family } = entryOf(architecture)
-  return family === 'vit' || family === 'swin' ? { std: 0.02 } : 'kaiming'
+  return transformers.has(family) ? { std: 0.02 } : 'kaiming'
 }

@@ -80,7 +80,7 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const cost = costOf(withoutDevice(() => buildModel(architecture, name)), input)
 
   const { family } = entryOf(architecture)
-  const warmup = options.warmup ?? (family === 'vit' || family === 'swin' ? options.epochs / 10 : 0)
+  const warmup = options.warmup ?? (['vit', 'swin', 'pvt'].includes(family) ? options.epochs / 10 : 0)
   const { epochs, batch, rate, decay, clip, smoothing, ema = null, seed = 0 } = options
   const scheme = options.start === undefined ? startOf(architecture) : options.start === 'normal' ? { std: 0.02 } : options.start
   const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema, seed, augment, preprocessing, scheme,
