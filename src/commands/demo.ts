@@ -1,46 +1,75 @@
-// `espalier demo`: the first thing a newcomer runs. Trains a small network on the digits that ship with the package.
+// `espalier demo`: the whole story on the network and images that ship with the package. A ResNet-20 is pruned by relevance and, for
+// comparison, at random; saved, read back, evaluated and explained; the report says it all.
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
-import { evaluate } from '../evaluation.ts'
-import { openDataset } from '../io/datasets.ts'
+import { openOutput, writeOutput } from '../io/output.ts'
 import { packageFile, packageVersion } from '../io/package.ts'
-import { MLP } from '../../models/mlp.ts'
-import { initialize } from '../nn/init.ts'
-import { fit } from '../training.ts'
-import type { CommandSpec } from './command.ts'
+import { meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
+import { rank } from '../pruning/select.ts'
+import { Trials } from '../pruning/trial.ts'
+import { htmlReport } from '../report/report.ts'
+import type { Curve } from '../report/types.ts'
+import type { CommandSpec, CommonOptions } from './command.ts'
+import { commandLine } from './command-line.ts'
+import { percent } from './model.ts'
+import { pruneJob, type PruneOptions } from './prune.ts'
+import { holdReferences, holdTest, openModel, prepareJob, scoresBy } from './pruner.ts'
 
-const epochs = 8
-const digits = (first: number, last: number) =>
-  `idx:${packageFile('models/data/digits/images-idx3-ubyte.gz')},${packageFile('models/data/digits/labels-idx1-ubyte.gz')}#${first}-${last}`
+const data = (name: string) => packageFile(`models/data/cifar10/${name}`)
+const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.8
+
+interface DemoOptions extends CommonOptions { out: string }
 
 /** The command `espalier demo`. */
-export const demo: CommandSpec = {
+export const demo: CommandSpec<DemoOptions> = {
   name: 'demo',
-  summary: 'trains a small network on the handwritten digits that ship with the package',
-  declare() {},
-  async run({ adapter, threads, seed = 0 }, talk) {
+  summary: 'the whole story on the network and images that ship with the package: prune by relevance, check, compare with chance, explain, report',
+  declare(command) {
+    command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')
+  },
+  async run({ args, out, adapter, threads, seed = 0, ...flags }, talk) {
+    const network = data('resnet20.safetensors')
+    const options: PruneOptions & { args: string[] } = { args: [network], data: `cifar10:${data('train100.bin')}`, test: `cifar10:${data('test200.bin')}`,
+      out: join(out, 'resnet20-pruned.safetensors'), report: join(out, 'report.html'), method: 'pxp', macs, batch: 50, seed, adapter, threads, ...flags,
+      aggregation: 'mean-of-abs', residual: 'closing', ranking: 'global', multiple: 4, minimum: 1, steps: 1, rate: 0, cropRounding: undefined }
+    mkdirSync(out, { recursive: true })
+    const job = await prepareJob(network, options)
+    const output = openOutput(options.out)
     const gpu = await init({ adapter, threads })
     try {
-      const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.1307], std: [0.3081], channels: 1, cropRounding: 'floor' } as const
-      const train = await openDataset(digits(0, 1599), { preprocessing, classes: 10 })
-      const test = await openDataset(digits(1600, 1999), { preprocessing, classes: 10 })
-      const model = initialize(new MLP({ hidden: [128] }), seed, 'kaiming')
-      talk.say(`espalier demo on ${gpu.adapter.name}: a perceptron learns ${train.length} handwritten digits`)
-      const before = await evaluate(model, test, { batch: 100 })
-      const progress = talk.progress('training', epochs * train.length)
-      const { losses } = await fit(model, train, { epochs, batch: 50, rate: 2e-3, seed, classes: 10,
-        onStep: (images, loss, epoch) => { progress.update(epoch * train.length + images, `loss ${loss.toFixed(3)}`) } })
-      progress.stop()
-      const after = await evaluate(model, test, { batch: 100 })
-      const figures = ({ top1, top5, loss, images }: typeof after) => ({ top1, top5, loss, images })
+      talk.say(`espalier demo on ${gpu.adapter.name}: ResNet-20, trained on CIFAR-10, is to lose ${percent(1 - macs, 0)} of its multiply-adds`)
+      const model = openModel(job), references = await holdReferences(job, options, talk), test = await holdTest(job.test!, talk)
+      const trials = new Trials(model, job.found, job.input, test, { batch: options.batch })
+      const curves: Curve[] = []
+      for (const method of methods) {
+        const ranking = rank(job.chosen, await scoresBy(method, model, job, references, options, talk), { multipleOf: 1, minimum: 1 })
+        const progress = talk.progress(`pruning by ${method === 'pxp' ? 'relevance' : 'chance'}`, rates.length)
+        const points: Curve['points'] = []
+        for (const rate of rates) {
+          const { top1, macs, params, msPerImage } = rate === 0 && curves.length ? curves[0].points[0] : await trials.run(ranking.at(rate))
+          points.push({ rate, top1, macs, params, msPerImage, seeds: 1 })
+          progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)
+        }
+        progress.stop()
+        const accuracies = points.map(({ top1 }) => top1)
+        curves.push({ name: method, area: meanArea(accuracies), trapezoid: trapezoidArea(rates, accuracies), topRate: topRate(rates, accuracies, accuracies[0]), points })
+      }
+      const result = await pruneJob(job, options, talk, output, gpu.adapter.name)
+      const report = { ...result.report, title: 'Espalier demo: ResNet-20 on CIFAR-10, pruned by relevance', command: commandLine(), curves }
+      writeOutput(options.report!, htmlReport(report))
+      const [relevance, chance] = curves.map(({ points }) => points.at(-1)!)
+      const page = resolve(options.report!)
       return {
-        json: { before: figures(before), after: figures(after), losses, seed, adapter: gpu.adapter.name, version: packageVersion() },
-        text: [`loss per epoch: ${losses.map((loss) => loss.toFixed(3)).join('  ')}`,
-          `top-1 on ${test.length} digits it has not seen: ${percent(before.top1)} before, ${percent(after.top1)} after training`].join('\n'),
+        json: { ...result.json, curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })), report: page, seed, adapter: gpu.adapter.name, version: packageVersion() },
+        text: [result.text,
+          `  at ${percent(relevance.rate, 0)} of the filters: top-1 ${percent(relevance.top1, 1)} by relevance, ${percent(chance.top1, 1)} at random`,
+          `report with curves, kept filters and heatmaps: ${page}`,
+          `next: npx espalier eval ${options.out} --data ${options.test!}`].join('\n'),
       }
     } finally {
+      output.abandon()
       await close()
     }
   },
 }
-
-const percent = (fraction: number) => `${(100 * fraction).toFixed(1)} %`
