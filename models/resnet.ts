@@ -81,7 +81,9 @@ export interface ResNetOptions {
 /** The whole network. */
 export class ResNet {
   stem: ConvNorm
-  stemGate = new Gate([-3])
+  /** Ends the stem's channels where the first block adds them to its own; `stream` then gates the residual width. */
+  stemGate: Gate
+  stream: Gate | null
   stages: ResidualBlock[][]
   head: Linear
   readonly pooled: boolean
@@ -100,12 +102,16 @@ export class ResNet {
       inputs = block === 'basic' ? base : 4 * base
       return made
     }))
+    const residual = this.stages[0][0].shortcut === null
+    this.stemGate = new Gate([-3], { closing: residual })
+    this.stream = residual ? new Gate([-3]) : null
     this.head = new Linear(inputs, classes)
   }
 
   /** image [B, channels, y, x] -> logits [B, classes]. */
   call(image: Tensor, context: Context = {}): Tensor {
     let x = this.stemGate.call(relu(this.stem.call(image, context)))
+    if (this.stream) x = this.stream.call(x)
     if (this.pooled) x = maxPool(x, { size: 3, stride: 2, padding: 1 })
     for (const block of this.stages.flat()) x = block.call(x, context)
     return this.head.call(mean(x, { axes: [2, 3] }))

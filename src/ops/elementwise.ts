@@ -14,8 +14,8 @@ interface UnaryRow {
   f: string
   derivative: string
   ratio?: string
-  /** 'breaks' where f(0) is not 0. */
-  zero?: 'breaks'
+  /** 'breaks' where f(0) is not 0; where that depends on the constants, whether it is. */
+  zero?: 'breaks' | ((a: number, b: number) => boolean)
 }
 
 const zero = 'vec4f(0.0)', one = 'vec4f(1.0)'
@@ -53,10 +53,10 @@ const unaryTable = {
   sin: { f: 'sin(x)', derivative: 'cos(x)' },
   cos: { f: 'cos(x)', derivative: '-sin(x)', zero: 'breaks' },
   leakyRelu: { f: `select(a * x, x, x > ${zero})`, derivative: `select(vec4f(a), ${one}, x > ${zero})`, ratio: `select(vec4f(a), ${one}, x > ${zero})` },
-  pow: { f: 'raised(x, a)', derivative: 'a * raised(x, a - 1.0)', ratio: 'raised(x, a - 1.0)', zero: 'breaks' },
-  clamp: { f: 'clamp(x, vec4f(a), vec4f(b))', derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`, zero: 'breaks' },
+  pow: { f: 'raised(x, a)', derivative: 'a * raised(x, a - 1.0)', ratio: 'raised(x, a - 1.0)', zero: (exponent: number) => exponent > 0 },
+  clamp: { f: 'clamp(x, vec4f(a), vec4f(b))', derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`, zero: (low: number, high: number) => low <= 0 && high >= 0 },
   scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)' },
-  offset: { f: 'x + a', derivative: one, zero: 'breaks' },
+  offset: { f: 'x + a', derivative: one, zero: (by: number) => by === 0 },
 } satisfies Record<string, UnaryRow>
 
 /** Names of the elementwise ops of one argument. */
@@ -96,7 +96,10 @@ function unary<A extends object = object>(name: UnaryName, constants: (attrs: A)
   return op<[Tensor], A>({
     name,
     axes: '... -> ...',
-    zero: [row.zero ?? 'keeps'],
+    zero(attrs) {
+      const [a, b] = constants(attrs)
+      return [typeof row.zero === 'function' ? row.zero(a, b) ? 'keeps' : 'breaks' : row.zero ?? 'keeps']
+    },
     run: (x, attrs) => launchUnary(unaryKernel(name, 'f'), x, null, checked(name, constants(attrs))),
     vjp: ({ args: [x], attrs }, dy) => [launchUnary(unaryKernel(name, 'derivative'), x, dy, constants(attrs))],
     flops: ([x]) => x.size,

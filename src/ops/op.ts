@@ -14,6 +14,9 @@ export interface TypedCall<T extends readonly unknown[], A> extends Omit<Call, '
   attrs: A
 }
 
+/** What an op makes of an index whose entries are all zero. */
+export type Zero = 'keeps' | 'breaks'
+
 /** The definition of an op; one file each. */
 export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> {
   name: string
@@ -21,8 +24,8 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
   axes: AxesSpec
   /** Dtypes of the arguments; the last entry repeats; default f32. 'index' takes i32 and u32. */
   dtypes?: readonly (DType | 'index')[]
-  /** Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. */
-  zero?: readonly ('keeps' | 'breaks')[]
+  /** Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. May depend on attributes. */
+  zero?: readonly Zero[] | ((attrs: A) => readonly Zero[])
   run(...all: [...T, A]): Run
   /** One cotangent per argument, null where `call.needs` is false or no gradient exists. */
   vjp(call: TypedCall<T, A>, cotangent: Tensor): (Tensor | null)[]
@@ -34,7 +37,7 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
 export interface AnyOp {
   readonly name: string
   readonly axes: AxesSpec
-  readonly zero: readonly ('keeps' | 'breaks')[]
+  zero(attrs: object): readonly Zero[]
   readonly vjp: Rule
   flops(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
   /** Runs the op again on other arguments, recorded like any call. */
@@ -64,7 +67,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
   const any: AnyOp = {
     name: spec.name,
     axes: spec.axes,
-    zero: spec.zero ?? [],
+    zero: (attrs) => typeof spec.zero === 'function' ? spec.zero(attrs as A) : spec.zero ?? [],
     vjp: (call, cotangent) => named(`${spec.name} backward`, () => spec.vjp(call as unknown as TypedCall<T, A>, cotangent)),
     flops: (args, out, attrs) => spec.flops?.(args as unknown as T, out, attrs as A) ?? 0,
     call: invoke,

@@ -100,6 +100,7 @@ export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttribut
       return link(Math.min(shape![axis] - offset, out[axis] - outOffset), axis, axis, { offset, outOffset })
     }) }
   },
+  zero: ({ value = 0 }) => [value === 0 ? 'keeps' : 'breaks'],
   run(x, { before, after, value = 0 }) {
     const shape = x.shape.map((n, axis) => before[axis] + n + after[axis])
     const kept = x.shape.map((n, axis) => Math.min(n, n + before[axis], n + after[axis], shape[axis]))

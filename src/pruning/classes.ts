@@ -109,34 +109,47 @@ export class AxisClasses {
     const tensors = tensorsOf(call)
     const at = (tensor: number) => tensors(tensor)!
     if (call.op.name === 'reshape') {
-      const [from, to] = [call.args[0]!, call.out].map((tensor) => this.factors.get(tensor)!.flat().filter(({ size }) => size > 1))
-      if (from.map(({ size }) => size).join() === to.map(({ size }) => size).join()) {
-        from.forEach((factor, i) => { this.joinFactors(factor, to[i]) })
-      } else {
-        const reason = `reshape from [${call.args[0]!.shape}] to [${call.out.shape}] has no axes in common`
-        for (const tensor of [call.args[0]!, call.out]) tensor.shape.forEach((_, axis) => { this.block(tensor, axis, reason) })
+      const pair = [call.args[0]!, call.out] as const
+      for (const run of runsOf(...pair)) {
+        const [from, to] = pair.map((tensor, side) => run[side].flatMap((axis) => this.factors.get(tensor)![axis]).filter(({ size }) => size > 1))
+        if (alike(from, to)) {
+          from.forEach((factor, i) => { this.joinFactors(factor, to[i]) })
+          continue
+        }
+        const sizes = pair.map((tensor, side) => run[side].map((axis) => tensor.shape[axis]))
+        const reason = `reshape turns [${sizes[0]}] into [${sizes[1]}], which are split otherwise elsewhere or have no factor in common`
+        pair.forEach((tensor, side) => { for (const axis of run[side]) this.block(tensor, axis, reason) })
       }
       return
     }
     const { links, blocked = [] } = mappingOf(call)
     for (const { a, b, size } of links) {
       const left = this.factors.get(at(a.tensor))![a.axis], right = this.factors.get(at(b.tensor))![b.axis]
-      if (whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)) && left.length === right.length) {
+      if (whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)) && alike(left, right)) {
         left.forEach((factor, i) => { this.joinFactors(factor, right[i]) })
       } else if (left.length === 1 && right.length === 1) {
+        if (placing.has(call.op.name) && !(whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)))) {
+          for (const { tensor, axis } of [a, b]) this.block(at(tensor), axis, `${call.op.name} picks places of this axis by number, which a cut would shift`)
+        }
         for (let i = 0; i < size; i++) this.union(left[0].first + a.offset + i * a.stride, right[0].first + b.offset + i * b.stride)
       } else {
         this.block(at(a.tensor), a.axis, `${call.op.name} takes part of an axis that a reshape merged`)
         this.block(at(b.tensor), b.axis, `${call.op.name} takes part of an axis that a reshape merged`)
       }
     }
-    for (const { tensor, axis, reason } of blocked) this.mixed.push({ call, tensor: at(tensor), axis, reason })
+    for (const { tensor, axis, reason } of blocked) {
+      this.mixed.push({ call, tensor: at(tensor), axis, reason })
+      if (placing.has(call.op.name)) this.block(at(tensor), axis, `${call.op.name}: ${reason}`)
+    }
   }
 
   private joinFactors(a: Factor, b: Factor) {
     for (let i = 0; i < a.size; i++) this.union(a.first + i, b.first + i)
   }
 }
+
+// Ops that name entries by their number: along an axis that they pick from nothing can be cut.
+const placing = new Set(['slice', 'roll', 'gather', 'scatterAdd'])
 
 const tensorsOf = (call: Call) => (index: number) => index === -1 ? call.out : call.args[index]
 const mappingOf = ({ op, args, out, attrs }: Call) => linksOf(op.axes, args.map((arg) => arg?.shape ?? null), out.shape, attrs)
@@ -161,8 +174,12 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
       const tensors = tensorsOf(call)
       if (call.op.name === 'reshape') {
         const [from, to] = [call.args[0]!, call.out]
-        const refined = refine(sizes.get(from)!.flat(), sizes.get(to)!.flat())
-        if (refined) for (const tensor of [from, to]) share(refined, tensor.shape).forEach((part, axis) => { set(tensor, axis, part) })
+        for (const run of runsOf(from, to)) {
+          const refined = refine(run[0].flatMap((axis) => sizes.get(from)![axis]), run[1].flatMap((axis) => sizes.get(to)![axis]))
+          if (refined) [from, to].forEach((tensor, side) => {
+            share(refined, run[side].map((axis) => tensor.shape[axis])).forEach((part, i) => { set(tensor, run[side][i], part) })
+          })
+        }
         return
       }
       for (const { a, b, size } of links[number]) {
@@ -178,6 +195,31 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
   }
   return sizes
 }
+
+/**
+ * The axes of both sides of a reshape in runs of equal size, as short as they can be: [1, 56, 56, 96] and [1, 28, 2, 28, 2, 96] are
+ * 1 | 56 | 56 | 96 and 1 | 28 2 | 28 2 | 96. What cannot be followed in one run leaves the others alone.
+ */
+function runsOf({ shape: from }: Tensor, { shape: to }: Tensor): [from: number[], to: number[]][] {
+  const runs: [number[], number[]][] = []
+  for (let i = 0, j = 0; i < from.length || j < to.length;) {
+    const run: [number[], number[]] = [[], []]
+    let left = 1, right = 1
+    do {
+      if (i < from.length && left <= right) {
+        run[0].push(i)
+        left *= from[i++]
+      } else {
+        run[1].push(j)
+        right *= to[j++]
+      }
+    } while (left !== right)
+    runs.push(run)
+  }
+  return runs
+}
+
+const alike = (a: readonly Factor[], b: readonly Factor[]) => a.length === b.length && a.every(({ size }, i) => size === b[i].size)
 
 /** The coarsest factors that both lists are products of, or null: [6] and [2, 3] give [2, 3]; [4, 3] and [3, 4] have none. */
 function refine(left: Sizes, right: Sizes): Sizes | null {

@@ -13,8 +13,8 @@ export interface ExactnessInput {
   model: readonly [path: string, tensor: Tensor][]
 }
 
-// Sums of arguments: zero only where all of them are zero, whatever they are. Every other op multiplies its arguments.
-const sums = new Set(['add', 'sub', 'maximum', 'minimum', 'where', 'concat', 'greater', 'less', 'equal', 'linearAdd'])
+// Sums of arguments: zero only where all of them are, also those that are stretched over the axis. Every other op multiplies.
+const sums = new Set(['add', 'sub', 'maximum', 'minimum', 'where', 'greater', 'less', 'equal'])
 
 /**
  * Null if a zeroed element contributes nothing anywhere, so that slicing equals masking; otherwise the first op for which that
@@ -22,59 +22,52 @@ const sums = new Set(['add', 'sub', 'maximum', 'minimum', 'where', 'concat', 'gr
  */
 export function exactness({ calls, classes, inside, gates, cut, model }: ExactnessInput): string | null {
   const paths = new Map(model.map(([path, leaf]) => [leaf, path]))
-  const carries = memo((tensor: Tensor) => classes.axesIn(tensor, inside).length > 0)
+  const carries = (tensor: Tensor) => classes.axesIn(tensor, inside).length > 0
+  const mixes = classes.mixed.filter(({ tensor, axis }) => classes.axesIn(tensor, inside).includes(axis))
   const zero = new Set<Tensor>()
   const why = new Map<Tensor, string>()
-  const mixes = classes.mixed.filter(({ tensor, axis }) => classes.axesIn(tensor, inside).includes(axis))
+  let last: string | undefined                              // the weight read last: where in the network we are
   for (const call of calls) {
-    const { op, args, out } = call
-    const name = () => describe(call, paths)
+    const { op, args, out, attrs } = call
+    const own = args.map((arg) => arg && paths.get(arg)).find(Boolean)
+    last = own ?? last
+    const name = own ? `${op.name} of '${own}'` : last ? `${op.name} after '${last}'` : op.name
     const mixing = mixes.find((each) => each.call === call)
-    if (mixing) return `${name()}: ${mixing.reason}`
+    if (mixing) return `${name}: ${mixing.reason}`
     if (cut(call)) {
-      if (gates.has(call)) continue                         // the axis ends here, masked
-      if (carries(args[0]!) && !zero.has(args[0]!)) return `${name()} closes an axis that was not masked`
+      // The axis ends here; a closing gate of the unit masks it.
+      if (!gates.has(call) && carries(args[0]!) && !zero.has(args[0]!)) return `${name} closes an axis that was not masked`
       continue
     }
     if (gates.has(call)) {
       zero.add(out)
       continue
     }
-    const carrying = args.filter((arg) => arg !== null && carries(arg)) as Tensor[]
+    const carrying = args.filter((arg): arg is Tensor => arg !== null && carries(arg))
     if (carrying.length === 0) continue
-    const weights = new Set(model.map(([, leaf]) => leaf))
-    const activations = carrying.filter((arg) => !weights.has(arg))
+    const earlier = carrying.map((arg) => why.get(arg)).find(Boolean)
     if (!carries(out)) {
       // Contracted: the products are zero if one factor is.
-      if (!carrying.some((arg) => zero.has(arg))) {
-        const blame = activations.map((arg) => why.get(arg)).find(Boolean)
-        return blame ? `${blame}; ${name()} then sums over it` : `${name()} reads it before the gate`
-      }
-      continue
+      if (carrying.some((arg) => zero.has(arg))) continue
+      return earlier ? `${earlier}; ${name} then sums over it` : `${name} reads it before the gate`
     }
+    const activations = carrying.filter((arg) => !paths.has(arg))
+    const someZero = carrying.some((arg) => zero.has(arg))
     if (sums.has(op.name)) {
-      const all = args.filter((arg) => arg !== null).every((arg) => zero.has(arg))
-      if (all) zero.add(out)
-      else if (carrying.some((arg) => zero.has(arg))) why.set(out, `${name()} adds something that is not zero there`)
-      continue
+      if (args.every((arg) => arg === null || zero.has(arg))) zero.add(out)
+      else if (someZero) why.set(out, `${name} adds something that is not zero there`)
+    } else if (op.name === 'concat') {
+      if (carrying.every((arg) => zero.has(arg))) zero.add(out)
+      else if (someZero) why.set(out, `${name} puts something beside it that is not zero there`)
+    } else if (op.name === 'mul') {
+      if (someZero) zero.add(out)
+    } else {
+      const keeps = op.zero(attrs)
+      const breaking = args.some((arg, i) => arg !== null && carries(arg) && keeps[i] === 'breaks')
+      if (activations.length && activations.every((arg) => zero.has(arg)) && !breaking) zero.add(out)
+      else if (someZero) why.set(out, `${name} turns a zero into something else`)
     }
-    const breaking = args.findIndex((arg, i) => arg !== null && carries(arg) && op.zero[i] === 'breaks')
-    if (activations.length && activations.every((arg) => zero.has(arg)) && breaking < 0) zero.add(out)
-    else if (activations.some((arg) => zero.has(arg))) why.set(out, `${name()} turns a zero into something else`)
-    else if (activations.some((arg) => why.has(arg))) why.set(out, activations.map((arg) => why.get(arg)).find(Boolean)!)
+    if (earlier && !zero.has(out)) why.set(out, earlier)
   }
   return null
-}
-
-function describe({ op, args }: Call, paths: ReadonlyMap<Tensor, string>): string {
-  const path = args.map((arg) => arg && paths.get(arg)).find(Boolean)
-  return path ? `${op.name} of '${path}'` : op.name
-}
-
-function memo<K, V>(f: (key: K) => V): (key: K) => V {
-  const known = new Map<K, V>()
-  return (key) => {
-    if (!known.has(key)) known.set(key, f(key))
-    return known.get(key)!
-  }
 }

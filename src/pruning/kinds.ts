@@ -1,6 +1,7 @@
-// What kind of thing a unit is, for flags and tables: read off its gate's name and the weights it cuts.
+// What kind of thing a unit is, for flags and tables: read off its gate's axes and name.
 import { InputError } from '../errors.ts'
-import { leaves } from '../tree.ts'
+import type { Gate } from '../nn/gate.ts'
+import { gatesOf } from '../nn/gates.ts'
 import type { Unit } from './units.ts'
 
 /** `residual` is a whole residual stream; `filters` are output channels of convolutions. */
@@ -11,17 +12,16 @@ export const unitKinds: readonly UnitKind[] = ['heads', 'query-key', 'values', '
 
 /** The kind of each unit of a model, by name. */
 export function kindsOf(model: unknown, units: readonly Unit[]): Map<string, UnitKind> {
-  const ranks = new Map(leaves(model).map(([path, { shape }]) => [path, shape.length]))
-  return new Map(units.map((unit) => [unit.name, kindOf(unit, ranks)]))
+  const gates = new Map(gatesOf(model))
+  return new Map(units.map(({ name }) => [name, kindOf(name, gates.get(name)!)]))
 }
 
-function kindOf({ name, shape, members }: Unit, ranks: ReadonlyMap<string, number>): UnitKind {
+function kindOf(name: string, { axes }: Gate): UnitKind {
   const last = name.split('.').at(-1)!
   if (/stream$/i.test(last)) return 'residual'
   if (/heads$/i.test(last)) return 'heads'
-  if (shape.length > 1) return /^values?$/i.test(last) ? 'values' : 'query-key'
-  const firstAxis = members.filter(({ axis }) => axis === 0)
-  return firstAxis.some(({ path }) => ranks.get(path) === 4) ? 'filters' : 'neurons'
+  if (axes.length > 1) return /^values?$/i.test(last) ? 'values' : 'query-key'
+  return axes[0] === -3 ? 'filters' : 'neurons'                // [batch, channel, y, x], or the last axis
 }
 
 /**

@@ -61,7 +61,11 @@ export function planned(found: readonly Unit[], plan: Plan, { empty = false } = 
     if (!keep) return []
     if (keep.length !== unit.size) throw new ShapeError(`${unit.name}: ${keep.length} keep flags for ${unit.size} elements`)
     if (unit.prunable !== true) throw new ShapeError(`${unit.name} cannot be cut: ${unit.prunable}`)
-    if (!empty && !keep.includes(1)) throw new ShapeError(`${unit.name}: the plan keeps nothing; keep at least one element`)
+    if (empty) return [[unit, keep]]
+    if (!keep.includes(1)) throw new ShapeError(`${unit.name}: the plan keeps nothing; keep at least one element`)
+    // Behind a zero-padded shortcut a narrow stage has some of the elements only.
+    const bare = unit.shape.length === 1 && unit.members.find(({ element }) => kept(element, keep).length === 0)
+    if (bare) throw new ShapeError(`${unit.name}: the plan keeps nothing of axis ${bare.axis} of '${bare.path}'; keep at least one element there`)
     return [[unit, keep]]
   })
 }

@@ -92,13 +92,12 @@ interface Network {
 
 interface Place { call: Call, gate: Gate, path: string }
 
-/** Gates that share a class belong to one unit; two-axis gates stand alone. */
+/** Gates over as many axes that share a class belong to one unit: those of a residual width, or of queries and keys. */
 function group(places: readonly Place[], classes: AxisClasses): Place[][] {
   const groups: { places: Place[], classes: Set<number> }[] = []
   for (const place of places) {
     const mine = classesOf(place, classes) ?? []
-    const two = place.gate.axes.length > 1
-    const hit = two ? [] : groups.filter((each) => each.places[0].gate.axes.length === 1 && mine.some((one) => each.classes.has(one)))
+    const hit = groups.filter((each) => each.places[0].gate.axes.length === place.gate.axes.length && mine.some((one) => each.classes.has(one)))
     const merged = { places: [...hit.flatMap((each) => each.places), place], classes: new Set([...hit.flatMap((each) => [...each.classes]), ...mine]) }
     for (const each of hit) groups.splice(groups.indexOf(each), 1)
     groups.push(merged)
@@ -145,7 +144,9 @@ function reasonAgainst(
   const end = ends.find(({ tensor }) => classes.axesIn(tensor, inside).length)
   if (end) return `the axis reaches ${end.what} of the network`
   if (calls.some((call) => cut(call) && classes.axesIn(call.out, inside).length)) return "closing gates keep this residual width; ask for residual: 'coupled'"
+  const blocked = classes.blockedReason(inside)
+  if (blocked) return blocked
   const partial = members.find(({ element }) => element.length === 0)
   if (partial) return `axis ${partial.axis} of ${partial.path} merges it with another axis`
-  return classes.blockedReason(inside) ?? (members.length ? null : 'no weight has this axis')
+  return members.length ? null : 'no weight has this axis'
 }
