@@ -1,32 +1,42 @@
-// `espalier inspect`: what a checkpoint is, and where its parameters and its compute are. Needs no device.
+// `espalier inspect`: what a checkpoint is, where its parameters and its compute are, and what can be cut. Needs no device.
+import { Option } from 'commander'
 import { type Architecture, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture, preprocessingFor } from '../../models/registry.ts'
 import { type ParsedCheckpoint, parseCheckpoint } from '../io/checkpoint.ts'
 import { nodeFiles } from '../io/files.ts'
 import { packageVersion } from '../io/package.ts'
 import { costOf } from '../macs.ts'
+import { units } from '../pruning/units.ts'
 import { withoutDevice } from '../tensor.ts'
 import type { CommandSpec } from './command.ts'
 import { addArch, type ArchOptions, large, percent, table } from './model.ts'
+import { aboutUnits, unitTable } from './unit-table.ts'
+
+/** Flags of `espalier inspect`. */
+export interface InspectOptions extends ArchOptions { units?: boolean, residual: 'closing' | 'coupled' }
 
 /** The command `espalier inspect <model>`. */
-export const inspect: CommandSpec<ArchOptions> = {
+export const inspect: CommandSpec<InspectOptions> = {
   name: 'inspect',
-  summary: 'architecture, parameters and multiply-adds of each layer of a checkpoint, or of an architecture by name',
+  summary: 'architecture, parameters and multiply-adds of each layer of a checkpoint, or of an architecture by name; its prunable units',
   declare(command) {
     addArch(command.argument('<model>', 'a .safetensors file, or the name or JSON of an architecture'))
+      .option('--units', 'what can be cut: each unit with its size, what goes with it, what an element costs, and whether a slice equals a mask')
+      .addOption(new Option('--residual <closing|coupled>', 'filters before a residual sum alone, or the residual width through all blocks')
+        .choices(['closing', 'coupled']).default('closing'))
   },
-  async run({ arch, args: [model] }) {
+  async run({ arch, units: wanted, residual, args: [model] }) {
     const { architecture, shape, ...about } = await examine(model, arch)
     const input = inputOf(architecture), { params, macs, layers } = costOf(shape, input)
     const { type, ...options } = architecture
     const rows = layers.map((layer) =>
       [layer.name, large(layer.params), large(layer.macs), percent(layer.macs / (macs || 1), 1), `[${layer.output}]`])
+    const found = wanted ? aboutUnits(shape, input, units(shape, [1, ...input], { residual })) : undefined
     return {
-      json: { model, architecture, ...about, input, params, macs, layers, version: packageVersion() },
+      json: { model, architecture, ...about, input, params, macs, layers, ...found && { residual, units: found }, version: packageVersion() },
       text: [`${model}: ${type} ${JSON.stringify(options)}`,
         `tensors named as ${about.naming}, ${about.classCount} classes, input [${input}]`,
         `${large(params)} parameters, ${large(macs)} multiply-adds per image${about.bytes === undefined ? '' : `, ${large(about.bytes)}B on disk`}`,
-        '', table(['layer', 'params', 'MACs', 'share', 'output'], rows)].join('\n'),
+        '', found ? unitTable(found) : table(['layer', 'params', 'MACs', 'share', 'output'], rows)].join('\n'),
     }
   },
 }

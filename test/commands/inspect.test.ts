@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { inspect } from '../../src/commands/inspect.ts'
+import type { AboutUnit } from '../../src/commands/unit-table.ts'
 import { InputError } from '../../src/errors.ts'
 import { encodeSafetensors } from '../../src/io/safetensors.ts'
 import { hasGolden, shared } from '../golden.ts'
@@ -25,6 +26,24 @@ describe('inspect', () => {
   test.skipIf(!hasGolden('deit_tiny_imagenet8'))('a published checkpoint', async () => {
     const { json } = await run(inspect, [`${shared}/data/weights/deit_tiny_patch16_224.safetensors`])
     expect(json).toMatchObject({ naming: 'timm-vit', params: 5_717_416, classCount: 1000, preprocessing: { resize: 256, crop: 224, interpolation: 'bicubic' } })
+  })
+
+  test('units: what goes together, costs, totals', async () => {
+    const { json, text } = await run(inspect, ['resnet20', '--units'])
+    expect(json).toMatchObject({ params: 269_722, residual: 'closing' })
+    const { units } = json as { units: AboutUnit[] }
+    expect(units.find(({ name }) => name === 'stages.2.1.inner.0')).toEqual({ name: 'stages.2.1.inner.0', kind: 'filters', size: 64, shape: [64], exact: true,
+      prunable: true, closing: false, perElement: { params: 2 * 64 * 9 + 2, macs: 2 * 64 * 9 * 64 }, gates: ['stages.2.1.inner.0'],
+      members: [...['conv.weight', 'norm.gain', 'norm.bias', 'norm.mean', 'norm.variance'].map((leaf) => ({ path: `stages.2.1.layers.0.${leaf}`, axis: 0 })),
+        { path: 'stages.2.1.layers.1.conv.weight', axis: 1 }] })
+    expect(text).toMatch(/stages\.2\.1\.inner\.0 +filters +64 +1\.154 k +73\.728 k +yes +layers\.0\.conv\.weight, layers\.0\.norm\.gain\/bias\/mean\/variance \(0\); layers\.1\.conv\.weight \(1\)/)
+    expect(text).toMatch(/stream +residual +64 +no \[1\]/)
+    expect(text).toContain('[1] closing gates keep this residual width')
+    expect(text).toContain('can be cut exactly: 688 filters in 19 units')
+    const coupled = await run(inspect, ['resnet20', '--units', '--residual', 'coupled'])
+    expect(coupled.text).toContain('can be cut exactly: 336 filters in 9 units, 64 residual in 1 units')
+    expect(coupled.text).toMatch(/stream +residual +64 +2\.896 k to 6\.105 k/)
+    await expect(run(inspect, ['resnet20', '--units', '--residual', 'both'])).rejects.toThrow(/Allowed choices are closing, coupled/)
   })
 
   test('what is no model is refused', async () => {
