@@ -1,5 +1,5 @@
-// npm run bench -- kernels|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name] [--rounds n] [--json]
-// `embedded` also takes --threads n, and chooses its adapters and peers itself.
+// npm run bench -- kernels|models|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name]
+// [--threads n] [--rounds n] [--json]. `embedded` chooses its adapters and peers itself.
 // `espalier bench` calls runBench too.
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -13,11 +13,14 @@ import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
 import { cpuName, embeddedRows } from './embedded.ts'
+import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
 import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
 
+const suites = ['kernels', 'models', 'overhead', 'embedded'] as const
+
 /** What to measure. `only` keeps cases whose name contains one of the words. */
-export interface BenchOptions extends InitOptions, MeasureOptions { suite: 'kernels' | 'overhead' | 'embedded', only?: string[], against?: PeerName[] }
+export interface BenchOptions extends InitOptions, MeasureOptions { suite: typeof suites[number], only?: string[], against?: PeerName[] }
 
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
 export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
@@ -34,6 +37,9 @@ export async function runBench({ suite, only, against: names = [], say, rounds, 
     const rows = await embeddedRows({ threads, only, say }), versions = { espalier: packageVersion(), node: process.versions.node }
     return { adapter: `embedded device, ${threads} threads on ${cpuName()}`, versions, profile: 'browser', rows }
   }
+  if (suite === 'models' && names.some((name) => name !== 'ort')) {
+    throw new InputError(`bench models --against ${names.join(',')}: expected ort, the only peer that runs whole networks here`)
+  }
   const peers: Peer[] = []
   for (const name of names) peers.push(await loadPeer(name))
   // Peers run on dawn, so we do too, unless another adapter is asked for.
@@ -42,6 +48,7 @@ export async function runBench({ suite, only, against: names = [], say, rounds, 
   const rows: Row[] = []
   try {
     if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
+    if (suite === 'models') rows.push(...await modelRows({ wanted, ort: names.includes('ort'), threads: options.threads, rounds, msPerRound, say }))
     for (const { make } of suite === 'kernels' ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name)) : []) {
       const work = await make()
       for (const { run } of work.subjects) await run()             // first use: lets the tuner see the shape
@@ -73,10 +80,12 @@ export function benchJson({ rows, ...report }: BenchReport): string {
   return JSON.stringify({ ...report, rows: rows.map(jsonRow) })
 }
 
+const isSuite = (name: string | undefined): name is typeof suites[number] => (suites as readonly (string | undefined)[]).includes(name)
+
 async function main() {
   const { values, positionals: [suite] } = parseArgs({ allowPositionals: true, options: {
     only: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' }, adapter: { type: 'string' }, rounds: { type: 'string' }, threads: { type: 'string' }, json: { type: 'boolean' } } })
-  if (suite !== 'kernels' && suite !== 'overhead' && suite !== 'embedded') throw new InputError(`bench: expected 'kernels', 'overhead' or 'embedded', got '${suite ?? ''}'`)
+  if (!isSuite(suite)) throw new InputError(`bench: expected ${suites.join(', ')}, got '${suite ?? ''}'`)
   const names = values.against?.split(',') ?? []
   const unknown = names.find((name) => !(peerNames as readonly string[]).includes(name))
   if (unknown) throw new InputError(`--against ${unknown}: expected some of ${peerNames.join(', ')}`)

@@ -1,0 +1,221 @@
+// Whole networks: loading, forward pass, training step, and the memory they take. Every result is compared with PyTorch's
+// before anything is timed. The checkpoints: ResNet-20, which ships with the package, and DeiT-Tiny where $ESPALIER_SHARED has it.
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
+import { type Checkpoint, loadCheckpoint } from '../models/index.ts'
+import { compile } from '../src/compile.ts'
+import { NumericError } from '../src/errors.ts'
+import type { Model } from '../src/evaluation.ts'
+import { gpu } from '../src/gpu/device.ts'
+import { tuned } from '../src/gpu/tune.ts'
+import { openDataset } from '../src/io/datasets.ts'
+import { packageFile } from '../src/io/package.ts'
+import { parseSafetensors } from '../src/io/safetensors.ts'
+import { crossEntropy } from '../src/ops/cross-entropy.ts'
+import { adamW } from '../src/optim.ts'
+import { type Tensor, tensor } from '../src/tensor.ts'
+import { lean, trace, valueAndGrad } from '../src/transform.ts'
+import { disposeTree } from '../src/tree.ts'
+import { deitGraph } from './deit-onnx.ts'
+import { measure, type MeasureOptions, quantile, type Row, type Subject } from './harness.ts'
+
+/** What to measure, and whether beside ONNX Runtime: on its webgpu provider, for the embedded device on its CPU provider. */
+export interface ModelOptions extends MeasureOptions { wanted: (name: string) => boolean, ort: boolean, threads?: number }
+
+/** A network, one batch of its data and what PyTorch makes of it. */
+interface Case {
+  name: string
+  file: string
+  batch: number
+  side: number
+  images: Float32Array
+  labels: Int32Array
+  /** What a forward pass must give, and how logits are brought into that form. */
+  expected: ArrayLike<number>
+  tolerance: number
+  inOrder?: (logits: ArrayLike<number>) => ArrayLike<number>
+  graph?: (batch: number) => Uint8Array
+}
+
+/** Rows of every network at hand. @throws NumericError if one computes wrong values, InputError if none is at hand. */
+export async function modelRows(options: ModelOptions): Promise<Row[]> {
+  const rows: Row[] = []
+  for (const make of [packagedResNet, deitTiny]) {
+    const found = await make()
+    if (!found || !['load', 'forward', 'training step'].some((what) => options.wanted(`${found.name} ${what}`))) continue
+    rows.push(...await networkRows(found, options))
+  }
+  return rows
+}
+
+async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
+  const { wanted, ort, threads } = options
+  const { name, batch, side } = data, shape = `batch=${batch} image=${side}`
+  const rows: Row[] = []
+  const { memory } = gpu().pool
+  if (wanted(`${name} load`)) rows.push(await loading(data))
+
+  gpu().pool.trim()
+  const before = memory.allocated
+  const { model, bytes } = await loadCheckpoint(data.file)
+  const weights = memory.allocated - before
+  // Twice, so that what is captured has the variants that are fastest here.
+  const eager = lean(() => model.call(tensor(data.images, [batch, 3, side, side])))
+  await eager.data()
+  eager.dispose()
+  await tuned()
+
+  let forward = NaN
+  if (wanted(`${name} forward`)) {
+    gpu().pool.trim()
+    memory.peak = memory.allocated
+    const ours = forwardSubject(model, data)
+    await ours.run()
+    const wide = twoLargest(model, [batch, 3, side, side]), peak = memory.peak - before
+    ours.note = `memory.peak ${mega(peak)}: ${(peak / (weights + wide)).toFixed(2)} times weights (${mega(weights)}) `
+      + `and the two largest activations (${mega(wide)})`
+    const subjects = [ours]
+    if (ort && data.graph) subjects.push(await ortSubject(data.graph(batch), data, threads))
+    const measured = await measure({ suite: 'models', name: `${name} forward`, shape, flops: flopsOf(model, [batch, 3, side, side]), bytes,
+      expected: data.expected, tolerance: data.tolerance, subjects }, options)
+    for (const row of measured) row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
+    forward = measured[0].msMedian
+    rows.push(...measured)
+  }
+  if (wanted(`${name} training step`)) rows.push(await trainingStep(model, data, forward, options))
+  disposeTree(model)
+  return rows
+}
+
+/** Reading, checking and uploading a file, several times; the first time everything is cold. */
+async function loading({ name, file }: Case): Promise<Row> {
+  const times: number[] = []
+  for (let i = 0; i < 5; i++) {
+    const start = performance.now()
+    const { model } = await loadCheckpoint(file)
+    gpu().launches.flush()
+    await gpu().device.queue.onSubmittedWorkDone()
+    times.push(performance.now() - start)
+    disposeTree(model)
+  }
+  return row(`${name} load`, `bytes=${readFileSync(file).length}`, times, `cold ${times[0].toFixed(0)} ms`)
+}
+
+function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): Subject {
+  const forward = compile((x: Tensor) => lean(() => model.call(x)))
+  return { impl: 'espalier', inOrder, dispose: () => { forward.clear() }, run: async () => {
+    const input = tensor(images, [batch, 3, side, side]), output = forward(input)
+    const logits = await output.data()
+    disposeTree([input, output])
+    return logits
+  } }
+}
+
+interface OrtSession { run(feeds: object): Promise<Record<string, { data: Float32Array }>> }
+interface Ort {
+  InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> }
+  Tensor: new (type: string, data: Float32Array, shape: readonly number[]) => object
+}
+
+async function ortSubject(graph: Uint8Array, { images, batch, side, inOrder }: Case, threads?: number): Promise<Subject> {
+  const onCpu = gpu().adapter.kind === 'embedded'
+  const ort = createRequire(packageFile('bench/peers/package.json'))('onnxruntime-node') as Ort
+  const session = await ort.InferenceSession.create(graph, { graphOptimizationLevel: 'all', logSeverityLevel: 3, ...onCpu
+    ? { executionProviders: ['cpu'], intraOpNumThreads: threads ?? 0, interOpNumThreads: 1 }
+    : { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } } })    // fail rather than time the CPU
+  const input = new ort.Tensor('float32', images, [batch, 3, side, side])
+  return { impl: 'ort', inOrder, note: onCpu ? 'CPU provider' : 'webgpu provider',
+    run: async () => Object.values(await session.run({ images: input }))[0].data }
+}
+
+/** Forward, backward and AdamW, captured; its loss must fall, and memory must not grow after the second step. */
+async function trainingStep(model: Model, data: Case, forward: number, { rounds = 9, say }: ModelOptions): Promise<Row> {
+  const { name, images, labels, batch, side } = data, { memory } = gpu().pool
+  const optimizer = adamW(model, { rate: 1e-5, decay: 0.05 })
+  const step = compile((x: Tensor, y: Tensor) => {
+    const [loss, grads] = valueAndGrad((m: Model, x: Tensor, y: Tensor) => crossEntropy(m.call(x, { training: true }), y))(model, x, y)
+    optimizer.update(model, grads)
+    return loss
+  })
+  const input = tensor(images, [batch, 3, side, side]), targets = tensor(labels)
+  const times: number[] = [], losses: number[] = []
+  let afterTwo = 0
+  for (let i = 0; i < rounds + 2; i++) {
+    const start = performance.now()
+    const loss = step(input, targets)
+    losses.push(await loss.item())
+    loss.dispose()
+    if (i >= 2) times.push(performance.now() - start)
+    if (i === 1) afterTwo = memory.allocated
+    say?.(`${name} training step: ${i + 1} of ${rounds + 2}`)
+  }
+  if (!(losses.at(-1)! < losses[0])) {
+    throw new NumericError(`${name} training step: the loss went from ${losses[0]} to ${losses.at(-1)}, expected it to fall`)
+  }
+  const growth = memory.allocated - afterTwo
+  step.clear()
+  optimizer.dispose()
+  disposeTree([input, targets])
+  const ratio = Number.isNaN(forward) ? '' : `${(quantile(times, 0.5) / forward).toFixed(2)} times the forward pass, `
+  return row(`${name} training step`, `batch=${batch} image=${side}`, times, `${ratio}memory ${mega(afterTwo)}, ${growth} bytes more after step 2`)
+}
+
+/** Bytes of the two largest tensors that a forward pass makes. */
+function twoLargest(model: Model, shape: readonly number[]): number {
+  const { calls } = trace((input) => model.call(input(shape)))
+  const sizes = calls.filter(({ op }) => op.name !== 'reshape').map(({ out }) => out.size).sort((a, b) => b - a)
+  return 4 * (sizes[0] + sizes[1])
+}
+
+function flopsOf(model: Model, shape: readonly number[]): number {
+  return trace((input) => model.call(input(shape))).calls.reduce((sum, { op, args, out, attrs }) => sum + op.flops(args, out, attrs), 0)
+}
+
+const mega = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+
+function row(name: string, shape: string, times: readonly number[], note: string): Row {
+  const msMedian = quantile(times, 0.5)
+  return { suite: 'models', name, shape, impl: 'espalier', msMedian,
+    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5), runs: times.length, gflops: null, gbps: null, maxRelError: null, note, msP10: quantile(times, 0.1), msDevice: null }
+}
+
+// ---- networks ---------------------------------------------------------------------------------------------------
+
+/** What PyTorch 1.13 predicts for the first 50 test images of CIFAR-10 (two of them wrongly). */
+const resnet20Predictions = '38806616310957985786704952409665459341954656093976'
+
+async function packagedResNet(): Promise<Case> {
+  const file = packageFile('models/data/cifar10/resnet20.safetensors'), batch = 50
+  const { preprocessing } = await withoutKeeping(loadCheckpoint(file))
+  const data = await openDataset(`cifar10:${packageFile('models/data/cifar10/test200.bin')}#0-${batch - 1}`, { preprocessing })
+  const { value: { images, labels } } = await data.batches({ size: batch }).next() as { value: { images: Float32Array, labels: Int32Array } }
+  return { name: 'resnet20', file, batch, side: 32, images, labels,
+    expected: Array.from(resnet20Predictions, Number), tolerance: 0, inOrder: (logits) => Array.from({ length: batch }, (_, i) => largest(Array.from(logits).slice(10 * i, 10 * i + 10))) }
+}
+
+const largest = (values: number[]) => values.indexOf(Math.max(...values))
+
+async function withoutKeeping(loaded: Promise<Checkpoint>): Promise<Checkpoint> {
+  const checkpoint = await loaded
+  disposeTree(checkpoint.model)
+  return checkpoint
+}
+
+/** DeiT-Tiny on the eight ImageNet images of its golden file; null where the shared data are not at hand. */
+async function deitTiny(): Promise<Case | null> {
+  const folder = resolve(packageFile('.'), process.env.ESPALIER_SHARED ?? '../shared', 'data')
+  const file = `${folder}/weights/deit_tiny_patch16_224.safetensors`, golden = `${folder}/golden/deit_tiny_imagenet8.safetensors`
+  if (!existsSync(file) || !existsSync(golden)) return null
+  const { tensors, metadata } = parseSafetensors(readFileSync(golden), golden)
+  const mean = JSON.parse(metadata.mean) as number[], std = JSON.parse(metadata.std) as number[]
+  const pixels = tensors.get('input_u8')!, area = 224 * 224
+  const images = Float32Array.from(pixels.data as Uint8Array, (value, i) => {
+    const channel = Math.floor(i / area) % 3
+    return (value / 255 - mean[channel]) / std[channel]
+  })
+  return { name: 'deit-tiny', file, batch: 8, side: 224, images, labels: tensors.get('labels')!.data as Int32Array,
+    expected: tensors.get('eval.logits')!.data as Float32Array, tolerance: 1e-4,
+    graph: (batch) => deitGraph(parseSafetensors(readFileSync(file), file).tensors,
+      { batch, image: 224, patch: 16, width: 192, depth: 12, heads: 3, classes: 1000 }) }
+}
