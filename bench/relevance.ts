@@ -31,11 +31,12 @@ const labels = tensor(classes), targets = oneHot(classes, classCount)
 const weights = parameters(model).map(([, leaf]) => leaf)
 
 /** Milliseconds of a walk back over a fresh tape, from when the forward is done until the device has nothing left to do. */
-async function walk(forward: () => Tensor, tracked: Tensor[], seed: (out: Tensor) => Tensor, ruleFor?: (calls: readonly Call[]) => ReturnType<typeof choose>): Promise<number> {
+async function walk(forward: () => Tensor, tracked: Tensor[], seed: (out: Tensor) => Tensor, rules?: (calls: readonly Call[]) => ReturnType<typeof choose>) {
   const { result, calls } = scope(() => record(forward, tracked))
   await result.data()
   const start = performance.now()
-  const found = scope(() => [...pullback(calls, [[result, seed(result)]], { wanted: tracked, ruleFor: ruleFor?.(calls), releaseExcept: new Set([result]) }).values()])
+  const options = { wanted: tracked, ruleFor: rules?.(calls), releaseExcept: new Set([result]) }
+  const found = scope(() => [...pullback(calls, [[result, seed(result)]], options).values()])
   await found.at(-1)!.view([found.at(-1)!.size]).data()
   const time = performance.now() - start
   disposeTree([found, result])
@@ -57,5 +58,7 @@ for (let round = -1; round < Number(rounds); round++) {
 }
 const base = median(times.get('training backward')!)
 console.log(`${gpu.adapter.name}, batch ${batch}, ${rounds} rounds`)
-for (const [name, list] of times) console.log(`${name.padEnd(60)} ${median(list).toFixed(0).padStart(7)} ms   ${(median(list) / base).toFixed(2)} of a training backward`)
+for (const [name, list] of times) {
+  console.log(`${name.padEnd(60)} ${median(list).toFixed(0).padStart(7)} ms   ${(median(list) / base).toFixed(2)} of a training backward`)
+}
 await close()

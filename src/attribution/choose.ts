@@ -149,11 +149,13 @@ const blockOf = (path: string) => /^[^.]+(\.\d+)?/.exec(path)![0]
  */
 export function choose(composite: Composite, network: Network): (call: Call) => LrpRule {
   return (call) => {
-    const line = composite.find(({ ops, place }) => (ops.includes(call.op.name) || ops.includes('*')) && (place === null || network.isAt(call, place)))
+    const line = composite.find(({ ops, place }) =>
+      (ops.includes(call.op.name) || ops.includes('*')) && (place === null || network.isAt(call, place)))
     const rule: LrpRule = line?.rule ?? call.op.vjp
     if (rule.firstLayerOnly && !network.isFirst(call)) {
-      throw new ShapeError(`${call.op.name}${network.pathOf(call) ? ` (${network.pathOf(call)})` : ''}: w-square, flat and z-box are for the layer that reads ` +
-        'the image, since their relevance is not proportional to the input; give it the place { first: true }')
+      const path = network.pathOf(call)
+      throw new ShapeError(`${call.op.name}${path ? ` (${path})` : ''}: w-square, flat and z-box are for the layer that reads the image, ` +
+        'since their relevance is not proportional to the input; give it the place { first: true }')
     }
     const applied: LrpRule = (at, c) => rule(network.withoutStatistics(at), c)
     return Object.assign(applied, { firstLayerOnly: rule.firstLayerOnly, bySign: rule.bySign, atSoftmax: rule.atSoftmax })

@@ -8,8 +8,8 @@ import { alphaBeta, type Box, epsilon, flat, frozen, gamma, identity, inside, qu
 /** Ops that convolve, and ops that multiply by a matrix. */
 export const conv = ['conv2d', 'depthwise'], dense = ['linear', 'masked-linear']
 
-const activations = ['gelu', 'geluTanh', 'silu', 'sigmoid', 'tanh', 'exp', 'log', 'sqrt', 'rsqrt', 'erf', 'softplus', 'hardswish', 'relu6', 'leakyRelu', 'abs',
-  'reciprocal', 'square', 'sin', 'cos', 'pow']
+const activations = ['gelu', 'geluTanh', 'silu', 'sigmoid', 'tanh', 'exp', 'log', 'sqrt', 'rsqrt', 'erf', 'softplus', 'hardswish', 'relu6',
+  'leakyRelu', 'abs', 'reciprocal', 'square', 'sin', 'cos', 'pow']
 
 /**
  * How relevance passes attention: AttnLRP halves it at both products and takes the softmax's own gradient; CP-LRP holds the
@@ -57,7 +57,8 @@ export const epsilonAlpha2Beta1: Composite = [on(conv, alphaBeta(2, 1)), on(dens
 /** z-plus at every layer (Yeom et al. 2021). */
 export const zPlusEverywhere: Composite = [on([...conv, ...dense], zPlus()), ...structure()]
 /** Epsilon for linear layers, gamma 0.25 for convolutions, and z-box where the image is read. */
-export const epsilonGammaBox = (box: Box): Composite => [on('*', { first: true }, zBox(box)), on(conv, gamma(0.25)), on(dense, epsilon()), ...structure()]
+export const epsilonGammaBox = (box: Box): Composite =>
+  [on('*', { first: true }, zBox(box)), on(conv, gamma(0.25)), on(dense, epsilon()), ...structure()]
 /** Gamma at every layer (0.25 for convolutions, 0.05 for linear layers) with AttnLRP; the projections of attention keep epsilon. */
 export const attnLRPGamma: Composite = [
   on(dense, '*.query', epsilon()), on(dense, '*.key', epsilon()), on(dense, '*.value', epsilon()), on(dense, '*.out', epsilon()),
@@ -85,7 +86,7 @@ export function recipe({ softmax, ...groups }: Recipe): Composite {
 }
 
 /** Bounds of pixels 0..1 after normalisation by mean and deviation, per channel. */
-export function boxOf({ mean, std, channels }: { mean: readonly number[], std: readonly number[], channels: number }): Box {
+export function boxOf({ mean, std, channels }: Normalised): Box {
   const each = (value: number) => Array.from({ length: channels }, (_, c) => (value - mean[c % mean.length]) / std[c % std.length])
   return { low: each(0), high: each(1) }
 }
@@ -93,10 +94,14 @@ export function boxOf({ mean, std, channels }: { mean: readonly number[], std: r
 const softmaxNames = Object.keys(attentions) as SoftmaxHandling[]
 
 /** Names that `compositeOf` knows, beside `pxp:<low>,<middle>,<high>,<classifier>,<softmax>`. */
-export const compositeNames = ['epsilon', 'epsilon-plus', 'epsilon-plus-flat', 'epsilon-gamma-box', 'epsilon-alpha2-beta1', 'z-plus', 'attn-lrp', 'attn-lrp-gamma', 'cp-lrp'] as const
+export const compositeNames = ['epsilon', 'epsilon-plus', 'epsilon-plus-flat', 'epsilon-gamma-box', 'epsilon-alpha2-beta1', 'z-plus',
+  'attn-lrp', 'attn-lrp-gamma', 'cp-lrp'] as const
+
+/** How pixels 0..1 were normalised. */
+interface Normalised { mean: readonly number[], std: readonly number[], channels: number }
 
 /** A composite by name; `pixels` bounds the z-box. @throws InputError listing the names. */
-export function compositeOf(name: string, pixels: { mean: readonly number[], std: readonly number[], channels: number } = { mean: [0.5], std: [0.5], channels: 3 }): Composite {
+export function compositeOf(name: string, pixels: Normalised = { mean: [0.5], std: [0.5], channels: 3 }): Composite {
   switch (name) {
     case 'epsilon': case 'attn-lrp': return attnLRP
     case 'attn-lrp-gamma': return attnLRPGamma
@@ -109,8 +114,8 @@ export function compositeOf(name: string, pixels: { mean: readonly number[], std
   }
   const parts = name.startsWith('pxp:') ? name.slice(4).split(',') : []
   const [low, middle, high, classifier, softmax = 'attn-lrp'] = parts
-  const rules = [low, middle, high, classifier]
-  if (parts.length >= 4 && parts.length <= 5 && rules.every((each) => Object.hasOwn(ruleNames, each)) && softmaxNames.includes(softmax as SoftmaxHandling)) {
+  const rules = [low, middle, high, classifier], known = rules.every((each) => Object.hasOwn(ruleNames, each))
+  if (parts.length >= 4 && parts.length <= 5 && known && softmaxNames.includes(softmax as SoftmaxHandling)) {
     const [a, b, c, d] = rules as RuleName[]
     return recipe({ low: a, middle: b, high: c, classifier: d, softmax: softmax as SoftmaxHandling })
   }

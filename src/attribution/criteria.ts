@@ -70,7 +70,8 @@ export function integratedGradients({ steps = 20, kind = 'true' }: { steps?: num
 }
 
 /** One more step at one place: the change of the activation times the mean of both ends' gradients, or the gradient's part of the mean. */
-function gather(before: Gathered | undefined, activation: Tensor, coefficient: Tensor, toUnits: ToUnits, kind: 'true' | 'averaged', steps: number): Gathered {
+function gather(before: Gathered | undefined, activation: Tensor, coefficient: Tensor, toUnits: ToUnits,
+  kind: 'true' | 'averaged', steps: number): Gathered {
   return unscoped(() => {
     const sum = scope(() => unrecorded(() => {
       if (kind === 'averaged') {
@@ -91,7 +92,9 @@ function gather(before: Gathered | undefined, activation: Tensor, coefficient: T
  * @throws InputError where the model has no attention over all patches, or units are asked for.
  */
 export const attentionRollout: Criterion = (model, images, _targets, request = {}) => {
-  if (request.gates || request.softmax) throw new InputError('attention rollout: it scores patches of the image only, no units; choose another criterion')
+  if (request.gates || request.softmax) {
+    throw new InputError('attention rollout: it scores patches of the image only, no units; choose another criterion')
+  }
   return scope((): Reading => {
     const { result: logits, calls } = record(() => model.call(images), [images])
     const attentions = calls.filter(({ op }) => op.name === 'attention')
@@ -100,7 +103,8 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
     const tokens = attentions[0]?.args[0]?.shape[1] ?? 0
     const [rows, columns] = embedded?.slice(2) ?? [0, 0]
     const extra = tokens - rows * columns
-    if (extra < 0 || !rows || height % rows || width % columns || attentions.some(({ args: [q] }) => q!.shape[0] !== batch || q!.shape[1] !== tokens)) {
+    const partial = attentions.some(({ args: [q] }) => q!.shape[0] !== batch || q!.shape[1] !== tokens)
+    if (extra < 0 || !rows || height % rows || width % columns || partial) {
       throw new InputError('attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another criterion')
     }
     return unrecorded(() => {

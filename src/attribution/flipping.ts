@@ -50,10 +50,14 @@ export function areaUnder(curve: readonly number[]): number {
   return curve.slice(1).reduce((sum, value, i) => sum + (value + curve[i]) / 2, 0) / (curve.length - 1)
 }
 
+/** A mean and its interval. */
+export interface Interval { mean: number, low: number, high: number }
+
 /** The mean of paired differences, and the percentile bootstrap interval of `level` from resamples of the pairs. */
-export function pairedBootstrap(differences: readonly number[], draw: Draw, { level = 0.95, resamples = 10000 } = {}): { mean: number, low: number, high: number } {
+export function pairedBootstrap(differences: readonly number[], draw: Draw, { level = 0.95, resamples = 10000 } = {}): Interval {
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
-  const means = Array.from({ length: resamples }, () => mean(differences.map(() => differences[draw.integer(differences.length)]))).sort((a, b) => a - b)
+  const resample = () => differences.map(() => differences[draw.integer(differences.length)])
+  const means = Array.from({ length: resamples }, () => mean(resample())).sort((a, b) => a - b)
   const at = (quantile: number) => means[Math.min(resamples - 1, Math.floor(quantile * resamples))]
   return { mean: mean(differences), low: at((1 - level) / 2), high: at((1 + level) / 2) }
 }

@@ -63,7 +63,9 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
   const names = pathsOf(model)
   const { logits, input, sites } = scope(() => {
     const { result: logits, calls } = record(() => model.call(images), [images])
-    if (logits.shape.join() !== targets.shape.join()) throw new ShapeError(`attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`)
+    if (logits.shape.join() !== targets.shape.join()) {
+      throw new ShapeError(`attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`)
+    }
     const network = new Network(calls, [images], names.leaves)
     const chosen = walk.composite ? choose(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
     if (walk.composite) refuseUnfolded(calls, chosen)
@@ -93,7 +95,8 @@ function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
 function refuseUnfolded(calls: readonly Call[], chosen: (call: Call) => LrpRule) {
   const bySign = new Set(calls.filter((call) => chosenBySign(call, chosen)).map(({ out }) => out))
   if (calls.some(({ op, args }) => op.name === 'batchnorm' && args[0] && bySign.has(args[0]))) {
-    throw new ShapeError('attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; pass the model through foldBatchNorm first')
+    throw new ShapeError('attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; ' +
+      'pass the model through foldBatchNorm first')
   }
 }
 
@@ -166,7 +169,8 @@ class Reader {
       const name = gate ?? head
       if (name !== undefined) {
         const axes = gate === undefined ? [2] : (at.attrs as { axes: readonly number[] }).axes
-        const toUnits: ToUnits = (values) => perImage(values, axes, this.batch, this.request.absolute ?? false, head === undefined ? 1 : rule.atSoftmax ?? 1)
+        const factor = head === undefined ? 1 : rule.atSoftmax ?? 1
+        const toUnits: ToUnits = (values) => perImage(values, axes, this.batch, this.request.absolute ?? false, factor)
         if (this.request.visit) unscoped(() => { this.request.visit!(name, at.out.view(at.out.shape), c.view(c.shape), toUnits) })
         else this.note(name, toUnits(this.walk.read === 'coefficient' ? c : mul(at.out, c)))
       }
@@ -176,8 +180,8 @@ class Reader {
 }
 
 /**
- * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a head), then over tokens and windows,
- * of absolute values if asked for. Leading entries of a batch of windows belong to their image.
+ * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a head), then over
+ * tokens and windows, of absolute values if asked for. Leading entries of a batch of windows belong to their image.
  */
 export function perImage(values: Tensor, gateAxes: readonly number[], batch: number, absolute: boolean | 'everywhere', factor: number): Tensor {
   const axes = gateAxes.map((axis) => axis < 0 ? axis + values.shape.length : axis), first = Math.min(...axes)

@@ -166,7 +166,8 @@ export interface Box { low: number | readonly number[], high: number | readonly 
 /** z-box rule, first layer only: R_x = x W S - low W+ S - high W- S with S = R / (the same sum of contributions); the bias cancels. */
 export const zBox = ({ low, high }: Box, eps = defaultEps): LrpRule => firstLayer((call, c) => {
   const x = call.args[0]!
-  const bound = (values: Box['low']) => expanded(typeof values === 'number' ? tensor([values]) : tensor([...values], [values.length, ...x.shape.slice(2).map(() => 1)]), x.shape)
+  const perChannel = (values: readonly number[]) => tensor([...values], [values.length, ...x.shape.slice(2).map(() => 1)])
+  const bound = (values: Box['low']) => expanded(typeof values === 'number' ? tensor([values]) : perChannel(values), x.shape)
   const parts = [
     withParameters(call, (weight) => weight, x, 'none'),
     withParameters(call, relu, bound(low), 'none'),

@@ -49,24 +49,28 @@ export const explain: CommandSpec<ExplainOptions> = {
       .option('--conservation', 'where relevance is created or lost, and by which op')
       .option('--units', 'relevance of heads, neurons and channels, averaged over the images'))
   },
-  async run({ args, arch, image, data, class: wanted, composite, out, batch, conservation = false, units = false, json = false, adapter, threads, ...flags }, talk) {
+  async run(options, talk) {
+    const { args, arch, image, data, class: wanted, composite, out, batch, conservation = false, units = false, json = false, ...flags } = options
     const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
     const preprocessing = preprocessingWith(checked.preprocessing, flags)
     const { source, count } = await openImages(image, data, preprocessing, batch, checked.classCount)
     const names = checked.classes ?? await namesBeside(image?.[0], data, checked.classCount)
-    const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text]).map((text) => classOf(text, names, checked.classCount))
+    const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text])
+      .map((text) => classOf(text, names, checked.classCount))
     const fallback = /vit|deit|swin/.test(checked.architecture.type) ? 'attn-lrp-gamma' : 'epsilon-gamma-box'
     const criteria = criteriaOf(composite ?? [fallback], preprocessing)
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
-      throw new InputError(`--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; give a folder, which gets a file per image`)
+      throw new InputError(`--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; ` +
+        'give a folder, which gets a file per image')
     }
     if (out !== undefined && !asSheet) mkdirSync(out, { recursive: true })
     const sheetFile = asSheet ? openOutput(out) : null               // found wanting now rather than after the work
     const progress = talk.progress('explaining', count)
     try {
-      const gpu = await init({ adapter, threads })
-      const explainer = new Explainer({ model: modelOf(checked), classes: checked.classCount, names, criteria, preprocessing, flows: conservation || json, units })
+      const gpu = await init({ adapter: options.adapter, threads: options.threads })
+      const explainer = new Explainer({ model: modelOf(checked), classes: checked.classCount, names, criteria, preprocessing,
+        flows: conservation || json, units })
       const sheetRows: Row[] = [], files: string[] = []
       let done = 0
       for await (const part of source()) {
@@ -106,7 +110,8 @@ export const explain: CommandSpec<ExplainOptions> = {
 interface Source { count: number, source: () => AsyncGenerator<Images> }
 
 /** Pictures one batch after the other, from files or a data set. */
-async function openImages(image: string[] | undefined, data: string | undefined, preprocessing: Preprocessing, batch: number, classes: number): Promise<Source> {
+async function openImages(image: string[] | undefined, data: string | undefined, preprocessing: Preprocessing,
+  batch: number, classes: number): Promise<Source> {
   if (image === undefined && data === undefined) throw new InputError('explain: expected --image <file> or --data <data>, found neither')
   if (image !== undefined && data !== undefined) throw new InputError('explain: expected --image or --data, found both; leave one out')
   if (data !== undefined) return openData(data, preprocessing, batch, classes)
@@ -120,7 +125,8 @@ async function openImages(image: string[] | undefined, data: string | undefined,
       const odd = loaded.findIndex(({ pixels }) => pixels.height !== height || pixels.width !== width)
       if (odd >= 0) {
         const { pixels } = loaded[odd]
-        throw new InputError(`--image ${names[odd]}: ${pixels.width} x ${pixels.height} pixels beside ${width} x ${height}; give --resize and --crop, or --batch 1`)
+        throw new InputError(`--image ${names[odd]}: ${pixels.width} x ${pixels.height} pixels beside ${width} x ${height}; ` +
+          'give --resize and --crop, or --batch 1')
       }
       const values = new Float32Array(names.length * channels * height * width)
       loaded.forEach(({ input }, i) => { values.set(input, i * input.length) })
@@ -169,7 +175,8 @@ function criteriaOf(names: string[], preprocessing: Preprocessing): Map<string, 
   return new Map(list.map((name) => [name, criterionOf(name, preprocessing)]))
 }
 
-function textOf(found: readonly Found[], totals: readonly Totals[], files: readonly string[], asked: { conservation: boolean, units: boolean }): string {
+function textOf(found: readonly Found[], totals: readonly Totals[], files: readonly string[],
+  asked: { conservation: boolean, units: boolean }): string {
   const lines = found.slice(0, 20).flatMap(({ file, best, explained }) => [
     file,
     ...best.map(({ name, probability, class: at }) => `  ${percent(probability, 1).padStart(7)}  ${name} (${at})`),
@@ -198,7 +205,8 @@ function conservationText(criterion: string, input: number, flows: readonly Flow
   const ending = (where: string, of: readonly Flow[], field: 'absorbed' | 'rest') => {
     const most = [...of].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((flow) => Math.abs(flow[field]) >= 5e-4)
     const total = number(of.reduce((sum, flow) => sum + flow[field], 0))
-    return `  ${total.padStart(8)}  ${where}${most.length ? `, most at ${most.map((flow) => `${flow.layer}${isSoftmax(flow) ? '' : ` ${flow.op}`} (${flow[field].toFixed(3)})`).join(', ')}` : ''}`
+    const names = most.map((flow) => `${flow.layer}${isSoftmax(flow) ? '' : ` ${flow.op}`} (${flow[field].toFixed(3)})`)
+    return `  ${total.padStart(8)}  ${where}${names.length ? `, most at ${names.join(', ')}` : ''}`
   }
   return [
     `${criterion}: relevance ${number(flows.at(-1)!.entering)} at the logits ends up, mean per image,`,

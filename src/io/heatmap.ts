@@ -31,6 +31,14 @@ function fromOklab(L: number, a: number, b: number): Colour {
     curve(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s)]
 }
 
+const shades: Colour[] = []
+
+/** `diverging` in steps of 1 / 512, finer than 8 bits tell apart: a sheet has millions of pixels. */
+function shade(value: number): Colour {
+  const step = Math.round(512 * Math.max(-1, Math.min(1, value || 0)))
+  return shades[step + 512] ??= diverging(step / 512)
+}
+
 /** Relevance of an image's pixels, summed over channels; row by row. */
 export interface Heatmap { width: number, height: number, values: Float32Array }
 
@@ -44,7 +52,8 @@ export function heatmapOf(relevance: Float32Array, channels: number, height: num
 
 /** What full colour stands for: the absolute value that one pixel in 200 exceeds, so that single pixels do not wash out the rest. */
 export function fullScale({ values }: Heatmap): number {
-  const sorted = Float32Array.from(values, Math.abs).sort()
+  const step = Math.ceil(values.length / 20000)                    // of a large map, pixels evenly spread
+  const sorted = Float32Array.from({ length: Math.ceil(values.length / step) }, (_, i) => Math.abs(values[i * step])).sort()
   return sorted[Math.floor(0.995 * (sorted.length - 1))] || sorted[sorted.length - 1] || 1
 }
 
@@ -75,10 +84,11 @@ const nearest = (of: { width: number, height: number }, i: number, width: number
 /** Weighted means over rows, then over columns. Distances, steps and reach are in pixels of the map; outside it nothing has weight. */
 function filtered({ width, height, values }: Heatmap, toWidth: number, toHeight: number,
   reach: (step: number) => number, weight: (distance: number, step: number) => number): Heatmap {
-  const along = (from: Float32Array, lines: number, [length, step]: [number, number], [to, toStep]: [number, number], start: number, toStart: number) => {
+  const along = (from: Float32Array, lines: number, [length, step, start]: number[], [to, toStep, toStart]: number[]) => {
     const out = new Float32Array(lines * to), scale = length / to
     for (let at = 0; at < to; at++) {
-      const centre = (at + 0.5) * scale - 0.5, first = Math.max(0, Math.ceil(centre - reach(scale))), last = Math.min(length - 1, Math.floor(centre + reach(scale)))
+      const centre = (at + 0.5) * scale - 0.5
+      const first = Math.max(0, Math.ceil(centre - reach(scale))), last = Math.min(length - 1, Math.floor(centre + reach(scale)))
       const weights = Array.from({ length: last - first + 1 }, (_, i) => weight(first + i - centre, scale))
       const total = weights.reduce((a, b) => a + b, 0)
       for (let line = 0; line < lines; line++) {
@@ -89,8 +99,9 @@ function filtered({ width, height, values }: Heatmap, toWidth: number, toHeight:
     }
     return out
   }
-  const rows = along(values, height, [width, 1], [toWidth, 1], width, toWidth)
-  return { width: toWidth, height: toHeight, values: along(rows, toWidth, [height, toWidth], [toHeight, toWidth], 1, 1) }
+  // Lines of a picture, then its columns: number of values, how far apart they are, how far apart the lines are.
+  const rows = along(values, height, [width, 1, width], [toWidth, 1, toWidth])
+  return { width: toWidth, height: toHeight, values: along(rows, toWidth, [height, toWidth, 1], [toHeight, toWidth, 1]) }
 }
 
 /** The picture an explanation belongs to: planes of 8 bits, as `Pixels` of images.ts. */
@@ -135,13 +146,14 @@ function enlarged(picture: Picture): Picture {
 
 function paint(canvas: Canvas, picture: Picture, panel: Panel, left: number, right: number, { top, body }: { top: number, body: number }) {
   const { height } = picture, under = body + height + 6
-  const map = resized(panel.heatmap, tile, height), smooth = smoothed(panel.heatmap, tile, height), scale = fullScale(map), smoothScale = fullScale(smooth)
+  const map = resized(panel.heatmap, tile, height), smooth = smoothed(panel.heatmap, tile, height)
+  const scale = fullScale(map), smoothScale = fullScale(smooth)
   canvas.text(left, top, panel.heading, { width: tile })
   canvas.text(right, top, panel.subheading, { width: tile })
-  canvas.paint(left, body, tile, height, (x, y) => diverging(map.values[y * tile + x] / scale))
+  canvas.paint(left, body, tile, height, (x, y) => shade(map.values[y * tile + x] / scale))
   frame(canvas, left, body, tile, height)
   canvas.paint(right, body, tile, height, (x, y) => overlaid(colourOf(picture, x, y), smooth.values[y * tile + x] / smoothScale))
-  canvas.paint(left, under, tile, bar, (x) => diverging(2 * x / (tile - 1) - 1))
+  canvas.paint(left, under, tile, bar, (x) => shade(2 * x / (tile - 1) - 1))
   const most = `+${short(scale)}`
   canvas.text(left, under + bar + 4, `-${short(scale)}`, { colour: soft })
   canvas.text(left + Math.floor((tile - textWidth('0')) / 2), under + bar + 4, '0', { colour: soft })
@@ -172,12 +184,13 @@ function colourOf({ width, height, channels, data }: Picture, x: number, y: numb
 function overlaid([red, green, blue]: Colour, value: number): Colour {
   const grey = 90 + 0.6 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), cover = Math.min(1, Math.abs(value)) * 0.9
   const mix = (colour: number) => Math.round(grey + (colour - grey) * cover)
-  const [r, g, b] = diverging(value < 0 ? -1 : 1)
+  const [r, g, b] = shade(value < 0 ? -1 : 1)
   return [mix(r), mix(g), mix(b)]
 }
 
 /** Normalised values [channels, height, width] back to 8-bit planes, for showing. */
-export function pictureOf(input: Float32Array, channels: number, height: number, width: number, { mean, std }: { mean: readonly number[], std: readonly number[] }): Picture {
+export function pictureOf(input: Float32Array, channels: number, height: number, width: number,
+  { mean, std }: { mean: readonly number[], std: readonly number[] }): Picture {
   const area = height * width
   const data = Uint8Array.from(input, (value, i) => {
     const c = Math.floor(i / area)

@@ -4,7 +4,9 @@ import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
 import { choose, type Group, Network, on, weighted } from '../../src/attribution/choose.ts'
 import { attnLRP, boxOf, compositeNames, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
-import { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp, taylor } from '../../src/attribution/criteria.ts'
+import {
+  attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp, taylor,
+} from '../../src/attribution/criteria.ts'
 import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Reading, scoreUnits } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
@@ -22,7 +24,7 @@ describeDevice('criteria', () => {
   test('gradient, gradient x input and Taylor are what the tape says', async () => {
     const { model, images } = loadGolden('deit_mini')
     const [count] = images.shape, classes = Int32Array.from({ length: count }, (_, i) => i % 10), targets = oneHot(classes, 10)
-    const logitSum = (x: Tensor) => { const y = linear(reshape(model.call(x), { shape: [1, -1] }), targets.view([1, targets.size]), null); return reshape(y, { shape: [] }) }
+    const logitSum = (x: Tensor) => reshape(linear(reshape(model.call(x), { shape: [1, -1] }), targets.view([1, targets.size]), null), { shape: [] })
     const [, grad] = valueAndGrad((x: Tensor) => logitSum(x))(images)
     const labels = tensor(classes)
     const [, lossGrad] = valueAndGrad((x: Tensor) => crossEntropy(model.call(x), labels))(images)
@@ -43,7 +45,11 @@ describeDevice('criteria', () => {
     const { model, images } = loadGolden('deit_mini')
     const [count] = images.shape, targets = oneHot(new Int32Array(count).fill(3), 10)
     const black = tensor(new Float32Array(images.size), images.shape)
-    const at = async (x: Tensor) => { const y = scope(() => model.call(x)), values = await y.data(); y.dispose(); return Array.from({ length: count }, (_, i) => values[i * 10 + 3]) }
+    const at = async (x: Tensor) => {
+      const y = scope(() => model.call(x)), values = await y.data()
+      y.dispose()
+      return Array.from({ length: count }, (_, i) => values[i * 10 + 3])
+    }
     const change = total(await at(images)) - total(await at(black))
     const reading = integratedGradients({ steps: 30 })(model, images, targets, { gates: true })
     expect(total(await reading.input.data())).toBeCloseTo(change, 2)
@@ -112,7 +118,8 @@ describeDevice('criteria', () => {
   })
 
   test('composites name ops that exist', async () => {
-    const known = new Set(Object.values(await import('../../src/index.ts')).flatMap((value) => typeof value === 'function' && 'op' in value ? [value.op.name] : []))
+    const exported: unknown[] = Object.values(await import('../../src/index.ts'))
+    const known = new Set(exported.flatMap((value) => typeof value === 'function' && 'op' in value ? [(value.op as { name: string }).name] : []))
     for (const name of [...compositeNames, 'pxp:z-plus,gamma,epsilon,alpha2-beta1,z-plus-bias']) {
       for (const { ops } of compositeOf(name)) expect(ops.filter((each) => each !== '*' && !known.has(each)), name).toEqual([])
     }
@@ -157,7 +164,8 @@ describeDevice('aggregation', () => {
     // [batch, query, head, key]; the logit is 0.2, so relevances are five times these values.
     const x = tensor([[[[0.2, -0.1], [-0.3, 0.1]], [[0.05, 0.05], [0.1, 0.1]]]]), targets = oneHot([0], 1)
     for (const [absolute, want] of [[true, [0.2, 0.4]], [false, [0.2, 0]]] as const) {
-      const reading = attribute(held, x, targets, { seed: 'unit', composite: [on('linear', epsilon())], read: 'relevance' }, { gates: true, absolute });
+      const walk = { seed: 'unit', composite: [on('linear', epsilon())], read: 'relevance' } as const
+      const reading = attribute(held, x, targets, walk, { gates: true, absolute });
       [...await reading.sites.get('gate')!.data()].forEach((value, i) => { expect(value).toBeCloseTo(5 * want[i], 4) })
       free(reading)
     }

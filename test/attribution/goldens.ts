@@ -16,11 +16,17 @@ const cases = {
   tv_swin_mini_pad: { make: () => new Swin({ ...miniSwin, windows: 5, fit: 'pad' }), naming: torchvisionSwin(2) },
   flatten_swin_mini: { make: () => new Swin({ ...miniSwin, kinds: 'LS', windows: [16, 4] }), naming: microsoftSwin },
   tv_resnet_bottleneck_w4: { make: () => new ResNet({ width: 4, layers: [1, 2, 1, 1], block: 'bottleneck', classes: 10 }), naming: resnet('fc') },
-  tv_vgg11_bn_d16: { make: () => new VGG({ plan: plan(16), hidden: [32, 32], classes: 10, batchNorm: true }), naming: torchvisionVGG(plan(16), true) },
+  tv_vgg11_bn_d16: {
+    make: () => new VGG({ plan: plan(16), hidden: [32, 32], classes: 10, batchNorm: true }),
+    naming: torchvisionVGG(plan(16), true),
+  },
 } satisfies Record<string, { make: () => Model, naming: Naming }>
 
 /** Names of the networks here. */
 export type GoldenName = keyof typeof cases
+
+/** All of them. */
+export const goldenNames = Object.keys(cases) as GoldenName[]
 
 /** A network with its weights, and a batch of images for it. */
 export function loadGolden(name: GoldenName): { model: Model, images: Tensor } {

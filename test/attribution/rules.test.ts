@@ -1,7 +1,9 @@
 // Every rule against its formula in matrix form, on the worked vectors of the literature notes and on random layers.
 import { expect, test } from 'vitest'
-import { choose, Network, type LrpRule, weighted } from '../../src/attribution/choose.ts'
-import { alphaBeta, epsilon, flat, frozen, gamma, identity, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus } from '../../src/attribution/rules.ts'
+import { choose, type LrpRule, Network, on, weighted } from '../../src/attribution/choose.ts'
+import {
+  alphaBeta, epsilon, flat, frozen, gamma, identity, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus,
+} from '../../src/attribution/rules.ts'
 import { structure } from '../../src/attribution/composite.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
 import { wgsl } from '../../src/gpu/wgsl.generated.ts'
@@ -25,7 +27,8 @@ import { nd, type Nd, random, relativeError } from '../reference/nd.ts'
 const rounded = (seed: number, shape: number[]) => nd(shape, Float64Array.from(random(seed, shape).data, Math.fround))
 
 /** Relevance of every input of `f` under one rule, given the relevance of its output (or seeded with the coefficient). */
-async function relevance(f: (...inputs: Tensor[]) => Tensor, rule: LrpRule, inputs: Tensor[], R: number[] | Float64Array, wanted = inputs.slice(0, 1)): Promise<number[][]> {
+async function relevance(f: (...inputs: Tensor[]) => Tensor, rule: LrpRule, inputs: Tensor[], R: number[] | Float64Array,
+  wanted = inputs.slice(0, 1)): Promise<number[][]> {
   const results = scope(() => {
     const { result, calls } = record(() => f(...inputs), wanted)
     const seed = overOrZero(tensor(Float32Array.from(R), result.shape), result)
@@ -89,7 +92,7 @@ describeDevice('worked vectors', () => {
   })
 
   test('linear attention with its normaliser held constant: a quarter each to queries and keys, half to the values', async () => {
-    const positive = (seed: number, shape: number[]) => nd(shape, Float64Array.from(random(seed, shape).data, (value) => Math.fround(value ** 2 + 0.1)))
+    const positive = (seed: number, shape: number[]) => nd(shape, random(seed, shape).data.map((value) => Math.fround(value ** 2 + 0.1)))
     const inputs = [positive(31, [2, 5, 2, 3]), positive(32, [2, 7, 2, 3]), rounded(33, [2, 7, 2, 4])]
     const R = random(34, [2, 5, 2, 4]).data, all = R.reduce((a, b) => a + b, 0)
     const tensors = inputs.map((input) => toTensor(input))
@@ -110,7 +113,8 @@ describeDevice('worked vectors', () => {
   })
 
   test('layer norm', async () => {
-    const [got] = await relevance((x) => layerNorm(x, t([1, 0.5, 2]), t([0.1, 0, -0.2]), { eps: 1e-5 }), frozen(epsilon()), [t([[1, 2, 4]])], [0.5, 0.3, 0.2])
+    const f = (x: Tensor) => layerNorm(x, t([1, 0.5, 2]), t([0.1, 0, -0.2]), { eps: 1e-5 })
+    const [got] = await relevance(f, frozen(epsilon()), [t([[1, 2, 4]])], [0.5, 0.3, 0.2])
     close(got, [-0.019036, -1.010663, 2.097471])
   })
 
@@ -133,7 +137,7 @@ describeDevice('worked vectors', () => {
         const x = t([[1, -1]])
         let activation!: Tensor
         const { result, calls } = record(() => linear(activation = gelu(linear(x, w1, b1)), w2, b2), [x])
-        const rule = choose([{ ops: ['linear'], place: null, rule: epsilon(1e-9) }, { ops: ['gelu'], place: null, rule: identity() }], new Network(calls, [x]))
+        const rule = choose([on('linear', epsilon(1e-9)), on('gelu', identity())], new Network(calls, [x]))
         const found = pullback(calls, [[result, tensor(Float32Array.from(seed), [1, 2])]], { ruleFor: rule, wanted: [x, activation] })
         return [mul(activation, found.get(activation)!), mul(x, found.get(x)!)]
       })
@@ -184,7 +188,8 @@ describeDevice('random layers against the matrix form', () => {
       const groups = 'groups' in attrs ? attrs.groups! : 1
       const x = sparse(4, [2, channels, H, W]), w = rounded(5, [outputs, channels / groups, size, size]), b = rounded(6, [outputs])
       const dense = lrp.convolution([channels, H, W], w, b.data, attrs)
-      await againstMatrix(x, channels * H * W, () => dense, (input) => conv2d(input, toTensor(w), toTensor(b), attrs), () => (o, i) => dense.taps[o][i], H * W)
+      const f = (input: Tensor) => conv2d(input, toTensor(w), toTensor(b), attrs)
+      await againstMatrix(x, channels * H * W, () => dense, f, () => (o, i) => dense.taps[o][i], H * W)
     })
   }
 
@@ -192,12 +197,14 @@ describeDevice('random layers against the matrix form', () => {
     test(`depthwise ${JSON.stringify(attrs)}`, async () => {
       const x = sparse(7, [2, 5, 6, 6]), w = rounded(8, [5, 1, 3, 3]), b = rounded(9, [5])
       const dense = lrp.convolution([5, 6, 6], w, b.data, { ...attrs, groups: 5 })
-      await againstMatrix(x, 180, () => dense, (input) => depthwise(input, toTensor(w), toTensor(b), attrs), () => (o, i) => dense.taps[o][i], 36)
+      const f = (input: Tensor) => depthwise(input, toTensor(w), toTensor(b), attrs)
+      await againstMatrix(x, 180, () => dense, f, () => (o, i) => dense.taps[o][i], 36)
     })
   }
 
   test('linear with a mask on its weight', async () => {
-    const x = sparse(41, [5, 17]), w = rounded(42, [9, 17]), b = rounded(43, [9]), mask = nd([9, 17], sparse(44, [9, 17]).data.map((value) => Number(value !== 0)))
+    const x = sparse(41, [5, 17]), w = rounded(42, [9, 17]), b = rounded(43, [9])
+    const mask = nd([9, 17], sparse(44, [9, 17]).data.map((value) => Number(value !== 0)))
     await againstMatrix(x, 17, () => ({ W: rowsOf(w.data.map((value, i) => value * mask.data[i]), 17), b: [...b.data] }),
       (input) => maskedLinear(input, toTensor(w), toTensor(mask), toTensor(b)), () => (o, i) => mask.data[o * 17 + i] !== 0)
   })
@@ -224,7 +231,8 @@ describeDevice('random layers against the matrix form', () => {
         const below = relu(conv2d(x, w1, null, { stride: 2, padding: 1, groups: 2 }))
         return linear(reshape(relu(depthwise(below, w2, null, { padding: 1 })), { shape: [4, 72] }), w3, null)
       }, [x])
-      const walk = (rule: LrpRule) => pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.name in weighted ? rule : vjp, wanted: [x] }).get(x)!
+      const walk = (rule: LrpRule) =>
+        pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.name in weighted ? rule : vjp, wanted: [x] }).get(x)!
       return [mul(x, walk(epsilon(0))), mul(x, walk(vjp))]
     })
     expect(relativeError(await byRule.data(), await byGradient.data())).toBeLessThan(1e-5)
@@ -261,7 +269,8 @@ const rowsOf = (data: ArrayLike<number>, width: number): number[][] =>
   Array.from({ length: data.length / width }, (_, i) => Array.from(data).slice(i * width, (i + 1) * width))
 
 /** Compares every rule on one layer; z-box takes bounds that change with the channel of `area` pixels. */
-async function againstMatrix(x: Nd, width: number, matrix: () => lrp.Dense, f: (x: Tensor) => Tensor, taps: () => (o: number, i: number) => boolean, area = 0) {
+async function againstMatrix(x: Nd, width: number, matrix: () => lrp.Dense, f: (x: Tensor) => Tensor,
+  taps: () => (o: number, i: number) => boolean, area = 0) {
   const dense = matrix(), inputs = rowsOf(x.data, width)
   const R = random(99, [inputs.length * dense.W.length])
   const channels = area ? width / area : 0

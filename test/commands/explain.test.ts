@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { decode } from 'fast-png'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { buildModel } from '../../models/registry.ts'
+import type { Flow } from '../../src/attribution/conservation.ts'
 import { criterionOf } from '../../src/attribution/criteria.ts'
 import { explain } from '../../src/commands/explain.ts'
-import { Explainer } from '../../src/commands/explainer.ts'
+import { Explainer, type Found } from '../../src/commands/explainer.ts'
 import { InputError } from '../../src/errors.ts'
 import { close, gpu, init, initialize } from '../../src/index.ts'
 import { saveCheckpoint } from '../../src/io/checkpoint.ts'
@@ -15,12 +16,14 @@ import { run, scratch } from './model.ts'
 
 const dir = scratch(), model = join(dir, 'vit.safetensors'), images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
 
+const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
+
 beforeAll(async () => {
   await init()
-  const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
   const made = initialize(buildModel(architecture, 'test'), 3)
   const names = Array.from({ length: 10 }, (_, i) => `kind ${i}, number ${i}`)
-  await saveCheckpoint(model, made, { architecture, preprocessing: defaultPreprocessing('transformer', 32), classes: names, naming: 'espalier', metadata: {}, others: new Map() })
+  const preprocessing = defaultPreprocessing('transformer', 32)
+  await saveCheckpoint(model, made, { architecture, preprocessing, classes: names, naming: 'espalier', metadata: {}, others: new Map() })
   await close()
   images.forEach((file, i) => {
     const canvas = new Canvas(32, 32)
@@ -30,15 +33,16 @@ beforeAll(async () => {
 })
 
 interface Result {
-  images: { file: string, best: { class: number, probability: number }[], explained: { class: number, logit: number, composite: string, input: number }[] }[]
-  explanations: { composite: string, input: number, layers: { op: string, layer: string, absorbed: number, rest: number }[], units?: Record<string, number[]> }[]
+  images: Found[]
+  explanations: { composite: string, input: number, layers: Flow[], units?: Record<string, number[]> }[]
   files: string[]
 }
 
 describe('explain', () => {
   test('a contact sheet, and sums per layer that add up', async () => {
     const out = join(dir, 'sheet.png')
-    const { json, text } = await run(explain, [model, '--image', ...images, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus', '--class', '3', 'number 4', '--batch', '2', '--units', '--conservation', '--json', '--out', out])
+    const { json, text } = await run(explain, [model, '--image', ...images, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
+      '--class', '3', 'number 4', '--batch', '2', '--units', '--conservation', '--json', '--out', out])
     const result = json as unknown as Result
     expect(result.files).toEqual([out])
     const { width, height } = decode(readFileSync(out))
@@ -57,7 +61,8 @@ describe('explain', () => {
 
   test('a folder gets a picture per image; the best class is the default', async () => {
     const out = join(dir, 'pictures')
-    const { json } = await run(explain, [model, '--image', ...images, '--composite', 'gradient-x-input', 'integrated-gradients', 'attention-rollout', '--out', out])
+    const composites = ['gradient-x-input', 'integrated-gradients', 'attention-rollout']
+    const { json } = await run(explain, [model, '--image', ...images, '--composite', ...composites, '--out', out])
     expect(readdirSync(out).sort()).toEqual(['1-one.png', '2-two.png', '3-three.png'])
     for (const { best, explained } of (json as unknown as Result).images) expect(explained.every((each) => each.class === best[0].class)).toBe(true)
     const pixels = new Set(decode(readFileSync(join(out, '1-one.png'))).data)
@@ -66,7 +71,7 @@ describe('explain', () => {
 
   test('memory of the device does not grow with the number of images', async () => {
     await init({ fixedVariants: true })                             // timing variants holds buffers of its own
-    const names = ['attn-lrp-gamma', 'integrated-gradients'], made = initialize(buildModel({ type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }, 'test'), 3)
+    const names = ['attn-lrp-gamma', 'integrated-gradients'], made = initialize(buildModel(architecture, 'test'), 3)
     const explainer = new Explainer({ model: made, classes: 10, names: null, criteria: new Map(names.map((name) => [name, criterionOf(name)])),
       preprocessing: defaultPreprocessing('transformer', 32), flows: true, units: true })
     const used: string[] = []
@@ -87,7 +92,8 @@ describe('explain', () => {
     await expect(run(explain, [model, '--image', images[0], '--composite', 'lime'])).rejects.toThrow(/'lime': expected epsilon/)
     await expect(run(explain, [model, '--image', images[0], '--class', '10'])).rejects.toThrow(/0 to 9/)
     await expect(run(explain, [model, '--image', images[0], '--class', 'zebra'])).rejects.toThrow(/no class of that name/)
-    await expect(run(explain, [model, '--image', images[0], '--out', join(dir, 'no', 'such', 'sheet.png')])).rejects.toThrow(/there is no such folder/)
+    const nowhere = join(dir, 'no', 'such', 'sheet.png')
+    await expect(run(explain, [model, '--image', images[0], '--out', nowhere])).rejects.toThrow(/there is no such folder/)
     expect(existsSync(join(dir, 'no'))).toBe(false)
   })
 })

@@ -11,7 +11,8 @@ function oklab([r, g, b]: readonly number[]): [number, number, number] {
   const l = Math.cbrt(0.4122214708 * R + 0.5363325363 * G + 0.0514459929 * B)
   const m = Math.cbrt(0.2119034982 * R + 0.6806995451 * G + 0.1073969566 * B)
   const s = Math.cbrt(0.0883024619 * R + 0.2817188376 * G + 0.6299787005 * B)
-  return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s, 1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s, 0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s]
+  return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s, 1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s]
 }
 
 const distance = (a: readonly number[], b: readonly number[]) => Math.hypot(...a.map((value, i) => value - b[i]))
@@ -57,7 +58,8 @@ test('a sheet is a PNG with the image, its map and its overlay', () => {
   const picture = pictureOf(input, 3, 4, 4, { mean: [0, 0, 0], std: [1] })
   expect([picture.data[0], picture.data[16], picture.data[32]]).toEqual([255, 0, 0])
   const heatmap = { width: 4, height: 4, values: Float32Array.from({ length: 16 }, (_, i) => i % 4 < 2 ? 1 : -1) }
-  const canvas = sheet([{ name: 'image', picture, best: ['90 % cat'], panels: [{ heading: 'epsilon', subheading: 'cat', note: 'logit 3', heatmap }] }], 'model')
+  const panels = [{ heading: 'epsilon', subheading: 'cat', note: 'logit 3', heatmap }]
+  const canvas = sheet([{ name: 'image', picture, best: ['90 % cat'], panels }], 'model')
   const { width, height, data, channels } = decode(canvas.png())
   expect([width, height, channels]).toEqual([canvas.width, canvas.height, 3])
   const at = (x: number, y: number) => [...data.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)]
@@ -70,7 +72,8 @@ test('a sheet is a PNG with the image, its map and its overlay', () => {
 test('text is cut to its width', () => {
   const canvas = new Canvas(100, 20)
   canvas.text(0, 0, 'abcdefghijklmnop', { scale: 1, width: 60 })
-  const dark = (from: number, to: number) => canvas.data.some((value, i) => value < 100 && Math.floor(i / 3) % 100 >= from && Math.floor(i / 3) % 100 < to)
+  const column = (i: number) => Math.floor(i / 3) % 100
+  const dark = (from: number, to: number) => canvas.data.some((value, i) => value < 100 && column(i) >= from && column(i) < to)
   expect(dark(0, 60)).toBe(true)
   expect(dark(60, 100)).toBe(false)
 })
