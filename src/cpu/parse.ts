@@ -19,17 +19,25 @@ const keywords = new Set(('alias break case const const_assert continue continui
   + 'loop override requires return struct switch true var while').split(' '))
 const assignOps = ['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>=']
 
-/** Parses a module. Throws WgslError at the first thing that is not WGSL. */
-export function parse(source: string): Program {
-  return new Parser(tokenize(source)).program()
+/**
+ * Parses a module. Throws WgslError at the first thing that is not WGSL, and at an `enable` of what the embedded device has not,
+ * unless `anyFeature` says that only the tree is wanted.
+ */
+export function parse(source: string, anyFeature = false): Program {
+  return new Parser(tokenize(source), anyFeature).program()
 }
 
+// Nodes are written out field by field: spreading a span into each costs more than all the rest of the parser.
 class Parser {
   private readonly tokens: Token[]
   private at = 0
   private template = 0
   private depth = 0
-  constructor(tokens: Token[]) { this.tokens = tokens }
+  private readonly anyFeature: boolean
+  constructor(tokens: Token[], anyFeature: boolean) {
+    this.tokens = tokens
+    this.anyFeature = anyFeature
+  }
 
   private get token(): Token { return this.tokens[this.at] }
   private is(text: string): boolean { return this.token.text === text && this.token.kind !== 'number' && this.token.kind !== 'end' }
@@ -53,7 +61,6 @@ class Parser {
     this.at++
     return token
   }
-  private base(span: Span) { return { line: span.line, column: span.column, length: span.length, type: voidType, stage: 'runtime' as const, effects: false } }
   private nest<T>(inner: () => T): T {                       // keeps absurdly nested text from overflowing the stack
     if (++this.depth > 200) throw failAt(this.token, 'nested deeper than 200 levels')
     const result = inner()
@@ -85,7 +92,7 @@ class Parser {
       do {
         const feature = this.name('a feature name')
         if (keyword.text === 'enable') {
-          if (feature.text !== 'f16') throw failAt(feature, `enable ${feature.text}: not supported on the embedded device (only f16 is)`)
+          if (feature.text !== 'f16' && !this.anyFeature) throw failAt(feature, `enable ${feature.text}: not supported on the embedded device (only f16 is)`)
           program.enables.add(feature.text)
         }
       } while (this.accept(',') && !this.is(';'))
@@ -407,9 +414,9 @@ class Parser {
     })
   }
   private binary(left: Expr, op: string, right: () => Expr): Expr {
-    const span = spanOf(this.token)
+    const span = this.token
     this.skipJoined(op)
-    return { ...this.base({ ...span, length: op.length }), kind: 'binary', op, left, right: right() }
+    return { line: span.line, column: span.column, length: op.length, type: voidType, stage: 'runtime', effects: false, kind: 'binary', op, left, right: right() }
   }
   private relational(first: Expr): Expr {
     let left = this.shift(first)
@@ -446,26 +453,27 @@ class Parser {
     const token = this.token
     if (token.kind === 'symbol' && ['-', '!', '~', '&', '*'].includes(token.text)) {
       this.at++
-      return this.nest(() => ({ ...this.base(token), kind: 'unary' as const, op: token.text as '-', operand: this.unary() }))
+      return this.nest((): Expr => ({ line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
+        kind: 'unary', op: token.text as '-', operand: this.unary() }))
     }
     if (this.is('++') || this.is('--')) throw failAt(token, `'${token.text}' is a statement in WGSL and comes after the variable`)
     return this.postfix(this.primary())
   }
   private postfix(inner: Expr): Expr {
     for (let expr = inner; ;) {
-      const token = this.token
       if (this.accept('[')) {
         const outer = this.template
         this.template = 0
         const index = this.expression()
         this.template = outer
         this.expect(']', 'after the index')
-        expr = { ...this.base(expr), kind: 'index', base: expr, index }
+        expr = { line: expr.line, column: expr.column, length: expr.length, type: voidType, stage: 'runtime', effects: false, kind: 'index', base: expr, index }
       } else if (this.accept('.')) {
         const name = this.token
         if (name.kind !== 'name') throw failAt(name, `expected a member name after '.', got '${name.text}'`)
         this.at++
-        expr = { ...this.base(spanOf(token)), column: name.column, line: name.line, length: name.length, kind: 'member', base: expr, name: name.text, member: -1, swizzle: null }
+        expr = { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false,
+          kind: 'member', base: expr, name: name.text, member: -1, swizzle: null }
       } else return expr
     }
   }
@@ -473,7 +481,8 @@ class Parser {
     const token = this.token
     if (token.kind === 'number') {
       this.at++
-      return { ...this.base(token), kind: 'number', text: token.text, suffix: token.suffix, isFloat: token.isFloat }
+      return { line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
+        kind: 'number', text: token.text, suffix: token.suffix, isFloat: token.isFloat }
     }
     if (this.accept('(')) {
       const outer = this.template
@@ -485,12 +494,13 @@ class Parser {
     }
     if (this.is('true') || this.is('false')) {
       this.at++
-      return { ...this.base(token), kind: 'bool', truth: token.text === 'true' }
+      return { line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
+        kind: 'bool', truth: token.text === 'true' }
     }
     if (token.kind !== 'name') throw failAt(token, `expected an expression, got '${token.text}'`)
     const name = this.name('a name')
     const template = this.templateList(name.text)
-    if (!this.is('(')) return { ...this.base(name), kind: 'name', name: name.text, template }
+    if (!this.is('(')) return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'name', name: name.text, template }
     this.at++
     const outer = this.template
     this.template = 0
@@ -501,7 +511,7 @@ class Parser {
     }
     this.expect(')', `to close the arguments of ${name.text}`)
     this.template = outer
-    return { ...this.base(name), kind: 'call', callee: name.text, template, args }
+    return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'call', callee: name.text, template, args }
   }
   private templateList(name: string): Expr[] | null {
     if (!templated.has(name) || !this.is('<')) return null
@@ -521,7 +531,7 @@ class Parser {
       const name = this.name('a type')
       const template = this.templateList(name.text)
       if (this.is('<')) throw failAt(name, `'${name.text}' takes no template arguments, or is not supported on the embedded device`)
-      return { ...this.base(name), kind: 'name' as const, name: name.text, template }
+      return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime' as const, effects: false, kind: 'name' as const, name: name.text, template }
     })
   }
 }
@@ -529,6 +539,6 @@ class Parser {
 const spanOf = (span: Span): Span => ({ line: span.line, column: span.column, length: span.length })
 
 function newVar(kind: VarDecl['kind'], name: Token, typeExpr: Expr | null, init: Expr | null, attributes: Attribute[], global: boolean): VarDecl {
-  return { ...spanOf(name), kind, name: name.text, typeExpr, init, attributes, spaceNames: [], global, type: voidType, space: 'function',
+  return { line: name.line, column: name.column, length: name.length, kind, name: name.text, typeExpr, init, attributes, spaceNames: [], global, type: voidType, space: 'function',
     access: 'read_write', stage: 'runtime', assigned: false, group: -1, binding: -1, id: null, builtin: null }
 }

@@ -119,7 +119,7 @@ export interface Program {
 }
 
 /** The statements and expressions directly inside one. */
-function inside(node: Stmt | Expr): (Stmt | Expr | null)[] {
+export function inside(node: Stmt | Expr): (Stmt | Expr | null)[] {
   switch (node.kind) {
     case 'unary': return [node.operand]
     case 'binary': return [node.left, node.right]
