@@ -177,7 +177,8 @@ const mega = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 function row(name: string, shape: string, times: readonly number[], note: string): Row {
   const msMedian = quantile(times, 0.5)
   return { suite: 'models', name, shape, impl: 'espalier', msMedian,
-    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5), runs: times.length, gflops: null, gbps: null, maxRelError: null, note, msP10: quantile(times, 0.1), msDevice: null }
+    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5), runs: times.length, gflops: null, gbps: null, maxRelError: null, note,
+    msP10: quantile(times, 0.1), msDevice: null }
 }
 
 // ---- networks ---------------------------------------------------------------------------------------------------
@@ -191,7 +192,8 @@ async function packagedResNet(): Promise<Case> {
   const data = await openDataset(`cifar10:${packageFile('models/data/cifar10/test200.bin')}#0-${batch - 1}`, { preprocessing })
   const { value: { images, labels } } = await data.batches({ size: batch }).next() as { value: { images: Float32Array, labels: Int32Array } }
   return { name: 'resnet20', file, batch, side: 32, images, labels,
-    expected: Array.from(resnet20Predictions, Number), tolerance: 0, inOrder: (logits) => Array.from({ length: batch }, (_, i) => largest(Array.from(logits).slice(10 * i, 10 * i + 10))) }
+    expected: Array.from(resnet20Predictions, Number), tolerance: 0,
+    inOrder: (logits) => Array.from({ length: batch }, (_, i) => largest(Array.from(logits).slice(10 * i, 10 * i + 10))) }
 }
 
 const largest = (values: number[]) => values.indexOf(Math.max(...values))

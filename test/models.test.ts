@@ -1,12 +1,12 @@
 // Every architecture against PyTorch: logits, loss, all gradients, training mode, mask gradients and pruned logits.
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { crossEntropy, leaves, parameters, scope, type Tensor, tensor, valueAndGradAux } from '../src/index.ts'
+import { crossEntropy, leaves, parameters, record, scope, type Tensor, tensor, valueAndGradAux } from '../src/index.ts'
 import { saveWeights } from '../src/io/weights.ts'
 import { gatesOf } from '../src/nn/gates.ts'
 import { disposeTree } from '../src/tree.ts'
 import { describeDevice } from './device.ts'
-import { golden, type Golden, hasGolden } from './golden.ts'
+import { golden, type Golden, hasGolden, shared } from './golden.ts'
 import { goldenInput, loadModel, type Model, type ModelCase, modelCases } from './model-cases.ts'
 import { relativeError } from './reference/nd.ts'
 
@@ -67,6 +67,12 @@ function gradientsAsModel(model: Model, grads: Model): unknown {
   return new Map(Object.entries(out))
 }
 
+test.skipIf(!existsSync(`${shared}/data/golden`))('no golden model file is left out', () => {
+  const files = readdirSync(`${shared}/data/golden`).filter((name) => name.endsWith('.safetensors')).map((name) => name.slice(0, -'.safetensors'.length))
+  const used = [...Object.entries(modelCases).flatMap(([name, { more }]) => more ? [name, more] : [name]), 'ops', 'optim']
+  expect(files.filter((name) => !used.includes(name))).toEqual([])
+})
+
 describeDevice('models', (adapter) => {
   for (const [name, definition] of Object.entries(modelCases)) {
     if (definition.patience && adapter === 'dawn') continue
@@ -105,4 +111,41 @@ describeDevice('models', (adapter) => {
       disposeTree([model, grads, image, labels, pruned])
     }, definition.patience)
   }
+
+  // What lies between: the residual stream before each block and the last norm, and who attends to whom.
+  test.skipIf(adapter === 'dawn' || !hasGolden('deit_tiny_imagenet8'))('deit_tiny_imagenet8: residual stream and attention maps', async () => {
+    const name = 'deit_tiny_imagenet8', file = golden(name), model = loadModel(modelCases[name], file), image = goldenInput(file)
+    const { calls, result } = record(() => model.call(image), [], true)
+    const streams = await Promise.all(calls.filter(({ op }) => op.name === 'layerNorm').filter((_, i) => i % 2 === 0)
+      .map(({ args: [x] }) => x!.data() as Promise<Float32Array>))
+    expect(streams).toHaveLength(13)
+    const width = 192, tokens = 197
+    const classTokens = streams.flatMap((x) => Array.from({ length: 8 }, (_, b) => [...x.subarray(b * tokens * width, (b * tokens + 1) * width)]).flat())
+    compare('class token of every block', classTokens, file.get('eval.stream.cls').data, undefined)
+    // Token 171 of image 0 magnifies rounding: pixels changed by 1e-7 of their value change it by 4e-4 after twelve blocks.
+    for (const [at, rounding] of [[0, 0], [1, 0], [12, 1e-4]]) {
+      compare(`stream ${at} of image 0`, streams[at].subarray(0, tokens * width), file.get(`eval.stream.img0.${at}`).data, [rounding, 1])
+    }
+    const attentions = calls.filter(({ op }) => op.name === 'attention')
+    for (const block of [0, 11]) {
+      const { args: [q, k], attrs } = attentions[block]
+      const maps = shares(await q!.data() as Float32Array, await k!.data() as Float32Array, tokens, 3, 64, (attrs as { scale: number }).scale)
+      compare(`attention of block ${block}`, maps, file.get(`eval.attn.img0.block${block}`).data, [2e-6, 1])
+    }
+    disposeTree([model, image, result, calls.map(({ out, saved }) => [out, Object.values(saved)])])
+  }, 300_000)
 })
+
+/** Softmax of scale q k of the first image, [heads, queries, keys], in doubles. */
+function shares(q: Float32Array, k: Float32Array, tokens: number, heads: number, dim: number, scale: number): Float64Array {
+  const out = new Float64Array(heads * tokens * tokens)
+  for (let h = 0, at = 0; h < heads; h++) {
+    for (let i = 0; i < tokens; i++, at += tokens) {
+      const row = out.subarray(at, at + tokens)
+      for (let j = 0; j < tokens; j++) for (let d = 0; d < dim; d++) row[j] += scale * q[(i * heads + h) * dim + d] * k[(j * heads + h) * dim + d]
+      const most = row.reduce((a, b) => Math.max(a, b)), total = row.reduce((sum, score) => sum + Math.exp(score - most), 0)
+      row.forEach((score, j) => { row[j] = Math.exp(score - most) / total })
+    }
+  }
+  return out
+}
