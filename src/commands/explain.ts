@@ -17,7 +17,7 @@ import { packageVersion } from '../io/package.ts'
 import type { Preprocessing } from '../io/preprocess.ts'
 import { parent, readClasses } from '../io/sources.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
-import { Explainer, type Found, type Images, type Totals } from './explainer.ts'
+import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
 import { addArch, addPreprocessing, type ArchOptions, percent, preprocessingWith, type PreprocessingOptions, table } from './model.ts'
 
 interface ExplainOptions extends ArchOptions, PreprocessingOptions {
@@ -43,7 +43,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       .option('--data <data>', 'a data set to explain, as in eval')
       .option('--class <id or name...>', 'classes to explain; default the best one of each image')
       .option('--composite <name...>', `ways to attribute, side by side: ${criterionNames.join(', ')}; `
-        + 'default attn-lrp-gamma for transformers, epsilon-gamma-box for CNNs')
+        + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma')
       .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
       .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
       .option('--conservation', 'where relevance is created or lost, and by which op')
@@ -57,8 +57,7 @@ export const explain: CommandSpec<ExplainOptions> = {
     const names = checked.classes ?? await namesBeside(image?.[0], data, checked.classCount)
     const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text])
       .map((text) => classOf(text, names, checked.classCount))
-    const fallback = /vit|deit|swin/.test(checked.architecture.type) ? 'attn-lrp-gamma' : 'epsilon-gamma-box'
-    const criteria = criteriaOf(composite ?? [fallback], preprocessing)
+    const criteria = criteriaOf(composite ?? [usualComposite(checked)], preprocessing)
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
       throw new InputError(`--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; ` +
@@ -137,7 +136,7 @@ async function openImages(image: string[] | undefined, data: string | undefined,
 
 async function openData(data: string, preprocessing: Preprocessing, batch: number, classes: number): Promise<Source> {
   const set = await openDataset(data, { preprocessing, classes })
-  const first = parseDataSpec(data).slice?.[0] ?? 0, name = data.replace(/#[\d-]*$/, '')
+  const { slice, paths: [name] } = parseDataSpec(data), first = slice?.[0] ?? 0
   return { count: set.length, source: async function* () {
     for await (const { images, shape, indices } of set.batches({ size: batch })) {
       yield { values: images, shape, names: [...indices].map((i) => `${name} ${first + i}`) }

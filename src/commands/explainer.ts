@@ -14,6 +14,10 @@ import { lean } from '../transform.ts'
 import { disposeTree } from '../tree.ts'
 import { percent } from './model.ts'
 
+/** The composite to explain a network with where none is named: dense first layers have no use for the pixels' bounds. */
+export const usualComposite = ({ architecture: { type } }: { architecture: { type: string } }): string =>
+  /vgg|resnet/.test(type) ? 'epsilon-gamma-box' : 'attn-lrp-gamma'
+
 /** Images of one batch: [count, ...shape] normalised, with their names. */
 export interface Images { values: Float32Array, shape: [number, number, number, number], names: string[] }
 

@@ -5,10 +5,7 @@ import type { ParsedCheckpoint } from '../io/checkpoint.ts'
 import type { Dataset } from '../io/datasets.ts'
 import { sheet } from '../io/heatmap.ts'
 import type { Heatmaps } from '../report/types.ts'
-import { Explainer } from './explainer.ts'
-
-/** The composite that `explain` takes where none is named. */
-export const usualComposite = ({ architecture: { type } }: ParsedCheckpoint): string => /vit|deit|swin/.test(type) ? 'attn-lrp-gamma' : 'epsilon-gamma-box'
+import { Explainer, usualComposite } from './explainer.ts'
 
 /** The first images of a data set, explained for their own class by both networks. */
 export async function heatmapsOf(before: Model, after: Model, checked: ParsedCheckpoint, images: Dataset, count = 2): Promise<Heatmaps[]> {
