@@ -12,12 +12,13 @@ import { explain as explainCommand } from './commands/explain.ts'
 import { inspect } from './commands/inspect.ts'
 import { prune } from './commands/prune.ts'
 import { pullCommand } from './commands/pull.ts'
+import { search } from './commands/search.ts'
 import { sweep } from './commands/sweep.ts'
 import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './errors.ts'
 import { packageVersion } from './io/package.ts'
 
-const commands = [doctor, inspect, evalCommand, explainCommand, prune, sweep, train, pullCommand, demo, checkKernel] as CommandSpec[]
+const commands = [doctor, inspect, evalCommand, explainCommand, prune, sweep, search, train, pullCommand, demo, checkKernel] as CommandSpec[]
 
 async function main(args: string[]): Promise<number> {
   const json = args.includes('--json')
