@@ -131,7 +131,7 @@ function conv2dAxes(shapes: readonly (readonly number[] | null)[], out: readonly
     { a: place(1, 0), b: place(-1, 1), size: out[1] },
     ...(b ? [{ a: place(2, 0), b: place(-1, 1), size: out[1] }] : []),
   ]
-  if (w[1] === 1 && outputs === 1) return { links: [...links, { a: place(0, 1), b: place(1, 0), size: groups }] }
+  if (groups > 1 && w[1] === 1 && outputs === 1) return { links: [...links, { a: place(0, 1), b: place(1, 0), size: groups }] }
   for (let g = 0; g < groups; g++) {
     links.push({ a: place(0, 1, g * w[1]), b: place(1, 1), size: w[1] })
     if (g > 0) links.push({ a: place(1, 0, g * outputs), b: place(1, 0), size: outputs })

@@ -23,13 +23,12 @@ export interface SliceOptions extends UnitOptions { found?: readonly Unit[], wei
 
 /**
  * The smaller model: every tensor without the slices the plan drops. Widths are read from shapes and constants of the original
- * widths are kept as numbers, so nothing else changes. Two-axis units go first, each head keeping its own channels.
+ * widths are kept as numbers, so nothing else changes. Its tensors are its own, also where the plan drops nothing. Two-axis units go first, each head keeping its own channels.
  * @throws ShapeError if a unit cannot be cut (with its reason), a head keeps another count than its siblings, or nothing is kept.
  */
 export async function sliceModel<M extends Traceable>(model: M, inputShape: readonly number[], plan: Plan, options: SliceOptions = {}): Promise<M> {
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
-  if (!mine.length) return mapTree(model, (leaf) => leaf)
   const weights = options.weights ?? await hostWeights(model)
   const two = mine.filter(([{ shape }]) => shape.length > 1), one = mine.filter(([{ shape }]) => shape.length === 1)
   // A tensor that all heads shared is given a head axis when heads keep different channels: where it lies shows only afterwards.

@@ -129,7 +129,8 @@ function describe(places: readonly Place[], outerUnit: string | null, network: N
       ? [{ path, element: classes.along(out, axis)!.map((one) => number.get(one) ?? -1) }] : []),
     members, closing: places[0].gate.closing,
     prunable: reasonAgainst(places, found, members, inside, network) ?? true,
-    exact: exactness({ calls, classes, inside, gates: new Set(places.map(({ call }) => call)), cut, model }) ?? true,
+    // One element cannot be sliced away; and reshapes lose sight of axes of size one.
+    exact: number.size === 1 || (exactness({ calls, classes, inside, gates: new Set(places.map(({ call }) => call)), cut, model }) ?? true),
   }
 }
 

@@ -69,7 +69,7 @@ export const inexact: Record<string, { body: Planted['body'], reason: RegExp }> 
   'layer norm along the axis': { body: (m, x) => m.last.call(m.norm.call(gated(m, x))), reason: /^layerNorm of 'norm\.gain': the op mixes/ },
   'softmax along the axis': { body: (m, x) => m.last.call(softmax(gated(m, x))), reason: /^softmax after 'first\.weight': / },
   'the mean over the axis': { body: (m, x) => m.narrow.call(mul(mean(gated(m, x), { axes: [-1], keep: true }), full([x.shape[0], 4], 1))), reason: /^mean after 'first\.weight': mean over this axis/ },
-  'the largest along the axis': { body: (m, x) => m.narrow.call(mul(max(neg(gated(m, x)), { axes: [-1], keep: true }), full([x.shape[0], 4], 1))), reason: /^max after 'first\.weight': max over this axis/ },
+  'the largest along the axis': { body: (m, x) => m.narrow.call(mul(max(neg(m.gate.call(softplus(m.first.call(x)))), { axes: [-1], keep: true }), full([x.shape[0], 4], 1))), reason: /^max after 'first\.weight': max over this axis/ },
   'batch norm after the gate': { body: (m, x) => flat(m.readsFilters.call(m.batchNorm.call(filtered(m, x)))), reason: /^batchnorm of 'batchNorm\.gain' turns a zero into something else; conv2d of 'readsFilters/ },
   'a border that is not zero': { body: (m, x) => flat(m.readsFilters.call(pad(filtered(m, x), { before: [0, 0, 1, 1], after: [0, 0, 1, 1], value: 1 }))), reason: /^pad after 'filters\.weight' turns a zero/ },
   'a second reader that is not masked': { body: (m, x) => {
@@ -78,7 +78,7 @@ export const inexact: Record<string, { body: Planted['body'], reason: RegExp }> 
   }, reason: /^linear of 'reader\.weight' reads it before the gate$/ },
   'a sum with something not masked': { body: (m, x) => m.last.call(add(gated(m, x), m.other.call(x))), reason: /^add after 'other\.weight' adds something that is not zero there/ },
   'tokens that are not masked beside it': { body: (m, x) => {
-    const rows = (y: Tensor) => reshape(y, { shape: [y.shape[0], 1, 8] })
+    const rows = (y: Tensor) => reshape(y, { shape: [y.shape[0], 1, y.shape[1]] })
     return sum(m.last.call(concat(rows(gated(m, x)), rows(m.other.call(x)), { axis: 1 })), { axes: [1] })
   }, reason: /^concat after 'other\.weight' puts something beside it/ },
 }
