@@ -168,10 +168,10 @@ function freedMessage({ shape, id }: Tensor): string {
 
 // ---- scopes: who frees what -------------------------------------------------------------------------------------
 
-let scopes: Set<Tensor>[] = []
+let scopes: Tensor[][] = []
 
 function created(tensor: Tensor) {
-  scopes.at(-1)?.add(tensor)
+  if (scopes.length > 0) scopes[scopes.length - 1].push(tensor)
 }
 
 /**
@@ -179,7 +179,7 @@ function created(tensor: Tensor) {
  * The base of `scope` in transform.ts, which keeps the tensors found in any returned tree.
  */
 export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>): R {
-  const mine = new Set<Tensor>()
+  const mine: Tensor[] = []
   scopes.push(mine)
   let result: R
   try {
@@ -191,10 +191,12 @@ export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>):
   }
   scopes.pop()
   const outer = scopes.at(-1)
-  for (const kept of keep(result)) {
-    if (mine.delete(kept)) outer?.add(kept)
+  const kept = [...keep(result)]
+  const survivors = kept.length > 8 ? new Set(kept) : null             // every op is a scope, and keeps one or two
+  for (const made of mine) {
+    if (survivors ? survivors.has(made) : kept.includes(made)) outer?.push(made)
+    else made.dispose()
   }
-  for (const made of mine) made.dispose()
   return result
 }
 
