@@ -1,0 +1,31 @@
+// The demo is the first thing a newcomer runs: the whole story, on what ships with the package.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { demo } from '../../src/commands/demo.ts'
+import { parseCheckpoint } from '../../src/io/checkpoint.ts'
+import { run, scratch } from './model.ts'
+
+const dir = scratch()
+
+test('prunes by relevance, beats chance, saves a file that stands alone, explains, reports', async () => {
+  const { json, text } = await run(demo, ['--out', dir, '--adapter', 'cpu'])
+  const { before, after, curves, report } = json as {
+    before: { top1: number, macs: number }, after: { top1: number, macs: number, bytes: number }, report: string
+    curves: { method: string, area: number, points: { rate: number, top1: number }[] }[]
+  }
+  expect(before.top1).toBeCloseTo(0.91, 6)                 // 182 of the 200 images that ship
+  expect(after.macs).toBeLessThanOrEqual(0.8 * before.macs)
+  expect(after.top1).toBeGreaterThan(0.6)
+  const [relevance, chance] = curves
+  expect([relevance.method, chance.method]).toEqual(['pxp', 'random'])
+  expect(relevance.area).toBeGreaterThan(chance.area + 0.1)
+  const { bytes, pruning } = await parseCheckpoint(readFileSync(join(dir, 'resnet20-pruned.safetensors')), 'pruned')
+  expect(bytes).toBe(after.bytes)
+  expect(pruning!.steps).toMatchObject([{ method: 'pxp' }])
+  expect(report).toBe(join(dir, 'report.html'))
+  expect(text).toContain(report)
+  const html = readFileSync(report, 'utf8')
+  expect(html.match(/data:image\/png;base64/g)!.length).toBeGreaterThanOrEqual(4)
+  expect(html).toContain('random')
+}, 240_000)
