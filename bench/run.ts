@@ -75,10 +75,8 @@ export function benchText({ adapter, versions, profile, rows }: BenchReport): st
   return lines.join('\n')
 }
 
-/** The report as the one JSON object that `--json` prints. */
-export function benchJson({ rows, ...report }: BenchReport): string {
-  return JSON.stringify({ ...report, rows: rows.map(jsonRow) })
-}
+/** The report as the one object that `--json` prints. */
+export const jsonReport = ({ rows, ...report }: BenchReport): object => ({ ...report, rows: rows.map(jsonRow) })
 
 const isSuite = (name: string | undefined): name is typeof suites[number] => (suites as readonly (string | undefined)[]).includes(name)
 
@@ -94,7 +92,7 @@ async function main() {
     suite, only: values.only?.split(','), against: names as PeerName[], profile: values.profile as InitOptions['profile'], adapter: values.adapter,
     rounds: values.rounds ? Number(values.rounds) : undefined,
     threads: values.threads ? Number(values.threads) : undefined, say: (line) => { if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`) } })
-  console.log(values.json ? benchJson(report) : benchText(report))
+  console.log(values.json ? JSON.stringify(jsonReport(report)) : benchText(report))
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -2,6 +2,7 @@
 // The command line: picks the command, prints its answer, and turns every error into one sentence and an exit code
 // (0 done, 1 failed, 2 bad usage or input, 3 the adapter that was named is not here).
 import { Command, CommanderError } from 'commander'
+import { bench } from './commands/bench.ts'
 import { checkKernel } from './commands/check-kernel.ts'
 import { addCommonOptions, talkFor } from './commands/command.ts'
 import type { CommandSpec, CommonOptions } from './commands/command.ts'
@@ -18,7 +19,7 @@ import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './errors.ts'
 import { packageVersion } from './io/package.ts'
 
-const commands = [doctor, inspect, evalCommand, explainCommand, prune, sweep, search, train, pullCommand, demo, checkKernel] as CommandSpec[]
+const commands = [doctor, inspect, evalCommand, explainCommand, prune, sweep, search, train, pullCommand, bench, demo, checkKernel] as CommandSpec[]
 
 async function main(args: string[]): Promise<number> {
   const json = args.includes('--json')

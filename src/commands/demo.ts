@@ -28,11 +28,11 @@ export const demo: CommandSpec<DemoOptions> = {
   declare(command) {
     command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')
   },
-  async run({ args, out, adapter, threads, seed = 0, ...flags }, talk) {
+  async run({ out, adapter, threads, seed = 0, json, quiet }, talk) {
     const network = data('resnet20.safetensors')
     const options: PruneOptions & { args: string[] } = { args: [network], data: `cifar10:${data('train100.bin')}`, test: `cifar10:${data('test200.bin')}`,
-      out: join(out, 'resnet20-pruned.safetensors'), report: join(out, 'report.html'), method: 'pxp', macs, batch: 50, seed, adapter, threads, ...flags,
-      aggregation: 'mean-of-abs', residual: 'closing', ranking: 'global', multiple: 4, minimum: 1, steps: 1, rate: 0, cropRounding: undefined }
+      out: join(out, 'resnet20-pruned.safetensors'), report: join(out, 'report.html'), method: 'pxp', macs, batch: 50, seed, adapter, threads, json, quiet,
+      aggregation: 'mean-of-abs', residual: 'closing', ranking: 'global', multiple: 4, minimum: 1, steps: 1, rate: 0 }
     mkdirSync(out, { recursive: true })
     const job = await prepareJob(network, options)
     const output = openOutput(options.out)

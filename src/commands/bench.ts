@@ -1,0 +1,43 @@
+// `espalier bench`: checks first, then times. The suites live in bench/, which is loaded when it is asked for.
+import type { Command } from 'commander'
+import { InputError } from '../errors.ts'
+import type { PeerName } from '../../bench/peers.ts'
+import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
+import { oneOf } from './pruner.ts'
+
+const suites = ['kernels', 'models', 'overhead', 'embedded'] as const, peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
+
+interface BenchOptions extends CommonOptions { only?: string, against?: string, profile?: 'browser' | 'native', rounds?: number }
+
+/** The command `espalier bench [suite]`. */
+export const bench: CommandSpec<BenchOptions> = {
+  name: 'bench',
+  summary: 'checks kernels and networks against references, then times them, beside other runtimes if asked (npm run peers installs those, in a checkout)',
+  declare(command: Command) {
+    command.argument('[suite]', suites.join(', '), 'kernels')
+      .option('--only <names>', 'cases whose name contains one of these words, with commas')
+      .option('--against <peers>', `other runtimes, with commas: ${peers.join(', ')}`)
+      .option('--profile <name>', 'browser: what a page may use; native: also timestamps in full and unsafe features', oneOf(['browser', 'native'] as const, '--profile'))
+      .option('--rounds <n>', 'how often the candidates take turns', wholeNumber(1, 10_000))
+  },
+  async run({ args, only, against, profile, rounds, adapter, threads }, talk) {
+    const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
+    const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
+    const { benchText, jsonReport, runBench } = await loadBench()
+    const progress = talk.progress(`bench ${suite}`, 1)
+    const report = await runBench({ suite, only: only?.split(','), against: names, profile, adapter, threads, rounds, say: (line) => { progress.update(0, line) } }).finally(() => { progress.stop() })
+    // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end by itself.
+    if (names.length) setTimeout(() => process.exit(), 2000).unref()
+    return { json: jsonReport(report), text: benchText(report) }
+  },
+}
+
+/** tinybench is needed for benches alone, so a program that only uses the library may leave it out. */
+async function loadBench() {
+  try {
+    return await import('../../bench/run.ts')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
+    throw new InputError(`bench: ${(error as Error).message.split('\n')[0]}; install it: npm install tinybench`, { cause: error })
+  }
+}
