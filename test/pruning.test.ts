@@ -3,10 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { compile, type Tensor, tensor } from '../src/index.ts'
 import { costOf } from '../src/macs.ts'
 import { maskModel, unmaskModel } from '../src/pruning/mask.ts'
-import { freeModel, hostWeights, type Plan, sliceModel } from '../src/pruning/slice.ts'
+import { freeModel, hostWeights, type Plan, sliceModel, sliceShapes } from '../src/pruning/slice.ts'
 import { unitCosts } from '../src/pruning/unit-cost.ts'
 import { type Unit, units } from '../src/pruning/units.ts'
 import { scope } from '../src/transform.ts'
+import { leaves } from '../src/tree.ts'
 import { describeDevice } from './device.ts'
 import { golden, hasGolden } from './golden.ts'
 import { goldenInput, loadModel, type Model, type ModelCase, modelCases } from './model-cases.ts'
@@ -37,6 +38,8 @@ function randomPlan(found: readonly Unit[], seed: number): Map<string, Uint8Arra
     return [name, keep]
   }))
 }
+
+const shapesOf = (model: Model) => leaves(model).map(([path, { shape }]) => `${path} [${shape}]`)
 
 const run = async (model: Model, image: Tensor) => {
   const out = scope(() => model.call(image))
@@ -69,6 +72,7 @@ async function compare(model: Model, image: Tensor, seeds: number, options: { re
     const named: Plan = seed % 2 ? plan : new Map([...plan].filter(([, keep]) => keep.includes(0)))     // whole units may be left out
     const small = await sliceModel(model, image.shape, named, { ...options, found, weights })
     expect(relativeError(await run(small, image), masked[seed]), `seed ${seed}`).toBeLessThanOrEqual(1e-4)
+    if (seed < 4) expect(shapesOf(sliceShapes(model, found, named))).toEqual(shapesOf(small))
     freeModel(small)
     for (const [name, keep] of plan) if (keep.includes(0)) cut.add(name)
   }

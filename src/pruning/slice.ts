@@ -30,22 +30,13 @@ export async function sliceModel<M extends Traceable>(model: M, inputShape: read
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
   const weights = options.weights ?? await hostWeights(model)
-  const two = mine.filter(([{ shape }]) => shape.length > 1), one = mine.filter(([{ shape }]) => shape.length === 1)
-  // A tensor that all heads shared is given a head axis when heads keep different channels: where it lies shows only afterwards.
-  const regrouped = one.length > 0 && two.some(([unit]) => unit.members.some(({ outer }) => outer === null))
-  if (!regrouped) return cut(model, weights, [...two, ...one])
-  const between = cut(model, weights, two)
-  const names = new Set(one.map(([{ name }]) => name))
-  const next = cut(between, await hostWeights(between), planned(units(between, inputShape, options), new Map([...plan].filter(([name]) => names.has(name)))))
-  freeModel(between)
-  return next
+  return cut(model, weights, mine)
 }
 
 /** The shapes of the sliced model, for costs: no weight is read and no device needed. Shared tensors stay shared. */
 export function sliceShapes<M extends Traceable>(model: M, found: readonly Unit[], plan: Plan): M {
   const shapes = new Map(leaves(model).map(([path, { shape, dtype }]): [string, HostTensor] => [path, { shape: [...shape], data: null, dtype }]))
-  const mine = planned(found, plan)
-  return withoutDevice(() => cut(model, shapes, [...mine.filter(([{ shape }]) => shape.length > 1), ...mine.filter(([{ shape }]) => shape.length === 1)]))
+  return withoutDevice(() => cut(model, shapes, planned(found, plan)))
 }
 
 /**
@@ -69,14 +60,23 @@ export function planned(found: readonly Unit[], plan: Plan, { empty = false } = 
   })
 }
 
-/** Cuts units one after the other; what a unit's members say about other units' axes does not change meanwhile. */
+/** Cuts units one after the other, channels of heads before heads; one unit's cut leaves the others' axes as they are. */
 function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit, Uint8Array][]): M {
   const host = new Map(weights)
-  for (const [unit, keep] of plan) {
-    for (const member of unit.members) {
-      const old = host.get(member.path)!
-      host.set(member.path, unit.shape.length > 1 ? takePerHead(old, member, unit, keep) : take(old, member.axis, kept(member.element, keep)))
+  // Tensors that all heads shared and now have a head axis in front, because heads keep different channels; with the heads' unit.
+  const grown = new Map<string, string | null>()
+  for (const [unit, keep] of plan.toSorted(([a], [b]) => b.shape.length - a.shape.length)) {
+    for (const { path, axis, outer, element } of unit.members) {
+      const old = host.get(path)!, front = grown.has(path) ? 1 : 0
+      if (unit.shape.length === 1) {
+        host.set(path, take(old, axis + front, kept(element, keep)))
+        continue
+      }
+      const next = takePerHead(old, { path, axis: axis + front, outer: outer === null ? front ? 0 : null : outer + front, element }, unit, keep)
+      if (next.shape.length > old.shape.length) grown.set(path, unit.outer)
+      host.set(path, next)
     }
+    for (const [path, heads] of grown) if (heads === unit.name) host.set(path, take(host.get(path)!, 0, [...keep.keys()].filter((head) => keep[head])))
   }
   const made = mapTree(model, (_, path) => {
     const { data, shape, dtype } = host.get(path)!
@@ -106,11 +106,14 @@ function take({ shape, data, dtype }: HostTensor, axis: number, indices: readonl
   if (!data) return { shape: shape.with(axis, indices.length), data, dtype }
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
   const out = new (data.constructor as new (n: number) => TypedArray)(outer * indices.length * inner)
+  let next = 0
   for (let o = 0; o < outer; o++) {
-    indices.forEach((index, i) => {
+    for (const index of indices) {
       const from = (o * shape[axis] + index) * inner
-      out.set(data.subarray(from, from + inner), (o * indices.length + i) * inner)
-    })
+      if (inner > 16) out.set(data.subarray(from, from + inner), next)
+      else for (let i = 0; i < inner; i++) out[next + i] = data[from + i]              // a view costs more than a few numbers
+      next += inner
+    }
   }
   return { shape: shape.with(axis, indices.length), data: out, dtype }
 }
