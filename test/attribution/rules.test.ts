@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { choose, type LrpRule, Network, on, weighted } from '../../src/attribution/choose.ts'
 import {
-  alphaBeta, epsilon, flat, frozen, gamma, identity, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus,
+  alphaBeta, epsilon, flat, frozen, gamma, identity, norm, share, softmaxZPlus, stop, uniform, vjp, wSquare, zBox, zPlus,
 } from '../../src/attribution/rules.ts'
 import { structure } from '../../src/attribution/composite.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
@@ -14,6 +14,7 @@ import { layerNorm } from '../../src/ops/layernorm.ts'
 import { linearAttention } from '../../src/ops/linear-attention.ts'
 import { linear, maskedLinear } from '../../src/ops/linear.ts'
 import { matmul } from '../../src/ops/matmul.ts'
+import { avgPool } from '../../src/ops/pool.ts'
 import { reshape } from '../../src/ops/reshape.ts'
 import { softmax } from '../../src/ops/softmax.ts'
 import { pullback, record } from '../../src/tape.ts'
@@ -236,6 +237,31 @@ describeDevice('random layers against the matrix form', () => {
       return [mul(x, walk(epsilon(0))), mul(x, walk(vjp))]
     })
     expect(relativeError(await byRule.data(), await byGradient.data())).toBeLessThan(1e-5)
+  })
+
+  test('without biases every rule hands on all the relevance', async () => {
+    const x = toTensor(rounded(51, [5, 17])), w = toTensor(rounded(52, [9, 17])), R = random(53, [5, 9]).data
+    const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0)
+    for (const [name, rule] of [...rules, ['flat', flat()], ['z-box', zBox({ low: -3, high: 3.5 })]] as [string, LrpRule][]) {
+      if (name === 'epsilon 0.3') continue                          // so large a stabiliser takes its part
+      const [got] = await relevance((input) => linear(input, w, null), rule, [x], R)
+      expect(Math.abs(sum(got) - sum(R)) / sum(R.map(Math.abs)), name).toBeLessThan(1e-4)
+    }
+  })
+
+  test('means and average pools by the norm rule; products of two, and of one with a constant', async () => {
+    const x = rounded(54, [2, 3, 4, 4]), R = random(55, [2, 3, 2, 2])
+    const [pooled] = await relevance((input) => avgPool(input, { size: 2, stride: 2 }), norm(eps), [toTensor(x)], R.data)
+    const window = (at: number) => (Math.floor(at / 16) * 2 + Math.floor(at % 16 / 8)) * 2 + Math.floor(at % 4 / 2)
+    const means = new Float64Array(R.data.length)
+    x.data.forEach((value, at) => { means[window(at)] += value / 4 })
+    const want = x.data.map((value, at) => value / 4 * R.data[window(at)] / (means[window(at)] + Math.sign(means[window(at)]) * eps))
+    expect(relativeError(pooled, want)).toBeLessThan(1e-4)
+    const factors = [toTensor(x), toTensor(rounded(56, [2, 3, 4, 4]))], all = random(57, [2, 3, 4, 4]).data
+    const parts = await relevance((a, b) => mul(a, b), uniform, factors, all, factors)
+    for (const part of parts) expect(relativeError(part, all.map((value) => value / 2))).toBeLessThan(1e-5)
+    const [alone] = await relevance((a) => mul(a, factors[1]), uniform, factors, all)
+    expect(relativeError(alone, all)).toBeLessThan(1e-5)
   })
 
   test('identity without a closed form, shares and stops', async () => {
