@@ -13,7 +13,7 @@ export function unitSection({ units }: Report): Html | null {
   return html`
 <section>
 <h2>What is left of each layer</h2>
-<p>${kept.toLocaleString('en')} of ${size.toLocaleString('en')} elements in ${units.length} units${touched.length > 0 && whole > 0 && `; ${whole} of the units are whole`}.</p>
+<p>${kept.toLocaleString('en')} of ${size.toLocaleString('en')} elements in ${units.length} units${touched.length > 0 && whole > 0 && `; ${whole === 1 ? 'one unit is' : `${whole} units are`} whole`}.</p>
 <div class="units">${units.map((unit, i) => html`
 <div class="${i > 0 && labels[i].layer !== labels[i - 1].layer ? 'unit next' : 'unit'}"><span class="name"><b>${breakable(labels[i].layer)}</b>${breakable(labels[i].rest)}</span>${bar(unit)}<span class="count">${unit.kept}<small> / ${unit.size}</small></span></div>`)}
 </div>
@@ -28,8 +28,8 @@ const total = (units: readonly KeptUnit[], key: 'size' | 'kept') => units.reduce
 /** A path that may break before its dots. */
 const breakable = (path: string) => path.split('.').map((part, i) => [i > 0 && html`<wbr>.`, part])
 
-/** `blocks.3` and `.mlp.hidden`: a layer ends at the last number of the path. */
+/** `blocks.3` and `.mlp.hidden`, `stages.0.1` and `.inner.0`: a layer ends at the last number that a name follows. */
 function split(name: string): { layer: string, rest: string } {
-  const layer = /^.*\.\d+(?=\.|$)/.exec(name)?.[0] ?? ''
+  const layer = /^.*\.\d+(?=\.[A-Za-z])/.exec(name)?.[0] ?? ''
   return { layer, rest: name.slice(layer.length) }
 }

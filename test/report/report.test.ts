@@ -43,6 +43,8 @@ describe('report', () => {
       expect(text).toContain(areaError === undefined ? area.toFixed(3) : `${area.toFixed(3)} ± ${areaError.toFixed(3)}`)
     }
     for (const { name, size, kept } of report.units) expect(page).toContain(`aria-label="${name}: ${kept} of ${size} kept"`)
+    expect(page).toContain('<b>blocks<wbr>.0</b><wbr>.mlp<wbr>.hidden</span>')
+    expect(text).toMatch(/elements in 24 units; \d units are whole\./)
     expect(text).toContain(report.command)
     expect(text).toContain('× 0.50')
     expect(tags.filter((tag) => tag === 'img')).toHaveLength(4)
