@@ -193,7 +193,9 @@ export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>):
   const outer = scopes.at(-1)
   const kept = [...keep(result)]
   const survivors = kept.length > 8 ? new Set(kept) : null             // every op is a scope, and keeps one or two
-  for (const made of mine) {
+  // The youngest first: the pool keeps free buffers by age, and takes one that is older than all others at the least cost.
+  for (let i = mine.length - 1; i >= 0; i--) {
+    const made = mine[i]
     if (survivors ? survivors.has(made) : kept.includes(made)) outer?.push(made)
     else made.dispose()
   }

@@ -86,12 +86,12 @@ const flat: Readonly<Record<string, number>> = Object.fromEntries([...[1, 2, 3, 
 const flatOverrides = { AXES: 0, LANEWISE: 0 }
 const flatBySize = new Map<number, Readonly<Record<string, number>>>()
 
-/** `flat` for a size; kept, because copying twenty names costs more than the rest of a launch. */
+/** `flat` for a size; kept, because copying twenty names costs more than the rest of a launch, and frozen, so that they are written once. */
 function flatParams(size: number): Readonly<Record<string, number>> {
   let params = flatBySize.get(size)
   if (!params) {
     if (flatBySize.size >= 256) flatBySize.clear()
-    flatBySize.set(size, params = { ...flat, size, inner: size, a: 0 })
+    flatBySize.set(size, params = Object.freeze({ ...flat, size, inner: size, a: 0 }))
   }
   return params
 }
