@@ -1,4 +1,4 @@
-// npm run bench -- kernels|models|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name]
+// npm run bench -- kernels|models|pruned|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name]
 // [--threads n] [--rounds n] [--json]. `embedded` chooses its adapters and peers itself.
 // `espalier bench` calls runBench too.
 import { fileURLToPath } from 'node:url'
@@ -15,9 +15,10 @@ import { matmulCases } from './kernels/matmul.ts'
 import { cpuName, embeddedRows } from './embedded.ts'
 import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
+import { prunedRows } from './pruned.ts'
 import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
 
-const suites = ['kernels', 'models', 'overhead', 'embedded'] as const
+const suites = ['kernels', 'models', 'pruned', 'overhead', 'embedded'] as const
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
 export interface BenchOptions extends InitOptions, MeasureOptions { suite: typeof suites[number], only?: string[], against?: PeerName[] }
@@ -49,6 +50,7 @@ export async function runBench({ suite, only, against: names = [], say, rounds, 
   try {
     if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
     if (suite === 'models') rows.push(...await modelRows({ wanted, ort: names.includes('ort'), threads: options.threads, rounds, msPerRound, say }))
+    if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, say }))
     for (const { make } of suite === 'kernels' ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name)) : []) {
       const work = await make()
       for (const { run } of work.subjects) await run()             // first use: lets the tuner see the shape

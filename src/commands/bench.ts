@@ -5,7 +5,7 @@ import type { PeerName } from '../../bench/peers.ts'
 import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
-const suites = ['kernels', 'models', 'overhead', 'embedded'] as const, peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
+const suites = ['kernels', 'models', 'pruned', 'overhead', 'embedded'] as const, peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
 
 interface BenchOptions extends CommonOptions { only?: string, against?: string, profile?: 'browser' | 'native', rounds?: number }
 
