@@ -40,14 +40,14 @@ interface Result {
 
 describe('explain', () => {
   test('a contact sheet, and sums per layer that add up', async () => {
-    const out = join(dir, 'sheet.png')
-    const { json, text } = await run(explain, [model, '--image', ...images, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
-      '--class', '3', 'number 4', '--batch', '2', '--units', '--conservation', '--json', '--out', out])
+    const out = join(dir, 'sheet.png'), pair = images.slice(0, 2)
+    const { json, text } = await run(explain, [model, '--image', ...pair, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
+      '--class', '3', 'number 4', '--batch', '1', '--units', '--conservation', '--json', '--out', out])
     const result = json as unknown as Result
     expect(result.files).toEqual([out])
     const { width, height } = decode(readFileSync(out))
     expect([width, height].every((side) => side > 600)).toBe(true)
-    expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(images.map(() => [3, 3, 3, 4, 4, 4]))
+    expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(pair.map(() => [3, 3, 3, 4, 4, 4]))
     for (const { best } of result.images) expect(best.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(1.000001)
     expect(result.explanations.map(({ composite }) => composite)).toEqual(['attn-lrp', 'cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus'])
     for (const { input, layers, units } of result.explanations) {
@@ -57,7 +57,7 @@ describe('explain', () => {
     }
     expect(text).toContain('in biases and constants')
     expect(text).toContain('kind 3, number 3')
-  })
+  }, 120_000)
 
   test('a folder gets a picture per image; the best class is the default', async () => {
     const out = join(dir, 'pictures')
