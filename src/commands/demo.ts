@@ -1,9 +1,8 @@
 // `espalier demo`: the whole story on the network and images that ship with the package. A ResNet-20 is pruned by relevance and, for
-// comparison, at random; saved, read back, evaluated and explained; the report says it all.
-import { mkdirSync } from 'node:fs'
+// comparison, at random; fine-tuned, saved, read back, evaluated and explained; the report says it all.
 import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
-import { openOutput, writeOutput } from '../io/output.ts'
+import { makeFolder, openOutput, writeOutput } from '../io/output.ts'
 import { packageFile, packageVersion } from '../io/package.ts'
 import { meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
 import { rank } from '../pruning/select.ts'
@@ -13,11 +12,11 @@ import type { Curve } from '../report/types.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { percent } from './model.ts'
-import { pruneJob, type PruneOptions } from './prune.ts'
+import { jsonBeside, pruneJob, type PruneOptions } from './prune.ts'
 import { holdReferences, holdTest, openModel, prepareJob, scoresBy } from './pruner.ts'
 
 const data = (name: string) => packageFile(`models/data/cifar10/${name}`)
-const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.8
+const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.7
 
 interface DemoOptions extends CommonOptions { out: string }
 
@@ -32,8 +31,8 @@ export const demo: CommandSpec<DemoOptions> = {
     const network = data('resnet20.safetensors')
     const options: PruneOptions & { args: string[] } = { args: [network], data: `cifar10:${data('train100.bin')}`, test: `cifar10:${data('test200.bin')}`,
       out: join(out, 'resnet20-pruned.safetensors'), report: join(out, 'report.html'), method: 'pxp', macs, batch: 50, seed, adapter, threads, json, quiet,
-      aggregation: 'mean-of-abs', residual: 'closing', ranking: 'global', multiple: 4, minimum: 1, steps: 1, rate: 0 }
-    mkdirSync(out, { recursive: true })
+      aggregation: 'mean-of-abs', residual: 'coupled', ranking: 'global', multiple: 4, minimum: 1, steps: 1, finetune: 10, rate: 1e-3 }
+    makeFolder(out)
     const job = await prepareJob(network, options)
     const output = openOutput(options.out)
     const gpu = await init({ adapter, threads })
@@ -58,6 +57,7 @@ export const demo: CommandSpec<DemoOptions> = {
       const result = await pruneJob(job, options, talk, output, gpu.adapter.name)
       const report = { ...result.report, title: 'Espalier demo: ResNet-20 on CIFAR-10, pruned by relevance', command: commandLine(), curves }
       writeOutput(options.report!, htmlReport(report))
+      writeOutput(jsonBeside(options.report!), `${JSON.stringify({ ...result.json, curves }, null, 1)}\n`)
       const [relevance, chance] = curves.map(({ points }) => points.at(-1)!)
       const page = resolve(options.report!)
       return {

@@ -13,6 +13,8 @@ import { type Candidate, compositeSpace, nextCandidate, type Space } from '../pr
 import { rank } from '../pruning/select.ts'
 import { Trials } from '../pruning/trial.ts'
 import { permutation } from '../random.ts'
+import { withoutDevice } from '../tensor.ts'
+import { trace } from '../transform.ts'
 import { disposeTree } from '../tree.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
@@ -41,13 +43,14 @@ export const search: CommandSpec<SearchOptions> = {
     const rates = parseRates(options.rates)
     const { job, journal } = await openFolder<Entry>(options, 'search.jsonl', { seed, strategy, holdout, rates })
     const among = amongOf(options, job.checked.classCount, seed)
-    const space = compositeSpace(/vit|deit|swin/.test(job.checked.architecture.type))
+    const { calls } = withoutDevice(() => trace((input) => job.checked.shape.call(input([1, ...job.input]))))
+    const space = compositeSpace(calls.some(({ op }) => op.name === 'attention'))
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const model = openModel(job)
     try {
       const references = await holdReferences(job, options, talk, among), test = await holdTest(job.test!, talk, among)
-      if (test.length < 4) throw new InputError(`--test ${options.test}: ${test.length} images cannot be parted; give more`)
       const order = permutation(test.length, seed, 'halves'), cut = Math.round(holdout * test.length)
+      if (Math.min(cut, test.length - cut) < 1) throw new InputError(`--test ${options.test}: ${test.length} images cannot be parted with --holdout ${holdout}; give more`)
       const parts = { 'held out': await hold(test, order.slice(0, cut)), 'search': await hold(test, order.slice(cut)) }
       const measure = async (candidate: Candidate, part: Entry['part']): Promise<Entry> => {
         const known = journal.entries.find((entry) => entry.part === part && entry.candidate.join() === candidate.join())

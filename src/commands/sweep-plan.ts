@@ -1,11 +1,10 @@
 // What `espalier sweep` is going to do: flags, runs, and where it keeps what it has found.
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { InputError } from '../errors.ts'
 import { nodeFiles } from '../io/files.ts'
 import { type Journal, openJournal } from '../io/journal.ts'
-import { writeOutput } from '../io/output.ts'
+import { makeFolder, writeOutput } from '../io/output.ts'
 import { parseRates } from '../pruning/curve.ts'
 import { scoreOf } from '../pruning/scores/index.ts'
 import { permutation } from '../random.ts'
@@ -64,7 +63,9 @@ export async function planSweep(options: SweepOptions & { args: string[] }): Pro
   const methods = [...new Set(options.methods.split(',').map((name) => name.trim()))]
   for (const name of methods) scoreOf(baseOf(name))
   const rates = parseRates(options.rates)
-  const { job, journal } = await openFolder<Point>(options, 'points.jsonl', {})
+  if (rates[0] !== 0) rates.unshift(0)                             // what accuracies are compared with
+  // Scores that are computed anew depend on all rates before.
+  const { job, journal } = await openFolder<Point>(options, 'points.jsonl', { rates: methods.some((name) => name !== baseOf(name)) ? rates : null })
   const { seed = 0, seeds, references, perClass, subset } = options
   const drawn = subset !== undefined || references !== undefined || perClass !== undefined
   const runs = methods.flatMap((method) => Array.from({ length: method.endsWith('random') || drawn ? seeds : 1 }, (_, i): Run =>
@@ -78,21 +79,22 @@ export const baseOf = (method: string): string => method.replace(/^iterative:/, 
 /** Opens the folder of results; `more` are further settings that must not change in between. @throws InputError if it is of another network, data or settings. */
 export async function openFolder<T>(options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] }, file: string, more: object): Promise<{ job: Job, journal: Journal<T> }> {
   const job = await prepareJob(options.args[0], options)
-  const { data, test, units = null, references = null, perClass = null, aggregation, residual, subset = null, classes = null, restriction, ranking, multiple, minimum } = options
+  amongOf(options, job.checked.classCount, options.seed ?? 0)
+  const { data, test, units = null, references = null, perClass = null, aggregation, residual, subset = null, classes = null, restriction, ranking, multiple, minimum, batch, adapter = null, threads = null, arch = null } = options
   const about = { format: 1, source: job.checked.digest, images: [job.data.length, job.test!.length], preprocessing: job.data.preprocessing,
-    data, test, units, references, perClass, aggregation, residual, subset, classes, restriction, ranking, multiple, minimum, ...more }
+    data, test, units, references, perClass, aggregation, residual, subset, classes, restriction, ranking, multiple, minimum, batch, adapter, threads, arch, ...more }
   const settings = join(options.out, `${file.replace(/\.\w+$/, '')}.settings.json`), text = `${JSON.stringify(about, null, 1)}\n`
-  if (await nodeFiles.exists(settings)) {
+  makeFolder(options.out)
+  const journal = openJournal<T>(join(options.out, file))
+  if (journal.entries.length && await nodeFiles.exists(settings)) {
     const old = JSON.parse(new TextDecoder().decode(await nodeFiles.read(settings))) as Record<string, unknown>
     const other = Object.entries(about).find(([key, value]) => JSON.stringify(old[key]) !== JSON.stringify(value))
     if (other) {
+      journal.close()
       throw new InputError(`--out ${options.out}: holds results with ${other[0]} ${JSON.stringify(old[other[0]])?.slice(0, 80)}, this run has ${JSON.stringify(other[1]).slice(0, 80)}; give another folder`)
     }
-  } else {
-    mkdirSync(options.out, { recursive: true })
-    writeOutput(settings, text)
-  }
-  return { job, journal: openJournal<T>(join(options.out, file)) }
+  } else writeOutput(settings, text)
+  return { job, journal }
 }
 
 /** The classes a run tells apart; undefined for all. @throws InputError. */

@@ -1,11 +1,11 @@
 // `espalier sweep`: accuracy, cost and time against pruning rate, for several methods and seeds. Every point is on the disk as soon as it
 // is measured; the same command goes on from there.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { type Model } from '../evaluation.ts'
 import { close, init } from '../gpu/device.ts'
 import type { Dataset } from '../io/datasets.ts'
-import { writeOutput } from '../io/output.ts'
+import { makeFolder, writeOutput } from '../io/output.ts'
 import { packageVersion } from '../io/package.ts'
 import { encodeSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { atChance, meanAndError, meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
@@ -33,7 +33,7 @@ export const sweep: CommandSpec<SweepOptions> = {
       for (const run of plan.runs) await new CurveRun(run, plan, options, model, talk).measure()
       const { curves, stopped } = summarize(plan)
       const { job: { checked, chosen, found }, journal: { entries } } = plan
-      const before: Figures = { ...pointAt(entries, plan.runs[0], 0)?.after ?? entries[0].after, bytes: checked.bytes }
+      const before: Figures = { ...pointAt(entries, plan.runs[0], 0)!.after, bytes: checked.bytes }
       const best = curves.toSorted((a, b) => b.area - a.area)[0]
       const shown = entries.find(({ method, rate }) => method === best.name && rate === best.topRate) ?? entries[0]
       const units = found.map(({ name, size }, i) => ({ name, size, kept: shown.kept[i] })).filter(({ name }) => chosen.some((unit) => unit.name === name))
@@ -126,7 +126,7 @@ class CurveRun {
     if (existsSync(file)) return new Map([...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]))
     this.references ??= await holdReferences(job, options, talk, run.among)
     const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, talk, masks)
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     writeOutput(file, encodeSafetensors(new Map([...scores].map(([unit, data]) => [unit, { shape: [data.length], data }]))))
     return scores
   }

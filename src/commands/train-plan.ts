@@ -77,7 +77,7 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const newHead = start && start.classCount !== classes ? { classes } : {}
   const drop = options.dropPath === undefined ? {} : { dropPath: options.dropPath }
   const architecture = checkArchitecture({ ...fitToData(given, input, classes), ...newHead, ...drop }, name)
-  const cost = costOf(withoutDevice(() => buildModel(architecture, name)), input)
+  const cost = costOf(start?.pruning ? start.shape : withoutDevice(() => buildModel(architecture, name)), input)
 
   const { family } = entryOf(architecture)
   const warmup = options.warmup ?? (['vit', 'swin', 'pvt'].includes(family) ? options.epochs / 10 : 0)
@@ -88,7 +88,10 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const out = options.out ?? `${architecture.type}.safetensors`
   const stored = await findState(options, out, recipe)
   const names = data.classes?.length === classes ? data.classes : start?.classCount === classes ? start.classes : undefined
-  const info = { architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() }
+  if (start?.pruning && start.classCount !== classes) {
+    throw new InputError(`${name}: a pruned network keeps its ${start.classCount} classes, the data or --classes ask for ${classes}; train the new classes first and prune then`)
+  }
+  const info = { pruning: start?.pruning, architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() }
   return { data, test, start, classes, scheme, augment, warmup, out, cost, recipe, stored, info, curve: `${out.replace(/\.safetensors$/i, '')}.svg` }
 }
 

@@ -3,11 +3,21 @@
 import { permutation } from '../random.ts'
 import type { Batch, BatchOptions, Dataset } from './datasets.ts'
 
-/** Reads the images at `positions` (default all) into memory, as floats ready for the network; they cannot be augmented any more. */
+const most = 2 ** 30
+
+/**
+ * Reads the images at `positions` (default all) into memory, as floats ready for the network; they cannot be augmented any more. What would take
+ * more than 1 GiB is read anew each time instead.
+ */
 export async function hold(data: Dataset, positions?: ArrayLike<number>, onProgress?: (done: number) => void): Promise<Dataset> {
   const chosen = Int32Array.from(positions ?? { length: data.length }, (_, i) => positions?.[i] ?? i)
   const input = await data.inputShape(), size = input.reduce((a, b) => a * b, 1)
-  const images = new Float32Array(chosen.length * size), labels = Int32Array.from(chosen, (at) => data.labels[at])
+  const labels = Int32Array.from(chosen, (at) => data.labels[at])
+  if (4 * chosen.length * size > most) {
+    return { ...data, length: chosen.length, labels, inputShape: () => Promise.resolve(input),
+      batches: (options) => data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }) }
+  }
+  const images = new Float32Array(chosen.length * size)
   let done = 0
   for await (const batch of data.batches({ size: 32, only: chosen })) {
     images.set(batch.images, done * size)

@@ -1,6 +1,6 @@
 // Output files: written beside their name and renamed into place, so that a crash, a full disk or Ctrl-C leaves the old
 // file or none, never half of one. Node only.
-import { closeSync, existsSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { EspalierError, InputError } from '../errors.ts'
 
@@ -70,6 +70,11 @@ export function writeOutput(path: string, data: string | Uint8Array): void {
   }
 }
 
+/** Makes a folder with those above it; one that is there is fine. @throws InputError where there cannot be one. */
+export function makeFolder(path: string): void {
+  guard(path, () => mkdirSync(path, { recursive: true }), true)
+}
+
 function writeAll(descriptor: number, data: Uint8Array): void {
   for (let done = 0; done < data.length;) done += writeSync(descriptor, data, done, data.length - done)
 }
@@ -88,6 +93,7 @@ function guard<T>(path: string, action: () => T, opening = false): T {
 
 const reasons: Record<string, [string, string]> = {
   ENOENT: ['there is no such folder', 'make the folder first'],
+  EEXIST: ['a file of that name is there', 'choose another name'],
   ENOTDIR: ['a part of the path is a file', 'check the path'],
   EACCES: ['permission denied', 'choose a folder of your own'],
   EPERM: ['permission denied', 'choose a folder of your own'],

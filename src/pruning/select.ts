@@ -51,6 +51,7 @@ export function rank(units: readonly Unit[], scores: Scores, { ranking = 'global
       const list = lists[u], stays = rounded(unit, list.length - gone.get(unit.name)!, multipleOf, minimum)
       const keep = new Uint8Array(unit.size).fill(1)
       for (const { elements } of list.slice(0, list.length - stays)) for (const element of elements) keep[element] = 0
+      if (minimum > 0) leaveSomeEverywhere(unit, keep, list)
       return [unit.name, keep]
     }))
   }
@@ -71,7 +72,18 @@ function itemsOf(unit: Unit, score: Float32Array): Item[] {
   })
 }
 
+/** A tensor that has only some of a unit's elements (a stage before option-A shortcuts widen the stream) keeps the best of those. */
+function leaveSomeEverywhere({ shape, members }: Unit, keep: Uint8Array, list: readonly Item[]): void {
+  if (shape.length > 1) return
+  for (const { element } of members) {
+    if (!element.length || element.some((each) => each < 0 || keep[each])) continue
+    const own = new Set(element)
+    keep[list.findLast(({ elements: [each] }) => own.has(each))!.elements[0]] = 1
+  }
+}
+
 function rounded({ name, shape }: Unit, stays: number, multipleOf: number, minimum: number): number {
+  if (stays === shape.at(-1)) return stays                       // what loses nothing keeps its odd width
   const size = shape.at(-1)!, step = /heads$/i.test(name) ? 1 : multipleOf
   return Math.min(size, Math.max(Math.min(minimum, size), Math.round(stays / step) * step))
 }

@@ -68,6 +68,7 @@ describe('prune', () => {
     ['an odd share, coupled residuals, per unit', ['--keep', '0.7', '--residual', 'coupled', '--ranking', 'per-unit', '--multiple', '1', '--method', 'random', '--seed', '3']],
     ['several steps, half precision', ['--params', '0.8', '--steps', '2', '--method', 'yeom', '--f16']],
     ['a file of a size', ['--bytes', '900000', '--method', 'magnitude-l2']],
+    ['coupled residuals, priced from the emptiest plan on', ['--macs', '0.7', '--residual', 'coupled', '--method', 'random', '--seed', '1']],
     ['fine-tuned', ['--keep', '0.9', '--method', 'magnitude', '--finetune', '1', '--rate', '1e-4', '--batch', '10']],
   ])('%s', async (_, flags) => {
     const { before, after, units } = await pruned(network, 'c.safetensors', ...flags)
@@ -131,6 +132,7 @@ describe('prune refuses', () => {
     ['an unknown kind', ['--method', 'pxp', '--keep', '0.5', '--units', 'layers'], /--units layers: expected some of heads/],
     ['units the network lacks', ['--method', 'pxp', '--keep', '0.5', '--units', 'heads'], /nothing of that can be cut/],
     ['a folder that is not there', ['--method', 'pxp', '--keep', '0.5', '--out', join(dir, 'no', 'such.safetensors')], /there is no such folder/],
+    ['a report in place of the network', ['--method', 'pxp', '--keep', '0.5', '--report', join(dir, 'refused.safetensors')], /which is the network; give another name/],
     ['a budget out of reach', ['--method', 'random', '--macs', '0.001', ...cpu], /cannot be met/],
   ])('%s', async (_, flags, message) => {
     await expect(run(prune, [...base, ...flags])).rejects.toThrow(message)

@@ -58,7 +58,17 @@ describe('sweep', () => {
     const lines = readFileSync(points, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as { method: string, seed: number, rate: number })
     expect(lines.slice(0, before.entries.length)).toEqual(before.entries)
     expect(new Set(lines.map(({ method, seed, rate }) => `${method} ${seed} ${rate}`)).size).toBe(lines.length)
+    await expect(run(sweep, [...args, '--out', join(out, 'points.jsonl')])).rejects.toThrow(/a file of that name is there/)
     await expect(run(sweep, [...args, '--units', 'neurons,filters', '--out', out])).rejects.toThrow(/holds results with units null, this run has "neurons,filters"/)
+  }, slow)
+
+  test('the dense network is always measured; a refused command leaves nothing that bars the next', async () => {
+    const out = join(dir, 'refused'), flags = [network, ...data, '--methods', 'magnitude', '--rates', '0.5', '--minimum', '1', '--out', out]
+    await expect(run(sweep, [...flags, '--classes', '3,99'])).rejects.toThrow(/numbers from 0 to 9/)
+    const { before, results } = (await run(sweep, [...flags, '--residual', 'coupled'])).json as Swept
+    expect(results.map(({ rate, how }) => [rate, how])).toEqual([[0, 'sliced'], [0.5, 'sliced']])
+    expect(before.macs).toBe(results[0].after.macs)
+    expect(results[1].after.macs).toBeLessThan(before.macs)
   }, slow)
 
   test('class subsets by both readings; a curve stops after two rates at chance', async () => {

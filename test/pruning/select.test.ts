@@ -55,6 +55,16 @@ describe('rank', () => {
     expect(flags(rank(wide, both, { multipleOf: 4, minimum: 2 }).plan(13))).toEqual({ 'mlp.hidden': '0000000011', 'attention.heads': '011' })
   })
 
+  test('what loses nothing keeps its odd width; a tensor with some of a unit keeps the best of those', () => {
+    const odd = [unit('a.hidden', [29]), unit('b.hidden', [5])]
+    const rising = new Map([['a.hidden', Float32Array.from({ length: 29 }, (_, i) => i)], ['b.hidden', Float32Array.from({ length: 5 }, (_, i) => 90 + i)]])
+    expect(keptOf(rank(odd, rising).plan(0))).toBe(34)
+    const stage = { ...unit('stream', [6]), members: [{ path: 'stem', axis: 0, element: [1, 2], outer: null }, { path: 'last', axis: 0, element: [0, 1, 2, 3, 4, 5], outer: null }] }
+    const late = new Map([['stream', Float32Array.of(5, 1, 2, 6, 7, 8)]])
+    expect(flags(rank([stage], late, { multipleOf: 1 }).plan(4))).toEqual({ stream: '001011' })
+    expect(flags(rank([stage], late, { multipleOf: 1, minimum: 0 }).plan(4))).toEqual({ stream: '000011' })
+  })
+
   test('heads keep channels of their own, all the same count', () => {
     const values = new Map([['values', Float32Array.of(5, 1, 6, /**/ 2, 7, 8)]])
     expect(flags(rank([unit('values', [2, 3])], values, exactly).plan(2))).toEqual({ values: '101011' })
