@@ -80,11 +80,14 @@ describe('prune', () => {
     if (flags.includes('--bytes')) expect(bytes).toBeLessThanOrEqual(900000)
   }, slow)
 
-  test('a budget in milliseconds is measured, not guessed', async () => {
-    const { before } = await pruned(network, 'd.safetensors', '--keep', '1', '--method', 'magnitude', '--batch', '4')
-    const { notes } = (await run(prune, [network, ...references, '--out', join(dir, 'd.safetensors'), '--overwrite', ...cpu, '--method', 'magnitude', '--batch', '4',
-      '--ms', String(3 * before.msPerImage)])).json as { notes: string[] }
+  test('a budget in milliseconds is measured, not guessed; one out of reach is refused', async () => {
+    // Budgets so far apart that no busy machine blurs them.
+    const timed = async (ms: string) => (await run(prune, [network, ...references, '--out', join(dir, 'd.safetensors'), '--overwrite', ...cpu, '--method', 'magnitude', '--batch', '4',
+      '--ms', ms])).json as { rate: number, notes: string[] }
+    const { rate, notes } = await timed('1e6')
+    expect(rate).toBe(0)
     expect(notes.join()).toMatch(/dense [\d.]+ ms per image at batch 4,chosen by the table for [\d.]+ ms, measured [\d.]+ ms/)
+    await expect(timed('1e-5')).rejects.toThrow(/cannot be met/)
   }, slow)
 
   test('a transformer loses heads and neurons of a second file, a perceptron its neurons', async () => {
