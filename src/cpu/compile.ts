@@ -10,6 +10,7 @@ import { lower, fixOverrides } from './lower.ts'
 import { parse } from './parse.ts'
 import { splitRegions } from './regions.ts'
 import type { Group } from './regions.ts'
+import { reduceStrength } from './strength.ts'
 import type { FunctionDecl, Program, VarDecl } from './tree.ts'
 import { roundUp, sizeOf } from './types.ts'
 import type { Value } from './values.ts'
@@ -69,6 +70,7 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   if (!entry) throw new WgslError(`there is no compute entry point '${options.entryPoint ?? ''}': this module has ${module.entryPoints.join(', ') || 'none'}`, 1, 1, 0)
   if (options.entryPoint === undefined && entries.length > 1) throw new WgslError(`name the entry point: this module has ${module.entryPoints.join(', ')}`, 1, 1, 0)
   const { lowered, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
+  if (mode === 'fast' || mode === 'deterministic') reduceStrength(groups)
   const { state, size } = lowered, invocations = size[0] * size[1] * size[2]
   // Scratch: workgroup variables, private memory, locals that cross barriers, the shadow of race mode.
   const stride = inOneGo(groups) ? 0 : roundUp(state.privateBytes, 16)

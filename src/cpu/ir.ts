@@ -260,6 +260,12 @@ export function build(parts: Expr[]): Expr {
     lanes.push(4 * at + p.lane!)
   }
   if (lanes.length === 4 && sources.length <= 2) return shuffle(sources[0], sources[1] ?? sources[0], lanes)
+  // One lane of each of four vectors, a column of a transposed block: the engine shares the inner shuffles between columns.
+  const lane = lanes[0] % 4
+  if (lanes.length === 4 && sources.length === 4 && lanes.every((l) => l % 4 === lane)) {
+    const from = lane & 2, pair = (a: Expr, b: Expr) => shuffle(a, b, [from, from + 4, from + 1, from + 5])
+    return shuffle(pair(sources[0], sources[1]), pair(sources[2], sources[3]), lane % 2 ? [2, 3, 6, 7] : [0, 1, 4, 5])
+  }
   return { op: 'build', type: 'v128', parts: all }
 }
 

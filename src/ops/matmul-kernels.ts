@@ -7,7 +7,7 @@ import { wgsl } from '../gpu/wgsl.generated.ts'
 export interface Alignment { a: boolean, b: boolean, out: boolean }
 
 /** The kernel files that hold a product's loop. */
-export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl'
+export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl' | 'matmul_packed.wgsl'
 
 const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner',
   'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']

@@ -30,6 +30,12 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
   return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step } }
 }
 
+/** Tiles of `rows` x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together. */
+export function packed(rows: number, columns: number, step: number): ProductVariant {
+  return { name: `packed ${rows}x${columns} step ${step}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
+    overrides: { X: rows / 4, Y: columns / 8, STEP: step } }
+}
+
 /** The variants for a product of these sizes on this adapter, the fixed choice first. */
 export function candidates({ adapter, features, device, fixedVariants }: Gpu, { M }: Pick<ProductShape, 'M'>): ProductVariant[] {
   const { subgroupMinSize: least, subgroupMaxSize: most } = device.adapterInfo
@@ -39,7 +45,7 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   // Tests run each kernel once or twice, so there the tile that compiles in half the time is the faster one.
   if (adapter.kind === 'software' && lanes) return [subgroup(lanes <= 8 && (M <= 8 || fixedVariants) ? 8 : 16, lanes)]
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
-  if (adapter.kind === 'embedded' && M > 8) return [tiled(32), tiled(16)]
+  if (adapter.kind === 'embedded' && M > 8) return [packed(64, 64, 64), packed(128, 64, 64)]
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }
 

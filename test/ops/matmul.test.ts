@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ShapeError } from '../../src/errors.ts'
 import { maskedMatmul, matmul } from '../../src/ops/matmul.ts'
 import { gpu } from '../../src/gpu/device.ts'
-import { candidates, registers, tiled } from '../../src/ops/matmul-variants.ts'
+import { candidates, packed, registers, tiled } from '../../src/ops/matmul-variants.ts'
 import { productWith } from '../../src/ops/product.ts'
 import { empty, tensor, type Tensor } from '../../src/tensor.ts'
 import { vjp } from '../../src/transform.ts'
@@ -73,7 +73,7 @@ describeDevice('matmul', (adapter) => {
 
   // Every loop on sizes that do not divide its tile, whichever this adapter would choose; all give the same bits, which is what
   // lets the tuner change its mind. Lavapipe unrolls the loop over a staged step, so the step is short.
-  const some = [registers(4, 1), ...all ? [registers(8, 2)] : [], tiled(4)]
+  const some = [registers(4, 1), ...all ? [registers(8, 2)] : [], tiled(4), packed(16, 32, 8)]
   for (const variant of some) {
     test(`${variant.name}`, async () => {
       for (const [transposeA, transposeB, M, K, N] of [[false, true, 68, 44, 72], ...all ? [[false, true, 67, 42, 70], [true, false, 67, 42, 70]] as const : []] as const) {

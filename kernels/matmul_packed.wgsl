@@ -1,0 +1,86 @@
+// Matrix product for the embedded device, laid out for the caches of a processor (Goto and van de Geijn 2008): a workgroup of
+// X by Y invocations makes 4 X rows by 8 Y columns, and packs STEP steps of k of them so that what an invocation reads lies in a
+// row. Each makes 4 x 8 outputs; rows go round fastest, so eight columns stay in the first-level cache while all rows pass by.
+// a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
+
+/*product*/
+
+override X: u32 = 16;
+override Y: u32 = 8;
+override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + 2 Y) bytes
+var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
+var<workgroup> b_packed: array<vec4f, STEP * Y * 2>;      // [blocks of eight columns][steps][2]
+
+// Four steps of k of the four rows from `row` on, one vector of rows per step.
+fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
+  if (TRANSPOSE_A == 1u) {
+    let left = p.M - row;
+    let at = tile.a + row;
+    return array<vec4f, 4>(load_a(at + k * p.M, left), load_a(at + min(k + 1u, p.K - 1u) * p.M, left),
+      load_a(at + min(k + 2u, p.K - 1u) * p.M, left), load_a(at + min(k + 3u, p.K - 1u) * p.M, left));
+  }
+  let left = tile.last - k;
+  let s = load_a(tile.a + row * p.K + k, left);
+  let t = load_a(tile.a + min(row + 1u, p.M - 1u) * p.K + k, left);
+  let u = load_a(tile.a + min(row + 2u, p.M - 1u) * p.K + k, left);
+  let v = load_a(tile.a + min(row + 3u, p.M - 1u) * p.K + k, left);
+  return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
+}
+
+@compute @workgroup_size(X, Y)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = tile_at(group.y * groups.x + group.x, X * 4u, Y * 8u);
+  if (tile.matrix >= p.splits * p.batch) { return; }
+  let m = tile.m + local.x * 4u;
+  let n = tile.n + local.y * 8u;
+  var sum: array<vec4f, 8>;                // sum[2 r + c]: row r, columns 4 c to 4 c + 3
+  for (var k = tile.first; k < tile.last; k += STEP) {
+    let steps = min(STEP, tile.last - k);
+    // Neighbours read along rows: first the steps of one block, or all blocks of one step.
+    for (var i = lane; i < STEP / 4u * X; i += X * Y) {
+      let part = select(i % X, i / (STEP / 4u), TRANSPOSE_A == 0u);
+      let step = select(i / X, i % (STEP / 4u), TRANSPOSE_A == 0u) * 4u;
+      let row = tile.m + part * 4u;
+      if (step < steps && row < p.M) {
+        let x = quad_a(tile, k + step, row);
+        for (var j = 0u; j < 4u; j++) { a_packed[part * STEP + step + j] = x[j]; }
+      }
+    }
+    for (var i = lane; i < STEP / 4u * Y * 2u; i += X * Y) {
+      let quad = select(i % (Y * 2u), i / (STEP / 4u), TRANSPOSE_B == 1u);
+      let step = select(i / (Y * 2u), i % (STEP / 4u), TRANSPOSE_B == 1u) * 4u;
+      let column = tile.n + quad * 4u;
+      if (step < steps && column < p.N) {
+        let y = quad_b(tile, k + step, column);
+        for (var j = 0u; j < 4u; j++) { b_packed[(quad / 2u * STEP + step + j) * 2u + quad % 2u] = y[j]; }
+      }
+    }
+    workgroupBarrier();
+    if (m < p.M && n < p.N) {
+      let a = local.x * STEP;
+      let b = local.y * STEP * 2u;
+      if (n + 4u < p.N) {
+        for (var step = 0u; step < steps; step++) {
+          let y = b_packed[b + step * 2u];
+          let z = b_packed[b + step * 2u + 1u];
+          for (var r = 0u; r < 4u; r++) {
+            let x = vec4f(a_packed[a + step][r]);
+            sum[2u * r] = fma(x, y, sum[2u * r]);
+            sum[2u * r + 1u] = fma(x, z, sum[2u * r + 1u]);
+          }
+        }
+      } else {
+        for (var step = 0u; step < steps; step++) {
+          let y = b_packed[b + step * 2u];
+          for (var r = 0u; r < 4u; r++) { sum[2u * r] = fma(vec4f(a_packed[a + step][r]), y, sum[2u * r]); }
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var r = 0u; r < 4u; r++) {
+    finish(tile.matrix, tile.out, m + r, n, sum[2u * r]);
+    finish(tile.matrix, tile.out, m + r, n + 4u, sum[2u * r + 1u]);
+  }
+}
