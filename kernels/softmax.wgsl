@@ -8,6 +8,8 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
 override LANES: u32 = 8;
+// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again.
+override KEEP: u32 = 0;
 var<workgroup> partial: array<f32, 64>;
 
 fn largest(v: V) -> f32 { return /*largest*/v; }
@@ -40,12 +42,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end = select(0u, p.width, row < p.rows);        // lanes past the last row still meet the others at the barriers
 
   // The floor keeps a row of -infinity only (every key masked) at zeros instead of NaN.
-  var high = -3.0e38;
-  for (var i = lid % LANES; i < end; i += LANES) { high = max(high, largest(x[base + i * p.inner])); }
-  high = row_max(lid, high);
+  var highs = V(-3.0e38);
+  for (var i = lid % LANES; i < end; i += LANES) { highs = max(highs, x[base + i * p.inner]); }
+  let high = row_max(lid, largest(highs));
+  let top = V(high);
 
   var sum = V(0);
-  for (var i = lid % LANES; i < end; i += LANES) { sum += exp(x[base + i * p.inner] - V(high)); }
+  if (KEEP != 0u && p.log == 0u) {
+    for (var i = lid % LANES; i < end; i += LANES) {
+      let e = exp(x[base + i * p.inner] - top);
+      y[base + i * p.inner] = e;
+      sum += e;
+    }
+  } else {
+    for (var i = lid % LANES; i < end; i += LANES) { sum += exp(x[base + i * p.inner] - top); }
+  }
   let norm = row_sum(lid, total(sum));
 
   if (p.log != 0u) {
@@ -53,6 +64,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = x[base + i * p.inner] - V(shift); }
   } else {
     let factor = select(1.0 / norm, 0.0, norm == 0.0);
-    for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = exp(x[base + i * p.inner] - V(high)) * factor; }
+    if (KEEP != 0u) {
+      for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] *= factor; }
+    } else {
+      for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = exp(x[base + i * p.inner] - top) * factor; }
+    }
   }
 }

@@ -24,13 +24,17 @@ const flushBelow = (s: Shape, x: Expr, limit: number, result: Expr): Expr =>
 const exp: Unary = (value, keep, s) => expTimes(value, keep, s, 0)
 /** exp(x) 2^power; sinh and cosh want half of it, which may be finite where exp is not. */
 function expTimes(value: Expr, keep: Keep, s: Shape, power: number): Expr {
-  const x = keep(s.max(keep(s.min(keep(value), s.float(90))), s.float(-104)))
-  const n = keep(s.f('nearest', s.mul(x, s.float(Math.LOG2E))))
+  const x = keep(value)
+  // Added to a product of some hundreds, 1.5 * 2^23 leaves it rounded to an integer in the lowest bits.
+  const shifted = keep(s.add(s.mul(x, s.float(Math.LOG2E)), s.float(12582912))), n = keep(s.sub(shifted, s.float(12582912)))
   // ln 2 in two parts, the first short enough that n times it is exact
   const r = keep(s.sub(s.sub(x, s.mul(n, s.float(0.693359375))), s.mul(n, s.float(-2.12194440e-4))))
-  const p = s.poly(r, [0.5, 0.1666666567325592, 0.04166628047823906, 0.00833350419998169, 0.0013945752289146185, 0.0001978926593437791])
+  const p = s.poly(r, [0.4999999403953552, 0.1666652113199234, 0.04166838899254799, 0.008368715643882751, 0.0013814602280035615])
   const whole = s.add(s.add(s.mul(s.mul(r, r), p), r), s.float(1))
-  return flushBelow(s, x, -87.33654, scaleBy(s, whole, keep(s.i('add', s.toInt(n), s.int(power))), keep))
+  // 2^n goes straight into the exponent; where that has no room for it the result is 0, infinity or NaN, whatever is there now
+  const scaled = s.asFloat(s.i('add', s.asInt(keep(whole)), s.shl(power ? s.i('add', s.asInt(shifted), s.int(power)) : s.asInt(shifted), 23)))
+  const finite = s.choose(keep(scaled), keep(s.add(x, s.float(Infinity))), s.f('le', x, s.float(88.722835 - power * Math.LN2)))
+  return flushBelow(s, x, -87.33654 - power * Math.LN2, finite)
 }
 
 const exp2Poly = [0.6931471824645996, 0.24022650718688965, 0.055504102259874344, 0.009618034586310387, 0.0013333950191736221,

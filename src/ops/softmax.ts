@@ -4,7 +4,7 @@ import { ShapeError } from '../errors.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { op } from './op.ts'
-import { lanesFor, pickRowKernel, rowKernels } from './rows.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './rows.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
 export interface SoftmaxOptions { axis?: number }
@@ -29,7 +29,8 @@ function define(name: string, log: 0 | 1) {
       const y = empty(x.shape)
       const picked = inner === 1 ? pickRowKernel(forward, width) : { kernel: forward.scalar, width }
       const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1          // neighbouring invocations read neighbouring rows
-      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))),
+        { overrides: { LANES: lanes, KEEP: adapterKind() === 'embedded' ? 1 : 0 } })
       return y
     },
     vjp({ args: [x], out: y, attrs: { axis = -1 }, needs }, dy) {

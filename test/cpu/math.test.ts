@@ -49,6 +49,14 @@ describe('edges', () => {
     return [...new Float32Array(runKernel(source, { x: new Float32Array(x), z: new Float32Array(z), o: new Float32Array(4) }).out.o)]
   }
   it('exp overflows to infinity, underflows to zero and keeps NaN', () => { expect(evaluate('exp(x[0])', [89, -Infinity, Infinity, NaN])).toEqual([Infinity, 0, Infinity, NaN]) })
+  it('exp is finite up to the largest number and no denormal', () => {
+    const [most, over, least, under] = evaluate('exp(x[0])', [88.72283, 88.72284, -87.33654, -87.33655])
+    expect(most).toBeGreaterThan(3.4e38)
+    expect([over, under]).toEqual([Infinity, 0])
+    expect(least).toBeGreaterThanOrEqual(2 ** -126)
+    expect(evaluate('exp(x[0])', [-1e9, -3e38, 3e38, 0])).toEqual([0, 0, Infinity, 1])
+    expect(evaluate('exp(x[0].xyzw.x) * vec4f(1)', [88.72283, 0, 0, 0])[0]).toBe(most)
+  })
   it('log of 0, 1, infinity and negative numbers', () => { expect(evaluate('log(x[0])', [0, 1, Infinity, -1])).toEqual([-Infinity, 0, Infinity, NaN]) })
   it('tanh at the ends', () => { expect(evaluate('tanh(x[0])', [100, -100, 0, NaN])).toEqual([1, -1, 0, NaN]) })
   it('pow with 0, 1 and negative bases', () => {
