@@ -14,6 +14,7 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 override CHUNKS: u32 = 2;                  // E in pieces of 32, at most 4
+override KEPT: u32 = 1;                    // pieces of 32 of D that stay in workgroup memory; all of them save loads
 override BIAS: u32 = 0;                    // whether there are a bias and a mask
 override MASK: u32 = 0;
 
@@ -22,10 +23,10 @@ override MASK: u32 = 0;
 
 const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
 
-var<workgroup> left: array<vec4f, 256>;    // [32 queries, 8]: four entries of d each
+var<workgroup> left: array<vec4f, 256 * KEPT>;   // [KEPT, 32 queries, 8]: four entries of d each
 var<workgroup> right: array<vec4f, 256>;   // [32 entries of d, 8]: four keys each; later values, [32 keys, 8]
-var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: four keys each
-var<workgroup> parts: array<f32, 256>;     // [32 queries, 8]: what each x knows of a query
+var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: scores of four keys each, then their weights
+var<workgroup> factors: array<f32, 32>;    // what the sums of a query so far have to be multiplied by
 
 fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
@@ -59,14 +60,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let mine = first + 4u * y < p.N;                      // whether there are such queries: a last block is rarely full
 
   var sums: array<vec4f, 16>;                           // [4 queries, 4]: four entries of each 32 of E
-  var high = vec4f(-1.0e30);                            // per query: largest score so far, own part of the sum of weights
-  var total = vec4f(0);
+  var high = -1.0e30;                                   // of query lid, if that is below 32: largest score so far, sum of weights
+  var total = 0.0;
   for (var j = 0u; j < p.M; j += 32u) {
     var s = mat4x4f();                                  // s[r]: query 4y + r, keys 4x .. 4x + 3
     for (var d = 0u; d < p.D; d += 32u) {
       let quads = min(8u, (p.D - d + 3u) / 4u);
+      let piece = d / 32u % KEPT * 256u;
       if (x < quads) {
-        for (var i = 0u; i < 4u; i++) { left[(y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
+        if (j == 0u || p.D > 32u * KEPT) {
+          for (var i = 0u; i < 4u; i++) { left[piece + (y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
+        }
         let t = transpose(mat4x4f(load_k(key_row(b, h, j + 4u * y), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 1u), d + 4u * x),
           load_k(key_row(b, h, j + 4u * y + 2u), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 3u), d + 4u * x)));
         for (var i = 0u; i < 4u; i++) { right[(4u * x + i) * 8u + y] = t[i]; }
@@ -78,27 +82,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let r2 = right[(4u * t + 2u) * 8u + x];
         let r3 = right[(4u * t + 3u) * 8u + x];
         for (var r = 0u; r < 4u; r++) {
-          let l = left[(4u * y + r) * 8u + t];
-          s[r] += l.x * r0 + l.y * r1 + l.z * r2 + l.w * r3;
+          let l = left[piece + (4u * y + r) * 8u + t];
+          s[r] = fma(vec4f(l.w), r3, fma(vec4f(l.z), r2, fma(vec4f(l.y), r1, fma(vec4f(l.x), r0, s[r]))));
         }
       }
       workgroupBarrier();
     }
     let inside = vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.M);
     for (var r = 0u; r < 4u; r++) {
-      s[r] = select(vec4f(lowest), s[r] + extra(b, h, first + 4u * y + r, j + 4u * x), inside);
-      parts[(4u * y + r) * 8u + x] = max(max(s[r].x, s[r].y), max(s[r].z, s[r].w));
+      weights[(4u * y + r) * 8u + x] = select(vec4f(lowest), s[r] + extra(b, h, first + 4u * y + r, j + 4u * x), inside);
+    }
+    workgroupBarrier();
+    if (lid < 32u) {                                    // one invocation a query: nothing is computed twice
+      var most = vec4f(high);
+      for (var i = 0u; i < 8u; i++) { most = max(most, weights[lid * 8u + i]); }
+      let m = max(max(most.x, most.y), max(most.z, most.w));
+      var all = vec4f(0);
+      for (var i = 0u; i < 8u; i++) {
+        let w = exp(weights[lid * 8u + i] - vec4f(m));
+        weights[lid * 8u + i] = w;
+        all += w;
+      }
+      let shrink = exp(high - m);
+      factors[lid] = shrink;
+      total = total * shrink + dot(all, vec4f(1));
+      high = m;
     }
     workgroupBarrier();
     for (var r = 0u; r < select(0u, 4u, mine); r++) {
-      var m = high[r];
-      for (var i = 0u; i < 8u; i++) { m = max(m, parts[(4u * y + r) * 8u + i]); }
-      let shrink = exp(high[r] - m);
-      let w = exp(s[r] - vec4f(m));
-      high[r] = m;
-      total[r] = total[r] * shrink + dot(w, vec4f(1));
-      weights[(4u * y + r) * 8u + x] = w;
-      for (var c = 0u; c < CHUNKS; c++) { sums[r * 4u + c] *= shrink; }
+      for (var c = 0u; c < CHUNKS; c++) { sums[r * 4u + c] *= factors[4u * y + r]; }
     }
     for (var c = 0u; c < CHUNKS; c++) {
       let e = 32u * c + 4u * x;
@@ -113,25 +125,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let v3 = right[(4u * t + 3u) * 8u + x];
         for (var r = 0u; r < 4u; r++) {
           let w = weights[(4u * y + r) * 8u + t];
-          sums[r * 4u + c] += w.x * v0 + w.y * v1 + w.z * v2 + w.w * v3;
+          sums[r * 4u + c] = fma(vec4f(w.w), v3, fma(vec4f(w.z), v2, fma(vec4f(w.y), v1, fma(vec4f(w.x), v0, sums[r * 4u + c]))));
         }
       }
       workgroupBarrier();
     }
   }
-  for (var r = 0u; r < 4u; r++) { parts[(4u * y + r) * 8u + x] = total[r]; }
+  if (lid < 32u) {
+    let none = total == 0.0;                            // every key masked: zeros
+    factors[lid] = select(1.0 / total, 0.0, none);
+    if (first + lid < p.N) { logsum[(b * p.H + h) * p.N + first + lid] = select(high + log(total), 0.0, none); }
+  }
   workgroupBarrier();
   for (var r = 0u; r < 4u; r++) {
     let query = first + 4u * y + r;
     if (query < p.N) {
-      var all = 0.0;
-      for (var i = 0u; i < 8u; i++) { all += parts[(4u * y + r) * 8u + i]; }
-      let factor = select(1.0 / all, 0.0, all == 0.0);  // every key masked: zeros
       for (var c = 0u; c < CHUNKS; c++) {
         let e = 32u * c + 4u * x;
-        if (e < p.E) { store_out(query_row(b, h, query), e, sums[r * 4u + c] * factor); }
+        if (e < p.E) { store_out(query_row(b, h, query), e, sums[r * 4u + c] * factors[4u * y + r]); }
       }
-      if (x == 0u) { logsum[(b * p.H + h) * p.N + query] = select(high[r] + log(all), 0.0, all == 0.0); }
     }
   }
 }

@@ -82,7 +82,7 @@ fn products(own: u32, other: u32, b: u32, h: u32, first: u32, j: u32, width: u32
       let r3 = right[(4u * t + 3u) * 8u + x];
       for (var r = 0u; r < 4u; r++) {
         let l = left[(4u * y + r) * 8u + t];
-        s[r] += l.x * r0 + l.y * r1 + l.z * r2 + l.w * r3;
+        s[r] = fma(vec4f(l.w), r3, fma(vec4f(l.z), r2, fma(vec4f(l.y), r1, fma(vec4f(l.x), r0, s[r]))));
       }
     }
     workgroupBarrier();
@@ -111,7 +111,7 @@ fn mixed(own_left: u32, left_over: u32, lid: u32) -> mat4x4f {
     let v3 = right[(4u * t + 3u) * 8u + x];
     for (var r = 0u; r < 4u; r++) {
       let w = weights[(4u * (lid / 8u) + r) * 8u + t];
-      sum[r] += w.x * v0 + w.y * v1 + w.z * v2 + w.w * v3;
+      sum[r] = fma(vec4f(w.w), v3, fma(vec4f(w.z), v2, fma(vec4f(w.y), v1, fma(vec4f(w.x), v0, sum[r]))));
     }
   }
   return sum;

@@ -114,7 +114,7 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let m3 = matrix[min(at + 3u * quads, last)];
     for (var r = 0u; r < 4u; r++) {
       let u = load_x((first + min(t + r, p.T - 1u)) * p.H + head % p.H, d);
-      sum[r] += u.x * m0 + u.y * m1 + u.z * m2 + u.w * m3;
+      sum[r] = fma(vec4f(u.w), m3, fma(vec4f(u.z), m2, fma(vec4f(u.y), m1, fma(vec4f(u.x), m0, sum[r]))));
     }
   }
   for (var r = 0u; r < 4u; r++) {
