@@ -1,5 +1,5 @@
 // Launches of the attention kernels for GPUs and the embedded device: tiles of 32 queries and 32 keys in workgroup memory.
-import { gpu } from '../gpu/device.ts'
+import { adapterKind } from '../gpu/device.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
@@ -32,7 +32,7 @@ export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor,
 
 /** Pieces of queries that stay in workgroup memory: all where 32 KiB are to be had, which no GPU needs to grant. */
 function kept(D: number): number {
-  return gpu().adapter.kind === 'embedded' && D <= 128 ? Math.ceil(D / 32) : 1
+  return adapterKind() === 'embedded' && D <= 128 ? Math.ceil(D / 32) : 1
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
