@@ -1,10 +1,10 @@
 // Launches of the attention kernels for GPUs and the embedded device: tiles of 32 queries and 32 keys in workgroup memory.
-import { adapterKind } from '../gpu/device.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
 import type { AttentionCall } from './attention-shapes.ts'
 import { sum } from './reduce.ts'
+import { adapterKind } from './rows.ts'
 
 const load = true, store = true
 const numbered = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
