@@ -19,12 +19,21 @@ const keywords = new Set(('alias break case const const_assert continue continui
   + 'loop override requires return struct switch true var while').split(' '))
 const assignOps = ['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>=']
 
-/**
- * Parses a module. Throws WgslError at the first thing that is not WGSL, and at an `enable` of what the embedded device has not,
- * unless `anyFeature` says that only the tree is wanted.
- */
-export function parse(source: string, anyFeature = false): Program {
-  return new Parser(tokenize(source), anyFeature).program()
+// The tree that was only looked at last: whoever compiles the text next takes it over, for parsing is slow while the parser is cold.
+let seen: { source: string, program: Program } | null = null
+
+/** Parses a module. Throws WgslError at the first thing that is not WGSL, and at an `enable` of what the embedded device has not. */
+export function parse(source: string): Program {
+  const known = seen?.source === source && [...seen.program.enables].every((feature) => feature === 'f16') ? seen.program : null
+  if (known) seen = null                                     // a tree is checked, which writes types into it, only once
+  return known ?? new Parser(tokenize(source), false).program()
+}
+
+/** The tree of a module of any features, to be read and left as it is. Throws WgslError at the first thing that is not WGSL. */
+export function parseTree(source: string): Program {
+  const program = new Parser(tokenize(source), true).program()
+  seen = { source, program }
+  return program
 }
 
 // Nodes are written out field by field: spreading a span into each costs more than all the rest of the parser.

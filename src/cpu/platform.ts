@@ -36,7 +36,7 @@ export function environment(name: string): string | undefined {
  */
 export function sharedMemoryAvailable(): boolean {
   if (typeof SharedArrayBuffer === 'undefined') return false
-  if (builtin('node:worker_threads')) return true
+  if (node?.getBuiltinModule) return true             // node:worker_threads itself, slow to load, waits until a thread is started
   const scope = globalThis as { crossOriginIsolated?: boolean, document?: unknown }
   return scope.crossOriginIsolated === true && scope.document === undefined
 }

@@ -1,7 +1,7 @@
 // What a kernel's text says about itself: bindings, parameter offsets, overrides. Read once per kernel, with the parser of the
 // embedded device: only the tree is wanted here; types are checked by whoever compiles the kernel.
 import { WgslError } from '../cpu/abi.ts'
-import { parse } from '../cpu/parse.ts'
+import { parseTree } from '../cpu/parse.ts'
 import { type Expr, type FunctionDecl, inside, type Program, type Stmt, type StructDecl, type VarDecl } from '../cpu/tree.ts'
 import { KernelError } from '../errors.ts'
 
@@ -42,7 +42,7 @@ export function reflect(file: string, source: string, entry: string): Reflection
 
 function parsed(file: string, source: string): Program {
   try {
-    return parse(source, true)
+    return parseTree(source)
   } catch (error) {
     if (!(error instanceof WgslError)) throw error
     const { message, line } = error
