@@ -39,35 +39,37 @@ fn row_sum(lid: u32, value: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
   let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
   let base = row / p.inner * p.width * p.inner + row % p.inner;
-  let end = select(0u, p.width, row < p.rows);        // lanes past the last row still meet the others at the barriers
+  let first = base + lid % LANES * p.inner;
+  let end = base + select(0u, p.width * p.inner, row < p.rows);       // lanes past the last row still meet the others at the barriers
+  let step = LANES * p.inner;
 
   // The floor keeps a row of -infinity only (every key masked) at zeros instead of NaN.
   var highs = V(-3.0e38);
-  for (var i = lid % LANES; i < end; i += LANES) { highs = max(highs, x[base + i * p.inner]); }
+  for (var at = first; at < end; at += step) { highs = max(highs, x[at]); }
   let high = row_max(lid, largest(highs));
   let top = V(high);
 
   var sum = V(0);
   if (KEEP != 0u && p.log == 0u) {
-    for (var i = lid % LANES; i < end; i += LANES) {
-      let e = exp(x[base + i * p.inner] - top);
-      y[base + i * p.inner] = e;
+    for (var at = first; at < end; at += step) {
+      let e = exp(x[at] - top);
+      y[at] = e;
       sum += e;
     }
   } else {
-    for (var i = lid % LANES; i < end; i += LANES) { sum += exp(x[base + i * p.inner] - top); }
+    for (var at = first; at < end; at += step) { sum += exp(x[at] - top); }
   }
   let norm = row_sum(lid, total(sum));
 
   if (p.log != 0u) {
     let shift = high + select(log(norm), 0.0, norm == 0.0);
-    for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = x[base + i * p.inner] - V(shift); }
+    for (var at = first; at < end; at += step) { y[at] = x[at] - V(shift); }
   } else {
     let factor = select(1.0 / norm, 0.0, norm == 0.0);
     if (KEEP != 0u) {
-      for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] *= factor; }
+      for (var at = first; at < end; at += step) { y[at] *= factor; }
     } else {
-      for (var i = lid % LANES; i < end; i += LANES) { y[base + i * p.inner] = exp(x[base + i * p.inner] - top) * factor; }
+      for (var at = first; at < end; at += step) { y[at] = exp(x[at] - top) * factor; }
     }
   }
 }
