@@ -1,9 +1,6 @@
-// npm run bench -- kernels|models|pruned|overhead|embedded [--only a,b] [--against tfjs,jax-js,ort] [--profile native] [--adapter name]
-// [--threads n] [--rounds n] [--json]. `embedded` chooses its adapters and peers itself.
-// `espalier bench` calls runBench too.
-import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { EspalierError, InputError } from '../src/errors.ts'
+// The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter, measures, compares. `embedded` chooses its adapters and
+// peers itself.
+import { InputError } from '../src/errors.ts'
 import { close, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/io/package.ts'
@@ -16,12 +13,13 @@ import { cpuName, embeddedRows } from './embedded.ts'
 import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
 import { prunedRows } from './pruned.ts'
-import { loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
+import { loadPeer, type Peer, type PeerName } from './peers.ts'
 
-const suites = ['kernels', 'models', 'pruned', 'overhead', 'embedded'] as const
+/** Groups of cases. */
+export type Suite = 'kernels' | 'models' | 'pruned' | 'overhead' | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
-export interface BenchOptions extends InitOptions, MeasureOptions { suite: typeof suites[number], only?: string[], against?: PeerName[] }
+export interface BenchOptions extends InitOptions, MeasureOptions { suite: Suite, only?: string[], against?: PeerName[] }
 
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
 export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
@@ -79,30 +77,3 @@ export function benchText({ adapter, versions, profile, rows }: BenchReport): st
 
 /** The report as the one object that `--json` prints. */
 export const jsonReport = ({ rows, ...report }: BenchReport): object => ({ ...report, rows: rows.map(jsonRow) })
-
-const isSuite = (name: string | undefined): name is typeof suites[number] => (suites as readonly (string | undefined)[]).includes(name)
-
-async function main() {
-  const { values, positionals: [suite] } = parseArgs({ allowPositionals: true, options: {
-    only: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' }, adapter: { type: 'string' }, rounds: { type: 'string' }, threads: { type: 'string' }, json: { type: 'boolean' } } })
-  if (!isSuite(suite)) throw new InputError(`bench: expected ${suites.join(', ')}, got '${suite ?? ''}'`)
-  const names = values.against?.split(',') ?? []
-  const unknown = names.find((name) => !(peerNames as readonly string[]).includes(name))
-  if (unknown) throw new InputError(`--against ${unknown}: expected some of ${peerNames.join(', ')}`)
-  if (values.profile && values.profile !== 'native' && values.profile !== 'browser') throw new InputError(`--profile ${values.profile}: expected browser or native`)
-  const report = await runBench({
-    suite, only: values.only?.split(','), against: names as PeerName[], profile: values.profile as InitOptions['profile'], adapter: values.adapter,
-    rounds: values.rounds ? Number(values.rounds) : undefined,
-    threads: values.threads ? Number(values.threads) : undefined, say: (line) => { if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line}`) } })
-  console.log(values.json ? JSON.stringify(jsonReport(report)) : benchText(report))
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  try {
-    await main()
-    process.exit(0)                                                // peers keep devices open that nobody else closes
-  } catch (error) {
-    console.error(error instanceof EspalierError ? error.message : error)
-    process.exit(error instanceof EspalierError ? error.exitCode : 1)
-  }
-}

@@ -2,10 +2,11 @@
 import type { Command } from 'commander'
 import { InputError } from '../errors.ts'
 import type { PeerName } from '../../bench/peers.ts'
+import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
-const suites = ['kernels', 'models', 'pruned', 'overhead', 'embedded'] as const, peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
+const suites: readonly Suite[] = ['kernels', 'models', 'pruned', 'overhead', 'embedded'], peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
 
 interface BenchOptions extends CommonOptions { only?: string, against?: string, profile?: 'browser' | 'native', rounds?: number }
 
@@ -27,7 +28,7 @@ export const bench: CommandSpec<BenchOptions> = {
     const progress = talk.progress(`bench ${suite}`, 1)
     const report = await runBench({ suite, only: only?.split(','), against: names, profile, adapter, threads, rounds, say: (line) => { progress.update(0, line) } }).finally(() => { progress.stop() })
     // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end by itself.
-    if (names.length) setTimeout(() => process.exit(), 2000).unref()
+    if (names.length || suite === 'embedded') setTimeout(() => process.exit(), 2000).unref()
     return { json: jsonReport(report), text: benchText(report) }
   },
 }
