@@ -37,23 +37,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sum: array<vec4f, 8>;                // sum[2 r + c]: row r, columns 4 c to 4 c + 3
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
-    // Neighbours read along rows: first the steps of one block, or all blocks of one step.
-    for (var i = lane; i < STEP / 4u * X; i += X * Y) {
-      let part = select(i % X, i / (STEP / 4u), TRANSPOSE_A == 0u);
-      let step = select(i / X, i % (STEP / 4u), TRANSPOSE_A == 0u) * 4u;
-      let row = tile.m + part * 4u;
-      if (step < steps && row < p.M) {
+    // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out of.
+    let row = tile.m + lane * 4u;
+    if (lane < X && row < p.M) {
+      for (var step = 0u; step < steps; step += 4u) {
         let x = quad_a(tile, k + step, row);
-        for (var j = 0u; j < 4u; j++) { a_packed[part * STEP + step + j] = x[j]; }
+        for (var j = 0u; j < 4u; j++) { a_packed[lane * STEP + step + j] = x[j]; }
       }
     }
-    for (var i = lane; i < STEP / 4u * Y * 2u; i += X * Y) {
-      let quad = select(i % (Y * 2u), i / (STEP / 4u), TRANSPOSE_B == 1u);
-      let step = select(i / (Y * 2u), i % (STEP / 4u), TRANSPOSE_B == 1u) * 4u;
-      let column = tile.n + quad * 4u;
-      if (step < steps && column < p.N) {
+    let column = tile.n + lane * 4u;
+    if (lane < Y * 2u && column < p.N) {
+      for (var step = 0u; step < steps; step += 4u) {
         let y = quad_b(tile, k + step, column);
-        for (var j = 0u; j < 4u; j++) { b_packed[(quad / 2u * STEP + step + j) * 2u + quad % 2u] = y[j]; }
+        for (var j = 0u; j < 4u; j++) { b_packed[(lane / 2u * STEP + step + j) * 2u + lane % 2u] = y[j]; }
       }
     }
     workgroupBarrier();

@@ -1,12 +1,17 @@
-// Strength reduction: an address that an innermost loop computes from its counter becomes a local that grows by a constant. The
-// engine that runs the WASM does not do this itself, and in a matrix product it is a third of all instructions.
-import { assigned, bodies, children, get, i32, mapChildren, newLocal, op, visit, visitStmts } from './ir.ts'
-import type { Expr, Local, SetStmt, Stmt } from './ir.ts'
+// Strength reduction: an address that an innermost loop computes from its counter becomes a local that grows from turn to turn. The
+// engine that runs the WASM does not do this itself, and in a matrix product it is a third of all instructions. Where indices are
+// clamped, the loop is doubled: once without clamps, for when a test before it shows that all turns stay inside, once as it was.
+import { Affine, amount } from './affine.ts'
+import type { Clamp, Growth } from './affine.ts'
+import { assigned, bodies, children, get, i32, mapChildren, newLocal, op, operands, visitStmts } from './ir.ts'
+import type { Expr, IfStmt, Local, SetStmt, Stmt } from './ir.ts'
 import { forEachRegion } from './regions.ts'
 import type { Group } from './regions.ts'
 
 /** More growing addresses than this would push each other out of the machine's registers. */
-const POINTER_LIMIT = 6
+const POINTER_LIMIT = 8
+/** What a doubled loop may weigh: clamps to test before it, and nodes of its expressions. */
+const CLAMP_LIMIT = 12, SIZE_LIMIT = 800
 
 /** Rewrites the addresses in the innermost loops of all regions; every value stays the same, modulo 2^32. */
 export function reduceStrength(groups: Group[]): void {
@@ -17,9 +22,9 @@ function reduceList(list: Stmt[]): void {
   for (let at = 0; at < list.length; at++) {
     const s = list[at]
     if (s.op === 'loop' && isInnermost(s.body)) {
-      const before = reduceLoop(s.body)
-      list.splice(at, 0, ...before)
-      at += before.length
+      const instead = reduceLoop(s)
+      list.splice(at, 1, ...instead)
+      at += instead.length - 1
     } else for (const body of bodies(s)) reduceList(body)
   }
 }
@@ -30,110 +35,128 @@ function isInnermost(body: Stmt[]): boolean {
   return !inner
 }
 
-/** A counter with its only assignment in the loop, which every turn reaches last of all. */
-interface Counter { local: Local; step: Expr; set: SetStmt }
+type Loop = Extract<Stmt, { op: 'block' | 'loop' }>
 
-/** One address: its shape (the same for all that only differ in what the instruction adds), how often it is used, what a turn adds. */
-interface Pointer { local: Local; address: Expr; factor: number; uses: number }
-
-/** Changes the loop; returns what has to come before it. */
-function reduceLoop(body: Stmt[]): Stmt[] {
-  const counter = counterOf(body)
-  if (!counter) return []
-  const loop = new Affine(counter.local, assigned(body))
-  const pointers = new Map<string, Pointer>()
-  const each = (action: (address: Expr) => Expr) => {
-    visitStmts(body, (s) => {
-      const inside = (e: Expr): Expr => {
-        const next = mapChildren(e, inside)
-        return next.op === 'load' ? changed(next, action(next.addr)) : next
-      }
-      if (s.op === 'set') s.value = inside(s.value)
-      else if (s.op === 'if') s.cond = inside(s.cond)
-      else if (s.op === 'store') { s.value = inside(s.value); s.addr = action(inside(s.addr)) }
-    })
-  }
-  each((address) => {
-    const factor = loop.factor(address)
-    if (factor === null || factor === 0 || address.op === 'local') return address
-    const whole = loop.expand(address), key = keyOf(whole), known = pointers.get(key)
-    if (known) known.uses++
-    else pointers.set(key, { local: newLocal('pointer', 'i32', true), address: whole, factor, uses: 1 })
-    return address
-  })
-  const worth = ({ uses, address }: Pointer) => uses * sizeOf(address)
-  const chosen = [...pointers].sort(([, a], [, b]) => worth(b) - worth(a)).slice(0, POINTER_LIMIT)
-  if (!chosen.length) return []
-  const kept = new Map(chosen)
-  each((address) => {
-    const factor = loop.factor(address)
-    const pointer = factor ? kept.get(keyOf(loop.expand(address))) : undefined
-    return pointer ? get(pointer.local) : address
-  })
-  const before = chosen.map(([, { local, address }]): Stmt => ({ op: 'set', local, value: address }))
-  const steps = chosen.map(([, { local, factor }]): Stmt => {
-    const step = op('i32.mul', counter.step, i32(factor))
-    return { op: 'set', local, value: op('i32.add', get(local), step) }
-  })
-  body.splice(body.indexOf(counter.set), 0, ...steps)
-  return before
+/** What stands for a loop: statements before it and itself, or a choice between two versions. */
+function reduceLoop(loop: Loop): Stmt[] {
+  const counter = counterOf(loop.body)
+  if (!counter) return [loop]
+  const limit = limitOf(loop.body, counter)
+  const clamps = limit ? clampsOf(loop.body, counter) : []
+  if (!limit || !clamps.length || clamps.length > CLAMP_LIMIT || weight(loop.body) > SIZE_LIMIT) return withPointers(loop, counter, false)
+  const fast = copy(loop) as Loop
+  const { before, inside } = allInside(counter, limit, clamps)
+  return [...before, { op: 'if', cond: inside, then: withPointers(fast, counterOf(fast.body)!, true), otherwise: withPointers(loop, counter, false) }]
 }
 
-const changed = <L extends Extract<Expr, { op: 'load' }>>(load: L, addr: Expr): L => addr === load.addr ? load : { ...load, addr }
+// ---- the counter ------------------------------------------------------------------------------------------------
 
-/** The local that the end of the loop's body steps on, if nothing else does and no jump leads around that. */
+/** A local with its only assignment in the loop, which adds a constant and which every turn reaches last of all. */
+interface Counter { local: Local; step: number; set: SetStmt; changing: Set<Local> }
+
 function counterOf(body: Stmt[]): Counter | null {
   const last = body.at(-1), set = body.at(-2)
   if (last?.op !== 'br' || set?.op !== 'set' || set.local.type !== 'i32') return null
   const { local, value } = set
-  if (value.op !== 'wasm' || value.name !== 'i32.add' || value.args[0].op !== 'local' || value.args[0].local !== local) return null
-  const step = value.args[1], changing = assigned(body)
-  let fixed = true, sets = 0, turns = 0
-  visit(step, (e) => { if (e.op === 'load' || e.op === 'lazy' || (e.op === 'local' && changing.has(e.local))) fixed = false })
+  if (value.op !== 'wasm' || value.name !== 'i32.add' || value.args[0].op !== 'local' || value.args[0].local !== local || value.args[1].op !== 'const') return null
+  let sets = 0, turns = 0
   visitStmts(body, (s) => {
     if ((s.op === 'set' || s.op === 'atomic') && s.local === local) sets++
     if (s.op === 'br' && s.label === last.label) turns++
   })
-  return fixed && sets === 1 && turns === 1 ? { local, step, set } : null
+  return sets === 1 && turns === 1 ? { local, step: value.args[1].value, set, changing: assigned(body) } : null
 }
 
-/** What of an expression grows with a counter, in a loop that changes the locals `changing`. */
-class Affine {
-  private readonly counter: Local
-  private readonly changing: Set<Local>
-  constructor(counter: Local, changing: Set<Local>) {
-    this.counter = counter
-    this.changing = changing
-  }
+/** What the counter stays below, if the loop begins with that test and leaves `limit` alone. */
+function limitOf(body: Stmt[], { local, step, changing }: Counter): Expr | null {
+  const test = body[0]
+  if (test.op !== 'if' || test.then.length !== 1 || test.then[0].op !== 'br' || step <= 0) return null
+  const { cond } = test
+  if (cond.op !== 'wasm' || cond.name !== 'i32.ge_u' || cond.args[0].op !== 'local' || cond.args[0].local !== local) return null
+  const growth = new Affine(local, step, changing, false).growth(cond.args[1])
+  return growth?.times === 0 ? new Affine(local, step, changing, false).expand(cond.args[1]) : null
+}
 
-  /** How much an i32 expression grows when the counter grows by one; null if that is not a constant. */
-  factor(e: Expr): number | null {
-    if (e.op === 'const') return 0
-    if (e.op === 'local') {
-      if (e.local === this.counter) return 1
-      if (!this.changing.has(e.local)) return 0
-      return !e.local.mutable && e.local.def ? this.factor(e.local.def) : null
-    }
-    if (e.op !== 'wasm' || e.type !== 'i32') return null
-    const parts = e.args.map((a) => this.factor(a))
-    if (parts.includes(null)) return null
-    const [a, b] = parts as number[]
-    if (parts.every((p) => p === 0)) return /div|rem|trunc/.test(e.name) ? null : 0
-    const [, by] = e.args
-    switch (e.name) {
-      case 'i32.add': return (a + b) | 0
-      case 'i32.sub': return (a - b) | 0
-      case 'i32.mul': return by.op === 'const' ? Math.imul(a, by.value) : null
-      case 'i32.shl': return by.op === 'const' ? a << by.value : null
-      default: return null
-    }
-  }
+// ---- clamps -----------------------------------------------------------------------------------------------------
 
-  /** The expression with the locals that the loop sets written out, so that it can be computed before the loop. */
-  expand(e: Expr): Expr {
-    if (e.op !== 'local') return mapChildren(e, (part) => this.expand(part))
-    return e.local !== this.counter && this.changing.has(e.local) ? this.expand(e.local.def!) : e
+function clampsOf(body: Stmt[], { local, step, changing }: Counter): Clamp[] {
+  const loop = new Affine(local, step, changing, true), found = new Map<string, Clamp>()
+  eachAddress(body, (address) => {
+    const clamps: Clamp[] = []
+    if (loop.growth(address, clamps)) for (const clamp of clamps) found.set(keyOf(loop.expand(clamp.value)) + keyOf(loop.expand(clamp.limit)), clamp)
+    return address
+  })
+  return [...found.values()]
+}
+
+/** Whether no clamp acts in any turn: the first value is at most the limit, and so is what all further turns add. */
+function allInside({ local, step, changing }: Counter, limit: Expr, clamps: readonly Clamp[]): { before: Stmt[]; inside: Expr } {
+  const loop = new Affine(local, step, changing, true), further = newLocal('turns', 'i32', false)
+  const turns = op('i32.div_u', op('i32.sub', op('i32.sub', limit, i32(1)), get(local)), i32(step))
+  // The loop has a turn, and the counter does not wrap around in the last one.
+  const tests = [op('i32.lt_u', get(local), limit), op('i32.le_u', limit, i32(-step))]
+  for (const { value, limit, growth, shift } of clamps) {
+    const first = loop.expand(value), most = loop.expand(limit)
+    const each = growth.by ? op('i32.max_u', amount(growth), i32(1)) : amount(growth)
+    tests.push(op('i32.le_u', first, most), op('i32.le_u', get(further), op('i32.div_u', op('i32.sub', most, first), each)))
+    // Below this the value that is shifted does not wrap around either, so that the shift of the sum is the sum of the shifts.
+    if (shift) tests.push(op('i32.lt_u', most, i32(2 ** (32 - shift))))
   }
+  return { before: [{ op: 'set', local: further, value: turns }], inside: tests.reduce((a, b) => op('i32.and', a, b)) }
+}
+
+// ---- addresses --------------------------------------------------------------------------------------------------
+
+/** One address, the same for all that only differ in what the instruction adds. */
+interface Pointer { local: Local; address: Expr; growth: Growth; uses: number }
+
+/** The loop with its addresses in locals that grow, after the statements that start them. */
+function withPointers(loop: Loop, { local, step, set, changing }: Counter, unclamped: boolean): Stmt[] {
+  const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>()
+  const keyed = (address: Expr) => {
+    const growth = address.op === 'local' ? null : affine.growth(address)
+    return growth && growth.times !== 0 ? { growth, whole: affine.expand(address) } : null
+  }
+  eachAddress(loop.body, (address) => {
+    const found = keyed(address)
+    if (!found) return address
+    const key = keyOf(found.whole), known = pointers.get(key)
+    if (known) known.uses++
+    else pointers.set(key, { local: newLocal('pointer', 'i32', true), address: found.whole, growth: found.growth, uses: 1 })
+    return address
+  })
+  const worth = ({ uses, address }: Pointer) => uses * sizeOf(address)
+  const chosen = new Map([...pointers].sort(([, a], [, b]) => worth(b) - worth(a)).slice(0, POINTER_LIMIT))
+  eachAddress(loop.body, (address) => {
+    const found = keyed(address), pointer = found && chosen.get(keyOf(found.whole))
+    return pointer ? get(pointer.local) : address
+  })
+  const all = [...chosen.values()]
+  loop.body.splice(loop.body.indexOf(set), 0, ...all.map(({ local, growth }): Stmt => ({ op: 'set', local, value: op('i32.add', get(local), amount(growth)) })))
+  return [...all.map(({ local, address }): Stmt => ({ op: 'set', local, value: address })), loop]
+}
+
+/** Replaces the address of every load and store by what `action` makes of it. */
+function eachAddress(body: Stmt[], action: (address: Expr) => Expr): void {
+  const inside = (e: Expr): Expr => {
+    const next = mapChildren(e, inside)
+    if (next.op !== 'load') return next
+    const addr = action(next.addr)
+    return addr === next.addr ? next : { ...next, addr }
+  }
+  visitStmts(body, (s) => {
+    if (s.op === 'set') s.value = inside(s.value)
+    else if (s.op === 'if') s.cond = inside(s.cond)
+    else if (s.op === 'store') { s.value = inside(s.value); s.addr = action(inside(s.addr)) }
+  })
+}
+
+// ---- trees ------------------------------------------------------------------------------------------------------
+
+/** Statements of their own over the same expressions, locals and labels; only one of the two versions runs. */
+function copy(s: Stmt): Stmt {
+  if (s.op === 'if') return { ...s, then: s.then.map(copy), otherwise: s.otherwise.map(copy) } satisfies IfStmt
+  return s.op === 'block' || s.op === 'loop' ? { ...s, body: s.body.map(copy) } : { ...s }
 }
 
 /** Equal for expressions that compute the same. */
@@ -151,3 +174,8 @@ function idOf(of: object): number {
 }
 
 const sizeOf = (e: Expr): number => 1 + children(e).reduce((sum, part) => sum + sizeOf(part), 0)
+function weight(body: Stmt[]): number {
+  let sum = 0
+  visitStmts(body, (s) => { for (const e of operands(s)) sum += sizeOf(e) })
+  return sum
+}

@@ -45,7 +45,7 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   // Tests run each kernel once or twice, so there the tile that compiles in half the time is the faster one.
   if (adapter.kind === 'software' && lanes) return [subgroup(lanes <= 8 && (M <= 8 || fixedVariants) ? 8 : 16, lanes)]
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
-  if (adapter.kind === 'embedded' && M > 8) return [packed(64, 64, 64), packed(128, 64, 64)]
+  if (adapter.kind === 'embedded' && M > 8) return [packed(64, 64, 64), packed(128, 128, 64), packed(64, 192, 32)]
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }
 

@@ -1,0 +1,89 @@
+// What an innermost loop's counter does to the integers computed from it: how much they grow from turn to turn, and which of the
+// clamps that keep an index inside its array never act if the first and the last turn are inside.
+import { i32, mapChildren, op } from './ir.ts'
+import type { Expr, Local } from './ir.ts'
+
+/** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */
+export interface Growth { times: number; by: Expr | null }
+/** `value`, before it is clamped to `limit`, shifted right by `shift`; all as they stand in the loop. */
+export interface Clamp { value: Expr; limit: Expr; growth: Growth; shift: number }
+
+const still: Growth = { times: 0, by: null }
+
+/** A growth as an expression. */
+export const amount = ({ times, by }: Growth): Expr => by ? op('i32.mul', by, i32(times)) : i32(times)
+
+/** The integers of a loop that steps `counter` by `step` a turn and changes the locals `changing`. */
+export class Affine {
+  private readonly counter: Local
+  private readonly step: number
+  private readonly changing: ReadonlySet<Local>
+  private readonly unclamped: boolean
+
+  /** `unclamped`: read clamps as if they did nothing. */
+  constructor(counter: Local, step: number, changing: ReadonlySet<Local>, unclamped: boolean) {
+    this.counter = counter
+    this.step = step
+    this.changing = changing
+    this.unclamped = unclamped
+  }
+
+  /** What a turn adds to an i32, modulo 2^32; null if that is not the same in all turns. Notes the clamps that were passed over. */
+  growth(e: Expr, clamps: Clamp[] = []): Growth | null {
+    if (e.op === 'const') return still
+    if (e.op === 'local') {
+      if (e.local === this.counter) return { times: this.step, by: null }
+      if (!this.changing.has(e.local)) return still
+      return !e.local.mutable && e.local.def ? this.growth(e.local.def, clamps) : null
+    }
+    if (e.op !== 'wasm' || e.type !== 'i32') return null
+    if (e.name === 'i32.min_u' && this.unclamped) return this.clamped(e.args[0], e.args[1], clamps) ?? this.clamped(e.args[1], e.args[0], clamps) ?? this.together(e.name, e.args, clamps)
+    return this.together(e.name, e.args, clamps)
+  }
+
+  private clamped(value: Expr, limit: Expr, clamps: Clamp[]): Growth | null {
+    const around = this.growth(limit, [])
+    if (!around || around.times !== 0) return null
+    const whole = this.written(value), shift = whole.op === 'wasm' && whole.name === 'i32.shr_u' && whole.args[1].op === 'const' ? whole.args[1].value & 31 : 0
+    const inner: Clamp[] = [], grown = this.growth(shift ? (whole as { args: Expr[] }).args[0] : whole, inner)
+    if (!grown || grown.times === 0 || (grown.times >>> 0) % 2 ** shift !== 0) return null
+    const growth = { times: (grown.times >>> shift) | 0, by: grown.by }
+    clamps.push(...inner, { value, limit, growth, shift })
+    return growth
+  }
+
+  private together(name: string, args: readonly Expr[], clamps: Clamp[]): Growth | null {
+    const parts = args.map((a) => this.growth(a, clamps))
+    if (parts.includes(null)) return null
+    const [a, b] = parts as Growth[]
+    if (parts.every((p) => p!.times === 0)) return /div|rem|trunc/.test(name) ? null : still      // not to be computed where it may trap
+    switch (name) {
+      case 'i32.add': case 'i32.sub': {
+        if (a.times !== 0 && b.times !== 0 && a.by !== b.by) return null
+        return { times: name === 'i32.add' ? (a.times + b.times) | 0 : (a.times - b.times) | 0, by: a.times !== 0 ? a.by : b.by }
+      }
+      case 'i32.mul': return b.times === 0 ? this.product(a, args[1]) : a.times === 0 ? this.product(b, args[0]) : null
+      case 'i32.shl': return args[1].op === 'const' ? { times: a.times << args[1].value, by: a.by } : null
+      default: return null
+    }
+  }
+
+  private product({ times, by }: Growth, factor: Expr): Growth | null {
+    if (factor.op === 'const') return { times: Math.imul(times, factor.value), by }
+    return by ? null : { times, by: this.expand(factor) }
+  }
+
+  /** The definition of a local that the loop sets once; anything else as it is. */
+  private written(e: Expr): Expr {
+    return e.op === 'local' && e.local !== this.counter && this.changing.has(e.local) && e.local.def ? this.written(e.local.def) : e
+  }
+
+  /** An expression that has a growth, in terms of what is known before the loop, without the clamps that are passed over. */
+  expand(e: Expr): Expr {
+    const whole = this.written(e)
+    if (whole.op === 'wasm' && whole.name === 'i32.min_u' && this.unclamped) {
+      for (const [value, limit] of [whole.args, whole.args.toReversed()]) if (this.clamped(value, limit, [])) return this.expand(value)
+    }
+    return mapChildren(whole, (part) => this.expand(part))
+  }
+}
