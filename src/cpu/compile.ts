@@ -59,8 +59,9 @@ function bindingInfo(decl: VarDecl): BindingInfo {
 
 function plan(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode) {
   const lowered = lower(program, entry, constants, mode)
-  const { index } = lowered.state.inputs, { size } = lowered
-  return { lowered, plan: splitRegions(lowered.body, index, size[0] * size[1] * size[2]) }
+  const { size } = lowered, count = size[0] * size[1] * size[2]
+  const lane = size.includes(count) ? lowered.state.inputs.index : null         // the loop's variable, where there is but one loop
+  return { lowered, lane, plan: splitRegions(lowered.body, lane, count) }
 }
 
 /** Compiles one entry point with its overrides fixed. Throws WgslError. */
@@ -69,9 +70,9 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   const entry = options.entryPoint === undefined ? entries[0] : entries.find((e) => e.name === options.entryPoint)
   if (!entry) throw new WgslError(`there is no compute entry point '${options.entryPoint ?? ''}': this module has ${module.entryPoints.join(', ') || 'none'}`, 1, 1, 0)
   if (options.entryPoint === undefined && entries.length > 1) throw new WgslError(`name the entry point: this module has ${module.entryPoints.join(', ')}`, 1, 1, 0)
-  const { lowered, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
-  if (mode === 'fast' || mode === 'deterministic') reduceStrength(groups)
+  const { lowered, lane, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
   const { state, size } = lowered, invocations = size[0] * size[1] * size[2]
+  if (mode === 'fast' || mode === 'deterministic') reduceStrength(groups, state.privateBytes ? null : lane, invocations)
   // Scratch: workgroup variables, private memory, locals that cross barriers, the shadow of race mode.
   const stride = inOneGo(groups) ? 0 : roundUp(state.privateBytes, 16)
   const privateOffset = roundUp(state.workgroupBytes, 16)

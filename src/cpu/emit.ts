@@ -190,6 +190,7 @@ class Emitter {
   /** The loop over invocations: x inside y inside z, or backwards if permuted. */
   private region(region: Region) {
     const { code, ids, lowered: { size } } = this
+    if (region.looped) { this.list(region.body); return }
     const saved = region.restore.map((local) => {
       const copy = this.fresh(local.type)
       code.get(this.indexOf(local)).set(copy)

@@ -18,6 +18,8 @@ export interface Region {
   again: { local: Local; value: Expr }[]
   from: Expr | null
   to: Expr | null
+  /** The body loops over the invocations itself. */
+  looped?: boolean
 }
 /** A region between barriers, or the uniform control flow around regions. */
 export type Group = Region | { op: 'set'; local: Local; value: Expr } | { op: 'if'; cond: Expr; then: Group[]; otherwise: Group[] }
@@ -26,13 +28,13 @@ export type Group = Region | { op: 'set'; local: Local; value: Expr } | { op: 'i
 /** The kernel as the workgroup sees it, and the locals that need a place for each invocation. */
 export interface Plan { groups: Group[]; crossing: Local[] }
 
-/** Splits a lowered kernel into regions. `lane` is the invocation's id if the workgroup has one dimension. Throws WgslError. */
-export function splitRegions(body: Stmt[], lane: Expr, count: number): Plan {
+/** Splits a lowered kernel into regions. `lane` is the invocation's id if the workgroup has one dimension, else null. Throws WgslError. */
+export function splitRegions(body: Stmt[], lane: Expr | null, count: number): Plan {
   const partial = findUniformity(body)
   const groups = new Splitter(partial).list(body, new Set())
   resolveEscapes(groups)
   const crossing = placeLocals(groups)
-  forEachRegion(groups, (region) => shrink(region, lane, count))
+  if (lane) forEachRegion(groups, (region) => shrink(region, lane, count))
   return { groups, crossing }
 }
 

@@ -3,19 +3,41 @@
 // clamped, the loop is doubled: once without clamps, for when a test before it shows that all turns stay inside, once as it was.
 import { Affine, amount } from './affine.ts'
 import type { Clamp, Growth } from './affine.ts'
-import { assigned, bodies, children, get, i32, mapChildren, newLocal, op, operands, visitStmts } from './ir.ts'
+import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands, visitStmts } from './ir.ts'
 import type { Expr, IfStmt, Local, SetStmt, Stmt } from './ir.ts'
 import { forEachRegion } from './regions.ts'
-import type { Group } from './regions.ts'
+import type { Group, Region } from './regions.ts'
 
 /** More growing addresses than this would push each other out of the machine's registers. */
 const POINTER_LIMIT = 8
 /** What a doubled loop may weigh: clamps to test before it, and nodes of its expressions. */
 const CLAMP_LIMIT = 12, SIZE_LIMIT = 800
 
-/** Rewrites the addresses in the innermost loops of all regions; every value stays the same, modulo 2^32. */
-export function reduceStrength(groups: Group[]): void {
-  forEachRegion(groups, (region) => { reduceList(region.body) })
+/**
+ * Rewrites the addresses in the innermost loops of all regions; every value stays the same, modulo 2^32. `lane` is the invocation's id
+ * if the workgroup has one dimension, of `count` invocations.
+ */
+export function reduceStrength(groups: Group[], lane: Expr | null, count: number): void {
+  forEachRegion(groups, (region) => {
+    if (lane?.op === 'local' && mayLoop(region)) region.body = overInvocations(region, lane.local, count)
+    reduceList(region.body)
+  })
+}
+
+/** Whether all there is to an invocation is the region's body, without a loop: then the loop over invocations is the innermost. */
+function mayLoop({ body, restore, load, store, again, to }: Region): boolean {
+  return !restore.length && !load.length && !store.length && !again.length && !to && isInnermost(body) && weight(body) <= SIZE_LIMIT
+}
+
+/** The loop over invocations as a statement of the region's body, where addresses can grow with the invocation. */
+function overInvocations(region: Region, lane: Local, count: number): Stmt[] {
+  const end = newLabel('invocations end'), top = newLabel('invocations')
+  const body: Stmt[] = [
+    { op: 'if', cond: op('i32.ge_u', get(lane), i32(count)), then: [br(end)], otherwise: [] },
+    { op: 'block', label: region.end, body: region.body },
+    { op: 'set', local: lane, value: op('i32.add', get(lane), i32(1)) }, br(top)]
+  region.looped = true
+  return [{ op: 'set', local: lane, value: i32(0) }, { op: 'block', label: end, body: [{ op: 'loop', label: top, body }] }]
 }
 
 function reduceList(list: Stmt[]): void {
