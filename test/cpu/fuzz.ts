@@ -11,7 +11,7 @@ export interface Stmt { parts: string[], items: (Expr | Stmt[])[] }
 /** A function of the program; `result` is null in `main`. */
 export interface Helper { name: string, type: string, body: Stmt[], result: Expr }
 /** One random program; `render` makes its text. */
-export interface Fuzzed { seed: number, size: number, groups: number, helpers: Helper[], main: Stmt[], inputs: Record<string, Numbers>, outputs: Record<string, Numbers> }
+export interface Fuzzed { seed: number, size: number, rows: number, groups: number, helpers: Helper[], main: Stmt[], inputs: Record<string, Numbers>, outputs: Record<string, Numbers> }
 
 type Random = (below: number) => number
 interface Context { depth: number, uniform: boolean, counters: string[], helpers: Helper[], inLoop: boolean, inMain: boolean }
@@ -44,7 +44,8 @@ export function fuzzed(seed: number): Fuzzed {
     xf: Float32Array.from({ length: 3 * all }, () => (random(513) - 256) / 4),
     p: new Uint32Array([1 + random(4), random(2 ** 32), 0, 0]), at: new Int32Array(4),
   }
-  return { seed, size, groups, helpers, main, inputs,
+  // Every third workgroup has two dimensions: its loop over invocations is another one.
+  return { seed, size, rows: seed % 3 ? 1 : 2, groups, helpers, main, inputs,
     outputs: { ou: new Uint32Array(6 * all), oi: new Int32Array(7 * all), oe: new Float32Array(12 * all), os: new Float32Array(2 * all), at: new Int32Array(4) } }
 }
 
@@ -256,7 +257,7 @@ const locals = (u: string, i: string, f: string): string => `
 `
 
 /** The WGSL text; helpers that nobody calls are left out. */
-export function render({ size, helpers, main }: Pick<Fuzzed, 'size' | 'helpers' | 'main'>): string {
+export function render({ size, rows, helpers, main }: Pick<Fuzzed, 'size' | 'rows' | 'helpers' | 'main'>): string {
   const body = lines(main, '  ')
   const functions: string[] = []
   let seen = body
@@ -284,9 +285,9 @@ var<workgroup> wf: array<f32, SIZE>;
 var<workgroup> wv: array<vec4f, SIZE>;
 var<workgroup> wone: u32;
 var<private> pa: array<u32, 4>;
-${q}${functions.join('')}@compute @workgroup_size(${size})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
-  let g = id.x;${locals('xu[g]', 'bitcast<i32>(xu[g * 3u + 1u])', 'xf[g * 2u]')}${body}
+${q}${functions.join('')}@compute @workgroup_size(${size / rows}, ${rows})
+fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
+  let g = wid.x * SIZE + lid;${locals('xu[g]', 'bitcast<i32>(xu[g * 3u + 1u])', 'xf[g * 2u]')}${body}
   ou[g * 6u] = u0; ou[g * 6u + 1u] = u1; ou[g * 6u + 2u] = u2; ou[g * 6u + 3u] = v2u.x ^ v2u.y; ou[g * 6u + 4u] = v4u.x + v4u.y * 3u + v4u.z * 5u + v4u.w * 7u;
   ou[g * 6u + 5u] = la[g & 3u] + pa[(g + 1u) & 3u];
   oi[g * 7u] = i0; oi[g * 7u + 1u] = i1; oi[g * 7u + 2u] = i2; oi[g * 7u + 3u] = v3i.x + v3i.y * 3i; oi[g * 7u + 4u] = v3i.z; oi[g * 7u + 5u] = v4i.x ^ v4i.y; oi[g * 7u + 6u] = v4i.z + v4i.w * 3i;
