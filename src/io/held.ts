@@ -21,7 +21,8 @@ export async function hold(data: Dataset, positions?: ArrayLike<number>, onProgr
   let done = 0
   for await (const batch of data.batches({ size: 32, only: chosen })) {
     images.set(batch.images, done * size)
-    onProgress?.(done += batch.shape[0])
+    done += batch.shape[0]
+    onProgress?.(done)
   }
   return {
     name: data.name, length: chosen.length, labels, classes: data.classes, preprocessing: data.preprocessing,

@@ -45,7 +45,8 @@ async function* references({ references: data, classes, batch, onProgress }: Sco
   let done = 0
   for await (const { images, shape, labels } of data.batches({ size: batch })) {
     yield { images: tensor(images, shape), targets: oneHot(labels, classes) }
-    onProgress?.(done += shape[0])
+    done += shape[0]
+    onProgress?.(done)
   }
 }
 
