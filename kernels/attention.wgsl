@@ -26,7 +26,7 @@ const lowest = -3.0e38;                    // stands for -infinity, which would 
 var<workgroup> left: array<vec4f, 256 * KEPT>;   // [KEPT, 32 queries, 8]: four entries of d each
 var<workgroup> right: array<vec4f, 256>;   // [32 entries of d, 8]: four keys each; later values, [32 keys, 8]
 var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: scores of four keys each, then their weights
-var<workgroup> factors: array<f32, 32>;    // what the sums of a query so far have to be multiplied by
+var<workgroup> factors: array<f32, 32>;    // what the sums of a query have to be multiplied by
 
 fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }

@@ -5,7 +5,7 @@
 
 /*product*/
 
-override X: u32 = 16;
+override X: u32 = 16;                                     // at least 2, so that there is an invocation for all columns
 override Y: u32 = 8;
 override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + 2 Y) bytes
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]

@@ -1,6 +1,6 @@
 // What an innermost loop's counter does to the integers computed from it: how much they grow from turn to turn, and which of the
 // clamps that keep an index inside its array never act if the first and the last turn are inside.
-import { i32, mapChildren, op } from './ir.ts'
+import { children, i32, mapChildren, op } from './ir.ts'
 import type { Expr, Local } from './ir.ts'
 
 /** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */
@@ -9,6 +9,8 @@ export interface Growth { times: number; by: Expr | null }
 export interface Clamp { value: Expr; limit: Expr; growth: Growth; shift: number }
 
 const still: Growth = { times: 0, by: null }
+/** Nodes of an expression with the definitions of its locals written out, beyond which it is left alone. */
+const SIZE_LIMIT = 64
 
 /** A growth as an expression. */
 export const amount = ({ times, by }: Growth): Expr => by ? op('i32.mul', by, i32(times)) : i32(times)
@@ -19,6 +21,8 @@ export class Affine {
   private readonly step: number
   private readonly changing: ReadonlySet<Local>
   private readonly unclamped: boolean
+  private readonly known = new Map<Local, { growth: Growth | null; clamps: Clamp[] }>()
+  private readonly sizes = new Map<Local, number>()
 
   /** `unclamped`: read clamps as if they did nothing. */
   constructor(counter: Local, step: number, changing: ReadonlySet<Local>, unclamped: boolean) {
@@ -34,18 +38,38 @@ export class Affine {
     if (e.op === 'local') {
       if (e.local === this.counter) return { times: this.step, by: null }
       if (!this.changing.has(e.local)) return still
-      return !e.local.mutable && e.local.def ? this.growth(e.local.def, clamps) : null
+      const { growth, clamps: passed } = this.ofLocal(e.local)
+      clamps.push(...passed)
+      return growth
     }
     if (e.op !== 'wasm' || e.type !== 'i32') return null
     if (e.name === 'i32.min_u' && this.unclamped) return this.clamped(e.args[0], e.args[1], clamps) ?? this.clamped(e.args[1], e.args[0], clamps) ?? this.together(e.name, e.args, clamps)
     return this.together(e.name, e.args, clamps)
   }
 
+  /** The same for a local that the loop sets once, looked at once: definitions name one another many times over. */
+  private ofLocal(local: Local): { growth: Growth | null; clamps: Clamp[] } {
+    let found = this.known.get(local)
+    if (!found) {
+      const clamps: Clamp[] = []
+      const growth = !local.mutable && local.def && this.sizeOf(local.def) <= SIZE_LIMIT ? this.growth(local.def, clamps) : null
+      this.known.set(local, found = { growth, clamps })
+    }
+    return found
+  }
+
+  private sizeOf(e: Expr): number {
+    if (e.op !== 'local' || e.local === this.counter || !this.changing.has(e.local) || !e.local.def) return children(e).reduce((sum, part) => sum + this.sizeOf(part), 1)
+    let size = this.sizes.get(e.local)
+    if (size === undefined) this.sizes.set(e.local, size = this.sizeOf(e.local.def))
+    return size
+  }
+
   private clamped(value: Expr, limit: Expr, clamps: Clamp[]): Growth | null {
-    const around = this.growth(limit, [])
+    const inner: Clamp[] = [], around = this.growth(limit, inner)
     if (!around || around.times !== 0) return null
     const whole = this.written(value), shift = whole.op === 'wasm' && whole.name === 'i32.shr_u' && whole.args[1].op === 'const' ? whole.args[1].value & 31 : 0
-    const inner: Clamp[] = [], grown = this.growth(shift ? (whole as { args: Expr[] }).args[0] : whole, inner)
+    const grown = this.growth(shift ? (whole as { args: Expr[] }).args[0] : whole, inner)
     if (!grown || grown.times === 0 || (grown.times >>> 0) % 2 ** shift !== 0) return null
     const growth = { times: (grown.times >>> shift) | 0, by: grown.by }
     clamps.push(...inner, { value, limit, growth, shift })
@@ -53,10 +77,14 @@ export class Affine {
   }
 
   private together(name: string, args: readonly Expr[], clamps: Clamp[]): Growth | null {
-    const parts = args.map((a) => this.growth(a, clamps))
-    if (parts.includes(null)) return null
-    const [a, b] = parts as Growth[]
-    if (parts.every((p) => p!.times === 0)) return /div|rem|trunc/.test(name) ? null : still      // not to be computed where it may trap
+    const parts: Growth[] = []
+    for (const arg of args) {
+      const part = this.growth(arg, clamps)
+      if (!part) return null
+      parts.push(part)
+    }
+    const [a, b] = parts
+    if (parts.every((p) => p.times === 0)) return /div|rem|trunc/.test(name) ? null : still      // not to be computed where it may trap
     switch (name) {
       case 'i32.add': case 'i32.sub': {
         if (a.times !== 0 && b.times !== 0 && a.by !== b.by) return null

@@ -283,7 +283,7 @@ export function children(e: Expr): Expr[] {
 export function mapChildren(e: Expr, change: (part: Expr) => Expr): Expr {
   const list = (parts: Expr[]): Expr[] => { const next = parts.map(change); return next.every((n, i) => n === parts[i]) ? parts : next }
   switch (e.op) {
-    case 'wasm': { const args = list(e.args); return args === e.args ? e : { ...e, args } }
+    case 'wasm': { const args = list(e.args); return args === e.args ? e : { ...e, args, range: undefined } }
     case 'build': { const parts = list(e.parts); return parts === e.parts ? e : { ...e, parts } }
     case 'load': {
       const addr = change(e.addr), into = e.into && change(e.into)

@@ -1,4 +1,4 @@
-// The expressions of WGSL: its operators do not mix as freely as C's. Also what every part of the parser does with tokens.
+// The expressions of WGSL: its operators do not mix as freely as C's. Also the reading of tokens, which parse.ts builds upon.
 import { failAt } from './lexer.ts'
 import type { Token } from './lexer.ts'
 import type { Expr } from './tree.ts'

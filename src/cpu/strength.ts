@@ -10,12 +10,12 @@ import type { Group, Region } from './regions.ts'
 
 /** More growing addresses than this would push each other out of the machine's registers. */
 const POINTER_LIMIT = 8
-/** What a doubled loop may weigh: clamps to test before it, and nodes of its expressions. */
+/** What a doubled loop, or one over invocations, may weigh: clamps to test before it, and nodes of its expressions. */
 const CLAMP_LIMIT = 12, SIZE_LIMIT = 800
 
 /**
  * Rewrites the addresses in the innermost loops of all regions; every value stays the same, modulo 2^32. `lane` is the invocation's id
- * if the workgroup has one dimension, of `count` invocations.
+ * if the workgroup has one dimension, of `count` invocations; null otherwise, and where invocations have memory of their own.
  */
 export function reduceStrength(groups: Group[], lane: Expr | null, count: number): void {
   forEachRegion(groups, (region) => {
@@ -117,8 +117,8 @@ function allInside({ local, step, changing }: Counter, limit: Expr, clamps: read
   const turns = op('i32.div_u', op('i32.sub', op('i32.sub', limit, i32(1)), get(local)), i32(step))
   // The loop has a turn, and the counter does not wrap around in the last one.
   const tests = [op('i32.lt_u', get(local), limit), op('i32.le_u', limit, i32(-step))]
-  for (const { value, limit, growth, shift } of clamps) {
-    const first = loop.expand(value), most = loop.expand(limit)
+  for (const { value, limit: bound, growth, shift } of clamps) {
+    const first = loop.expand(value), most = loop.expand(bound)
     const each = growth.by ? op('i32.max_u', amount(growth), i32(1)) : amount(growth)
     tests.push(op('i32.le_u', first, most), op('i32.le_u', get(further), op('i32.div_u', op('i32.sub', most, first), each)))
     // Below this the value that is shifted does not wrap around either, so that the shift of the sum is the sum of the shifts.
@@ -136,7 +136,7 @@ interface Pointer { local: Local; address: Expr; growth: Growth; uses: number }
 function withPointers(loop: Loop, { local, step, set, changing }: Counter, unclamped: boolean): Stmt[] {
   const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>()
   const keyed = (address: Expr) => {
-    const growth = address.op === 'local' ? null : affine.growth(address)
+    const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
     return growth && growth.times !== 0 ? { growth, whole: affine.expand(address) } : null
   }
   eachAddress(loop.body, (address) => {

@@ -30,7 +30,7 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
   return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step } }
 }
 
-/** Tiles of `rows` x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together. */
+/** Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together. */
 export function packed(rows: number, columns: number, step: number): ProductVariant {
   return { name: `packed ${rows}x${columns} step ${step}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
     overrides: { X: rows / 4, Y: columns / 8, STEP: step } }

@@ -37,6 +37,7 @@ describe('loops without index checks, where a test before them allows it', () =>
     'for (var k = 0u; k < 20u; k += 4u) { vectors[(u + k) / 4u] = vec4f(f32(k)); }', 'for (var k = 0u; k < 20u; k += 3u) { vectors[(u + k) / 4u] += vec4f(f32(k)); }',
     'for (var k = 0u; k < 9u; k++) { words[k * u] += k; words[(k << 30u) + u] += 2u; }', 'for (var k = 0u; k < 40u; k += 4u) { vectors[min(u + k, 17u) / 4u].x += 1.0; }',
     'for (var k = 0u; k < 3u; k++) { words[8u - k] = words[u - k * 2u] + k; }', 'for (var k = 0u; k < min(u, 30u); k++) { let at = min(k, u) * 2u; words[at] += k; vectors[at].y = 1.0; }',
+    'for (var k = 0u; k < 500u; k++) { fixed[min(k, min(k + 1000u, 2u) - min(k, 1u))].a += 1.0; }', 'for (var k = 0u; k < 20u; k++) { words[min(k + u, min(u, 30u - min(k, 2u)))] += 1u; vectors[k] *= 2.0; }',
     'for (var k = 1u; k < u % 13u; k += 2u) { words[k] = fixed[k].m[k]; fixed[k].m[k] = k; }',
   ])('%s', (body) => {
     for (const w of wild) {
@@ -53,6 +54,12 @@ describe('code size', () => {
   it('three nested loops over private arrays do not explode', () => {
     const loops = 'var a: array<f32, 64>; for (var x = 0u; x < 64u; x++) { for (var y = 0u; y < 64u; y++) { for (var z = 0u; z < 64u; z++) { a[x] += f32(y) * a[z]; } } } words[0] = u32(a[3]);'
     expect(compile(analyse(kernel(loops)), { sharedMemory: false }).wasm.length).toBeLessThan(1_000_000)
+  })
+  it('definitions that name one another twice over and over do not explode', () => {
+    const chain = (make: (a: string) => string) => Array.from({ length: 40 }, (_, i) => `let a${i + 1} = ${make(`a${i}`)};`).join(' ')
+    for (const make of [(a: string) => `(${a} ^ (${a} >> 15u)) * 747796405u`, (a: string) => `${a} + ${a} * 3u`]) {
+      expect(compile(analyse(kernel(`let a0 = i; ${chain(make)} words[a40 % 64u] = 1u;`)), { sharedMemory: false }).wasm.length).toBeLessThan(10_000)
+    }
   })
   it('what does not depend on the invocation needs no scratch memory', () => {
     expect(compile(analyse(kernel('words[i] = table[1].x * 4u;')), { sharedMemory: false }).scratchBytes).toBeLessThanOrEqual(16)
