@@ -144,13 +144,18 @@ export class ExpressionParser {
     if (this.is('++') || this.is('--')) throw failAt(token, `'${token.text}' is a statement in WGSL and comes after the variable`)
     return this.postfix(this.primary())
   }
+  /** Reads what stands in brackets, where `>` is an operator even inside a template list. */
+  private bracketed<T>(read: () => T): T {
+    const outer = this.template
+    this.template = 0
+    const result = read()
+    this.template = outer
+    return result
+  }
   private postfix(inner: Expr): Expr {
     for (let expr = inner; ;) {
       if (this.accept('[')) {
-        const outer = this.template
-        this.template = 0
-        const index = this.expression()
-        this.template = outer
+        const index = this.bracketed(() => this.expression())
         this.expect(']', 'after the index')
         expr = { line: expr.line, column: expr.column, length: expr.length, type: voidType, stage: 'runtime', effects: false, kind: 'index', base: expr, index }
       } else if (this.accept('.')) {
@@ -170,10 +175,7 @@ export class ExpressionParser {
         kind: 'number', text: token.text, suffix: token.suffix, isFloat: token.isFloat }
     }
     if (this.accept('(')) {
-      const outer = this.template
-      this.template = 0
-      const inner = this.expression()
-      this.template = outer
+      const inner = this.bracketed(() => this.expression())
       this.expect(')', 'to close the parenthesis')
       return inner
     }
@@ -187,15 +189,14 @@ export class ExpressionParser {
     const template = this.templateList(name.text)
     if (!this.is('(')) return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'name', name: name.text, template }
     this.at++
-    const outer = this.template
-    this.template = 0
     const args: Expr[] = []
-    while (!this.is(')')) {
-      args.push(this.expression())
-      if (!this.accept(',')) break
-    }
+    this.bracketed(() => {
+      while (!this.is(')')) {
+        args.push(this.expression())
+        if (!this.accept(',')) break
+      }
+    })
     this.expect(')', `to close the arguments of ${name.text}`)
-    this.template = outer
     return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'call', callee: name.text, template, args }
   }
   private templateList(name: string): Expr[] | null {

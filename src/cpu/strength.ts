@@ -95,8 +95,8 @@ function limitOf(body: Stmt[], { local, step, changing }: Counter): Expr | null 
   if (test.op !== 'if' || test.then.length !== 1 || test.then[0].op !== 'br' || step <= 0) return null
   const { cond } = test
   if (cond.op !== 'wasm' || cond.name !== 'i32.ge_u' || cond.args[0].op !== 'local' || cond.args[0].local !== local) return null
-  const growth = new Affine(local, step, changing, false).growth(cond.args[1])
-  return growth?.times === 0 ? new Affine(local, step, changing, false).expand(cond.args[1]) : null
+  const loop = new Affine(local, step, changing, false)
+  return loop.growth(cond.args[1])?.times === 0 ? loop.expand(cond.args[1]) : null
 }
 
 // ---- clamps -----------------------------------------------------------------------------------------------------
@@ -134,26 +134,23 @@ interface Pointer { local: Local; address: Expr; growth: Growth; uses: number }
 
 /** The loop with its addresses in locals that grow, after the statements that start them. */
 function withPointers(loop: Loop, { local, step, set, changing }: Counter, unclamped: boolean): Stmt[] {
-  const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>()
-  const keyed = (address: Expr) => {
-    const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
-    return growth && growth.times !== 0 ? { growth, whole: affine.expand(address) } : null
-  }
+  const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>(), ofAddress = new Map<Expr, Pointer>()
   eachAddress(loop.body, (address) => {
-    const found = keyed(address)
-    if (!found) return address
-    const key = keyOf(found.whole), known = pointers.get(key)
-    if (known) known.uses++
-    else pointers.set(key, { local: newLocal('pointer', 'i32', true), address: found.whole, growth: found.growth, uses: 1 })
+    const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
+    if (!growth || growth.times === 0) return address
+    const whole = affine.expand(address), key = keyOf(whole)
+    let pointer = pointers.get(key)
+    if (!pointer) pointers.set(key, pointer = { local: newLocal('pointer', 'i32', true), address: whole, growth, uses: 0 })
+    pointer.uses++
+    ofAddress.set(address, pointer)
     return address
   })
   const worth = ({ uses, address }: Pointer) => uses * sizeOf(address)
-  const chosen = new Map([...pointers].sort(([, a], [, b]) => worth(b) - worth(a)).slice(0, POINTER_LIMIT))
+  const all = [...pointers.values()].sort((a, b) => worth(b) - worth(a)).slice(0, POINTER_LIMIT), chosen = new Set(all)
   eachAddress(loop.body, (address) => {
-    const found = keyed(address), pointer = found && chosen.get(keyOf(found.whole))
-    return pointer ? get(pointer.local) : address
+    const pointer = ofAddress.get(address)
+    return pointer && chosen.has(pointer) ? get(pointer.local) : address
   })
-  const all = [...chosen.values()]
   loop.body.splice(loop.body.indexOf(set), 0, ...all.map(({ local, growth }): Stmt => ({ op: 'set', local, value: op('i32.add', get(local), amount(growth)) })))
   return [...all.map(({ local, address }): Stmt => ({ op: 'set', local, value: address })), loop]
 }

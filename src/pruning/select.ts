@@ -72,11 +72,14 @@ function itemsOf(unit: Unit, score: Float32Array): Item[] {
   })
 }
 
+/** Whether a tensor with these elements of a unit (-1: something that does not go) keeps any. */
+export const keepsAny = (element: readonly number[], keep: Uint8Array): boolean => element.some((each) => each < 0 || keep[each] !== 0)
+
 /** A tensor that has only some of a unit's elements (a stage before option-A shortcuts widen the stream) keeps the best of those. */
 function leaveSomeEverywhere({ shape, members }: Unit, keep: Uint8Array, list: readonly Item[]): void {
   if (shape.length > 1) return
   for (const { element } of members) {
-    if (!element.length || element.some((each) => each < 0 || keep[each])) continue
+    if (!element.length || keepsAny(element, keep)) continue
     const own = new Set(element)
     keep[list.findLast(({ elements: [each] }) => own.has(each))!.elements[0]] = 1
   }

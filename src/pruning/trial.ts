@@ -4,7 +4,7 @@ import { evaluate, type Evaluation, type EvaluateOptions, type Model } from '../
 import type { Dataset } from '../io/datasets.ts'
 import { costOf } from '../macs.ts'
 import { maskModel, unmaskModel } from './mask.ts'
-import { onlyCuts } from './select.ts'
+import { keepsAny, onlyCuts } from './select.ts'
 import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './slice.ts'
 import type { Unit } from './units.ts'
 
@@ -36,9 +36,10 @@ export class Trials {
   /** Evaluates the network as the plan leaves it. The model itself is unchanged afterwards. */
   async run(plan: Plan): Promise<TrialResult> {
     const cost = planCost(this.model, this.found, plan, this.input)
-    const { top1, top5, loss, images, msPerImage, imagesPerSecond } = canSlice(this.found, plan) ? await this.sliced(plan) : await this.masked(plan)
+    const how = canSlice(this.found, plan) ? 'sliced' : 'masked'
+    const { top1, top5, loss, images, msPerImage, imagesPerSecond } = await this[how](plan)
     // A masked network takes as long as the dense one, which says nothing about the sliced one.
-    return canSlice(this.found, plan) ? { top1, top5, loss, images, msPerImage, imagesPerSecond, ...cost, how: 'sliced' } : { top1, top5, loss, images, ...cost, how: 'masked' }
+    return how === 'sliced' ? { top1, top5, loss, images, msPerImage, imagesPerSecond, ...cost, how } : { top1, top5, loss, images, ...cost, how }
   }
 
   private async sliced(plan: Plan): Promise<Evaluation> {
@@ -72,7 +73,7 @@ export function planCost(model: Model, found: readonly Unit[], plan: Plan, input
 /** Whether something stays of every tensor that a plan cuts. */
 export const canSlice = (found: readonly Unit[], plan: Plan): boolean => found.every((unit) => {
   const keep = plan.get(unit.name)
-  return !keep || (keep.includes(1) && (unit.shape.length > 1 || unit.members.every(({ element }) => element.some((each) => each < 0 || keep[each]))))
+  return !keep || (keep.includes(1) && (unit.shape.length > 1 || unit.members.every(({ element }) => keepsAny(element, keep))))
 })
 
 /** The plan with one element more wherever nothing would stay. */
@@ -82,7 +83,7 @@ function leastSlice(found: readonly Unit[], plan: Plan): Plan {
     if (!old) return []
     const keep = old.slice(), dim = unit.shape.at(-1)!
     if (!keep.includes(1)) for (let i = 0; i < unit.size; i += dim) keep[i] = 1
-    if (unit.shape.length === 1) for (const { element } of unit.members) if (!element.some((each) => each < 0 || keep[each])) keep[element[0]] = 1
+    if (unit.shape.length === 1) for (const { element } of unit.members) if (!keepsAny(element, keep)) keep[element[0]] = 1
     return [[unit.name, keep]]
   }))
 }
