@@ -1,4 +1,4 @@
-// Fused softmax attention for GPUs and the embedded device. A workgroup takes 32 queries and walks over the keys, 32 at a time;
+// Fused softmax attention for GPUs. A workgroup takes 32 queries and walks over the keys, 32 at a time;
 // invocation (x, y) of 8 x 8 holds 4 queries x 4 keys of the scores, then 4 queries x 4 entries of out for every 32 entries of E.
 // Rows are staged in workgroup memory, keys transposed so that all arithmetic is on vectors. No N x M matrix: the softmax is
 // kept up to date as keys stream past (online softmax).
@@ -14,7 +14,6 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 override CHUNKS: u32 = 2;                  // E in pieces of 32, at most 4
-override KEPT: u32 = 1;                    // pieces of 32 of D that stay in workgroup memory; all of them save loads
 override BIAS: u32 = 0;                    // whether there are a bias and a mask
 override MASK: u32 = 0;
 
@@ -23,7 +22,7 @@ override MASK: u32 = 0;
 
 const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
 
-var<workgroup> left: array<vec4f, 256 * KEPT>;   // [KEPT, 32 queries, 8]: four entries of d each
+var<workgroup> left: array<vec4f, 256>;    // [32 queries, 8]: four entries of d each
 var<workgroup> right: array<vec4f, 256>;   // [32 entries of d, 8]: four keys each; later values, [32 keys, 8]
 var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: scores of four keys each, then their weights
 var<workgroup> factors: array<f32, 32>;    // what the sums of a query have to be multiplied by
@@ -66,10 +65,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var s = mat4x4f();                                  // s[r]: query 4y + r, keys 4x .. 4x + 3
     for (var d = 0u; d < p.D; d += 32u) {
       let quads = min(8u, (p.D - d + 3u) / 4u);
-      let piece = d / 32u % KEPT * 256u;
       if (x < quads) {
-        if (j == 0u || p.D > 32u * KEPT) {
-          for (var i = 0u; i < 4u; i++) { left[piece + (y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
+        if (j == 0u || p.D > 32u) {
+          for (var i = 0u; i < 4u; i++) { left[(y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
         }
         let t = transpose(mat4x4f(load_k(key_row(b, h, j + 4u * y), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 1u), d + 4u * x),
           load_k(key_row(b, h, j + 4u * y + 2u), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 3u), d + 4u * x)));
@@ -82,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let r2 = right[(4u * t + 2u) * 8u + x];
         let r3 = right[(4u * t + 3u) * 8u + x];
         for (var r = 0u; r < 4u; r++) {
-          let l = left[piece + (4u * y + r) * 8u + t];
+          let l = left[(4u * y + r) * 8u + t];
           s[r] = fma(vec4f(l.w), r3, fma(vec4f(l.z), r2, fma(vec4f(l.y), r1, fma(vec4f(l.x), r0, s[r]))));
         }
       }

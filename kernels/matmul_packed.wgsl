@@ -7,9 +7,10 @@
 
 override X: u32 = 16;                                     // at least 2, so that there is an invocation for all columns
 override Y: u32 = 8;
+override COLUMNS: u32 = 2;                               // vectors of four columns that an invocation makes
 override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + 2 Y) bytes
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
-var<workgroup> b_packed: array<vec4f, STEP * Y * 2>;      // [blocks of eight columns][steps][2]
+var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;      // [blocks of eight columns][steps][2]
 
 // Four steps of k of the four rows from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
@@ -30,11 +31,11 @@ fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
 @compute @workgroup_size(X, Y)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let tile = tile_at(group.y * groups.x + group.x, X * 4u, Y * 8u);
+  let tile = tile_at(group.y * groups.x + group.x, X * 4u, Y * COLUMNS * 4u);
   if (tile.matrix >= p.splits * p.batch) { return; }
   let m = tile.m + local.x * 4u;
-  let n = tile.n + local.y * 8u;
-  var sum: array<vec4f, 8>;                // sum[2 r + c]: row r, columns 4 c to 4 c + 3
+  let n = tile.n + local.y * COLUMNS * 4u;
+  var sum: array<vec4f, 16>;               // sum[COLUMNS r + c]: row r, columns 4 c to 4 c + 3
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
     // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out of.
@@ -46,37 +47,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
     let column = tile.n + lane * 4u;
-    if (lane < Y * 2u && column < p.N) {
+    if (lane < Y * COLUMNS && column < p.N) {
       for (var step = 0u; step < steps; step += 4u) {
         let y = quad_b(tile, k + step, column);
-        for (var j = 0u; j < 4u; j++) { b_packed[(lane / 2u * STEP + step + j) * 2u + lane % 2u] = y[j]; }
+        for (var j = 0u; j < 4u; j++) { b_packed[(lane / COLUMNS * STEP + step + j) * COLUMNS + lane % COLUMNS] = y[j]; }
       }
     }
     workgroupBarrier();
     if (m < p.M && n < p.N) {
       let a = local.x * STEP;
-      let b = local.y * STEP * 2u;
-      if (n + 4u < p.N) {
-        for (var step = 0u; step < steps; step++) {
-          let y = b_packed[b + step * 2u];
-          let z = b_packed[b + step * 2u + 1u];
-          for (var r = 0u; r < 4u; r++) {
-            let x = vec4f(a_packed[a + step][r]);
-            sum[2u * r] = fma(x, y, sum[2u * r]);
-            sum[2u * r + 1u] = fma(x, z, sum[2u * r + 1u]);
-          }
-        }
-      } else {
-        for (var step = 0u; step < steps; step++) {
-          let y = b_packed[b + step * 2u];
-          for (var r = 0u; r < 4u; r++) { sum[2u * r] = fma(vec4f(a_packed[a + step][r]), y, sum[2u * r]); }
+      let b = local.y * STEP * COLUMNS;
+      for (var step = 0u; step < steps; step++) {
+        var y: array<vec4f, 4>;
+        for (var c = 0u; c < COLUMNS; c++) { y[c] = b_packed[b + step * COLUMNS + c]; }
+        for (var r = 0u; r < 4u; r++) {
+          let x = vec4f(a_packed[a + step][r]);
+          for (var c = 0u; c < COLUMNS; c++) { sum[r * COLUMNS + c] = fma(x, y[c], sum[r * COLUMNS + c]); }
         }
       }
     }
     workgroupBarrier();
   }
   for (var r = 0u; r < 4u; r++) {
-    finish(tile.matrix, tile.out, m + r, n, sum[2u * r]);
-    finish(tile.matrix, tile.out, m + r, n + 4u, sum[2u * r + 1u]);
+    for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }
   }
 }

@@ -4,7 +4,7 @@ import type { Compiler } from './cache.ts'
 import { CpuDevice } from './device.ts'
 import { operationError } from './errors.ts'
 import { adapterFeatures, adapterLimits, deviceFeatures, deviceLimits, type Limits } from './limits.ts'
-import { coreCount, cpuModel, environment, relaxedSimdAvailable, sharedMemoryAvailable } from './platform.ts'
+import { coreCount, cpuModel, environment, joinsVectors, relaxedSimdAvailable, sharedMemoryAvailable } from './platform.ts'
 
 /** Options of the embedded device. */
 export interface CpuOptions {
@@ -44,7 +44,7 @@ export class CpuAdapter implements GPUAdapter {
     this.options = { threads, mode: options.mode ?? 'fast', memoryLimit: Math.min(options.memoryLimit ?? FOUR_GIB, FOUR_GIB) }
     this.limits = adapterLimits(this.options.memoryLimit) as unknown as GPUSupportedLimits
     this.info = {
-      vendor: 'espalier', architecture: 'wasm-simd', device: 'cpu', isFallbackAdapter: true, subgroupMinSize: 4, subgroupMaxSize: 128,
+      vendor: 'espalier', architecture: joinsVectors() ? 'wasm-simd-256' : 'wasm-simd', device: 'cpu', isFallbackAdapter: true, subgroupMinSize: 4, subgroupMaxSize: 128,
       description: `embedded device, ${threads} thread${threads > 1 ? 's' : ''} on ${cpuModel()}${relaxedSimdAvailable() ? '' : ', no fused multiply-add'}`,
     } as unknown as GPUAdapterInfo
   }

@@ -10,6 +10,7 @@ import { lower, fixOverrides } from './lower.ts'
 import { parse } from './parse.ts'
 import { splitRegions } from './regions.ts'
 import type { Group } from './regions.ts'
+import { shareIntegers } from './share.ts'
 import { reduceStrength } from './strength.ts'
 import type { FunctionDecl, Program, VarDecl } from './tree.ts'
 import { roundUp, sizeOf } from './types.ts'
@@ -72,7 +73,10 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   if (options.entryPoint === undefined && entries.length > 1) throw new WgslError(`name the entry point: this module has ${module.entryPoints.join(', ')}`, 1, 1, 0)
   const { lowered, lane, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
   const { state, size } = lowered, invocations = size[0] * size[1] * size[2]
-  if (mode === 'fast' || mode === 'deterministic') reduceStrength(groups, state.privateBytes ? null : lane, invocations)
+  if (mode === 'fast' || mode === 'deterministic') {
+    reduceStrength(groups, state.privateBytes ? null : lane, invocations)
+    shareIntegers(groups)
+  }
   // Scratch: workgroup variables, private memory, locals that cross barriers, the shadow of race mode.
   const stride = inOneGo(groups) ? 0 : roundUp(state.privateBytes, 16)
   const privateOffset = roundUp(state.workgroupBytes, 16)

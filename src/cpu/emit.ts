@@ -35,6 +35,7 @@ class Emitter {
   private readonly labels: (Label | null)[] = []
   private readonly free: Record<WasmType, number[]> = { i32: [], f32: [], v128: [] }
   private readonly crossing = new Map<Local, { offset: number; wide: boolean }>()
+  private readonly wideBytes: number
   private readonly lowered: Lowered
   private readonly plan: Plan
   private readonly options: EmitOptions
@@ -52,14 +53,12 @@ class Emitter {
     const [x, y, z] = inputs.local.map(id)
     const count = lowered.size[0] * lowered.size[1] * lowered.size[2]
     this.ids = { x, y, z, index: inputs.index.op === 'local' ? this.indexOf(inputs.index.local) : this.fresh('i32'), narrow: this.fresh('i32'), wide: this.fresh('i32') }
-    let offset = options.crossingOffset
-    for (const wide of [true, false]) {
-      for (const local of plan.crossing) {
-        if ((local.type === 'v128') !== wide) continue
-        this.crossing.set(local, { offset, wide })
-        offset += count * (wide ? 16 : 4)
-      }
-    }
+    // The vectors of an invocation lie side by side, where an engine may take two at once; the scalars of all do.
+    const wide = plan.crossing.filter((local) => local.type === 'v128')
+    this.wideBytes = 16 * wide.length
+    wide.forEach((local, i) => this.crossing.set(local, { offset: options.crossingOffset + 16 * i, wide: true }))
+    plan.crossing.filter((local) => local.type !== 'v128')
+      .forEach((local, i) => this.crossing.set(local, { offset: options.crossingOffset + count * (this.wideBytes + 4 * i), wide: false }))
   }
 
   private fresh(type: WasmType): number {
@@ -263,7 +262,7 @@ class Emitter {
     for (const wide of [true, false]) {
       if (!crossing.some((local) => this.crossing.get(local)!.wide === wide)) continue
       pushIndex()
-      code.i32(wide ? 4 : 2).op('i32.shl').get(1).op('i32.add').set(wide ? ids.wide : ids.narrow)
+      code.i32(wide ? this.wideBytes : 4).op('i32.mul').get(1).op('i32.add').set(wide ? ids.wide : ids.narrow)
     }
     for (const { local, copy } of saved) code.get(copy).set(this.indexOf(local))
     for (const local of region.load) {

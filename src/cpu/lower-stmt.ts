@@ -1,6 +1,6 @@
 // Lowering of statements, loops and calls; what conditions tell about the ranges of indices.
-import { br, i32, newLabel, newLocal, op } from './ir.ts'
-import type { Expr, Label, Local, Range, Stmt } from './ir.ts'
+import { br, i32, newLabel, newLocal, op, visitStmts } from './ir.ts'
+import type { BlockStmt, Expr, Label, Local, Range, Stmt } from './ir.ts'
 import { constant, keep, leaf, lowerAll, lowerBinary, lowerExpr, lowerPlace, lowerPointer } from './lower-expr.ts'
 import { emit, lowerVar, rangeNow } from './lower.ts'
 import type { State } from './lower.ts'
@@ -27,15 +27,31 @@ export function inlineCall(state: State, e: CallExpr, fn: FunctionDecl): Val {
   let next = 0
   for (const [i, param] of fn.params.entries()) state.env.set(param, bindings[i] ?? { value: keep(state, values[next++]) })
   if (fn.result === voidType) {
-    lowerBody(state, fn, null)
+    inlineBody(state, fn, null)
     return i32(0)
   }
   const decl = { name: `${fn.name}()` } as VarDecl
   const only = fn.body.body.length === 1 && fn.body.body[0].kind === 'return' ? fn.body.body[0] : null
   if (only?.value) return keep(state, lowerExpr(state, only.value))
   const result: Place = { kind: 'slot', slot: makeSlot(state, fn.result, decl.name, decl), type: fn.result, decl }
-  lowerBody(state, fn, result)
+  inlineBody(state, fn, result)
   return loadPlace(state, result, e)
+}
+
+/** A function's body in place of the call; a return at its very end is no jump. */
+function inlineBody(state: State, fn: FunctionDecl, result: Place | null) {
+  const [whole] = collect(state, () => lowerBody(state, fn, result)) as [BlockStmt]
+  const { label, body } = whole, last = body.at(-1)
+  if (last?.op === 'br' && last.label === label) body.pop()
+  emitBlock(state, label, body)
+}
+
+/** A block; only what is in it if nothing in it leaves it, so that it stays in one stretch with what is around it. */
+function emitBlock(state: State, label: Label, body: Stmt[]) {
+  let left = false
+  visitStmts(body, (s) => { if (s.op === 'br' && s.label === label) left = true })
+  if (left) emit(state, { op: 'block', label, body })
+  else for (const s of body) emit(state, s)
 }
 
 /** Runs `fill` with an empty statement list and returns what it filled in. */
@@ -313,11 +329,11 @@ function unrollFor(state: State, s: ForStmt, decl: VarDecl, jumps: Jumps): boole
       const next = newLabel('continue')
       state.env.set(decl, { place: frozenSlot(decl, value) })
       const turn = collect(state, () => lowerBlock(state, s.body, { ...jumps, breaks: end, continues: next }))
-      emit(state, { op: 'block', label: next, body: turn })
+      emitBlock(state, next, turn)
     })
   })
   state.copies /= Math.max(trips, 1)
-  emit(state, { op: 'block', label: end, body })
+  emitBlock(state, end, body)
   return true
 }
 

@@ -57,6 +57,21 @@ export function relaxedSimdAvailable(): boolean {
   return relaxed
 }
 
+let joined: boolean | undefined
+
+/**
+ * Whether the engine makes one 256-bit instruction of two neighbouring vectors of four where a kernel stores such pairs. V8 does on
+ * x64 from version 13 on (Node 24), behind a flag, which this sets; earlier versions know the flag and do nothing. The flag counts
+ * for all WebAssembly of the process. `ESPALIER_WIDE=0` leaves it alone.
+ */
+export function joinsVectors(): boolean {
+  if (joined !== undefined) return joined
+  const version = Number(node?.versions?.v8?.split('.')[0] ?? 0)
+  joined = version >= 13 && node!.arch === 'x64' && environment('ESPALIER_WIDE') !== '0'
+  if (joined) builtin('node:v8')?.setFlagsFromString('--experimental-wasm-revectorize')
+  return joined
+}
+
 let channel: MessageChannel | undefined
 const turns: (() => void)[] = []
 

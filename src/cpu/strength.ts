@@ -5,6 +5,7 @@ import { Affine, amount } from './affine.ts'
 import type { Clamp, Growth } from './affine.ts'
 import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands, visitStmts } from './ir.ts'
 import type { Expr, IfStmt, Local, SetStmt, Stmt } from './ir.ts'
+import { keyOf } from './key.ts'
 import { forEachRegion } from './regions.ts'
 import type { Group, Region } from './regions.ts'
 
@@ -176,20 +177,6 @@ function eachAddress(body: Stmt[], action: (address: Expr) => Expr): void {
 function copy(s: Stmt): Stmt {
   if (s.op === 'if') return { ...s, then: s.then.map(copy), otherwise: s.otherwise.map(copy) } satisfies IfStmt
   return s.op === 'block' || s.op === 'loop' ? { ...s, body: s.body.map(copy) } : { ...s }
-}
-
-/** Equal for expressions that compute the same. */
-function keyOf(e: Expr): string {
-  if (e.op === 'const') return `${e.type}${e.value}`
-  if (e.op === 'local') return `l${idOf(e.local)}`
-  return e.op === 'wasm' ? `${e.name} ${e.lane ?? ''} ${e.bytes?.join() ?? ''}(${e.args.map(keyOf).join(' ')})` : `x${idOf(e)}`
-}
-const ids = new WeakMap<object, number>()
-let nextId = 0
-function idOf(of: object): number {
-  let id = ids.get(of)
-  if (id === undefined) ids.set(of, id = nextId++)
-  return id
 }
 
 const sizeOf = (e: Expr): number => 1 + children(e).reduce((sum, part) => sum + sizeOf(part), 0)

@@ -1,10 +1,9 @@
-// Launches of the attention kernels for GPUs and the embedded device: tiles of 32 queries and 32 keys in workgroup memory.
+// Launches of the attention kernels for GPUs: tiles of 32 queries and 32 keys in workgroup memory.
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
 import type { AttentionCall } from './attention-shapes.ts'
 import { sum } from './reduce.ts'
-import { adapterKind } from './rows.ts'
 
 const load = true, store = true
 const numbered = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
@@ -27,12 +26,7 @@ const biasSums = rowVersions('attention_grad.wgsl', gradRows, { entry: 'bias', b
 export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call),
-    grid(B * H * Math.ceil(N / 32)), { overrides: { CHUNKS: Math.ceil(E / 32), KEPT: kept(D), ...switches(call) }, flops })
-}
-
-/** Pieces of queries that stay in workgroup memory: all where 32 KiB are to be had, which no GPU needs to grant. */
-function kept(D: number): number {
-  return adapterKind() === 'embedded' && D <= 128 ? Math.ceil(D / 32) : 1
+    grid(B * H * Math.ceil(N / 32)), { overrides: { CHUNKS: Math.ceil(E / 32), ...switches(call) }, flops })
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */

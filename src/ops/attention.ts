@@ -3,14 +3,16 @@ import { ShapeError } from '../errors.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { backwardByLanes, forwardByLanes, shufflingLanes } from './attention-lanes.ts'
+import { backwardPacked, forwardPacked } from './attention-packed.ts'
 import { rowVersions } from './attention-rows.ts'
-import { attentionSizes } from './attention-shapes.ts'
+import { type AttentionCall, attentionSizes } from './attention-shapes.ts'
 import { backwardByTiles, forwardByTiles } from './attention-tiles.ts'
 import { add, scale as times } from './elementwise.ts'
 import { matmul } from './matmul.ts'
 import { op } from './op.ts'
 import { permute } from './permute.ts'
 import { reshape } from './reshape.ts'
+import { adapterKind } from './rows.ts'
 import { softmax } from './softmax.ts'
 
 /** `scale` multiplies q k^T: 1 / sqrt of the original head width, which pruning does not change. */
@@ -37,22 +39,30 @@ export const attention = op({
     if (D > 128 || E > 128) throw new ShapeError(`attention: heads of width ${D} and ${E}; at most 128 fit a workgroup, use more heads or attentionOpen`)
     const out = empty([B, N, H, E]), logsum = empty([B, H, N])
     const call = { q, k, v, bias, mask, scale, ...sizes }
-    const lanes = shufflingLanes()
-    if (lanes) forwardByLanes(lanes, call, out, logsum, flopsOf(q, v))
-    else forwardByTiles(call, out, logsum, flopsOf(q, v))
+    way().forward(call, out, logsum, flopsOf(q, v))
     return { out, logsum }
   },
   vjp({ args: [q, k, v, bias, mask], attrs: { scale }, out, saved: { logsum }, needs }, dout) {
-    const sizes = attentionSizes('attention', q, k, v, bias, mask)
-    const { B, N, H, D, E } = sizes
-    const pairs = empty([B, H, N, 2])
-    launch(stats(D, E), { out, dout, logsum, stats: pairs }, { N, H, E, rows: B * N * H }, grid(Math.ceil(B * N * H / 64)))
-    const call = { q, k, v, bias, mask, scale, ...sizes }
-    const lanes = shufflingLanes()
-    return [...lanes ? backwardByLanes(lanes, call, dout, pairs, needs) : backwardByTiles(call, dout, pairs, needs), null]
+    const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
+    const pairs = rowStatistics(call, out, dout, logsum)
+    return [...way().backward(call, dout, pairs, needs), null]
   },
   flops: ([q, , v]) => flopsOf(q, v),
 })
+
+/** The kernels for this adapter. */
+function way(): { forward: typeof forwardByTiles, backward: typeof backwardByTiles } {
+  const lanes = shufflingLanes()
+  if (lanes) return { forward: (...args) => forwardByLanes(lanes, ...args), backward: (...args) => backwardByLanes(lanes, ...args) }
+  return adapterKind() === 'embedded' ? { forward: forwardPacked, backward: backwardPacked } : { forward: forwardByTiles, backward: backwardByTiles }
+}
+
+/** Log-sum and dout . out of every query, [B, H, N, 2]: what the backward kernels need of a row. */
+export function rowStatistics({ B, N, H, D, E }: AttentionCall, out: Tensor, dout: Tensor, logsum: Tensor): Tensor {
+  const pairs = empty([B, H, N, 2])
+  launch(stats(D, E), { out, dout, logsum, stats: pairs }, { N, H, E, rows: B * N * H }, grid(Math.ceil(B * N * H / 64)))
+  return pairs
+}
 
 const flopsOf = ({ shape: [B, N, H, D] }: Tensor, { shape: [, M, , E] }: Tensor) => 2 * B * H * N * M * (D + E)
 

@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/device.ts'
 import type { Overrides } from '../gpu/kernel.ts'
 import type { ProductFile } from './matmul-kernels.ts'
 import type { ProductShape } from './product.ts'
+import { tileColumns } from './rows.ts'
 
 /** One way to compute a product: the loop and its tile in outputs. */
 export interface ProductVariant {
@@ -30,10 +31,13 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
   return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step } }
 }
 
-/** Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together. */
-export function packed(rows: number, columns: number, step: number): ProductVariant {
-  return { name: `packed ${rows}x${columns} step ${step}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
-    overrides: { X: rows / 4, Y: columns / 8, STEP: step } }
+/**
+ * Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together.
+ * Invocations make 4 rows x 4 `width` columns.
+ */
+export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
+  return { name: `packed ${rows}x${columns} step ${step} by ${4 * width}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
+    overrides: { X: rows / 4, Y: columns / (4 * width), STEP: step, COLUMNS: width } }
 }
 
 /** The variants for a product of these sizes on this adapter, the fixed choice first. */
@@ -45,7 +49,10 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   // Tests run each kernel once or twice, so there the tile that compiles in half the time is the faster one.
   if (adapter.kind === 'software' && lanes) return [subgroup(lanes <= 8 && (M <= 8 || fixedVariants) ? 8 : 16, lanes)]
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
-  if (adapter.kind === 'embedded' && M > 8) return [packed(64, 64, 64), packed(128, 128, 64), packed(64, 192, 32)]
+  if (adapter.kind === 'embedded' && M > 8) {
+    const columns = tileColumns()
+    return [packed(64, 64, 64, columns), packed(128, 128, 64, columns), packed(64, 192, 32, columns)]
+  }
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }
 

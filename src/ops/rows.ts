@@ -8,6 +8,14 @@ export function adapterKind(): 'gpu' | 'software' | 'embedded' | 'null' {
 }
 
 /**
+ * Vectors of four columns that an invocation makes in tiles for the embedded device: as many sums as fit the machine's registers,
+ * which hold twice as much where the engine joins neighbouring vectors.
+ */
+export function tileColumns(): 2 | 4 {
+  return currentGpu()?.adapter.architecture === 'wasm-simd-256' ? 4 : 2
+}
+
+/**
  * Invocations per row: 1, 8 or 32. On a CPU a barrier and a strided read cost more than they bring, so each invocation takes a
  * row of its own as soon as there are rows enough for all threads. `width` counts what one read brings.
  */

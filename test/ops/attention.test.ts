@@ -2,14 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShapeError } from '../../src/errors.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { declaredKernels } from '../../src/gpu/kernel.ts'
-import { attention, attentionOpen } from '../../src/ops/attention.ts'
+import { attention, attentionOpen, rowStatistics } from '../../src/ops/attention.ts'
+import { backwardPacked, forwardPacked } from '../../src/ops/attention-packed.ts'
+import { attentionSizes } from '../../src/ops/attention-shapes.ts'
+import { backwardByTiles, forwardByTiles } from '../../src/ops/attention-tiles.ts'
 import { pullback, record } from '../../src/tape.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
+import { empty, tensor, type Tensor } from '../../src/tensor.ts'
 import { checkOp, checkRaces, toTensor } from '../check-op.ts'
 import { vjp } from '../../src/transform.ts'
 import { describeDawn } from '../dawn.ts'
 import { describeDevice } from '../device.ts'
-import { type Nd, nd, random, randomMask } from '../reference/nd.ts'
+import { type Nd, nd, random, randomMask, relativeError } from '../reference/nd.ts'
 import * as reference from '../reference/attention.ts'
 import { checkCase } from './golden-case.ts'
 
@@ -40,6 +43,10 @@ function masks([, N, M, , , , G]: Shape, low: number): { plain: Nd | null, addit
 
 const scale = 0.3
 
+/** A launcher of packed kernels with the number of columns fixed. */
+const withColumns = <Args extends unknown[], R>(launcher: (...args: [...Args, (2 | 4)?]) => R, columns: 2 | 4) =>
+  (...args: Args): R => launcher(...args, columns)
+
 const check = (shape: Shape) => {
   const { plain, additive } = masks(shape, -Infinity)
   const mask = additive && toTensor(additive)
@@ -52,9 +59,9 @@ const check = (shape: Shape) => {
 
 const title = 'batch %i, %i queries, %i keys, %i heads, widths %i and %i, %i masks, bias %s'
 
-// Software drivers take the kernels that shuffle, GPUs and the embedded device those with tiles in workgroup memory: between
-// them the adapters run both, and both compile on the null backend.
-describeDevice('attention', () => {
+// Software drivers take the kernels that shuffle, the embedded device those packed for its caches, GPUs those with tiles in workgroup
+// memory, which the embedded device runs here as well; all compile on the null backend.
+describeDevice('attention', (adapter) => {
   test.each(shapes)(title, (...shape) => check(shape))
 
   test('the widest heads', () => check([1, 3, 7, 1, 128, 128, 0, true]))
@@ -107,6 +114,30 @@ describeDevice('attention', () => {
     }
   })
 
+  // What other adapters and other versions of Node take, on one of the two adapters only: a software driver compiles for seconds.
+  const ways = {
+    'tiles for GPUs': { forward: forwardByTiles, backward: backwardByTiles },
+    'packed by 8': { forward: withColumns(forwardPacked, 2), backward: withColumns(backwardPacked, 2) },
+    'packed by 16': { forward: withColumns(forwardPacked, 4), backward: withColumns(backwardPacked, 4) },
+  }
+  for (const [name, { forward, backward }] of Object.entries(adapter === 'dawn' ? {} : ways)) {
+    test.each(shapes)(`${name}: ${title}`, async (...shape) => {
+      const [q, k, v, bias = null] = inputs(shape).map((x) => toTensor(x))
+      const { additive } = masks(shape, -Infinity)
+      const mask = additive && toTensor(additive)
+      const { outputs: [usual], back } = vjp((q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }), q, k, v, ...bias ? [bias] : [])
+      const dout = toTensor(random(9, [...usual.shape])), grads = back(dout)
+
+      const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
+      const out = empty(usual.shape), logsum = empty([call.B, call.H, call.N])
+      forward(call, out, logsum, 0)
+      const found = backward(call, dout, rowStatistics(call, out, dout, logsum), [true, true, true, true])
+      const same = async (a: Tensor, b: Tensor) => { expect(relativeError(await a.data(), Float64Array.from(await b.data()))).toBeLessThan(1e-5) }
+      await same(out, usual)
+      for (const [i, grad] of grads.entries()) await same(found[i]!, grad!)
+    })
+  }
+
   test('memory is linear in the number of tokens', () => {
     const q = toTensor(random(9, [1, 400, 2, 4]))
     gpu().pool.trim()
@@ -142,15 +173,30 @@ describeDevice('attention', () => {
   })
 })
 
+/** Compiles every version of a kernel file that has, or has not, as many buffers as the null backend allows. */
+async function compileAll(name: string, few: boolean): Promise<void> {
+  const found = declaredKernels().filter(({ file, reflection }) => file === `${name}.wgsl` && reflection.storage.length <= 8 === few)
+  expect(found.length).toBeGreaterThan(0)
+  for (const kernel of found) {
+    const { overrides } = kernel.reflection
+    for (const flag of [0, 1]) {
+      const switches: Record<string, number> = overrides.includes('BIAS') ? { BIAS: flag, MASK: flag } : {}
+      const tile: Record<string, number> = overrides.includes('COLUMNS') ? { OWN: 32, OTHER: 16, COLUMNS: flag ? 4 : 2, LANES: flag ? 8 : 16 } : {}
+      gpu().launches.pipeline(kernel, { ...switches, ...tile })
+    }
+  }
+  await gpu().failures.settle()
+}
+
 describeDawn('attention on the null backend', () => {
   beforeAll(async () => { await init({ backend: 'null' }) })
   afterAll(close)
-  test.each(['attention', 'attention_grad', 'attention_lanes', 'attention_lanes_grad', 'attention_stats'])('every version of %s.wgsl compiles', async (name) => {
-    const found = declaredKernels().filter(({ file }) => file === `${name}.wgsl`)
-    expect(found.length).toBeGreaterThan(0)
-    for (const kernel of found) {
-      for (const flag of [0, 1]) gpu().launches.pipeline(kernel, kernel.reflection.overrides.includes('BIAS') ? { BIAS: flag, MASK: flag } : {})
-    }
-    await gpu().failures.settle()
-  })
+  test.each(['attention', 'attention_grad', 'attention_packed', 'attention_packed_grad', 'attention_lanes', 'attention_lanes_grad', 'attention_stats'])(
+    'every version of %s.wgsl compiles', (name) => compileAll(name, true))
+})
+
+describeDawn('attention on a real adapter', () => {
+  beforeAll(async () => { await init({ adapter: 'dawn', fixedVariants: true }) })
+  afterAll(close)
+  test('attention_packed_grad.wgsl with nine buffers compiles', () => compileAll('attention_packed_grad', false))
 })

@@ -10,7 +10,7 @@ describeDawn('matmul variants on the null backend', () => {
   beforeAll(async () => { await init({ backend: 'null', fixedVariants: true }) })
   afterAll(close)
 
-  const variants = [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2), tiled(4), tiled(16), tiled(32), packed(32, 64, 16), packed(64, 64, 32),
+  const variants = [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2), tiled(4), tiled(16), tiled(32), packed(32, 64, 16, 2), packed(64, 64, 32, 2), packed(32, 64, 16, 4),
     subgroup(8, 4), subgroup(16, 4), subgroup(8, 8), subgroup(16, 8), subgroup(16, 16)]
   for (const variant of variants) {
     test(`${variant.name} compiles in every form`, async () => {

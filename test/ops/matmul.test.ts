@@ -73,7 +73,7 @@ describeDevice('matmul', (adapter) => {
 
   // Every loop on sizes that do not divide its tile, whichever this adapter would choose; all give the same bits, which is what
   // lets the tuner change its mind. Lavapipe unrolls the loop over a staged step, so the step is short.
-  const some = [registers(4, 1), ...all ? [registers(8, 2)] : [], tiled(4), packed(16, 32, 8)]
+  const some = [registers(4, 1), ...all ? [registers(8, 2)] : [], tiled(4), packed(16, 32, 8, 2), ...all ? [packed(16, 64, 8, 4)] : []]
   for (const variant of some) {
     test(`${variant.name}`, async () => {
       for (const [transposeA, transposeB, M, K, N] of [[false, true, 68, 44, 72], ...all ? [[false, true, 67, 42, 70], [true, false, 67, 42, 70]] as const : []] as const) {

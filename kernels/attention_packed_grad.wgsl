@@ -1,0 +1,264 @@
+// Backward of attention_packed.wgsl with the same tiles: OWN own rows of a head against OTHER other rows at a time. Probabilities are
+// made again from the scores and their log-sum:
+//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q
+// `queries` makes dq, `keys` dk and dv: each entry has one owner, so there are no atomics.
+// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
+
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32 }
+@group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
+@group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
+@group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
+@group(0) @binding(3) var<storage, read> dout: array</*E*/f32>;
+@group(0) @binding(4) var<storage, read> biases: array<f32>;
+@group(0) @binding(5) var<storage, read> masks: array<f32>;
+@group(0) @binding(6) var<storage, read> stats: array<vec2f>;
+@group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
+@group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
+@group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
+@group(0) @binding(10) var<uniform> p: Params;
+override OWN: u32 = 32;                    // a multiple of 4 COLUMNS
+override OTHER: u32 = 16;
+override COLUMNS: u32 = 2;                 // at most 4
+override LANES: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
+override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
+override EDEPTH: u32 = 16;
+override CHUNKS: u32 = 2;                  // D and E in pieces of OTHER, at most 2
+override WEIGHTS: u32 = 256;               // OWN OTHER / 4, twice for `keys`
+override BIAS: u32 = 0;                    // whether there are a bias and a mask
+override MASK: u32 = 0;
+
+// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq, store_dk, store_dv.
+/*rows*/
+
+const lowest = -3.0e38;
+const Q = 0u;                              // which rows `rows_of` reads
+const K = 1u;
+const V = 2u;
+const DOUT = 3u;
+
+var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;         // two tensors, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each
+var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // two tensors, [OTHER / 4][depth]: four rows each; later
+                                                                        // [depth / (4 COLUMNS)][OTHER][COLUMNS]: four entries each
+var<workgroup> weights: array<vec4f, WEIGHTS>;                          // [OWN / (4 COLUMNS)][OTHER][COLUMNS]: four own rows each
+var<workgroup> logs: array<vec4f, OWN / 4u>;                            // of own queries
+var<workgroup> deltas: array<vec4f, OWN / 4u>;
+
+// Four entries of row i of one head, the last row for those past the end; q comes scaled.
+fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
+  let query = (b * p.N + min(i, p.N - 1u)) * p.H + h;
+  let key = (b * p.M + min(i, p.M - 1u)) * p.H + h;
+  switch what {
+    case 0u: { return load_q(query, d) * p.scale; }
+    case 1u: { return load_k(key, d); }
+    case 2u: { return load_v(key, d); }
+    default: { return load_dout(query, d); }
+  }
+}
+
+fn count_of(what: u32) -> u32 { return select(p.M, p.N, what == Q || what == DOUT); }
+fn width_of(what: u32) -> u32 { return select(p.E, p.D, what == Q || what == K); }
+
+// Own rows from `first` on into `own` at `to`.
+fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32) {
+  for (var i = lid * 4u; i < min(OWN, count_of(what) - first); i += 4u * LANES) {
+    let at = to + i / (4u * COLUMNS) * depth * COLUMNS + i / 4u % COLUMNS;
+    let row = first + i;
+    for (var d = 0u; d < width_of(what); d += 4u) {
+      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d), rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
+      for (var n = 0u; n < 4u; n++) { own[at + (d + n) * COLUMNS] = x[n]; }
+    }
+  }
+}
+
+// Other rows from j on into `staged` at `to`, rows along vectors.
+fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) {
+  for (var i = lid * 4u; i < min(OTHER, count_of(what) - j); i += 4u * LANES) {
+    let row = j + i;
+    for (var d = 0u; d < width_of(what); d += 4u) {
+      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d), rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
+      for (var n = 0u; n < 4u; n++) { staged[to + i / 4u * depth + d + n] = x[n]; }
+    }
+  }
+}
+
+// The same rows, entries along vectors.
+fn pack_entries(what: u32, b: u32, h: u32, j: u32, to: u32, lid: u32) {
+  for (var i = lid; i < min(OTHER, count_of(what) - j); i += LANES) {
+    for (var d = 0u; d < width_of(what); d += 4u) {
+      staged[to + (d / (4u * COLUMNS) * OTHER + i) * COLUMNS + d / 4u % COLUMNS] = rows_of(what, b, h, j + i, d);
+    }
+  }
+}
+
+// Products of four other rows with 4 COLUMNS own rows over `width` entries: other row r and own rows 4c .. 4c + 3 in [r COLUMNS + c].
+fn products(left: u32, right: u32, width: u32) -> array<vec4f, 16> {
+  var s: array<vec4f, 16>;
+  for (var d = 0u; d < width; d++) {
+    var x: array<vec4f, 4>;
+    for (var c = 0u; c < COLUMNS; c++) { x[c] = own[left + d * COLUMNS + c]; }
+    for (var r = 0u; r < 4u; r++) {
+      let y = vec4f(staged[right + d][r]);
+      for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
+    }
+  }
+  return s;
+}
+
+// Adds to 4 own rows x 4 COLUMNS entries the weighted sum of `count` other rows.
+fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, count: u32) -> array<vec4f, 16> {
+  var s = sums;
+  for (var i = 0u; i < count; i++) {
+    var x: array<vec4f, 4>;
+    for (var c = 0u; c < COLUMNS; c++) { x[c] = staged[right + i * COLUMNS + c]; }
+    for (var r = 0u; r < 4u; r++) {
+      let y = vec4f(weights[left + i * COLUMNS][r]);
+      for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
+    }
+  }
+  return s;
+}
+
+// Bias plus mask of pairs that lie `query` x M + `key` into a head's matrix.
+fn extra(b: u32, h: u32, query: vec4u, key: vec4u) -> vec4f {
+  let at = min(query, vec4u(p.N - 1u)) * p.M + min(key, vec4u(p.M - 1u));
+  var x = vec4f(0);
+  if (BIAS > 0u) {
+    let i = vec4u(h * p.N * p.M) + at;
+    x += vec4f(biases[i.x], biases[i.y], biases[i.z], biases[i.w]);
+  }
+  if (MASK > 0u) {
+    let i = vec4u(b % p.G * p.N * p.M) + at;
+    x += vec4f(masks[i.x], masks[i.y], masks[i.z], masks[i.w]);
+  }
+  return max(x, vec4f(lowest));
+}
+
+@compute @workgroup_size(LANES)
+fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let items = (p.N + OWN - 1u) / OWN;
+  let item = group.y * groups.x + group.x;
+  let b = item / items / p.H;
+  let h = item / items % p.H;
+  if (b >= p.B) { return; }
+  let first = item % items * OWN;
+  // Four others with all vectors of own rows, then four own rows with all pieces of their entries.
+  let other = lid % (OTHER / 4u) * 4u;
+  let vectors = lid / (OTHER / 4u);
+  let mine = lid % (OWN / 4u) * 4u;
+  let entry = lid / (OWN / 4u) * 4u * COLUMNS;
+  pack_own(Q, b, h, first, 0u, DDEPTH, lid);
+  pack_own(DOUT, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
+  for (var i = lid; i < OWN / 4u; i += LANES) {
+    let row = (b * p.H + h) * p.N;
+    let at = min(vec4u(first + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(p.N - 1u)) + vec4u(row);
+    let s = stats[at.x];
+    let t = stats[at.y];
+    let u = stats[at.z];
+    let w = stats[at.w];
+    logs[i] = vec4f(s.x, t.x, u.x, w.x);
+    deltas[i] = vec4f(s.y, t.y, u.y, w.y);
+  }
+  var sums: array<array<vec4f, 16>, 2>;
+  for (var j = 0u; j < p.M; j += OTHER) {
+    let count = min(OTHER, p.M - j);
+    pack_other(K, b, h, j, 0u, DDEPTH, lid);
+    pack_other(V, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
+    workgroupBarrier();
+    if (other < count && first + vectors * 4u * COLUMNS < p.N) {
+      let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
+      let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
+      var w: array<vec4f, 16>;
+      for (var r = 0u; r < 4u; r++) {
+        for (var c = 0u; c < COLUMNS; c++) {
+          let own_row = vectors * COLUMNS + c;
+          let more = extra(b, h, vec4u(first + own_row * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(j + other + r));
+          w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - logs[own_row]) * (g[r * COLUMNS + c] - deltas[own_row]);
+        }
+      }
+      let at = (vectors * OTHER + other) * COLUMNS;
+      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
+    }
+    workgroupBarrier();
+    pack_entries(K, b, h, j, 0u, lid);
+    workgroupBarrier();
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      let d = chunk * OTHER + entry;
+      if (first + mine < p.N && d < p.D) {
+        sums[chunk] = mixed(sums[chunk], mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS, d * OTHER / 4u, count);
+      }
+    }
+    workgroupBarrier();
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let i = first + mine + r;
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      for (var c = 0u; c < COLUMNS; c++) {
+        let d = chunk * OTHER + entry + 4u * c;
+        if (i < p.N && d < p.D) { store_dq((b * p.N + i) * p.H + h, d, sums[chunk][r * COLUMNS + c] * p.scale); }
+      }
+    }
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let items = (p.M + OWN - 1u) / OWN;
+  let item = group.y * groups.x + group.x;
+  let b = item / items / p.H;
+  let h = item / items % p.H;
+  if (b >= p.B) { return; }
+  let first = item % items * OWN;                       // here the own rows are keys and the others queries
+  let other = lid % (OTHER / 4u) * 4u;
+  let vectors = lid / (OTHER / 4u);
+  let mine = lid % (OWN / 4u) * 4u;
+  let entry = lid / (OWN / 4u) * 4u * COLUMNS;
+  pack_own(K, b, h, first, 0u, DDEPTH, lid);
+  pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
+  var dk_sums: array<array<vec4f, 16>, 2>;
+  var dv_sums: array<array<vec4f, 16>, 2>;
+  for (var j = 0u; j < p.N; j += OTHER) {
+    let count = min(OTHER, p.N - j);
+    pack_other(Q, b, h, j, 0u, DDEPTH, lid);
+    pack_other(DOUT, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
+    workgroupBarrier();
+    if (other < count && first + vectors * 4u * COLUMNS < p.M) {
+      let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
+      let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
+      var w: array<vec4f, 16>;
+      var x: array<vec4f, 16>;
+      for (var r = 0u; r < 4u; r++) {
+        let stat = stats[(b * p.H + h) * p.N + min(j + other + r, p.N - 1u)];
+        for (var c = 0u; c < COLUMNS; c++) {
+          let more = extra(b, h, vec4u(j + other + r), vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u));
+          w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - vec4f(stat.x));
+          x[r * COLUMNS + c] = w[r * COLUMNS + c] * (g[r * COLUMNS + c] - vec4f(stat.y));
+        }
+      }
+      let at = (vectors * OTHER + other) * COLUMNS;
+      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
+      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[OWN * OTHER / 4u + at + i] = x[i]; }
+    }
+    workgroupBarrier();
+    pack_entries(Q, b, h, j, 0u, lid);
+    pack_entries(DOUT, b, h, j, OTHER / 4u * DDEPTH, lid);
+    workgroupBarrier();
+    let left = mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS;
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      let d = chunk * OTHER + entry;
+      if (first + mine < p.M && d < p.D) { dk_sums[chunk] = mixed(dk_sums[chunk], OWN * OTHER / 4u + left, d * OTHER / 4u, count); }
+      if (first + mine < p.M && d < p.E) { dv_sums[chunk] = mixed(dv_sums[chunk], left, OTHER / 4u * (DDEPTH + d), count); }
+    }
+    workgroupBarrier();
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let i = first + mine + r;
+    let row = (b * p.M + i) * p.H + h;
+    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      for (var c = 0u; c < COLUMNS; c++) {
+        let d = chunk * OTHER + entry + 4u * c;
+        if (i < p.M && d < p.D) { store_dk(row, d, dk_sums[chunk][r * COLUMNS + c]); }
+        if (i < p.M && d < p.E) { store_dv(row, d, dv_sums[chunk][r * COLUMNS + c]); }
+      }
+    }
+  }
+}
