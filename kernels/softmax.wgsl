@@ -8,7 +8,7 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
 override LANES: u32 = 8;
-// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again.
+// 1, with LANES and inner 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again.
 override KEEP: u32 = 0;
 var<workgroup> partial: array<f32, 64>;
 
@@ -35,6 +35,46 @@ fn row_sum(lid: u32, value: f32) -> f32 {
   return result;
 }
 
+// A whole row, two entries a turn, which the embedded device may do at once.
+fn keeping(base: u32, width: u32) {
+  let last = base + width - 1u;
+  var highs = V(-3.0e38);
+  var more = V(-3.0e38);
+  for (var i = 0u; i < width / 2u; i++) {
+    highs = max(highs, x[base + 2u * i]);
+    more = max(more, x[base + 2u * i + 1u]);
+  }
+  let odd = width % 2u == 1u;
+  if (odd) { highs = max(highs, x[last]); }
+  let high = largest(max(highs, more));
+  let top = V(high);
+
+  var sum = V(0);
+  var rest = V(0);
+  for (var i = 0u; i < width / 2u; i++) {
+    let d = exp(x[base + 2u * i] - top);
+    let e = exp(x[base + 2u * i + 1u] - top);
+    y[base + 2u * i] = d;
+    y[base + 2u * i + 1u] = e;
+    sum += d;
+    rest += e;
+  }
+  if (odd) {
+    let e = exp(x[last] - top);
+    y[last] = e;
+    sum += e;
+  }
+  let norm = total(sum + rest);
+  let factor = select(1.0 / norm, 0.0, norm == 0.0);
+  for (var i = 0u; i < width / 2u; i++) {
+    let d = y[base + 2u * i] * factor;
+    let e = y[base + 2u * i + 1u] * factor;
+    y[base + 2u * i] = d;
+    y[base + 2u * i + 1u] = e;
+  }
+  if (odd) { y[last] *= factor; }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
   let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
@@ -43,6 +83,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end = base + select(0u, p.width * p.inner, row < p.rows);       // lanes past the last row still meet the others at the barriers
   let step = LANES * p.inner;
 
+  if (KEEP != 0u && p.log == 0u) {
+    if (row < p.rows) { keeping(base, p.width); }
+    return;
+  }
   // The floor keeps a row of -infinity only (every key masked) at zeros instead of NaN.
   var highs = V(-3.0e38);
   for (var at = first; at < end; at += step) { highs = max(highs, x[at]); }
@@ -50,15 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let top = V(high);
 
   var sum = V(0);
-  if (KEEP != 0u && p.log == 0u) {
-    for (var at = first; at < end; at += step) {
-      let e = exp(x[at] - top);
-      y[at] = e;
-      sum += e;
-    }
-  } else {
-    for (var at = first; at < end; at += step) { sum += exp(x[at] - top); }
-  }
+  for (var at = first; at < end; at += step) { sum += exp(x[at] - top); }
   let norm = row_sum(lid, total(sum));
 
   if (p.log != 0u) {
@@ -66,10 +102,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var at = first; at < end; at += step) { y[at] = x[at] - V(shift); }
   } else {
     let factor = select(1.0 / norm, 0.0, norm == 0.0);
-    if (KEEP != 0u) {
-      for (var at = first; at < end; at += step) { y[at] *= factor; }
-    } else {
-      for (var at = first; at < end; at += step) { y[at] = exp(x[at] - top) * factor; }
-    }
+    for (var at = first; at < end; at += step) { y[at] = exp(x[at] - top) * factor; }
   }
 }

@@ -11,6 +11,8 @@ import type { Group, Region } from './regions.ts'
 
 /** More growing addresses than this would push each other out of the machine's registers. */
 const POINTER_LIMIT = 8
+/** Bytes between accesses of one array; constants farther apart than any array are no distance. */
+const DISTANCE_LIMIT = 2 ** 28
 /** What a doubled loop, or one over invocations, may weigh: clamps to test before it, and nodes of its expressions. */
 const CLAMP_LIMIT = 12, SIZE_LIMIT = 800
 
@@ -107,7 +109,7 @@ function clampsOf(body: Stmt[], { local, step, changing }: Counter): Clamp[] {
   eachAddress(body, (address) => {
     const clamps: Clamp[] = []
     if (loop.growth(address, clamps)) for (const clamp of clamps) found.set(keyOf(loop.expand(clamp.value)) + keyOf(loop.expand(clamp.limit)), clamp)
-    return address
+    return same(address)
   })
   return [...found.values()]
 }
@@ -130,44 +132,74 @@ function allInside({ local, step, changing }: Counter, limit: Expr, clamps: read
 
 // ---- addresses --------------------------------------------------------------------------------------------------
 
-/** One address, the same for all that only differ in what the instruction adds. */
-interface Pointer { local: Local; address: Expr; growth: Growth; uses: number }
+/** Where a growing local points: at the first of the addresses that differ by constants only. */
+interface Pointer { local: Local; address: Expr; least: number; growth: Growth; uses: number }
 
-/** The loop with its addresses in locals that grow, after the statements that start them. */
+/**
+ * The loop with its addresses in locals that grow, after the statements that start them. Without clamps all accesses are known to be
+ * inside, so neighbours share a local and the instruction adds the distance, which cannot wrap around.
+ */
 function withPointers(loop: Loop, { local, step, set, changing }: Counter, unclamped: boolean): Stmt[] {
-  const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>(), ofAddress = new Map<Expr, Pointer>()
+  const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>()
+  const ofAddress = new Map<Expr, { pointer: Pointer; constant: number }>()
   eachAddress(loop.body, (address) => {
     const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
-    if (!growth || growth.times === 0) return address
-    const whole = affine.expand(address), key = keyOf(whole)
+    if (!growth || growth.times === 0) return same(address)
+    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }, key = keyOf(rest)
     let pointer = pointers.get(key)
-    if (!pointer) pointers.set(key, pointer = { local: newLocal('pointer', 'i32', true), address: whole, growth, uses: 0 })
+    if (!pointer) pointers.set(key, pointer = { local: newLocal('pointer', 'i32', true), address: rest, least: constant, growth, uses: 0 })
     pointer.uses++
-    ofAddress.set(address, pointer)
-    return address
+    pointer.least = Math.min(pointer.least, constant)
+    ofAddress.set(address, { pointer, constant })
+    return same(address)
   })
   const worth = ({ uses, address }: Pointer) => uses * sizeOf(address)
   const all = [...pointers.values()].sort((a, b) => worth(b) - worth(a)).slice(0, POINTER_LIMIT), chosen = new Set(all)
   eachAddress(loop.body, (address) => {
-    const pointer = ofAddress.get(address)
-    return pointer && chosen.has(pointer) ? get(pointer.local) : address
+    const found = ofAddress.get(address), more = found ? found.constant - found.pointer.least : 0
+    return found && chosen.has(found.pointer) && more < DISTANCE_LIMIT ? { address: get(found.pointer.local), more } : same(address)
   })
   loop.body.splice(loop.body.indexOf(set), 0, ...all.map(({ local, growth }): Stmt => ({ op: 'set', local, value: op('i32.add', get(local), amount(growth)) })))
-  return [...all.map(({ local, address }): Stmt => ({ op: 'set', local, value: address })), loop]
+  return [...all.map(({ local, address, least }): Stmt => ({ op: 'set', local, value: op('i32.add', address, i32(least)) })), loop]
 }
 
+/** An integer as what is left of it without a constant, and the constant, which together are equal modulo 2^32. */
+function apart(e: Expr): { rest: Expr; constant: number } {
+  if (e.op === 'wasm' && e.args.length === 2) {
+    const [a, b] = e.args
+    if (e.name === 'i32.add') {
+      const left = apart(a), right = apart(b)
+      return { rest: op('i32.add', left.rest, right.rest), constant: (left.constant + right.constant) | 0 }
+    }
+    if (b.op === 'const' && (e.name === 'i32.shl' || e.name === 'i32.mul')) {
+      const { rest, constant } = apart(a)
+      return { rest: op(e.name, rest, b), constant: e.name === 'i32.shl' ? constant << b.value : Math.imul(constant, b.value) }
+    }
+  }
+  return e.op === 'const' && e.type === 'i32' ? { rest: i32(0), constant: e.value } : { rest: e, constant: 0 }
+}
+
+/** An address and what the instruction adds to it beyond what it added before. */
+interface Reach { address: Expr; more: number }
+const same = (address: Expr): Reach => ({ address, more: 0 })
+
 /** Replaces the address of every load and store by what `action` makes of it. */
-function eachAddress(body: Stmt[], action: (address: Expr) => Expr): void {
+function eachAddress(body: Stmt[], action: (address: Expr) => Reach): void {
   const inside = (e: Expr): Expr => {
     const next = mapChildren(e, inside)
     if (next.op !== 'load') return next
-    const addr = action(next.addr)
-    return addr === next.addr ? next : { ...next, addr }
+    const { address, more } = action(next.addr)
+    return address === next.addr ? next : { ...next, addr: address, offset: next.offset + more }
   }
   visitStmts(body, (s) => {
     if (s.op === 'set') s.value = inside(s.value)
     else if (s.op === 'if') s.cond = inside(s.cond)
-    else if (s.op === 'store') { s.value = inside(s.value); s.addr = action(inside(s.addr)) }
+    else if (s.op === 'store') {
+      s.value = inside(s.value)
+      const { address, more } = action(inside(s.addr))
+      s.addr = address
+      s.offset += more
+    }
   })
 }
 

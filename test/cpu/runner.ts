@@ -1,9 +1,10 @@
 // Runs one kernel on one thread, straight from the compiler: no device, no queue.
-import { setFlagsFromString } from 'node:v8'
 import type { CompileOptions } from '../../src/cpu/abi.ts'
 import { analyse, compile } from '../../src/cpu/compile.ts'
+import { joinsVectors, relaxedSimdAvailable } from '../../src/cpu/platform.ts'
 
-setFlagsFromString('--experimental-wasm-relaxed-simd')
+relaxedSimdAvailable()                   // these set the engine's flags
+joinsVectors()
 
 /** Bytes by variable name; those of storage variables come back changed. */
 export type Buffers = Record<string, ArrayBufferView>
