@@ -33,7 +33,7 @@ export function adapterLimits(memoryLimit: number): Limits {
     maxDynamicUniformBuffersPerPipelineLayout: 16, maxDynamicStorageBuffersPerPipelineLayout: 16,
     maxStorageBuffersPerShaderStage: 16,
     minUniformBufferOffsetAlignment: 32, minStorageBufferOffsetAlignment: 32,
-    maxComputeWorkgroupStorageSize: 65536, maxComputeInvocationsPerWorkgroup: 1024,
+    maxComputeWorkgroupStorageSize: 262144, maxComputeInvocationsPerWorkgroup: 1024,
     maxComputeWorkgroupSizeX: 1024, maxComputeWorkgroupSizeY: 1024, maxComputeWorkgroupSizeZ: 1024,
   }
 }

@@ -32,8 +32,8 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
 }
 
 /**
- * Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time; at most 64 KiB together.
- * Invocations make 4 rows x 4 `width` columns.
+ * Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time: many, so that sums seldom
+ * leave the registers. Invocations make 4 rows x 4 `width` columns.
  */
 export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return { name: `packed ${rows}x${columns} step ${step} by ${4 * width}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
@@ -51,7 +51,7 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
   if (adapter.kind === 'embedded' && M > 8) {
     const columns = tileColumns()
-    return [packed(64, 64, 64, columns), packed(128, 128, 64, columns), packed(64, 192, 32, columns)]
+    return [packed(64, 64, 64, columns), packed(96, 96, 192, columns), packed(64, 128, 192, columns), packed(128, 128, 192, columns)]
   }
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }
