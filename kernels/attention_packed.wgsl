@@ -29,7 +29,8 @@ override MASK: u32 = 0;
 const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
 
 var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;        // queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
-var<workgroup> staged: array<vec4f, OTHER / 4u * max(DDEPTH, EDEPTH)>;    // keys: [OTHER / 4][DDEPTH], four keys each; later values: [E / (4 COLUMNS)][OTHER][COLUMNS]
+// keys: [OTHER / 4][DDEPTH], four keys each; later values: [E / (4 COLUMNS)][OTHER][COLUMNS]
+var<workgroup> staged: array<vec4f, OTHER / 4u * max(DDEPTH, EDEPTH)>;
 var<workgroup> weights: array<vec4f, OWN * OTHER / 4u>;    // [OWN / (4 COLUMNS)][OTHER][COLUMNS], four queries each
 var<workgroup> factors: array<vec4f, OWN / 4u>;            // what the sums of a query have to be multiplied by
 
@@ -160,7 +161,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
             for (var c = 0u; c < COLUMNS; c++) { x[c] = staged[right + i * COLUMNS + c]; }
             for (var r = 0u; r < 4u; r++) {
               let y = vec4f(weights[left + i * COLUMNS][r]);
-              for (var c = 0u; c < COLUMNS; c++) { sums[(chunk * 4u + r) * COLUMNS + c] = fma(y, x[c], sums[(chunk * 4u + r) * COLUMNS + c]); }
+              for (var c = 0u; c < COLUMNS; c++) {
+                let at = (chunk * 4u + r) * COLUMNS + c;
+                sums[at] = fma(y, x[c], sums[at]);
+              }
             }
           }
         }

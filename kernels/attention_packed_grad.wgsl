@@ -64,7 +64,8 @@ fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32
     let at = to + i / (4u * COLUMNS) * depth * COLUMNS + i / 4u % COLUMNS;
     let row = first + i;
     for (var d = 0u; d < width_of(what); d += 4u) {
-      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d), rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
+      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d),
+        rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
       for (var n = 0u; n < 4u; n++) { own[at + (d + n) * COLUMNS] = x[n]; }
     }
   }
@@ -75,7 +76,8 @@ fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) 
   for (var i = lid * 4u; i < min(OTHER, count_of(what) - j); i += 4u * LANES) {
     let row = j + i;
     for (var d = 0u; d < width_of(what); d += 4u) {
-      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d), rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
+      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d),
+        rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
       for (var n = 0u; n < 4u; n++) { staged[to + i / 4u * depth + d + n] = x[n]; }
     }
   }

@@ -1,16 +1,16 @@
 // Matrix product for the embedded device, laid out for the caches of a processor (Goto and van de Geijn 2008): a workgroup of
-// X by Y invocations makes 4 X rows by 8 Y columns, and packs STEP steps of k of them so that what an invocation reads lies in a
-// row. Each makes 4 x 8 outputs; rows go round fastest, so eight columns stay in the first-level cache while all rows pass by.
+// X by Y invocations makes 4 X rows by 4 COLUMNS Y columns, and packs STEP steps of k of them so that what an invocation reads lies in a
+// row. Each makes 4 x 4 COLUMNS outputs; rows go round fastest, so its columns stay in the first-level cache while all rows pass by.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
 /*product*/
 
-override X: u32 = 16;                                     // at least 2, so that there is an invocation for all columns
+override X: u32 = 16;                                     // at least COLUMNS, so that there is an invocation for all columns
 override Y: u32 = 8;
-override COLUMNS: u32 = 2;                               // vectors of four columns that an invocation makes
-override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + 2 Y) bytes
+override COLUMNS: u32 = 2;                                // vectors of four columns that an invocation makes, at most 4
+override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + COLUMNS Y) bytes
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
-var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;      // [blocks of eight columns][steps][2]
+var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
 // Four steps of k of the four rows from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {

@@ -8,7 +8,8 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
 override LANES: u32 = 8;
-// 1, with LANES and inner 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again.
+// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with LANES and inner 1: the
+// same, two entries a turn.
 override KEEP: u32 = 0;
 var<workgroup> partial: array<f32, 64>;
 
@@ -36,7 +37,7 @@ fn row_sum(lid: u32, value: f32) -> f32 {
 }
 
 // A whole row, two entries a turn, which the embedded device may do at once.
-fn keeping(base: u32, width: u32) {
+fn in_pairs(base: u32, width: u32) {
   let last = base + width - 1u;
   var highs = V(-3.0e38);
   var more = V(-3.0e38);
@@ -83,8 +84,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end = base + select(0u, p.width * p.inner, row < p.rows);       // lanes past the last row still meet the others at the barriers
   let step = LANES * p.inner;
 
-  if (KEEP != 0u && p.log == 0u) {
-    if (row < p.rows) { keeping(base, p.width); }
+  if (KEEP == 2u && p.log == 0u) {
+    if (row < p.rows) { in_pairs(base, p.width); }
     return;
   }
   // The floor keeps a row of -infinity only (every key masked) at zeros instead of NaN.
@@ -94,7 +95,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let top = V(high);
 
   var sum = V(0);
-  for (var at = first; at < end; at += step) { sum += exp(x[at] - top); }
+  if (KEEP != 0u && p.log == 0u) {
+    for (var at = first; at < end; at += step) {
+      let e = exp(x[at] - top);
+      y[at] = e;
+      sum += e;
+    }
+  } else {
+    for (var at = first; at < end; at += step) { sum += exp(x[at] - top); }
+  }
   let norm = row_sum(lid, total(sum));
 
   if (p.log != 0u) {
@@ -102,6 +111,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var at = first; at < end; at += step) { y[at] = x[at] - V(shift); }
   } else {
     let factor = select(1.0 / norm, 0.0, norm == 0.0);
-    for (var at = first; at < end; at += step) { y[at] = exp(x[at] - top) * factor; }
+    if (KEEP != 0u) {
+      for (var at = first; at < end; at += step) { y[at] *= factor; }
+    } else {
+      for (var at = first; at < end; at += step) { y[at] = exp(x[at] - top) * factor; }
+    }
   }
 }

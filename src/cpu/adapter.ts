@@ -44,7 +44,8 @@ export class CpuAdapter implements GPUAdapter {
     this.options = { threads, mode: options.mode ?? 'fast', memoryLimit: Math.min(options.memoryLimit ?? FOUR_GIB, FOUR_GIB) }
     this.limits = adapterLimits(this.options.memoryLimit) as unknown as GPUSupportedLimits
     this.info = {
-      vendor: 'espalier', architecture: joinsVectors() ? 'wasm-simd-256' : 'wasm-simd', device: 'cpu', isFallbackAdapter: true, subgroupMinSize: 4, subgroupMaxSize: 128,
+      vendor: 'espalier', architecture: joinsVectors() ? 'wasm-simd-256' : 'wasm-simd', device: 'cpu', isFallbackAdapter: true,
+      subgroupMinSize: 4, subgroupMaxSize: 128,
       description: `embedded device, ${threads} thread${threads > 1 ? 's' : ''} on ${cpuModel()}${relaxedSimdAvailable() ? '' : ', no fused multiply-add'}`,
     } as unknown as GPUAdapterInfo
   }

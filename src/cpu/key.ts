@@ -3,9 +3,10 @@ import type { Expr, Local } from './ir.ts'
 
 /** Equal for expressions that compute the same. `versions`: how often a local was set before, where it matters. */
 export function keyOf(e: Expr, versions?: ReadonlyMap<Local, number>): string {
-  if (e.op === 'const') return `${e.type}${e.value}`
+  if (e.op === 'const') return `${e.type}${Object.is(e.value, -0) ? '-0' : e.value}`
   if (e.op === 'local') return `l${idOf(e.local)}.${versions?.get(e.local) ?? 0}`
-  return e.op === 'wasm' ? `${e.name} ${e.lane ?? ''} ${e.bytes?.join() ?? ''}(${e.args.map((arg) => keyOf(arg, versions)).join(' ')})` : `x${idOf(e)}`
+  if (e.op !== 'wasm') return `x${idOf(e)}`
+  return `${e.name} ${e.lane ?? ''} ${e.bytes?.join() ?? ''}(${e.args.map((arg) => keyOf(arg, versions)).join(' ')})`
 }
 
 const ids = new WeakMap<object, number>()

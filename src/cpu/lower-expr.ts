@@ -212,7 +212,8 @@ function integerDivide(state: State, quotient: boolean, signed: boolean, x: Expr
     return op(name, x, y)
   }
   const [low, high] = rangeNow(state, y)
-  if (low > 0 && (!signed || high < 2 ** 31)) {
+  // Not by what conditions around tell: a value that is the same for all may be computed before them, and must not trap there.
+  if (low > 0 && (!signed || high < 2 ** 31) && state.refining === 0) {
     return op(signed && rangeNow(state, x)[1] < 2 ** 31 ? name.replace('_s', '_u') : name, x, y)
   }
   const divisor = temp(state, y)

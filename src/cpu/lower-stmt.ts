@@ -38,16 +38,16 @@ export function inlineCall(state: State, e: CallExpr, fn: FunctionDecl): Val {
   return loadPlace(state, result, e)
 }
 
-/** A function's body in place of the call; a return at its very end is no jump. */
+/** A function's body in place of the call. */
 function inlineBody(state: State, fn: FunctionDecl, result: Place | null) {
   const [whole] = collect(state, () => lowerBody(state, fn, result)) as [BlockStmt]
-  const { label, body } = whole, last = body.at(-1)
-  if (last?.op === 'br' && last.label === label) body.pop()
-  emitBlock(state, label, body)
+  emitBlock(state, whole.label, whole.body)
 }
 
-/** A block; only what is in it if nothing in it leaves it, so that it stays in one stretch with what is around it. */
+/** A block; only what is in it if nothing leaves it before its end, so that it stays in one stretch with what is around it. */
 function emitBlock(state: State, label: Label, body: Stmt[]) {
+  const last = body.at(-1)
+  if (last?.op === 'br' && last.label === label) body.pop()
   let left = false
   visitStmts(body, (s) => { if (s.op === 'br' && s.label === label) left = true })
   if (left) emit(state, { op: 'block', label, body })
@@ -200,7 +200,7 @@ function lowerSwitch(state: State, s: SwitchStmt, jumps: Jumps) {
     }
     chain(0)
   })
-  emit(state, { op: 'block', label: end, body })
+  emitBlock(state, end, body)
 }
 
 function lowerLoop(state: State, s: LoopStmt, jumps: Jumps) {

@@ -6,7 +6,8 @@
 
 const PAGE = 65536
 const ALIGN = 64            // a cache line, so that two buffers never share one between threads
-const RESERVED = 4096       // the scheduler's control block; address 0 stays unused
+/** Bytes at the beginning that no allocation gets: the scheduler's control block. */
+export const RESERVED = 4096
 const LARGEST = 2 ** 32
 
 /** Size class of a range: its leading bit and the three bits below. Ranges of a class hold at least `floor` of the class. */

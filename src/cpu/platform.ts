@@ -61,8 +61,8 @@ let joined: boolean | undefined
 
 /**
  * Whether the engine makes one 256-bit instruction of two neighbouring vectors of four where a kernel stores such pairs. V8 does on
- * x64 from version 13 on (Node 24), behind a flag, which this sets; earlier versions know the flag and do nothing. The flag counts
- * for all WebAssembly of the process. `ESPALIER_WIDE=0` leaves it alone.
+ * x64 with AVX2 from version 13 on (Node 24), behind a flag, which this sets; earlier versions know the flag and do nothing, and
+ * whether there is AVX2 nobody tells. The flag counts for all WebAssembly of the process. `ESPALIER_WIDE=0` leaves it alone.
  */
 export function joinsVectors(): boolean {
   if (joined !== undefined) return joined

@@ -6,7 +6,7 @@ import { keyOf } from './key.ts'
 import { forEachRegion } from './regions.ts'
 import type { Group } from './regions.ts'
 
-/** Shares equal integers inside every statement list of all regions; every value stays the same. */
+/** Shares whole addresses and whole values of locals inside every statement list of all regions; every value stays the same. */
 export function shareIntegers(groups: Group[]): void {
   forEachRegion(groups, (region) => { region.body = shared(region.body) })
 }
@@ -45,10 +45,10 @@ function eachInteger(list: readonly Stmt[], action: (value: Expr, key: string, s
   }
 }
 
-/** Whether a value is worth a local and may be computed where it was perhaps not: without memory, and without what may trap. */
+/** Whether a value is worth a local and may be computed where it was perhaps not: from constants and locals, without what may trap. */
 function mayMove(value: Expr): boolean {
   if (value.op !== 'wasm') return false
   let free = true
-  visit(value, (e) => { if (e.op === 'load' || (e.op === 'wasm' && /div|rem|trunc/.test(e.name))) free = false })
+  visit(value, (e) => { if (e.op === 'wasm' ? /div|rem|trunc/.test(e.name) : e.op !== 'const' && e.op !== 'local') free = false })
   return free
 }

@@ -6,13 +6,17 @@ import type { Clamp, Growth } from './affine.ts'
 import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands, visitStmts } from './ir.ts'
 import type { Expr, IfStmt, Local, SetStmt, Stmt } from './ir.ts'
 import { keyOf } from './key.ts'
+import { RESERVED } from './memory.ts'
 import { forEachRegion } from './regions.ts'
 import type { Group, Region } from './regions.ts'
 
 /** More growing addresses than this would push each other out of the machine's registers. */
 const POINTER_LIMIT = 8
-/** Bytes between accesses of one array; constants farther apart than any array are no distance. */
-const DISTANCE_LIMIT = 2 ** 28
+/**
+ * Bytes between accesses that share a growing address. It starts at the first of them, which in a turn that skips it may lie before
+ * its array; but not before address 0, as no array begins in the reserved bytes, so adding the distance does not wrap around.
+ */
+const DISTANCE_LIMIT = RESERVED
 /** What a doubled loop, or one over invocations, may weigh: clamps to test before it, and nodes of its expressions. */
 const CLAMP_LIMIT = 12, SIZE_LIMIT = 800
 
@@ -136,8 +140,8 @@ function allInside({ local, step, changing }: Counter, limit: Expr, clamps: read
 interface Pointer { local: Local; address: Expr; least: number; growth: Growth; uses: number }
 
 /**
- * The loop with its addresses in locals that grow, after the statements that start them. Without clamps all accesses are known to be
- * inside, so neighbours share a local and the instruction adds the distance, which cannot wrap around.
+ * The loop with its addresses in locals that grow, after the statements that start them. Without clamps neighbours share a local, and the
+ * instruction adds their distance, which cannot wrap around as long as it is small.
  */
 function withPointers(loop: Loop, { local, step, set, changing }: Counter, unclamped: boolean): Stmt[] {
   const affine = new Affine(local, step, changing, unclamped), pointers = new Map<string, Pointer>()
@@ -145,7 +149,7 @@ function withPointers(loop: Loop, { local, step, set, changing }: Counter, uncla
   eachAddress(loop.body, (address) => {
     const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
     if (!growth || growth.times === 0) return same(address)
-    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }, key = keyOf(rest)
+    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }, key = keyOf(rest) + Math.floor(constant / DISTANCE_LIMIT)
     let pointer = pointers.get(key)
     if (!pointer) pointers.set(key, pointer = { local: newLocal('pointer', 'i32', true), address: rest, least: constant, growth, uses: 0 })
     pointer.uses++
@@ -156,8 +160,8 @@ function withPointers(loop: Loop, { local, step, set, changing }: Counter, uncla
   const worth = ({ uses, address }: Pointer) => uses * sizeOf(address)
   const all = [...pointers.values()].sort((a, b) => worth(b) - worth(a)).slice(0, POINTER_LIMIT), chosen = new Set(all)
   eachAddress(loop.body, (address) => {
-    const found = ofAddress.get(address), more = found ? found.constant - found.pointer.least : 0
-    return found && chosen.has(found.pointer) && more < DISTANCE_LIMIT ? { address: get(found.pointer.local), more } : same(address)
+    const found = ofAddress.get(address)
+    return found && chosen.has(found.pointer) ? { address: get(found.pointer.local), more: found.constant - found.pointer.least } : same(address)
   })
   loop.body.splice(loop.body.indexOf(set), 0, ...all.map(({ local, growth }): Stmt => ({ op: 'set', local, value: op('i32.add', get(local), amount(growth)) })))
   return [...all.map(({ local, address, least }): Stmt => ({ op: 'set', local, value: op('i32.add', address, i32(least)) })), loop]

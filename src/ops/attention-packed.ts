@@ -29,20 +29,22 @@ export function forwardPacked(call: AttentionCall, out: Tensor, logsum: Tensor, 
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardPacked(call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[], columns = tileColumns()): (Tensor | null)[] {
+export function backwardPacked(
+  call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[], columns = tileColumns()): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
-  // Two tensors of wider rows find no room in workgroup memory; the bias has no packed kernel.
+  // Sums of wider rows would be too many to carry from tile to tile; the bias has no packed kernel.
   if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
   const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }, own = 64, other = 32
   const overrides = { ...tile(call, own, other, Math.max(D, E), columns), WEIGHTS: own * other / 4 }
   const dq = needs[0] ? empty(q.shape) : null
-  if (dq) launch(queries(D, E), { ...read, dq }, numbers(call), grid(B * H * Math.ceil(N / own)), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
+  const pairs = 2 * B * H * N * M
+  if (dq) launch(queries(D, E), { ...read, dq }, numbers(call), grid(B * H * Math.ceil(N / own)), { overrides, flops: pairs * (2 * D + E) })
   if (!needs[1] && !needs[2]) return [dq, null, null, dbias]
   // One kernel makes both, since they share the probabilities.
   const dk = empty(k.shape), dv = empty(v.shape)
   launch(keys(D, E), { ...read, dk, dv }, numbers(call), grid(B * H * Math.ceil(M / own)),
-    { overrides: { ...overrides, WEIGHTS: own * other / 2 }, flops: 2 * B * H * N * M * 2 * (D + E) })
+    { overrides: { ...overrides, WEIGHTS: own * other / 2 }, flops: pairs * 2 * (D + E) })
   for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }

@@ -39,22 +39,23 @@ export const attention = op({
     if (D > 128 || E > 128) throw new ShapeError(`attention: heads of width ${D} and ${E}; at most 128 fit a workgroup, use more heads or attentionOpen`)
     const out = empty([B, N, H, E]), logsum = empty([B, H, N])
     const call = { q, k, v, bias, mask, scale, ...sizes }
-    way().forward(call, out, logsum, flopsOf(q, v))
+    launchers().forward(call, out, logsum, flopsOf(q, v))
     return { out, logsum }
   },
   vjp({ args: [q, k, v, bias, mask], attrs: { scale }, out, saved: { logsum }, needs }, dout) {
     const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
     const pairs = rowStatistics(call, out, dout, logsum)
-    return [...way().backward(call, dout, pairs, needs), null]
+    return [...launchers().backward(call, dout, pairs, needs), null]
   },
   flops: ([q, , v]) => flopsOf(q, v),
 })
 
 /** The kernels for this adapter. */
-function way(): { forward: typeof forwardByTiles, backward: typeof backwardByTiles } {
+function launchers(): { forward: typeof forwardByTiles, backward: typeof backwardByTiles } {
   const lanes = shufflingLanes()
   if (lanes) return { forward: (...args) => forwardByLanes(lanes, ...args), backward: (...args) => backwardByLanes(lanes, ...args) }
-  return adapterKind() === 'embedded' ? { forward: forwardPacked, backward: backwardPacked } : { forward: forwardByTiles, backward: backwardByTiles }
+  if (adapterKind() === 'embedded') return { forward: forwardPacked, backward: backwardPacked }
+  return { forward: forwardByTiles, backward: backwardByTiles }
 }
 
 /** Log-sum and dout . out of every query, [B, H, N, 2]: what the backward kernels need of a row. */

@@ -32,8 +32,8 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
 }
 
 /**
- * Tiles of `rows` (8 or more) x `columns` packed for the caches of a processor, `step` steps of k at a time: many, so that sums seldom
- * leave the registers. Invocations make 4 rows x 4 `width` columns.
+ * Tiles of `rows` (at least 4 `width`) x `columns` packed for the caches of a processor, `step` steps of k at a time: many, so that
+ * sums seldom leave the registers. Invocations make 4 rows x 4 `width` columns.
  */
 export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return { name: `packed ${rows}x${columns} step ${step} by ${4 * width}`, file: 'matmul_packed.wgsl', tile: [rows, columns],

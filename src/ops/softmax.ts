@@ -30,7 +30,7 @@ function define(name: string, log: 0 | 1) {
       const picked = inner === 1 ? pickRowKernel(forward, width) : { kernel: forward.scalar, width }
       const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1          // neighbouring invocations read neighbouring rows
       launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))),
-        { overrides: { LANES: lanes, KEEP: adapterKind() === 'embedded' && lanes === 1 && inner === 1 ? 1 : 0 } })
+        { overrides: { LANES: lanes, KEEP: adapterKind() !== 'embedded' ? 0 : lanes === 1 && inner === 1 ? 2 : 1 } })
       return y
     },
     vjp({ args: [x], out: y, attrs: { axis = -1 }, needs }, dy) {

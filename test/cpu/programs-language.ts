@@ -118,5 +118,37 @@ const halves: Program[] = [
   whole('f16 arithmetic rounds every step', 'enable f16; @group(0) @binding(0) var<storage, read_write> y: array<f16>; @compute @workgroup_size(1) fn main() { let a = y[0]; let b = y[1]; y[0] = a * b; y[1] = a + b; }', { y: packed(0.1, 3.3) }, { y: packed(half(0.1) * half(3.3), half(0.1) + half(3.3)) }),
 ]
 
+// What the compiler shares, moves and joins must not show.
+const far = list(40000, (i) => i), farSum = far.reduce((s, i) => s + i + (i >= 1100 ? i - 1100 : 0), 0)
+const sharing: Program[] = [
+  whole('a skipped access far before the others of its array', `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
+@group(0) @binding(1) var<storage, read> q: array<u32, 40000>; @group(0) @binding(2) var<storage, read> r: array<u32>;
+@compute @workgroup_size(1) fn main() { var s = 0u; for (var i = 0u; i < 40000u; i++) { s += q[i] + r[i]; if (i >= 1100u) { s += q[i - 1100u]; } } o[0] = s; }`,
+    { o: U(0), q: U(...far), r: new Uint32Array(40000) }, { o: U(farSum) }),
+  whole('the same in workgroup memory', `var<workgroup> w: array<u32, 2048>;
+@compute @workgroup_size(1) fn main() { var s = 0u; for (var i = 0u; i < 2048u; i++) { w[i] = q[i]; if (i >= 2000u) { s = s * 3u + w[i - 2000u]; } } o[0] = s; }`,
+    { o: U(0), q: U(...far.slice(0, 2048)) }, { o: U(list(48, (i) => i).reduce((s, i) => (Math.imul(s, 3) + i) >>> 0, 0)) }),
+  whole('a division by what is the same for all, after some have left', `@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {
+  let m = q[0]; if (m < 1u || i > 5u) { return; } let d = 100u / m; o[i] = d; }`, { o: U(1, 2, 3, 4, 5, 6, 7, 8), q: U(0) }, { o: U(1, 2, 3, 4, 5, 6, 7, 8) }),
+  whole('one index before and after it changes', '@compute @workgroup_size(1) fn main() { var k = q[0]; o[k] = 1u; k += 1u; o[k] = 2u; o[k - 1u] += o[k] * 10u; k = q[0]; o[k + 2u] = o[k] + 5u; }',
+    { o: U(0, 0, 0, 0), q: U(1) }, { o: U(0, 21, 2, 26) }),
+  whole('one index before and after a loop changes it', `@compute @workgroup_size(1) fn main() { var k = q[0]; o[k] += 1u;
+  for (var i = 0u; i < 2u; i++) { o[k] += 10u; k += 1u; o[k] += 100u; } o[k] += 1000u; }`, { o: U(0, 0, 0, 0), q: U(1) }, { o: U(0, 11, 110, 1100) }),
+  whole('neighbours in a loop, read before and after they are written', `@compute @workgroup_size(1) fn main() {
+  for (var i = 1u; i < 7u; i++) { let a = o[i - 1u]; o[i] = a + o[i + 1u]; o[i - 1u] += o[i]; } }`, { o: U(1, 2, 3, 4, 5, 6, 7, 8) }, { o: neighbours(U(1, 2, 3, 4, 5, 6, 7, 8)) }),
+  whole('returns in the middle of a function that is called in a loop', `fn first(n: u32) -> u32 { for (var i = 2u; i < n; i++) { if (n % i == 0u) { return i; } } return n; }
+@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { for (var k = 0u; k < 3u; k++) { o[i * 3u + k] = first(2u + i * 3u + k) * 10u + first(9u); } }`,
+    { o: new Uint32Array(12) }, { o: U(...list(12, (n) => 10 * list(n + 2, (i) => i + 2).find((i) => (n + 2) % i === 0)! + 3)) }),
+  whole('a return at the end of each branch', `fn sign_of(x: i32) -> u32 { if (x < 0) { return 1u; } else if (x == 0) { return 2u; } else { return 3u; } }
+@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { o[i] = sign_of(i32(i) - 1) + 10u * sign_of(i32(q[i])); }`,
+    { o: new Uint32Array(4), q: U(0, 5, 0xffffffff, 0) }, { o: U(21, 32, 13, 23) }),
+]
+
+/** What the loop over neighbours does, step by step. */
+function neighbours(o: Uint32Array): Uint32Array {
+  for (let i = 1; i < 7; i++) { const a = o[i - 1]; o[i] = a + o[i + 1]; o[i - 1] += o[i] }
+  return o
+}
+
 /** The language itself. */
-export const languagePrograms: Program[] = [...control, ...values, ...functions, ...barriers, ...atomics, ...halves]
+export const languagePrograms: Program[] = [...control, ...values, ...functions, ...barriers, ...atomics, ...halves, ...sharing]
