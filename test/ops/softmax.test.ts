@@ -28,6 +28,8 @@ describeDevice('softmax', () => {
   test('large values do not overflow, and a row of -infinity gives zeros', async () => {
     const x = tensor([[1e4, 1e4 - 1, -1e4], [-Infinity, -Infinity, -Infinity], [-Infinity, 0, 0]])
     expect(relativeError(await softmax(x).data(), [1 / (1 + Math.exp(-1)), 1 - 1 / (1 + Math.exp(-1)), 0, 0, 0, 0, 0, 0.5, 0.5])).toBeLessThan(1e-6)
+    const many = await softmax(tensor(new Float32Array(300 * 12).fill(-Infinity).fill(7, 0, 12), [300, 12])).data()
+    expect([...many]).toEqual(Array.from({ length: 3600 }, (_, i) => i < 12 ? Math.fround(1 / 12) : 0))
   })
 
   test.each(['softmax_last', 'softmax_dim1', 'log_softmax'])('golden %s', async (name) => {
