@@ -77,7 +77,7 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
     adapter: describeAdapter(adapter, kind, options.profile ?? 'browser'),
     limits: device.limits,
     features: new Set(wanted),
-    readback: new Readback(device, launches, failures),
+    readback: new Readback(device, launches, failures, kind === 'embedded'),
     profiler: null,
     fixedVariants: options.fixedVariants ?? (env('VITEST') !== undefined || env('ESPALIER_TUNE') === '0'),
   }

@@ -9,9 +9,12 @@ export class Readback {
   private readonly device: GPUDevice
   private readonly launches: Launches
   private readonly failures: Failures
+  private readonly takesRanges: boolean
   private readonly free = new Map<number, GPUBuffer[]>()
 
-  constructor(device: GPUDevice, launches: Launches, failures: Failures) {
+  /** `takesRanges`: whether mapped ranges may be transferred, which the embedded device allows and browsers and dawn do not. */
+  constructor(device: GPUDevice, launches: Launches, failures: Failures, takesRanges: boolean) {
+    this.takesRanges = takesRanges
     this.device = device
     this.launches = launches
     this.failures = failures
@@ -35,7 +38,8 @@ export class Readback {
       await this.failures.settle()
       throw new DeviceLostError(`reading back ${bytes} bytes failed: ${String(error)}`, { cause: error })
     }
-    const copy = staging.getMappedRange(0, Math.ceil(bytes / 4) * 4).slice(0, bytes)
+    const range = staging.getMappedRange(0, Math.ceil(bytes / 4) * 4)
+    const copy = this.takesRanges && range.byteLength === bytes ? structuredClone(range, { transfer: [range] }) : range.slice(0, bytes)
     staging.unmap()
     const list = this.free.get(size)
     if (!list) this.free.set(size, [staging])
