@@ -1,11 +1,13 @@
 // Functions of one tensor: the op table's expression in x (and the constants a, b) is spliced in as `f`.
-// x, y, out: [size], four elements per invocation; buffers are padded to whole vectors.
+// x, y, out: [size], four elements per invocation, or eight; buffers are padded to whole vectors.
 
 struct Params { size: u32, a: f32, b: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> y: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(3) var<uniform> p: Params;
+// 1: an invocation does two neighbouring vectors, which the embedded device may do at once.
+override PAIRS: u32 = 0;
 
 // e^-a, and 0 where that would be a denormal, which some processors are slow at.
 fn decay(a: vec4f) -> vec4f {
@@ -112,12 +114,28 @@ fn f(x: vec4f, a: f32, b: f32) -> vec4f { return /*expression*/; }
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i * 4u < p.size) { out[i] = f(x[i], p.a, p.b); }
+  if (PAIRS == 0u) {
+    if (i * 4u < p.size) { out[i] = f(x[i], p.a, p.b); }
+  } else if (i * 8u < p.size) {
+    let next = min(2u * i + 1u, (p.size - 1u) / 4u);      // the same vector again where there is no other
+    let v = f(x[2u * i], p.a, p.b);
+    let w = f(x[next], p.a, p.b);
+    out[2u * i] = v;
+    out[next] = w;
+  }
 }
 
 // out = y f(x): f is a derivative, y the cotangent
 @compute @workgroup_size(64)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i * 4u < p.size) { out[i] = y[i] * f(x[i], p.a, p.b); }
+  if (PAIRS == 0u) {
+    if (i * 4u < p.size) { out[i] = y[i] * f(x[i], p.a, p.b); }
+  } else if (i * 8u < p.size) {
+    let next = min(2u * i + 1u, (p.size - 1u) / 4u);
+    let v = y[2u * i] * f(x[2u * i], p.a, p.b);
+    let w = y[next] * f(x[next], p.a, p.b);
+    out[2u * i] = v;
+    out[next] = w;
+  }
 }

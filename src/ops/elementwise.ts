@@ -7,6 +7,7 @@ import { empty, type Tensor } from '../tensor.ts'
 import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './broadcast.ts'
 import { op, type OpFunction } from './op.ts'
 import { unbroadcast } from './reduce-axes.ts'
+import { adapterKind } from './rows.ts'
 
 // ---- one argument -----------------------------------------------------------------------------------------------
 
@@ -87,7 +88,8 @@ export function elementwiseKernels(): Kernel[] {
 /** Launches one column of the table: `backward` multiplies by `cotangent`. */
 function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: readonly number[]): Tensor {
   const out = empty(x.shape)
-  launch(made, cotangent ? { x, y: cotangent, out } : { x, out }, { size: x.size, a, b }, grid(Math.ceil(x.size / 256)))
+  const PAIRS = adapterKind() === 'embedded' ? 1 : 0
+  launch(made, cotangent ? { x, y: cotangent, out } : { x, out }, { size: x.size, a, b }, grid(Math.ceil(x.size / (PAIRS ? 512 : 256))), { overrides: { PAIRS } })
   return out
 }
 

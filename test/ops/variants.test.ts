@@ -17,7 +17,7 @@ function combinations(choices: Record<string, number[]>): Overrides[] {
 }
 
 const variants: Record<string, Record<string, number[]>> = {
-  'elementwise.wgsl': {}, 'broadcast.wgsl': { AXES: [0, 1, 2, 5], LANEWISE: [0, 1] }, 'permute.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1] },
+  'elementwise.wgsl': { PAIRS: [0, 1] }, 'broadcast.wgsl': { AXES: [0, 1, 2, 5], LANEWISE: [0, 1] }, 'permute.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1] },
   'pad.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1], ROLL: [0, 1] }, 'concat.wgsl': {}, 'gather.wgsl': { VECTORS: [0, 1] }, 'dropout.wgsl': {},
   'scatter_add.wgsl': { VECTORS: [0, 1], LANES: [1, 16] }, 'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], LANES: [1, 4, 8, 16, 64] },
 }
