@@ -44,17 +44,18 @@ function visit({ isolated, script, argument = '', webgpu = false }) {
     let browser, log = '', timer
     const finish = (then) => {
       clearTimeout(timer)
-      browser?.kill()
       server.close()
       server.closeAllConnections()
-      then()
+      if (!browser) { then(); return }
+      browser.once('exit', then)                       // until then it writes to the profile, which is to be removed
+      browser.kill()
     }
     server.listen(0, '127.0.0.1', () => {
       browser = spawn(process.env.CHROMIUM ?? 'chromium', [...flags, '--remote-debugging-port=0',
         ...webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu'],
         `--user-data-dir=${mkdtempSync(join(folder, 'profile-'))}`, `http://localhost:${server.address().port}/`], { stdio: ['ignore', 'ignore', 'pipe'] })
       browser.stderr.on('data', (part) => { log += part })
-      browser.on('error', (error) => finish(() => reject(new Error(`no browser: ${error.message}; on Debian: apt-get install --no-install-recommends chromium, or set CHROMIUM to another Chromium`))))
+      browser.on('error', (error) => { browser = undefined; finish(() => reject(new Error(`no browser: ${error.message}; on Debian: apt-get install --no-install-recommends chromium, or set CHROMIUM to another Chromium`))) })
       timer = setTimeout(() => finish(() => reject(new Error(`no result after ${patience / 1000} s\n${log}`))), patience)
     })
   })
