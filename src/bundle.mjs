@@ -1,6 +1,6 @@
 // The package's entries for Node, each in one file with what they share: opening two hundred small files took longer than
 // everything up to the first result. Browsers and their bundlers get the separate files. Runs after tsc, as part of the build.
-import { rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -11,3 +11,4 @@ await build({
   bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20.19', packages: 'external',
   sourcemap: true, sourcesContent: false, logLevel: 'warning',
 })
+if (!process.argv[2]) chmodSync(`${root}dist/src/cli.js`, 0o755)          // npx runs the command of a checkout as it lies there
