@@ -20,13 +20,10 @@ override LANES: u32 = 32;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
 override CHUNKS: u32 = 1;                  // E in pieces of OTHER, at most 4
-override BIAS: u32 = 0;                    // whether there are a bias and a mask
-override MASK: u32 = 0;
 
-// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out.
+// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out; extra.
 /*rows*/
-
-const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
+/*extra*/
 
 var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;        // queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
 // keys: [OTHER / 4][DDEPTH], four keys each; later values: [E / (4 COLUMNS)][OTHER][COLUMNS]
@@ -36,22 +33,6 @@ var<workgroup> factors: array<vec4f, OWN / 4u>;            // what the sums of a
 
 fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
-
-// Bias plus mask of four queries and one key.
-fn extra(b: u32, h: u32, query: u32, key: u32) -> vec4f {
-  let rows = min(vec4u(query) + vec4u(0u, 1u, 2u, 3u), vec4u(p.N - 1u));
-  let column = vec4u(min(key, p.M - 1u));
-  var x = vec4f(0);
-  if (BIAS > 0u) {
-    let at = (vec4u(h * p.N) + rows) * p.M + column;
-    x += vec4f(biases[at.x], biases[at.y], biases[at.z], biases[at.w]);
-  }
-  if (MASK > 0u) {
-    let at = (vec4u(b % p.G * p.N) + rows) * p.M + column;
-    x += vec4f(masks[at.x], masks[at.y], masks[at.z], masks[at.w]);
-  }
-  return max(x, vec4f(lowest));
-}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
@@ -111,7 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let at = (vectors * OTHER + key) * COLUMNS;
       for (var r = 0u; r < 4u; r++) {
         for (var c = 0u; c < COLUMNS; c++) {
-          weights[at + r * COLUMNS + c] = s[r * COLUMNS + c] + extra(b, h, first + (vectors * COLUMNS + c) * 4u, j + key + r);
+          let rows = vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u);
+          weights[at + r * COLUMNS + c] = s[r * COLUMNS + c] + extra(b, h, rows, vec4u(j + key + r));
         }
       }
     }

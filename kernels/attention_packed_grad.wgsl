@@ -24,13 +24,11 @@ override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixtee
 override EDEPTH: u32 = 16;
 override CHUNKS: u32 = 2;                  // D and E in pieces of OTHER, at most 2
 override WEIGHTS: u32 = 256;               // OWN OTHER / 4, twice for `keys`
-override BIAS: u32 = 0;                    // whether there are a bias and a mask
-override MASK: u32 = 0;
 
-// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq, store_dk, store_dv.
+// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq, store_dk, store_dv; extra.
 /*rows*/
+/*extra*/
 
-const lowest = -3.0e38;
 const Q = 0u;                              // which rows `rows_of` reads
 const K = 1u;
 const V = 2u;
@@ -118,21 +116,6 @@ fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, count: u32) -> array<vec
     }
   }
   return s;
-}
-
-// Bias plus mask of pairs that lie `query` x M + `key` into a head's matrix.
-fn extra(b: u32, h: u32, query: vec4u, key: vec4u) -> vec4f {
-  let at = min(query, vec4u(p.N - 1u)) * p.M + min(key, vec4u(p.M - 1u));
-  var x = vec4f(0);
-  if (BIAS > 0u) {
-    let i = vec4u(h * p.N * p.M) + at;
-    x += vec4f(biases[i.x], biases[i.y], biases[i.z], biases[i.w]);
-  }
-  if (MASK > 0u) {
-    let i = vec4u(b % p.G * p.N * p.M) + at;
-    x += vec4f(masks[i.x], masks[i.y], masks[i.z], masks[i.w]);
-  }
-  return max(x, vec4f(lowest));
 }
 
 @compute @workgroup_size(LANES)

@@ -1,6 +1,6 @@
 // What an innermost loop's counter does to the integers computed from it: how much they grow from turn to turn, and which of the
 // clamps that keep an index inside its array never act if the first and the last turn are inside.
-import { children, i32, mapChildren, op } from './ir.ts'
+import { children, i32, mapChildren, mayTrap, op } from './ir.ts'
 import type { Expr, Local } from './ir.ts'
 
 /** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */
@@ -84,7 +84,7 @@ export class Affine {
       parts.push(part)
     }
     const [a, b] = parts
-    if (parts.every((p) => p.times === 0)) return /div|rem|trunc/.test(name) ? null : still      // not to be computed where it may trap
+    if (parts.every((p) => p.times === 0)) return mayTrap(name) ? null : still
     switch (name) {
       case 'i32.add': case 'i32.sub': {
         if (a.times !== 0 && b.times !== 0 && a.by !== b.by) return null

@@ -311,6 +311,9 @@ export function operands(s: Stmt): Expr[] {
 /** The statement lists directly inside a statement. */
 export const bodies = (s: Stmt): Stmt[][] => s.op === 'if' ? [s.then, s.otherwise] : s.op === 'block' || s.op === 'loop' ? [s.body] : []
 
+/** Whether an instruction may end the program, so that it must not be computed where it was not before. */
+export const mayTrap = (name: string): boolean => /div|rem|trunc/.test(name)
+
 /** Visits every expression, outside first. */
 export function visit(e: Expr, action: (e: Expr) => void): void {
   action(e)

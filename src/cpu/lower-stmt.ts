@@ -15,9 +15,12 @@ interface Jumps { breaks: Label | null; continues: Label | null; returns: Label;
 
 /** Lowers a function body into the current list; `result` is where its value goes. */
 export function lowerBody(state: State, fn: FunctionDecl, result: Place | null): void {
-  const returns = newLabel(fn.name)
-  const body = collect(state, () => lowerBlock(state, fn.body, { breaks: null, continues: null, returns, result }))
-  emit(state, { op: 'block', label: returns, body })
+  emit(state, bodyOf(state, fn, result))
+}
+
+function bodyOf(state: State, fn: FunctionDecl, result: Place | null): BlockStmt {
+  const label = newLabel(fn.name)
+  return { op: 'block', label, body: collect(state, () => lowerBlock(state, fn.body, { breaks: null, continues: null, returns: label, result })) }
 }
 
 /** Replaces a call by the body of the function, its parameters bound to the arguments. */
@@ -40,8 +43,8 @@ export function inlineCall(state: State, e: CallExpr, fn: FunctionDecl): Val {
 
 /** A function's body in place of the call. */
 function inlineBody(state: State, fn: FunctionDecl, result: Place | null) {
-  const [whole] = collect(state, () => lowerBody(state, fn, result)) as [BlockStmt]
-  emitBlock(state, whole.label, whole.body)
+  const { label, body } = bodyOf(state, fn, result)
+  emitBlock(state, label, body)
 }
 
 /** A block; only what is in it if nothing leaves it before its end, so that it stays in one stretch with what is around it. */

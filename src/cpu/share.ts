@@ -1,6 +1,6 @@
 // Addresses and other integers that straight-line code computes more than once get a local. The engine that runs the WASM would find
 // them equal as well, but only after it has looked for neighbouring accesses that one wider instruction can do.
-import { assigned, bodies, get, mapChildren, newLocal, visit } from './ir.ts'
+import { assigned, bodies, get, mapChildren, mayTrap, newLocal, visit } from './ir.ts'
 import type { Expr, Local, Stmt } from './ir.ts'
 import { keyOf } from './key.ts'
 import { forEachRegion } from './regions.ts'
@@ -49,6 +49,6 @@ function eachInteger(list: readonly Stmt[], action: (value: Expr, key: string, s
 function mayMove(value: Expr): boolean {
   if (value.op !== 'wasm') return false
   let free = true
-  visit(value, (e) => { if (e.op === 'wasm' ? /div|rem|trunc/.test(e.name) : e.op !== 'const' && e.op !== 'local') free = false })
+  visit(value, (e) => { if (e.op === 'wasm' ? mayTrap(e.name) : e.op !== 'const' && e.op !== 'local') free = false })
   return free
 }

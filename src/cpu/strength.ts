@@ -149,7 +149,8 @@ function withPointers(loop: Loop, { local, step, set, changing }: Counter, uncla
   eachAddress(loop.body, (address) => {
     const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
     if (!growth || growth.times === 0) return same(address)
-    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }, key = keyOf(rest) + Math.floor(constant / DISTANCE_LIMIT)
+    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }
+    const key = keyOf(rest) + Math.floor(constant / DISTANCE_LIMIT)
     let pointer = pointers.get(key)
     if (!pointer) pointers.set(key, pointer = { local: newLocal('pointer', 'i32', true), address: rest, least: constant, growth, uses: 0 })
     pointer.uses++

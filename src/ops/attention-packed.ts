@@ -1,24 +1,17 @@
 // Launches of the attention kernels for the embedded device: 32 or 64 rows of a head at a time, packed for the caches.
+import { wgsl } from '../gpu/wgsl.generated.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
 import type { AttentionCall } from './attention-shapes.ts'
-import { backwardByTiles } from './attention-tiles.ts'
+import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './attention-tiles.ts'
 import { tileColumns } from './rows.ts'
 
-const load = true, store = true
-const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
-const forwardKernel = rowVersions('attention_packed.wgsl',
-  { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', store } },
-  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params })
-
-const gradRows = {
-  q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
-  dq: { width: 'D', store }, dk: { width: 'D', store }, dv: { width: 'E', store },
-} as const
-const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
-const queries = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
-const keys = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
+const splice = { '/*extra*/': wgsl['attention_extra.wgsl'] }
+const forwardKernel = rowVersions('attention_packed.wgsl', forwardRows,
+  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered, splice })
+const queries = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'queries', buffers: [...gradReads, 'dq'], params: numbered, splice })
+const keys = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'keys', buffers: [...gradReads, 'dk', 'dv'], params: numbered, splice })
 
 /** The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes of a row. */
 export function forwardPacked(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number, columns = tileColumns()): void {
@@ -49,11 +42,9 @@ export function backwardPacked(
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
 
-const numbers = ({ B, N, M, H, D, E, G, scale }: AttentionCall) => ({ B, N, M, H, D, E, G, scale })
-
 /** Overrides of a workgroup that takes `own` rows, walks over `other` rows at a time and makes rows of `width`. */
-function tile({ bias, mask, D, E }: AttentionCall, own: number, other: number, width: number, columns: 2 | 4) {
-  const depth = (size: number) => 16 * Math.ceil(size / 16)
+function tile(call: AttentionCall, own: number, other: number, width: number, columns: 2 | 4) {
+  const { D, E } = call, depth = (size: number) => 16 * Math.ceil(size / 16)
   return { OWN: own, OTHER: other, COLUMNS: columns, LANES: own * other / (16 * columns), DDEPTH: depth(D), EDEPTH: depth(E),
-    CHUNKS: Math.ceil(width / other), BIAS: bias ? 1 : 0, MASK: mask ? 1 : 0 }
+    CHUNKS: Math.ceil(width / other), ...switches(call) }
 }

@@ -6,21 +6,25 @@ import type { AttentionCall } from './attention-shapes.ts'
 import { sum } from './reduce.ts'
 
 const load = true, store = true
-const numbered = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
-const forwardKernel = rowVersions('attention.wgsl',
-  { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', store } },
-  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered })
-
-const gradRows = {
+/** Parameters of the kernels in their order; `numbers` gives their values. */
+export const numbered = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
+/** Rows of the forward kernels. */
+export const forwardRows = { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', store } } as const
+/** Rows of the backward kernels. */
+export const gradRows = {
   q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
   dq: { width: 'D', store }, dk: { width: 'D', store }, dv: { width: 'E', store },
 } as const
-const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
+/** What the backward kernels read, in the order of their buffers. */
+export const gradReads = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
+const forwardKernel = rowVersions('attention.wgsl', forwardRows,
+  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered })
+
 const params = [...numbered, 'chunks']
-const queries = rowVersions('attention_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
-const keys = rowVersions('attention_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk'], params })
-const values = rowVersions('attention_grad.wgsl', gradRows, { entry: 'values', buffers: [...common, 'dv'], params })
-const biasSums = rowVersions('attention_grad.wgsl', gradRows, { entry: 'bias', buffers: [...common, 'dbias'], params })
+const queries = rowVersions('attention_grad.wgsl', gradRows, { entry: 'queries', buffers: [...gradReads, 'dq'], params })
+const keys = rowVersions('attention_grad.wgsl', gradRows, { entry: 'keys', buffers: [...gradReads, 'dk'], params })
+const values = rowVersions('attention_grad.wgsl', gradRows, { entry: 'values', buffers: [...gradReads, 'dv'], params })
+const biasSums = rowVersions('attention_grad.wgsl', gradRows, { entry: 'bias', buffers: [...gradReads, 'dbias'], params })
 
 /** The forward pass into `out` and `logsum`. */
 export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
@@ -58,5 +62,7 @@ export function backwardByTiles(call: AttentionCall, dout: Tensor, stats: Tensor
   return [dq, dk, dv, dbias]
 }
 
-const numbers = ({ B, N, M, H, D, E, G, scale }: AttentionCall) => ({ B, N, M, H, D, E, G, scale })
-const switches = ({ bias, mask }: AttentionCall) => ({ BIAS: bias ? 1 : 0, MASK: mask ? 1 : 0 })
+/** Values of `numbered`. */
+export const numbers = ({ B, N, M, H, D, E, G, scale }: AttentionCall) => ({ B, N, M, H, D, E, G, scale })
+/** Overrides that say whether there are a bias and a mask. */
+export const switches = ({ bias, mask }: AttentionCall) => ({ BIAS: bias ? 1 : 0, MASK: mask ? 1 : 0 })
