@@ -1,5 +1,5 @@
 // Spliced into the matrix products and the second pass of split ones: what happens to sums on their way out.
-// bias: [N]   residual: the shape of out. Overrides, because an epilogue that may happen costs a driver seconds to compile.
+// bias: [N]   residual: the shape of out. How they are read is matmul_finish.wgsl, or matmul_finish_row.wgsl. Overrides, because an epilogue that may happen costs a driver seconds to compile.
 
 override BIAS: u32 = 0;
 override GELU: u32 = 0;
@@ -11,16 +11,4 @@ fn gelu(x: vec4f) -> vec4f {
   let t = 1.0 / (1.0 + 0.3275911 * z);
   let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
   return 0.5 * x * (1.0 + sign(x) * (1.0 - series * exp(-z * z)));
-}
-
-// The sums of four columns from n on in one row of matrix `which`, which starts at `start`. Outside M x N nothing happens.
-fn finish(which: u32, start: u32, row: u32, n: u32, sums: vec4f) {
-  if (row >= p.M || n >= p.N) { return; }
-  let at = start + row * p.N + n;
-  let left = p.N - n;
-  var result = sums;
-  if (BIAS == 1u) { result += load_bias(which, n, left); }
-  if (GELU == 1u) { result = gelu(result); }
-  if (RESIDUAL == 1u) { result += load_residual(at, left); }
-  store(which, at, left, result);
 }

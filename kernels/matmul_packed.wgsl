@@ -12,6 +12,9 @@ override STEP: u32 = 32;                                  // a multiple of four;
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
 var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
+// Spliced in: finish_row, which brings 4 COLUMNS sums of one row from column n on through the output. Outside M x N nothing happens.
+/*row*/
+
 // Four steps of k of the four rows from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   if (TRANSPOSE_A == 1u) {
@@ -69,6 +72,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     workgroupBarrier();
   }
   for (var r = 0u; r < 4u; r++) {
-    for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }
+    var row: array<vec4f, 4>;
+    for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
+    finish_row(tile.matrix, tile.out, m + r, n, row);
   }
 }

@@ -3,8 +3,11 @@
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { wgsl } from '../gpu/wgsl.generated.ts'
 
-/** Whether every row of an operand begins at a multiple of four elements. */
-export interface Alignment { a: boolean, b: boolean, out: boolean }
+/**
+ * Whether every row of an operand begins at a multiple of four elements. `pieces` is 2 or 4 where rows of out are whole pieces of as
+ * many vectors and the loop makes whole pieces.
+ */
+export interface Alignment { a: boolean, b: boolean, out: boolean, pieces?: 2 | 4 }
 
 /** The kernel files that hold a product's loop. */
 export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl' | 'matmul_packed.wgsl'
@@ -20,19 +23,28 @@ const kernels = new Map<string, Kernel>()
 export type ProductForm = 'plain' | 'masked' | 2 | 3
 
 /** The kernel of a product for operands of this alignment. */
-export function productKernel(file: ProductFile, { a, b, out }: Alignment, form: ProductForm = 'plain'): Kernel {
+export function productKernel(file: ProductFile, { a, b, out, pieces }: Alignment, form: ProductForm = 'plain'): Kernel {
   const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b)
     : several('b', form, (name, i) => reader(name, 10 + i, b))
-  const ends = typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
-  return once(`${file} ${a} ${b} ${out} ${form}`, () => kernel(file, {
+  const ends = pieces ? wgsl['matmul_finish_row.wgsl'].replace('/*columns*/4', String(pieces))
+    : typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
+  return once(`${file} ${a} ${b} ${out} ${pieces} ${form}`, () => kernel(file, {
     buffers: productBuffers(form), params: productParams,
     splice: {
       '/*product*/': wgsl['matmul_product.wgsl'],
       '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
-      '/*output*/': wgsl['matmul_output.wgsl'],
+      '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
+      ...file === 'matmul_packed.wgsl' ? { '/*row*/': pieces ? '' : rowByVectors } : {},
     },
-    label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned'].filter(Boolean).join(' ') }))
+    label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned',
+      pieces ? `pieces of ${4 * pieces}` : ''].filter(Boolean).join(' ') }))
 }
+
+const output = [wgsl['matmul_output.wgsl'], wgsl['matmul_finish.wgsl']].join('\n')
+
+const rowByVectors = `fn finish_row(which: u32, start: u32, row: u32, n: u32, sums: array<vec4f, 4>) {
+  for (var c = 0u; c < COLUMNS; c++) { finish(which, start, row, n + 4u * c, sums[c]); }
+}`
 
 function productBuffers(form: ProductForm): string[] {
   if (typeof form === 'number') return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]
@@ -43,7 +55,7 @@ function productBuffers(form: ProductForm): string[] {
 export function sumKernel(aligned: boolean): Kernel {
   return once(`sum ${aligned}`, () => kernel('matmul_sum.wgsl', {
     buffers: ['a', 'bias', 'residual', 'out'], params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
-    splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': wgsl['matmul_output.wgsl'] },
+    splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },
     label: aligned ? '' : 'unaligned' }))
 }
 

@@ -12,6 +12,8 @@ export interface ProductVariant {
   readonly file: ProductFile
   readonly tile: readonly [rows: number, columns: number]
   readonly overrides: Overrides
+  /** Vectors of four in a piece of a row, for a loop that makes rows in pieces. */
+  readonly pieces?: 2 | 4
 }
 
 /** Register tiles: `rows` x 4 `columns` outputs per invocation, 8 x 8 invocations. */
@@ -37,7 +39,7 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
  */
 export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return { name: `packed ${rows}x${columns} step ${step} by ${4 * width}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
-    overrides: { X: rows / 4, Y: columns / (4 * width), STEP: step, COLUMNS: width } }
+    overrides: { X: rows / 4, Y: columns / (4 * width), STEP: step, COLUMNS: width }, pieces: width }
 }
 
 /** The variants for a product of these sizes on this adapter, the fixed choice first. */

@@ -44,9 +44,9 @@ export function productWith(
   // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
   const depth = Math.ceil(K / (first[2] === 0 ? split : 1) / 4) * 4, splits = Math.ceil(K / depth)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
-  const buffers: Record<string, Tensor> = { a, b, bias: epilogue.bias ?? b, residual: epilogue.residual ?? a, out: partial ?? out }
+  const buffers: Record<string, Tensor> = { a, b, bias: epilogue.bias ?? b, residual: epilogue.residual ?? b, out: partial ?? out }
   if (mask) buffers.mask = mask
-  launch(productKernel(file, alignment(shape), mask ? 'masked' : 'plain'), buffers,
+  launch(productKernel(file, { ...alignment(shape), pieces: piecesOf(variant, shape) }, mask ? 'masked' : 'plain'), buffers,
     { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
       a_first: first[0], b_first: first[1], out_first: first[2], out_step: M * N, splits, depth },
     grid(tiles * splits),
@@ -67,8 +67,8 @@ export function products(
   if (isTracing() || weights.length < 2 || weights.length > 3) return false
   const shape = { M, N, K, transposeB: true }, device = gpu()
   const [variant] = candidates(device, shape)
-  // Where a launch costs little beside its work, as on a software driver, a choice of buffers in the inner loop costs more.
-  if (variant.file === 'matmul_subgroup.wgsl' || splitsFor(device, shape) > 1) return false
+  // Where a launch costs little beside its work, as on a software driver or the embedded device, choosing among buffers costs more.
+  if (['matmul_subgroup.wgsl', 'matmul_packed.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) return false
   if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
   if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
   const buffers: Record<string, Tensor> = { a }
@@ -89,6 +89,11 @@ export function products(
 /** Whether the rows of either operand and of the output are whole vectors of four. */
 function alignment({ M, N, K, transposeA, transposeB, strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] }: ProductShape): Alignment {
   return { a: whole(transposeA ? M : K, ...strideA, first[0]), b: whole(transposeB ? K : N, ...strideB, first[1]), out: whole(N, first[2]) }
+}
+
+/** Vectors in a piece of a row of the output, if the variant makes its rows in pieces and they are whole. */
+function piecesOf({ pieces }: ProductVariant, { N, first = [0, 0, 0] }: ProductShape): 2 | 4 | undefined {
+  return pieces && [N, first[2]].every((size) => size % (4 * pieces) === 0) ? pieces : undefined
 }
 
 /** Products that the tuner takes for alike: same layout, sizes within the same power of two. */
