@@ -10,19 +10,21 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-// Image to columns, four neighbours of a row per invocation.
+override EACH: u32 = 4;                                          // neighbours of a row that an invocation moves
+
+// Image to columns.
 @compute @workgroup_size(64)
 fn unfold(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let job = (group.y * groups.x + group.x) * 64u + lane;
   if (job >= p.size) { return; }
-  let quads = (p.columns + 3u) / 4u;
-  let line = job / quads;                                        // plane, u, v, i
+  let pieces = (p.columns + EACH - 1u) / EACH;
+  let line = job / pieces;                                       // plane, u, v, i
   let i = line % p.rows;
   let tap = line / p.rows % (p.kernel_y * p.kernel_x);
   let plane = line / (p.rows * p.kernel_y * p.kernel_x);
   let row = i32(i * p.stride_y + tap / p.kernel_x * p.dilation_y) - i32(p.padding_y);
   let left = i32(tap % p.kernel_x * p.dilation_x) - i32(p.padding_x);
-  for (var j = job % quads * 4u; j < min(job % quads * 4u + 4u, p.columns); j++) {
+  for (var j = job % pieces * EACH; j < min((job % pieces + 1u) * EACH, p.columns); j++) {
     let column = left + i32(j * p.stride_x);
     var value = 0.0;
     if (row >= 0 && row < i32(p.height) && column >= 0 && column < i32(p.width)) {

@@ -12,9 +12,6 @@ override STEP: u32 = 32;                                  // a multiple of four;
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
 var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
-// Spliced in: finish_row, which brings 4 COLUMNS sums of one row from column n on through the output. Outside M x N nothing happens.
-/*row*/
-
 // Four steps of k of the four rows from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   if (TRANSPOSE_A == 1u) {
@@ -31,6 +28,16 @@ fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
 }
 
+// One step of k: four rows of a, packed at `a`, times 4 COLUMNS columns of b, packed from `b` on.
+fn multiply(a: u32, b: u32, sum: ptr<function, array<vec4f, 16>>) {
+  var y: array<vec4f, 4>;
+  for (var c = 0u; c < COLUMNS; c++) { y[c] = b_packed[b + c]; }
+  for (var r = 0u; r < 4u; r++) {
+    let x = vec4f(a_packed[a][r]);
+    for (var c = 0u; c < COLUMNS; c++) { (*sum)[r * COLUMNS + c] = fma(x, y[c], (*sum)[r * COLUMNS + c]); }
+  }
+}
+
 @compute @workgroup_size(X, Y)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -38,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (tile.matrix >= p.splits * p.batch) { return; }
   let m = tile.m + local.x * 4u;
   let n = tile.n + local.y * COLUMNS * 4u;
-  var sum: array<vec4f, 16>;               // sum[COLUMNS r + c]: row r, columns 4 c to 4 c + 3
+  var sums: array<vec4f, 16>;              // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the pieces of k
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
     // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out of.
@@ -60,20 +67,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (m < p.M && n < p.N) {
       let a = local.x * STEP;
       let b = local.y * STEP * COLUMNS;
-      for (var step = 0u; step < steps; step++) {
-        var y: array<vec4f, 4>;
-        for (var c = 0u; c < COLUMNS; c++) { y[c] = b_packed[b + step * COLUMNS + c]; }
+      var sum: array<vec4f, 16>;
+      if (k > tile.first) { sum = sums; }
+      // With wide pieces two steps at a time, because the engine unrolls some loops and others not; with narrow ones, for engines
+      // that do not join vectors, two steps would need more registers than there are.
+      let pairs = select(0u, steps / 2u, COLUMNS > 2u);
+      for (var i = 0u; i < pairs; i++) {
+        multiply(a + 2u * i, b + 2u * i * COLUMNS, &sum);
+        multiply(a + 2u * i + 1u, b + (2u * i + 1u) * COLUMNS, &sum);
+      }
+      for (var step = 2u * pairs; step < steps; step++) { multiply(a + step, b + step * COLUMNS, &sum); }
+      // Here and not after the last barrier, so that sums of one piece of k never leave the registers and writes meet computation.
+      if (k + STEP < tile.last) {
+        sums = sum;
+      } else {
         for (var r = 0u; r < 4u; r++) {
-          let x = vec4f(a_packed[a + step][r]);
-          for (var c = 0u; c < COLUMNS; c++) { sum[r * COLUMNS + c] = fma(x, y[c], sum[r * COLUMNS + c]); }
+          /*finish*/
         }
       }
     }
     workgroupBarrier();
-  }
-  for (var r = 0u; r < 4u; r++) {
-    var row: array<vec4f, 4>;
-    for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
-    finish_row(tile.matrix, tile.out, m + r, n, row);
   }
 }

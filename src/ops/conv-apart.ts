@@ -4,6 +4,7 @@ import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { product } from './product.ts'
+import { adapterKind } from './rows.ts'
 import { reduceShares } from './shares.ts'
 
 const params = ['size', 'height', 'width', 'kernel_y', 'kernel_x', 'rows', 'columns', 'stride_y', 'stride_x', 'padding_y', 'padding_x', 'dilation_y', 'dilation_x']
@@ -71,7 +72,8 @@ function unfold(x: Tensor, at: Windows): Tensor {
   if (isPlain(at)) return x
   const [N, C] = x.shape, [rows, width] = at.out.slice(2)
   const columns = empty([N, C * at.kernel[0] * at.kernel[1], rows, width])
-  const size = columns.size / width * Math.ceil(width / 4)
-  launch(unfoldKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)))
+  // Finding the place of a piece takes several divisions, which a processor feels.
+  const each = adapterKind() === 'embedded' ? 16 : 4, size = columns.size / width * Math.ceil(width / each)
+  launch(unfoldKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), { overrides: { EACH: each } })
   return columns
 }

@@ -4,7 +4,7 @@ import { ShapeError } from '../errors.ts'
 import { grid, launch } from '../launch.ts'
 import { empty, type Tensor } from '../tensor.ts'
 import { op } from './op.ts'
-import { lanesFor, pickRowKernel, rowKernels } from './rows.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './rows.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
 export interface LayerNormOptions { eps?: number }
@@ -36,7 +36,7 @@ export const layerNorm = op({
     const { kernel, width: reads } = pickRowKernel(normalize, width)
     const lanes = lanesFor(rows, reads)
     launch(kernel, { x, gain, bias, y, mean, rstd }, { rows, width: reads, scale: 1 / width, eps },
-      grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes, PAIRS: lanes === 1 && adapterKind() === 'embedded' ? 1 : 0 } })
     return { out: y, mean, rstd }
   },
   vjp({ args: [x, gain, bias], saved: { mean, rstd }, needs, frozen }, dy) {

@@ -34,7 +34,7 @@ export function productKernel(file: ProductFile, { a, b, out, pieces }: Alignmen
       '/*product*/': wgsl['matmul_product.wgsl'],
       '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
       '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
-      ...file === 'matmul_packed.wgsl' ? { '/*row*/': pieces ? '' : rowByVectors } : {},
+      ...file === 'matmul_packed.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
     },
     label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned',
       pieces ? `pieces of ${4 * pieces}` : ''].filter(Boolean).join(' ') }))
@@ -42,9 +42,11 @@ export function productKernel(file: ProductFile, { a, b, out, pieces }: Alignmen
 
 const output = [wgsl['matmul_output.wgsl'], wgsl['matmul_finish.wgsl']].join('\n')
 
-const rowByVectors = `fn finish_row(which: u32, start: u32, row: u32, n: u32, sums: array<vec4f, 4>) {
-  for (var c = 0u; c < COLUMNS; c++) { finish(which, start, row, n + 4u * c, sums[c]); }
-}`
+// What becomes of row r of an invocation's sums.
+const finishVectors = 'for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }'
+const finishPiece = `var row: array<vec4f, 4>;
+          for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
+          finish_row(tile.matrix, tile.out, m + r, n, row);`
 
 function productBuffers(form: ProductForm): string[] {
   if (typeof form === 'number') return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]

@@ -18,8 +18,9 @@ describeDawn('matmul variants on the null backend', () => {
       const { launches, failures } = gpu()
       // Three weights need ten buffers, two more than the null backend has; linears asks the adapter first, and its test runs them.
       for (const form of ['plain', 'masked', 2] as ProductForm[]) {
-        for (const aligned of both) {
-          const alignment: Alignment = { a: aligned, b: aligned, out: aligned }
+        const { pieces } = variant, whole = { a: true, b: true, out: true }
+        const alignments: Alignment[] = [{ a: false, b: false, out: false }, whole, ...pieces && typeof form === 'string' ? [{ ...whole, pieces }] : []]
+        for (const alignment of alignments) {
           for (const [TRANSPOSE_A, TRANSPOSE_B] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
             launches.pipeline(productKernel(variant.file, alignment, form), { TRANSPOSE_A, TRANSPOSE_B, ...variant.overrides, BIAS: 1, GELU: 1, RESIDUAL: 1 })
           }

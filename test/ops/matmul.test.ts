@@ -9,7 +9,7 @@ import { vjp } from '../../src/transform.ts'
 import { checkOp, checkRaces, toTensor } from '../check-op.ts'
 import { describeDevice } from '../device.ts'
 import { opCase } from '../golden.ts'
-import { add } from '../reference/elementwise.ts'
+import { add, gelu } from '../reference/elementwise.ts'
 import { nd, random, relativeError } from '../reference/nd.ts'
 import * as reference from '../reference/matmul.ts'
 
@@ -76,16 +76,17 @@ describeDevice('matmul', (adapter) => {
   const some = [registers(4, 1), ...all ? [registers(8, 2)] : [], tiled(4), packed(16, 32, 8, 2), ...all ? [packed(16, 64, 8, 4)] : []]
   for (const variant of some) {
     test(`${variant.name}`, async () => {
-      for (const [transposeA, transposeB, M, K, N] of [[false, true, 68, 44, 72], ...all ? [[false, true, 67, 42, 70], [true, false, 67, 42, 70]] as const : []] as const) {
+      for (const [transposeA, transposeB, M, K, N] of [[false, true, 68, 44, 72], ...all ? [[false, true, 67, 42, 70], [true, false, 67, 42, 70], [false, true, 68, 45, 48]] as const : []] as const) {
         const batch = 2
         const a = random(1, transposeA ? [batch, K, M] : [batch, M, K]), b = random(2, transposeB ? [batch, N, K] : [batch, K, N])
-        const out = empty([batch, M, N]), bias = random(3, [N])
+        const out = empty([batch, M, N]), bias = random(3, [N]), residual = random(4, [batch, M, N])
         const shape = { M, N, K, transposeA, transposeB, batch: [1, batch], strideA: [0, M * K], strideB: [0, K * N] } as const
-        productWith(variant, toTensor(a), toTensor(b), out, shape, { bias: toTensor(bias) }, undefined, M === 68 ? 1 : 2)
-        const values = await out.data()
-        expect(relativeError(values, add(reference.matmul(a, b, { transposeA, transposeB }), bias).data)).toBeLessThan(1e-5)
+        const epilogue = { bias: toTensor(bias), gelu: K === 45, residual: toTensor(residual) }, split = M === 68 ? 1 : 2
+        productWith(variant, toTensor(a), toTensor(b), out, shape, epilogue, undefined, split)
+        const values = await out.data(), sums = add(reference.matmul(a, b, { transposeA, transposeB }), bias)
+        expect(relativeError(values, add(K === 45 ? gelu(sums) : sums, residual).data)).toBeLessThan(1e-5)
         const usual = empty([batch, M, N])
-        productWith(candidates(gpu(), shape)[0], toTensor(a), toTensor(b), usual, shape, { bias: toTensor(bias) }, undefined, M === 68 ? 1 : 2)
+        productWith(candidates(gpu(), shape)[0], toTensor(a), toTensor(b), usual, shape, epilogue, undefined, split)
         expect(await usual.data()).toEqual(values)
       }
     })
