@@ -1,5 +1,6 @@
 // Check first, then time. Every implementation of a case computes once and is compared with a trusted result; what is wrong is
 // not timed. Then implementations take turns, round by round, so that a busy machine disturbs all of them alike.
+import { setTimeout } from 'node:timers/promises'
 import { InputError, NumericError } from '../src/errors.ts'
 
 /** One implementation of a case. `run` computes once and reads the result back; `device` gives the device time of one run in ms. */
@@ -57,7 +58,8 @@ export async function measure(work: BenchCase, { rounds = 9, msPerRound = 60, sa
   const { Bench } = await tinybench()
   for (let round = 0; round < rounds; round++) {
     const bench = new Bench({ time: msPerRound, iterations: 1, warmup: false, retainSamples: true, throws: true })
-    for (const { impl, run } of work.subjects) bench.add(impl, async () => { await run() })
+    const beforeAll = async () => { if (work.subjects.length > 1) await setTimeout(100) }      // threads of the last one may still spin
+    for (const { impl, run } of work.subjects) bench.add(impl, async () => { await run() }, { beforeAll })
     await bench.run()
     for (const [i, task] of bench.tasks.entries()) {
       if (task.result.state === 'completed') wall[i].push(...task.result.latency.samples ?? [])

@@ -1,10 +1,12 @@
-// Backward of attention_packed.wgsl with the same tiles: OWN own rows of a head against OTHER other rows at a time. Probabilities are
-// made again from the scores and their log-sum:
-//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q
-// `queries` makes dq, `keys` dk and dv: each entry has one owner, so there are no atomics.
-// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
+// Backward of attention_packed.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again, once, from the
+// scores and their log-sum:
+//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dk = scale sum g q   dq = scale sum g k
+// A workgroup takes all keys of a head, or every `slabs`-th part of them, block by block, and adds to dq what each block gives: every
+// entry has one owner, so there are no atomics. Parts of dq from several slabs are added afterwards.
+// q: [B, N, H, D]  dq: [slabs, B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]
+// stats: [B, H, N], log-sum and delta = dout . out
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32 }
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, slabs: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
@@ -23,9 +25,9 @@ override LANES: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
 override CHUNKS: u32 = 2;                  // D and E in pieces of OTHER, at most 2
-override WEIGHTS: u32 = 256;               // OWN OTHER / 4, twice for `keys`
 
-// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq, store_dk, store_dv; extra.
+// Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end; store_dq, store_dk,
+// store_dv; extra.
 /*rows*/
 /*extra*/
 
@@ -34,12 +36,12 @@ const K = 1u;
 const V = 2u;
 const DOUT = 3u;
 
-var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;         // two tensors, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each
-var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // two tensors, [OTHER / 4][depth]: four rows each; later
+var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;         // keys and values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each
+var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;                // the keys once more, [D / (4 COLUMNS)][OWN][COLUMNS]: four entries each
+var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // queries and dout, [OTHER / 4][depth]: four rows each; later
                                                                         // [depth / (4 COLUMNS)][OTHER][COLUMNS]: four entries each
-var<workgroup> weights: array<vec4f, WEIGHTS>;                          // [OWN / (4 COLUMNS)][OTHER][COLUMNS]: four own rows each
-var<workgroup> logs: array<vec4f, OWN / 4u>;                            // of own queries
-var<workgroup> deltas: array<vec4f, OWN / 4u>;
+var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;                 // w, then g: [OWN / (4 COLUMNS)][OTHER][COLUMNS], four keys each
+var<workgroup> across: array<vec4f, OWN * OTHER / 4u>;                  // g once more, [OTHER][OWN / 4], four keys each
 
 // Four entries of row i of one head, the last row for those past the end; q comes scaled.
 fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
@@ -81,7 +83,16 @@ fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) 
   }
 }
 
-// The same rows, entries along vectors.
+// Keys from `first` on into `entries`, zeros for those past the end, so that they weigh nothing in dq.
+fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
+  for (var i = lid; i < OWN; i += LANES) {
+    for (var d = 0u; d < p.D; d += 4u) {
+      entries[(d / (4u * COLUMNS) * OWN + i) * COLUMNS + d / 4u % COLUMNS] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M);
+    }
+  }
+}
+
+// The same rows as `pack_other`, entries along vectors.
 fn pack_entries(what: u32, b: u32, h: u32, j: u32, to: u32, lid: u32) {
   for (var i = lid; i < min(OTHER, count_of(what) - j); i += LANES) {
     for (var d = 0u; d < width_of(what); d += 4u) {
@@ -118,131 +129,101 @@ fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, count: u32) -> array<vec
   return s;
 }
 
-@compute @workgroup_size(LANES)
-fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let items = (p.N + OWN - 1u) / OWN;
-  let item = group.y * groups.x + group.x;
-  let b = item / items / p.H;
-  let h = item / items % p.H;
-  if (b >= p.B) { return; }
-  let first = item % items * OWN;
-  // Four others with all vectors of own rows, then four own rows with all pieces of their entries.
-  let other = lid % (OTHER / 4u) * 4u;
-  let vectors = lid / (OTHER / 4u);
-  let mine = lid % (OWN / 4u) * 4u;
-  let entry = lid / (OWN / 4u) * 4u * COLUMNS;
-  pack_own(Q, b, h, first, 0u, DDEPTH, lid);
-  pack_own(DOUT, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
-  for (var i = lid; i < OWN / 4u; i += LANES) {
-    let row = (b * p.H + h) * p.N;
-    let at = min(vec4u(first + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(p.N - 1u)) + vec4u(row);
-    let s = stats[at.x];
-    let t = stats[at.y];
-    let u = stats[at.z];
-    let w = stats[at.w];
-    logs[i] = vec4f(s.x, t.x, u.x, w.x);
-    deltas[i] = vec4f(s.y, t.y, u.y, w.y);
-  }
-  var sums: array<array<vec4f, 16>, 2>;
-  for (var j = 0u; j < p.M; j += OTHER) {
-    let count = min(OTHER, p.M - j);
-    pack_other(K, b, h, j, 0u, DDEPTH, lid);
-    pack_other(V, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
-    workgroupBarrier();
-    if (other < count && first + vectors * 4u * COLUMNS < p.N) {
-      let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
-      let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
-      var w: array<vec4f, 16>;
+// Into `sums`, of four queries whose g begin at `left`: 4 COLUMNS entries of the sum of g times key, over four times `quads` keys.
+fn mixed_keys(sums: ptr<function, array<vec4f, 16>>, left: u32, right: u32, quads: u32) {
+  var s: array<vec4f, 16>;
+  for (var i = 0u; i < quads; i++) {
+    for (var n = 0u; n < 4u; n++) {
+      var x: array<vec4f, 4>;
+      for (var c = 0u; c < COLUMNS; c++) { x[c] = entries[right + (4u * i + n) * COLUMNS + c]; }
       for (var r = 0u; r < 4u; r++) {
-        for (var c = 0u; c < COLUMNS; c++) {
-          let own_row = vectors * COLUMNS + c;
-          let more = extra(b, h, vec4u(first + own_row * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(j + other + r));
-          w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - logs[own_row]) * (g[r * COLUMNS + c] - deltas[own_row]);
-        }
-      }
-      let at = (vectors * OTHER + other) * COLUMNS;
-      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
-    }
-    workgroupBarrier();
-    pack_entries(K, b, h, j, 0u, lid);
-    workgroupBarrier();
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      let d = chunk * OTHER + entry;
-      if (first + mine < p.N && d < p.D) {
-        sums[chunk] = mixed(sums[chunk], mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS, d * OTHER / 4u, count);
-      }
-    }
-    workgroupBarrier();
-  }
-  for (var r = 0u; r < 4u; r++) {
-    let i = first + mine + r;
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      for (var c = 0u; c < COLUMNS; c++) {
-        let d = chunk * OTHER + entry + 4u * c;
-        if (i < p.N && d < p.D) { store_dq((b * p.N + i) * p.H + h, d, sums[chunk][r * COLUMNS + c] * p.scale); }
+        let y = vec4f(across[left + r * (OWN / 4u) + i][n]);
+        for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
       }
     }
   }
+  for (var i = 0u; i < 4u * COLUMNS; i++) { (*sums)[i] = s[i]; }
 }
 
 @compute @workgroup_size(LANES)
-fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let items = (p.M + OWN - 1u) / OWN;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
   let item = group.y * groups.x + group.x;
-  let b = item / items / p.H;
-  let h = item / items % p.H;
+  let b = item / p.slabs / p.H;
+  let h = item / p.slabs % p.H;
   if (b >= p.B) { return; }
-  let first = item % items * OWN;                       // here the own rows are keys and the others queries
+  let slab = item % p.slabs;
+  let span = ((p.M + OWN - 1u) / OWN + p.slabs - 1u) / p.slabs * OWN;
+  // Four queries with all vectors of keys, four keys with all pieces of their entries, and four queries with all pieces of theirs.
   let other = lid % (OTHER / 4u) * 4u;
   let vectors = lid / (OTHER / 4u);
   let mine = lid % (OWN / 4u) * 4u;
   let entry = lid / (OWN / 4u) * 4u * COLUMNS;
-  pack_own(K, b, h, first, 0u, DDEPTH, lid);
-  pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
-  var dk_sums: array<array<vec4f, 16>, 2>;
-  var dv_sums: array<array<vec4f, 16>, 2>;
-  for (var j = 0u; j < p.N; j += OTHER) {
-    let count = min(OTHER, p.N - j);
-    pack_other(Q, b, h, j, 0u, DDEPTH, lid);
-    pack_other(DOUT, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
-    workgroupBarrier();
-    if (other < count && first + vectors * 4u * COLUMNS < p.M) {
-      let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
-      let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
-      var w: array<vec4f, 16>;
-      var x: array<vec4f, 16>;
-      for (var r = 0u; r < 4u; r++) {
-        let stat = stats[(b * p.H + h) * p.N + min(j + other + r, p.N - 1u)];
-        for (var c = 0u; c < COLUMNS; c++) {
-          let more = extra(b, h, vec4u(j + other + r), vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u));
-          w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - vec4f(stat.x));
-          x[r * COLUMNS + c] = w[r * COLUMNS + c] * (g[r * COLUMNS + c] - vec4f(stat.y));
+  let query = lid % (OTHER / 4u) * 4u;
+  let piece = lid / (OTHER / 4u) * 4u * COLUMNS;        // D is at most OWN, so there is an invocation for all
+  for (var first = slab * span; first < min(p.M, (slab + 1u) * span); first += OWN) {
+    pack_own(K, b, h, first, 0u, DDEPTH, lid);
+    pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
+    pack_keys(b, h, first, lid);
+    let keys = min(OWN, p.M - first);
+    var dk_sums: array<array<vec4f, 16>, 2>;
+    var dv_sums: array<array<vec4f, 16>, 2>;
+    var dq_sums: array<vec4f, 16>;
+    for (var j = 0u; j < p.N; j += OTHER) {
+      let count = min(OTHER, p.N - j);
+      pack_other(Q, b, h, j, 0u, DDEPTH, lid);
+      pack_other(DOUT, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
+      workgroupBarrier();
+      if (other < count && vectors * 4u * COLUMNS < keys) {
+        let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
+        let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
+        var w: array<vec4f, 16>;
+        var x: array<vec4f, 16>;
+        for (var r = 0u; r < 4u; r++) {
+          let stat = stats[(b * p.H + h) * p.N + min(j + other + r, p.N - 1u)];
+          for (var c = 0u; c < COLUMNS; c++) {
+            let more = extra(b, h, vec4u(j + other + r), vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u));
+            w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - vec4f(stat.x));
+            x[r * COLUMNS + c] = w[r * COLUMNS + c] * (g[r * COLUMNS + c] - vec4f(stat.y));
+          }
+        }
+        let at = (vectors * OTHER + other) * COLUMNS;
+        for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
+        for (var i = 0u; i < 4u * COLUMNS; i++) { weights[OWN * OTHER / 4u + at + i] = x[i]; }
+        for (var r = 0u; r < 4u; r++) {
+          for (var c = 0u; c < COLUMNS; c++) { across[(other + r) * (OWN / 4u) + vectors * COLUMNS + c] = x[r * COLUMNS + c]; }
         }
       }
-      let at = (vectors * OTHER + other) * COLUMNS;
-      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
-      for (var i = 0u; i < 4u * COLUMNS; i++) { weights[OWN * OTHER / 4u + at + i] = x[i]; }
+      workgroupBarrier();
+      pack_entries(Q, b, h, j, 0u, lid);
+      pack_entries(DOUT, b, h, j, OTHER / 4u * DDEPTH, lid);
+      workgroupBarrier();
+      let left = mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS;
+      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+        let d = chunk * OTHER + entry;
+        if (mine < keys && d < p.D) { dk_sums[chunk] = mixed(dk_sums[chunk], OWN * OTHER / 4u + left, d * OTHER / 4u, count); }
+        if (mine < keys && d < p.E) { dv_sums[chunk] = mixed(dv_sums[chunk], left, OTHER / 4u * (DDEPTH + d), count); }
+      }
+      if (query < count && piece < p.D) { mixed_keys(&dq_sums, query * (OWN / 4u), piece * OWN / 4u, (keys + 3u) / 4u); }
+      workgroupBarrier();
+      for (var r = 0u; r < 4u; r++) {
+        let row = ((slab * p.B + b) * p.N + j + query + r) * p.H + h;
+        for (var c = 0u; c < COLUMNS; c++) {
+          if (query + r < count && piece + 4u * c < p.D) {
+            var value = dq_sums[r * COLUMNS + c] * p.scale;
+            if (first > slab * span) { value += load_dq(row, piece + 4u * c); }
+            store_dq(row, piece + 4u * c, value);
+          }
+        }
+      }
     }
-    workgroupBarrier();
-    pack_entries(Q, b, h, j, 0u, lid);
-    pack_entries(DOUT, b, h, j, OTHER / 4u * DDEPTH, lid);
-    workgroupBarrier();
-    let left = mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS;
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      let d = chunk * OTHER + entry;
-      if (first + mine < p.M && d < p.D) { dk_sums[chunk] = mixed(dk_sums[chunk], OWN * OTHER / 4u + left, d * OTHER / 4u, count); }
-      if (first + mine < p.M && d < p.E) { dv_sums[chunk] = mixed(dv_sums[chunk], left, OTHER / 4u * (DDEPTH + d), count); }
-    }
-    workgroupBarrier();
-  }
-  for (var r = 0u; r < 4u; r++) {
-    let i = first + mine + r;
-    let row = (b * p.M + i) * p.H + h;
-    for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-      for (var c = 0u; c < COLUMNS; c++) {
-        let d = chunk * OTHER + entry + 4u * c;
-        if (i < p.M && d < p.D) { store_dk(row, d, dk_sums[chunk][r * COLUMNS + c]); }
-        if (i < p.M && d < p.E) { store_dv(row, d, dv_sums[chunk][r * COLUMNS + c]); }
+    for (var r = 0u; r < 4u; r++) {
+      let row = (b * p.M + first + mine + r) * p.H + h;
+      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+        for (var c = 0u; c < COLUMNS; c++) {
+          let d = chunk * OTHER + entry + 4u * c;
+          if (mine + r < keys && d < p.D) { store_dk(row, d, dk_sums[chunk][r * COLUMNS + c]); }
+          if (mine + r < keys && d < p.E) { store_dv(row, d, dv_sums[chunk][r * COLUMNS + c]); }
+        }
       }
     }
   }

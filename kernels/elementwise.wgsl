@@ -16,7 +16,10 @@ fn decay(a: vec4f) -> vec4f {
 
 // erfc(z), z >= 0, to 4e-7 of itself up to z = 9, so that tails do not cancel: erfc(z) e^(z^2) / t is nearly a polynomial in
 // t = 1 / (1 + 0.4 z); the coefficients are a least-squares fit to it with relative error 1e-8.
-fn upper_tail(z: vec4f) -> vec4f {
+fn upper_tail(z: vec4f) -> vec4f { return tail_series(z) * decay(z * z); }
+
+// erfc(z) e^(z^2).
+fn tail_series(z: vec4f) -> vec4f {
   let t = 1.0 / (1.0 + 0.4 * z);
   var sum = -0.0277245665 * t + 0.187905229;
   sum = sum * t - 0.475167909;
@@ -27,7 +30,7 @@ fn upper_tail(z: vec4f) -> vec4f {
   sum = sum * t + 0.213918645;
   sum = sum * t + 0.225070941;
   sum = sum * t + 0.225700877;
-  return sum * t * decay(z * z);
+  return sum * t;
 }
 
 // The normal distribution function, each side by its own tail.
@@ -36,8 +39,11 @@ fn normal_cdf(v: vec4f) -> vec4f {
   return select(tail, 1.0 - tail, v > vec4f(0.0));
 }
 
-fn normal_density(v: vec4f) -> vec4f {
-  return 0.39894228040 * decay(0.5 * v * v);
+// Slope of v times the distribution function: that plus v times the density, which share an exponential.
+fn gelu_slope(v: vec4f) -> vec4f {
+  let density = decay(0.5 * v * v);
+  let tail = 0.5 * tail_series(abs(v) * 0.70710678118) * density;
+  return select(tail, 1.0 - tail, v > vec4f(0.0)) + 0.39894228040 * v * density;
 }
 
 // Odd polynomial below 1 (fit, relative error 1e-9), one minus the tail above.

@@ -5,13 +5,14 @@ import { empty, type Tensor } from '../tensor.ts'
 import { rowVersions } from './attention-rows.ts'
 import type { AttentionCall } from './attention-shapes.ts'
 import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './attention-tiles.ts'
+import { sumMiddle } from './product.ts'
 import { tileColumns } from './rows.ts'
 
 const splice = { '/*extra*/': wgsl['attention_extra.wgsl'] }
 const forwardKernel = rowVersions('attention_packed.wgsl', forwardRows,
   { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered, splice })
-const queries = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'queries', buffers: [...gradReads, 'dq'], params: numbered, splice })
-const keys = rowVersions('attention_packed_grad.wgsl', gradRows, { entry: 'keys', buffers: [...gradReads, 'dk', 'dv'], params: numbered, splice })
+const gradKernel = rowVersions('attention_packed_grad.wgsl', { ...gradRows, dq: { width: 'D', load: true, store: true } },
+  { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'slabs'], splice })
 
 /** The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes of a row. */
 export function forwardPacked(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number, columns = tileColumns()): void {
@@ -28,18 +29,17 @@ export function backwardPacked(
   // Sums of wider rows would be too many to carry from tile to tile; the bias has no packed kernel.
   if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
   const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
-  const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }, own = 64, other = 32
-  const overrides = { ...tile(call, own, other, Math.max(D, E), columns), WEIGHTS: own * other / 4 }
-  const dq = needs[0] ? empty(q.shape) : null
-  const pairs = 2 * B * H * N * M
-  if (dq) launch(queries(D, E), { ...read, dq }, numbers(call), grid(B * H * Math.ceil(N / own)), { overrides, flops: pairs * (2 * D + E) })
-  if (!needs[1] && !needs[2]) return [dq, null, null, dbias]
-  // One kernel makes both, since they share the probabilities.
-  const dk = empty(k.shape), dv = empty(v.shape)
-  launch(keys(D, E), { ...read, dk, dv }, numbers(call), grid(B * H * Math.ceil(M / own)),
-    { overrides: { ...overrides, WEIGHTS: own * other / 2 }, flops: pairs * 2 * (D + E) })
-  for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
-  return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
+  if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
+  // All three from one kernel, since they share the probabilities. Few heads are cut in two, so that there is work for more threads.
+  const own = 64, other = 32, slabs = B * H < 8 && M > own ? 2 : 1
+  const parts = empty([slabs, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
+  launch(gradKernel(D, E), { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: parts, dk, dv }, { ...numbers(call), slabs },
+    grid(B * H * slabs), { overrides: tile(call, own, other, Math.max(D, E), columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) })
+  const dq = slabs === 1 ? parts.view(q.shape) : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
+  const grads = [dq, dk, dv].map((grad, i) => needs[i] ? grad : null)
+  parts.dispose()
+  for (const [i, grad] of [dq, dk, dv].entries()) if (!needs[i]) grad.dispose()
+  return [...grads, dbias]
 }
 
 /** Overrides of a workgroup that takes `own` rows, walks over `other` rows at a time and makes rows of `width`. */

@@ -23,7 +23,7 @@ const zero = 'vec4f(0.0)', one = 'vec4f(1.0)'
 
 const unaryTable = {
   relu: { f: `select(x, ${zero}, x < ${zero})`, derivative: `select(${zero}, ${one}, x > ${zero})`, ratio: `select(${zero}, ${one}, x > ${zero})` },
-  gelu: { f: 'x * normal_cdf(x)', derivative: 'normal_cdf(x) + x * normal_density(x)', ratio: 'normal_cdf(x)' },
+  gelu: { f: 'x * normal_cdf(x)', derivative: 'gelu_slope(x)', ratio: 'normal_cdf(x)' },
   geluTanh: {
     f: 'x * logistic(2.0 * gelu_inner(x))',       // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
     derivative: 'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
