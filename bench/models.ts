@@ -139,7 +139,9 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
     optimizer.update(model, grads)
     return loss
   })
-  const forward = forwardSubject(model, data)
+  const beforeForward = memory.allocated, forward = forwardSubject(model, data)
+  await forward.run()
+  const ofForward = memory.allocated - beforeForward
   const input = tensor(images, [batch, 3, side, side]), targets = tensor(labels)
   const times: number[] = [], forwardTimes: number[] = [], losses: number[] = []
   let afterTwo = 0
@@ -154,13 +156,13 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
       forwardTimes.push(start - begin)
       times.push(performance.now() - start)
     }
-    if (i === 1) afterTwo = memory.allocated
+    if (i === 1) afterTwo = memory.allocated - ofForward
     say?.(`${name} training step: ${i + 1} of ${rounds + 2}`)
   }
   if (!(losses.at(-1)! < losses[0])) {
     throw new NumericError(`${name} training step: the loss went from ${losses[0]} to ${losses.at(-1)}, expected it to fall`)
   }
-  const growth = memory.allocated - afterTwo
+  const growth = memory.allocated - ofForward - afterTwo
   step.clear()
   forward.dispose?.()
   optimizer.dispose()

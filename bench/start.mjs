@@ -4,8 +4,10 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const pinned = fileURLToPath(new URL(`peers/node_modules/node-${process.platform.replace('win32', 'win')}-${process.arch}/bin/node${process.platform === 'win32' ? '.exe' : ''}`, import.meta.url))
-const switched = parseInt(process.versions.v8) < 13 && existsSync(pinned)
+const windows = process.platform === 'win32', name = `node-${windows ? 'win' : process.platform}-${process.arch}`
+const pinned = fileURLToPath(new URL(`peers/node_modules/${name}/bin/node${windows ? '.exe' : ''}`, import.meta.url))
+const switched = parseInt(process.versions.v8) < 13 && process.env.ESPALIER_WIDE !== '0' && existsSync(pinned)
+  && spawnSync(pinned, ['--version']).status === 0
 if (switched) console.error(`bench: with the Node of bench/peers, because this one (${process.version}) cannot join vectors`)
 const { status, signal, error } = spawnSync(switched ? pinned : process.execPath,
   [fileURLToPath(new URL('../dist/src/cli.js', import.meta.url)), 'bench', ...process.argv.slice(2)], { stdio: 'inherit' })

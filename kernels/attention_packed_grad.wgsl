@@ -1,8 +1,8 @@
 // Backward of attention_packed.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again, once, from the
 // scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dk = scale sum g q   dq = scale sum g k
-// A workgroup takes all keys of a head, or every `slabs`-th part of them, block by block, and adds to dq what each block gives: every
-// entry has one owner, so there are no atomics. Parts of dq from several slabs are added afterwards.
+// A workgroup takes all keys of a head, or one of `slabs` stretches of them (none empty), block by block, and adds to dq what each
+// block gives: every entry has one owner, so there are no atomics. Parts of dq from several slabs are added afterwards.
 // q: [B, N, H, D]  dq: [slabs, B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]
 // stats: [B, H, N], log-sum and delta = dout . out
 
@@ -55,12 +55,11 @@ fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
   }
 }
 
-fn count_of(what: u32) -> u32 { return select(p.M, p.N, what == Q || what == DOUT); }
 fn width_of(what: u32) -> u32 { return select(p.E, p.D, what == Q || what == K); }
 
 // Own rows from `first` on into `own` at `to`.
 fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32) {
-  for (var i = lid * 4u; i < min(OWN, count_of(what) - first); i += 4u * LANES) {
+  for (var i = lid * 4u; i < min(OWN, p.M - first); i += 4u * LANES) {
     let at = to + i / (4u * COLUMNS) * depth * COLUMNS + i / 4u % COLUMNS;
     let row = first + i;
     for (var d = 0u; d < width_of(what); d += 4u) {
@@ -73,7 +72,7 @@ fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32
 
 // Other rows from j on into `staged` at `to`, rows along vectors.
 fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) {
-  for (var i = lid * 4u; i < min(OTHER, count_of(what) - j); i += 4u * LANES) {
+  for (var i = lid * 4u; i < min(OTHER, p.N - j); i += 4u * LANES) {
     let row = j + i;
     for (var d = 0u; d < width_of(what); d += 4u) {
       let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d),
@@ -94,7 +93,7 @@ fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
 
 // The same rows as `pack_other`, entries along vectors.
 fn pack_entries(what: u32, b: u32, h: u32, j: u32, to: u32, lid: u32) {
-  for (var i = lid; i < min(OTHER, count_of(what) - j); i += LANES) {
+  for (var i = lid; i < min(OTHER, p.N - j); i += LANES) {
     for (var d = 0u; d < width_of(what); d += 4u) {
       staged[to + (d / (4u * COLUMNS) * OTHER + i) * COLUMNS + d / 4u % COLUMNS] = rows_of(what, b, h, j + i, d);
     }
@@ -158,8 +157,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let vectors = lid / (OTHER / 4u);
   let mine = lid % (OWN / 4u) * 4u;
   let entry = lid / (OWN / 4u) * 4u * COLUMNS;
-  let query = lid % (OTHER / 4u) * 4u;
-  let piece = lid / (OTHER / 4u) * 4u * COLUMNS;        // D is at most OWN, so there is an invocation for all
+  let piece = vectors * 4u * COLUMNS;                   // D is at most OWN, so there is an invocation for all
   for (var first = slab * span; first < min(p.M, (slab + 1u) * span); first += OWN) {
     pack_own(K, b, h, first, 0u, DDEPTH, lid);
     pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
@@ -203,12 +201,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         if (mine < keys && d < p.D) { dk_sums[chunk] = mixed(dk_sums[chunk], OWN * OTHER / 4u + left, d * OTHER / 4u, count); }
         if (mine < keys && d < p.E) { dv_sums[chunk] = mixed(dv_sums[chunk], left, OTHER / 4u * (DDEPTH + d), count); }
       }
-      if (query < count && piece < p.D) { mixed_keys(&dq_sums, query * (OWN / 4u), piece * OWN / 4u, (keys + 3u) / 4u); }
+      if (other < count && piece < p.D) { mixed_keys(&dq_sums, other * (OWN / 4u), piece * OWN / 4u, (keys + 3u) / 4u); }
       workgroupBarrier();
       for (var r = 0u; r < 4u; r++) {
-        let row = ((slab * p.B + b) * p.N + j + query + r) * p.H + h;
+        let row = ((slab * p.B + b) * p.N + j + other + r) * p.H + h;
         for (var c = 0u; c < COLUMNS; c++) {
-          if (query + r < count && piece + 4u * c < p.D) {
+          if (other + r < count && piece + 4u * c < p.D) {
             var value = dq_sums[r * COLUMNS + c] * p.scale;
             if (first > slab * span) { value += load_dq(row, piece + 4u * c); }
             store_dq(row, piece + 4u * c, value);

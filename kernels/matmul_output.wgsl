@@ -1,5 +1,6 @@
 // Spliced into the matrix products and the second pass of split ones: what happens to sums on their way out.
-// bias: [N]   residual: the shape of out. How they are read is matmul_finish.wgsl, or matmul_finish_row.wgsl. Overrides, because an epilogue that may happen costs a driver seconds to compile.
+// bias: [N]   residual: the shape of out; matmul_finish.wgsl or matmul_finish_row.wgsl reads them.
+// Overrides, because an epilogue that may happen costs a driver seconds to compile.
 
 override BIAS: u32 = 0;
 override GELU: u32 = 0;

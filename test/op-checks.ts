@@ -83,7 +83,7 @@ const shapes: Shaped[] = [
     [[2, 3, 8, 8], [5, 3, 4, 4], { stride: 4, padding: 0, dilation: 1, groups: 1 }], [[1, 5, 6, 7], [8, 5, 1, 1], { stride: 1, padding: 0, dilation: 1, groups: 1 }]] as const).map(([x, w, attributes]): Shaped =>
     ({ op: 'conv2d', args: [random(1, x), random(2, w), random(3, [w[0]])], attributes })),
   { op: 'depthwise', args: [random(1, [2, 5, 6, 7]), random(2, [5, 1, 3, 3]), random(3, [5])], attributes: { stride: 1, padding: 1, dilation: 1 } },
-  ...([[1, 1, 1, 1, 4], [2, 9, 7, 3, 8], [1, 17, 33, 2, 5], [1, 64, 64, 1, 16]] as const).map(([B, M, N, H, D]): Shaped =>
+  ...([[1, 1, 1, 1, 4], [2, 9, 7, 3, 8], [1, 17, 33, 2, 5], [1, 64, 64, 1, 16], [1, 5, 130, 1, 5]] as const).map(([B, M, N, H, D]): Shaped =>
     ({ op: 'attention', args: [random(1, [B, M, H, D]), random(2, [B, N, H, D]), random(3, [B, N, H, D]), random(4, [H, M, N])], attributes: { scale: D ** -0.5 } })),
   { op: 'linearAttention', args: [uniform(1, [2, 9, 3, 8], 0.1, 1), uniform(2, [2, 9, 3, 8], 0.1, 1), random(3, [2, 9, 3, 8])], attributes: { eps: 1e-3 } },
   ...[[3, 5], [7, 64], [2, 3, 100], [300, 12]].map((shape): Shaped => ({ op: 'layerNorm', args: [random(1, shape), random(2, [shape.at(-1)!]), random(3, [shape.at(-1)!])], attributes: { eps: 1e-5 } })),

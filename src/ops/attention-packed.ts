@@ -30,16 +30,17 @@ export function backwardPacked(
   if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
   const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
   if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
-  // All three from one kernel, since they share the probabilities. Few heads are cut in two, so that there is work for more threads.
-  const own = 64, other = 32, slabs = B * H < 8 && M > own ? 2 : 1
+  // All three from one kernel, since they share the probabilities. Few heads are cut into slabs, so that there is work for more threads:
+  // at most four, because each has a dq of its own, and none of them empty.
+  const own = 64, other = 32, blocks = Math.ceil(M / own), wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
+  const slabs = Math.ceil(blocks / Math.ceil(blocks / wanted))
   const parts = empty([slabs, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
   launch(gradKernel(D, E), { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: parts, dk, dv }, { ...numbers(call), slabs },
     grid(B * H * slabs), { overrides: tile(call, own, other, Math.max(D, E), columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) })
-  const dq = slabs === 1 ? parts.view(q.shape) : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
-  const grads = [dq, dk, dv].map((grad, i) => needs[i] ? grad : null)
+  const dq = !needs[0] ? null : slabs === 1 ? parts.view(q.shape) : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
   parts.dispose()
-  for (const [i, grad] of [dq, dk, dv].entries()) if (!needs[i]) grad.dispose()
-  return [...grads, dbias]
+  for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
+  return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
 
 /** Overrides of a workgroup that takes `own` rows, walks over `other` rows at a time and makes rows of `width`. */

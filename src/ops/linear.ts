@@ -73,7 +73,7 @@ export const maskedLinear = op({
 
 /**
  * Several linear maps of one input, e.g. query, key and value: `weights[i]` and `biases[i]` as in `linear`. Two or three weights of
- * one shape take one launch on GPUs. A tape records plain `linear` calls.
+ * one shape take one launch on GPUs, and up to 8 rows on the embedded device. A tape records plain `linear` calls.
  * @throws ShapeError as `linear` does, or if the lists differ in length.
  */
 export function linears(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions = {}): Tensor[] {

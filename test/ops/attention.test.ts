@@ -19,7 +19,7 @@ import { checkCase } from './golden-case.ts'
 /** One shape: batch, queries, keys, heads, width of q and k, width of v, masks (0: none), with a bias or not. */
 type Shape = [B: number, N: number, M: number, H: number, D: number, E: number, G: number, bias: boolean]
 
-// Lengths and widths around the tiles, odd widths as pruning leaves them, D unlike E, one token, Swin's windows.
+// Lengths and widths around the tiles, odd widths as pruning leaves them, D unlike E, one token, Swin's windows, keys of several blocks.
 const shapes: Shape[] = [
   [1, 1, 1, 1, 4, 4, 0, false],
   [1, 17, 33, 1, 8, 4, 0, true],
@@ -29,6 +29,9 @@ const shapes: Shape[] = [
   [2, 65, 3, 2, 5, 7, 0, false],
   [1, 38, 33, 1, 100, 77, 0, true],
   [4, 49, 49, 2, 12, 12, 4, true],
+  [2, 5, 130, 4, 8, 4, 0, false],
+  [1, 31, 129, 1, 17, 64, 0, true],
+  [2, 40, 193, 3, 5, 3, 2, true],
 ]
 
 const inputs = ([B, N, M, H, D, E, , bias]: Shape): Nd[] => [
