@@ -50,7 +50,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     const { state, config } = project.vitest
     const every = await project.vitest.globTestSpecifications()
-    const whole = state.getFiles().length === every.length && !config.testNamePattern && !config.watch
+    const long = config.env.ESPALIER_LONG === '1'                  // test:long reads none of them
+    const whole = state.getFiles().length === every.length && !config.testNamePattern && !config.watch && !long
     const unused = whole ? unusedGoldens(ledger) : []
     rmSync(ledger, { recursive: true, force: true })
     if (!unused.length) return
