@@ -5,8 +5,11 @@ import type { Expr, Local } from './ir.ts'
 
 /** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */
 export interface Growth { times: number; by: Expr | null }
-/** `value`, before it is clamped to `limit`, shifted right by `shift`; all as they stand in the loop. */
-export interface Clamp { value: Expr; limit: Expr; growth: Growth; shift: number }
+/**
+ * `value`, before it is clamped to `limit`, shifted right by `shift`; all as they stand in the loop. The growth holds only if `even`,
+ * where it is not null, is a multiple of 2^shift.
+ */
+export interface Clamp { value: Expr; limit: Expr; growth: Growth; shift: number; even: Expr | null }
 
 const still: Growth = { times: 0, by: null }
 /** Nodes of an expression with the definitions of its locals written out, beyond which it is left alone. */
@@ -70,9 +73,11 @@ export class Affine {
     if (!around || around.times !== 0) return null
     const whole = this.written(value), shift = whole.op === 'wasm' && whole.name === 'i32.shr_u' && whole.args[1].op === 'const' ? whole.args[1].value & 31 : 0
     const grown = this.growth(shift ? (whole as { args: Expr[] }).args[0] : whole, inner)
-    if (!grown || grown.times === 0 || (grown.times >>> 0) % 2 ** shift !== 0) return null
-    const growth = { times: (grown.times >>> shift) | 0, by: grown.by }
-    clamps.push(...inner, { value, limit, growth, shift })
+    if (!grown || grown.times === 0) return null
+    const { times, by } = grown, even = (times >>> 0) % 2 ** shift === 0
+    if (!even && !by) return null
+    const growth = even ? { times: (times >>> shift) | 0, by } : { times, by: op('i32.shr_u', by!, i32(shift)) }
+    clamps.push(...inner, { value, limit, growth, shift, even: even ? null : by })
     return growth
   }
 

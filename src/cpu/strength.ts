@@ -124,12 +124,13 @@ function allInside({ local, step, changing }: Counter, limit: Expr, clamps: read
   const turns = op('i32.div_u', op('i32.sub', op('i32.sub', limit, i32(1)), get(local)), i32(step))
   // The loop has a turn, and the counter does not wrap around in the last one.
   const tests = [op('i32.lt_u', get(local), limit), op('i32.le_u', limit, i32(-step))]
-  for (const { value, limit: bound, growth, shift } of clamps) {
+  for (const { value, limit: bound, growth, shift, even } of clamps) {
     const first = loop.expand(value), most = loop.expand(bound)
     const each = growth.by ? op('i32.max_u', amount(growth), i32(1)) : amount(growth)
     tests.push(op('i32.le_u', first, most), op('i32.le_u', get(further), op('i32.div_u', op('i32.sub', most, first), each)))
     // Below this the value that is shifted does not wrap around either, so that the shift of the sum is the sum of the shifts.
     if (shift) tests.push(op('i32.lt_u', most, i32(2 ** (32 - shift))))
+    if (even) tests.push(op('i32.eqz', op('i32.and', even, i32(2 ** shift - 1))))
   }
   return { before: [{ op: 'set', local: further, value: turns }], inside: tests.reduce((a, b) => op('i32.and', a, b)) }
 }

@@ -38,6 +38,8 @@ describe('loops without index checks, where a test before them allows it', () =>
     'for (var k = 0u; k < 9u; k++) { words[k * u] += k; words[(k << 30u) + u] += 2u; }', 'for (var k = 0u; k < 40u; k += 4u) { vectors[min(u + k, 17u) / 4u].x += 1.0; }',
     'for (var k = 0u; k < 3u; k++) { words[8u - k] = words[u - k * 2u] + k; }', 'for (var k = 0u; k < min(u, 30u); k++) { let at = min(k, u) * 2u; words[at] += k; vectors[at].y = 1.0; }',
     'for (var k = 0u; k < 500u; k++) { fixed[min(k, min(k + 1000u, 2u) - min(k, 1u))].a += 1.0; }', 'for (var k = 0u; k < 20u; k++) { words[min(k + u, min(u, 30u - min(k, 2u)))] += 1u; vectors[k] *= 2.0; }',
+    'for (var k = 0u; k < 3u; k++) { vectors[k * u / 4u] += vec4f(f32(k)); }', 'for (var k = 0u; k < 4u; k++) { words[(k * u + 3u) / 8u] += k; }',
+    'for (var k = 0u; k < 9u; k += 3u) { words[(k * (u & 12u) + u) / 16u] += k; vectors[(k * (u & 12u) + 2u) / 32u].z += 1.0; }',
     'for (var k = 1u; k < u % 13u; k += 2u) { words[k] = fixed[k].m[k]; fixed[k].m[k] = k; }',
   ])('%s', (body) => {
     for (const w of wild) {
@@ -45,7 +47,7 @@ describe('loops without index checks, where a test before them allows it', () =>
         const memory = { ...buffers(), wild: Uint32Array.of(w, 1), words: Uint32Array.from({ length: 9 }, (_, i) => 3 * i + 1) }
         return runKernel(kernel(`if (i == 0u) { let u = wild[0]; ${body} }`), memory, { mode })
       })
-      expect(fast.out, `u = ${w}`).toEqual(careful.out)
+      expect(fast.out, `u = ${w}`).toStrictEqual(careful.out)          // toEqual takes all ArrayBuffers for equal
     }
   })
 })
