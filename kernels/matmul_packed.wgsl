@@ -12,20 +12,34 @@ override STEP: u32 = 32;                                  // a multiple of four;
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
 var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
-// Four steps of k of the four rows from `row` on, one vector of rows per step.
+// Four steps of k of the four rows of a matrix [M, K] from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
-  if (TRANSPOSE_A == 1u) {
-    let left = p.M - row;
-    let at = tile.a + row;
-    return array<vec4f, 4>(load_a(at + k * p.M, left), load_a(at + min(k + 1u, p.K - 1u) * p.M, left),
-      load_a(at + min(k + 2u, p.K - 1u) * p.M, left), load_a(at + min(k + 3u, p.K - 1u) * p.M, left));
-  }
   let left = tile.last - k;
   let s = load_a(tile.a + row * p.K + k, left);
   let t = load_a(tile.a + min(row + 1u, p.M - 1u) * p.K + k, left);
   let u = load_a(tile.a + min(row + 2u, p.M - 1u) * p.K + k, left);
   let v = load_a(tile.a + min(row + 3u, p.M - 1u) * p.K + k, left);
   return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
+}
+
+// One step of k of the sixteen rows of a matrix [K, M] from `row` on, and of the columns of a matrix [K, N]; those past the end hold others.
+fn line_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
+  let at = tile.a + row + k * p.M;
+  let left = p.M - row;
+  let i = min(4u, left - 1u);
+  let j = min(8u, left - 1u);
+  let l = min(12u, left - 1u);
+  return array<vec4f, 4>(load_a(at, left), load_a(at + i, left - i), load_a(at + j, left - j), load_a(at + l, left - l));
+}
+
+fn line_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
+  let at = tile.b + column + k * p.N;
+  let left = p.N - column;
+  let i = min(4u, left - 1u);
+  let j = min(8u, left - 1u);
+  let l = min(12u, left - 1u);
+  return array<vec4f, 4>(load_b(tile.matrix, at, left), load_b(tile.matrix, at + i, left - i),
+    load_b(tile.matrix, at + j, left - j), load_b(tile.matrix, at + l, left - l));
 }
 
 // One step of k: four rows of a, packed at `a`, times 4 COLUMNS columns of b, packed from `b` on.
@@ -48,19 +62,40 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sums: array<vec4f, 16>;              // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the pieces of k
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
-    // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out of.
-    let row = tile.m + lane * 4u;
-    if (lane < X && row < p.M) {
-      for (var step = 0u; step < steps; step += 4u) {
-        let x = quad_a(tile, k + step, row);
-        for (var j = 0u; j < 4u; j++) { a_packed[lane * STEP + step + j] = x[j]; }
+    // An invocation packs whole blocks, because a loop with one counter is what the compiler takes the index checks out of; four of
+    // them where they lie side by side in memory, because a step of them is a line of the cache then.
+    if (TRANSPOSE_A == 1u) {
+      let row = tile.m + lane * 16u;
+      if (lane < (X + 3u) / 4u && row < p.M) {
+        for (var step = 0u; step < steps; step++) {
+          let x = line_a(tile, k + step, row);
+          for (var j = 0u; j < 4u; j++) { a_packed[(lane * 4u + j) * STEP + step] = x[j]; }
+        }
+      }
+    } else {
+      let row = tile.m + lane * 4u;
+      if (lane < X && row < p.M) {
+        for (var step = 0u; step < steps; step += 4u) {
+          let x = quad_a(tile, k + step, row);
+          for (var j = 0u; j < 4u; j++) { a_packed[lane * STEP + step + j] = x[j]; }
+        }
       }
     }
-    let column = tile.n + lane * 4u;
-    if (lane < Y * COLUMNS && column < p.N) {
-      for (var step = 0u; step < steps; step += 4u) {
-        let y = quad_b(tile, k + step, column);
-        for (var j = 0u; j < 4u; j++) { b_packed[(lane / COLUMNS * STEP + step + j) * COLUMNS + lane % COLUMNS] = y[j]; }
+    if (TRANSPOSE_B == 0u) {
+      let column = tile.n + lane * 16u;
+      if (lane < (Y * COLUMNS + 3u) / 4u && column < p.N) {
+        for (var step = 0u; step < steps; step++) {
+          let y = line_b(tile, k + step, column);
+          for (var j = 0u; j < 4u; j++) { b_packed[((lane * 4u / COLUMNS + j / COLUMNS) * STEP + step) * COLUMNS + j % COLUMNS] = y[j]; }
+        }
+      }
+    } else {
+      let column = tile.n + lane * 4u;
+      if (lane < Y * COLUMNS && column < p.N) {
+        for (var step = 0u; step < steps; step += 4u) {
+          let y = quad_b(tile, k + step, column);
+          for (var j = 0u; j < 4u; j++) { b_packed[(lane / COLUMNS * STEP + step + j) * COLUMNS + lane % COLUMNS] = y[j]; }
+        }
       }
     }
     workgroupBarrier();

@@ -53,7 +53,7 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
   if (adapter.kind === 'embedded' && M > 8) {
     const columns = tileColumns()
-    return [packed(64, 64, 64, columns), packed(96, 96, 192, columns), packed(64, 128, 192, columns), packed(128, 128, 192, columns)]
+    return [packed(64, 64, 64, columns), packed(96, 96, 192, columns), packed(192, 96, 192, columns), packed(128, 192, 192, columns)]
   }
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }
