@@ -18,13 +18,12 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
 @group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
 @group(0) @binding(10) var<uniform> p: Params;
-override OWN: u32 = 32;                    // a multiple of 4 COLUMNS
-override OTHER: u32 = 16;
+override OWN: u32 = 32;                    // a multiple of 4 COLUMNS, at least D
+override OTHER: u32 = 16;                  // the same, at least D and E
 override COLUMNS: u32 = 2;                 // at most 4
 override LANES: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
-override CHUNKS: u32 = 2;                  // D and E in pieces of OTHER, at most 2
 
 // Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end; store_dq, store_dk,
 // store_dv; extra.
@@ -37,11 +36,9 @@ const V = 2u;
 const DOUT = 3u;
 
 var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;         // keys and values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each
-var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;                // the keys once more, [D / (4 COLUMNS)][OWN][COLUMNS]: four entries each
-var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // queries and dout, [OTHER / 4][depth]: four rows each; later
-                                                                        // [depth / (4 COLUMNS)][OTHER][COLUMNS]: four entries each
-var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;                 // w, then g: [OWN / (4 COLUMNS)][OTHER][COLUMNS], four keys each
-var<workgroup> across: array<vec4f, OWN * OTHER / 4u>;                  // g once more, [OTHER][OWN / 4], four keys each
+var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;                // the keys once more, [OWN][DDEPTH / 4]: four entries each
+var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // queries and dout, [OTHER][depth / 4]: four entries each
+var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;                 // w and g, [OTHER][OWN / 4]: four keys each
 
 // Four entries of row i of one head, the last row for those past the end; q comes scaled.
 fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
@@ -70,58 +67,44 @@ fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32
   }
 }
 
-// Other rows from j on into `staged` at `to`, rows along vectors.
-fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) {
-  for (var i = lid * 4u; i < min(OTHER, p.N - j); i += 4u * LANES) {
-    let row = j + i;
-    for (var d = 0u; d < width_of(what); d += 4u) {
-      let x = transpose(mat4x4f(rows_of(what, b, h, row, d), rows_of(what, b, h, row + 1u, d),
-        rows_of(what, b, h, row + 2u, d), rows_of(what, b, h, row + 3u, d)));
-      for (var n = 0u; n < 4u; n++) { staged[to + i / 4u * depth + d + n] = x[n]; }
-    }
-  }
-}
-
 // Keys from `first` on into `entries`, zeros for those past the end, so that they weigh nothing in dq.
 fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
   for (var i = lid; i < OWN; i += LANES) {
-    for (var d = 0u; d < p.D; d += 4u) {
-      entries[(d / (4u * COLUMNS) * OWN + i) * COLUMNS + d / 4u % COLUMNS] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M);
-    }
+    for (var d = 0u; d < p.D; d += 4u) { entries[(i * DDEPTH + d) / 4u] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M); }
   }
 }
 
-// The same rows as `pack_other`, entries along vectors.
-fn pack_entries(what: u32, b: u32, h: u32, j: u32, to: u32, lid: u32) {
+// Other rows from j on into `staged` at `to`.
+fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) {
   for (var i = lid; i < min(OTHER, p.N - j); i += LANES) {
-    for (var d = 0u; d < width_of(what); d += 4u) {
-      staged[to + (d / (4u * COLUMNS) * OTHER + i) * COLUMNS + d / 4u % COLUMNS] = rows_of(what, b, h, j + i, d);
-    }
+    for (var d = 0u; d < width_of(what); d += 4u) { staged[to + (i * depth + d) / 4u] = rows_of(what, b, h, j + i, d); }
   }
 }
 
-// Products of four other rows with 4 COLUMNS own rows over `width` entries: other row r and own rows 4c .. 4c + 3 in [r COLUMNS + c].
-fn products(left: u32, right: u32, width: u32) -> array<vec4f, 16> {
+// Products of four other rows with 4 COLUMNS own rows over four times `quads` entries: other row r and own rows 4c .. 4c + 3 in [r COLUMNS + c].
+fn products(left: u32, right: u32, depth: u32, quads: u32) -> array<vec4f, 16> {
   var s: array<vec4f, 16>;
-  for (var d = 0u; d < width; d++) {
-    var x: array<vec4f, 4>;
-    for (var c = 0u; c < COLUMNS; c++) { x[c] = own[left + d * COLUMNS + c]; }
-    for (var r = 0u; r < 4u; r++) {
-      let y = vec4f(staged[right + d][r]);
-      for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
+  for (var i = 0u; i < quads; i++) {
+    for (var n = 0u; n < 4u; n++) {
+      var x: array<vec4f, 4>;
+      for (var c = 0u; c < COLUMNS; c++) { x[c] = own[left + (4u * i + n) * COLUMNS + c]; }
+      for (var r = 0u; r < 4u; r++) {
+        let y = vec4f(staged[right + r * (depth / 4u) + i][n]);
+        for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
+      }
     }
   }
   return s;
 }
 
 // Adds to 4 own rows x 4 COLUMNS entries the weighted sum of `count` other rows.
-fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, count: u32) -> array<vec4f, 16> {
+fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, depth: u32, count: u32) -> array<vec4f, 16> {
   var s = sums;
   for (var i = 0u; i < count; i++) {
     var x: array<vec4f, 4>;
-    for (var c = 0u; c < COLUMNS; c++) { x[c] = staged[right + i * COLUMNS + c]; }
+    for (var c = 0u; c < COLUMNS; c++) { x[c] = staged[right + i * (depth / 4u) + c]; }
     for (var r = 0u; r < 4u; r++) {
-      let y = vec4f(weights[left + i * COLUMNS][r]);
+      let y = vec4f(weights[left + i * (OWN / 4u)][r]);
       for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
     }
   }
@@ -134,9 +117,9 @@ fn mixed_keys(sums: ptr<function, array<vec4f, 16>>, left: u32, right: u32, quad
   for (var i = 0u; i < quads; i++) {
     for (var n = 0u; n < 4u; n++) {
       var x: array<vec4f, 4>;
-      for (var c = 0u; c < COLUMNS; c++) { x[c] = entries[right + (4u * i + n) * COLUMNS + c]; }
+      for (var c = 0u; c < COLUMNS; c++) { x[c] = entries[right + (4u * i + n) * (DDEPTH / 4u) + c]; }
       for (var r = 0u; r < 4u; r++) {
-        let y = vec4f(across[left + r * (OWN / 4u) + i][n]);
+        let y = vec4f(weights[left + r * (OWN / 4u) + i][n]);
         for (var c = 0u; c < COLUMNS; c++) { s[r * COLUMNS + c] = fma(y, x[c], s[r * COLUMNS + c]); }
       }
     }
@@ -157,14 +140,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let vectors = lid / (OTHER / 4u);
   let mine = lid % (OWN / 4u) * 4u;
   let entry = lid / (OWN / 4u) * 4u * COLUMNS;
-  let piece = vectors * 4u * COLUMNS;                   // D is at most OWN, so there is an invocation for all
+  let piece = vectors * 4u * COLUMNS;
   for (var first = slab * span; first < min(p.M, (slab + 1u) * span); first += OWN) {
     pack_own(K, b, h, first, 0u, DDEPTH, lid);
     pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
     pack_keys(b, h, first, lid);
     let keys = min(OWN, p.M - first);
-    var dk_sums: array<array<vec4f, 16>, 2>;
-    var dv_sums: array<array<vec4f, 16>, 2>;
+    var dk_sums: array<vec4f, 16>;
+    var dv_sums: array<vec4f, 16>;
     var dq_sums: array<vec4f, 16>;
     for (var j = 0u; j < p.N; j += OTHER) {
       let count = min(OTHER, p.N - j);
@@ -172,8 +155,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       pack_other(DOUT, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
       workgroupBarrier();
       if (other < count && vectors * 4u * COLUMNS < keys) {
-        let s = products(vectors * DDEPTH * COLUMNS, other / 4u * DDEPTH, p.D);
-        let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, OTHER / 4u * DDEPTH + other / 4u * EDEPTH, p.E);
+        let s = products(vectors * DDEPTH * COLUMNS, other * DDEPTH / 4u, DDEPTH, (min(p.D, DDEPTH) + 3u) / 4u);
+        let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, (OTHER * DDEPTH + other * EDEPTH) / 4u, EDEPTH, (min(p.E, EDEPTH) + 3u) / 4u);
         var w: array<vec4f, 16>;
         var x: array<vec4f, 16>;
         for (var r = 0u; r < 4u; r++) {
@@ -184,24 +167,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
             x[r * COLUMNS + c] = w[r * COLUMNS + c] * (g[r * COLUMNS + c] - vec4f(stat.y));
           }
         }
-        let at = (vectors * OTHER + other) * COLUMNS;
-        for (var i = 0u; i < 4u * COLUMNS; i++) { weights[at + i] = w[i]; }
-        for (var i = 0u; i < 4u * COLUMNS; i++) { weights[OWN * OTHER / 4u + at + i] = x[i]; }
         for (var r = 0u; r < 4u; r++) {
-          for (var c = 0u; c < COLUMNS; c++) { across[(other + r) * (OWN / 4u) + vectors * COLUMNS + c] = x[r * COLUMNS + c]; }
+          let at = (other + r) * (OWN / 4u) + vectors * COLUMNS;
+          for (var c = 0u; c < COLUMNS; c++) { weights[at + c] = w[r * COLUMNS + c]; }
+          for (var c = 0u; c < COLUMNS; c++) { weights[OWN * OTHER / 4u + at + c] = x[r * COLUMNS + c]; }
         }
       }
       workgroupBarrier();
-      pack_entries(Q, b, h, j, 0u, lid);
-      pack_entries(DOUT, b, h, j, OTHER / 4u * DDEPTH, lid);
-      workgroupBarrier();
-      let left = mine / (4u * COLUMNS) * OTHER * COLUMNS + mine / 4u % COLUMNS;
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-        let d = chunk * OTHER + entry;
-        if (mine < keys && d < p.D) { dk_sums[chunk] = mixed(dk_sums[chunk], OWN * OTHER / 4u + left, d * OTHER / 4u, count); }
-        if (mine < keys && d < p.E) { dv_sums[chunk] = mixed(dv_sums[chunk], left, OTHER / 4u * (DDEPTH + d), count); }
-      }
-      if (other < count && piece < p.D) { mixed_keys(&dq_sums, other * (OWN / 4u), piece * OWN / 4u, (keys + 3u) / 4u); }
+      let left = mine / 4u;
+      if (mine < keys && entry < p.D) { dk_sums = mixed(dk_sums, OWN * OTHER / 4u + left, entry / 4u, DDEPTH, count); }
+      if (mine < keys && entry < p.E) { dv_sums = mixed(dv_sums, left, (OTHER * DDEPTH + entry) / 4u, EDEPTH, count); }
+      if (other < count && piece < p.D) { mixed_keys(&dq_sums, (OTHER + other) * (OWN / 4u), piece / 4u, (keys + 3u) / 4u); }
       workgroupBarrier();
       for (var r = 0u; r < 4u; r++) {
         let row = ((slab * p.B + b) * p.N + j + other + r) * p.H + h;
@@ -216,12 +192,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     for (var r = 0u; r < 4u; r++) {
       let row = (b * p.M + first + mine + r) * p.H + h;
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-        for (var c = 0u; c < COLUMNS; c++) {
-          let d = chunk * OTHER + entry + 4u * c;
-          if (mine + r < keys && d < p.D) { store_dk(row, d, dk_sums[chunk][r * COLUMNS + c]); }
-          if (mine + r < keys && d < p.E) { store_dv(row, d, dv_sums[chunk][r * COLUMNS + c]); }
-        }
+      for (var c = 0u; c < COLUMNS; c++) {
+        let d = entry + 4u * c;
+        if (mine + r < keys && d < p.D) { store_dk(row, d, dk_sums[r * COLUMNS + c]); }
+        if (mine + r < keys && d < p.E) { store_dv(row, d, dv_sums[r * COLUMNS + c]); }
       }
     }
   }
