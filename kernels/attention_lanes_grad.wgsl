@@ -1,7 +1,7 @@
 // Backward of attention_lanes.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the other side
 // stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q   dbias = sum g
-// `queries` makes dq, `keys` dk, `values` dv, `bias` dbias: each entry has one owner, so there are no atomics.
+// `queries` makes dq, `keys` dk and dv, `bias` dbias: each entry has one owner, so there are no atomics.
 // q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
 enable subgroups;
 
@@ -47,9 +47,10 @@ fn clear(s: ptr<function, Tile>) {
   for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { (*s)[i * KEYS + c] = 0.0; } }
 }
 
-// Turns dout . v into g; pairs outside the matrix give zero.
+// Turns a score into w and dout . v into g; pairs outside the matrix give zeros.
 fn weigh(s: ptr<function, Tile>, g: ptr<function, Tile>, z: u32, stat: vec2f, inside: bool) {
-  (*g)[z] = select(0.0, exp((*s)[z] - stat.x) * ((*g)[z] - stat.y), inside);
+  (*s)[z] = select(0.0, exp((*s)[z] - stat.x), inside);
+  (*g)[z] = select(0.0, (*s)[z] * ((*g)[z] - stat.y), inside);
 }
 
 @compute @workgroup_size(LANES)
@@ -194,55 +195,6 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       for (var r = 0u; r < R; r++) {
         if (first + r * LANES + lane < p.M) { store_dk(at[r], d, select(load_dk(at[r], d), vec4f(0), j == 0u) + x[r] * p.scale); }
-      }
-    }
-  }
-}
-
-@compute @workgroup_size(LANES)
-fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let blocks = (p.M + LANES * R - 1u) / (LANES * R);
-  let item = group.y * groups.x + group.x;
-  let b = item / blocks / p.H;
-  let h = item / blocks % p.H;
-  if (b >= p.B) { return; }
-  let first = (item % blocks) * LANES * R;
-  var at: Rows;
-  for (var r = 0u; r < R; r++) { at[r] = key_row(b, h, first + r * LANES + lane); }
-  var s: Tile;
-  for (var j = 0u; j < p.N; j += LANES * KEYS) {
-    clear(&s);
-    for (var u = 0u; u < p.extras; u++) {
-      for (var r = 0u; r < R; r++) {
-        for (var c = 0u; c < KEYS; c++) {
-          // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
-          let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
-          for (var i = 0u; i < LANES; i++) {
-            let z = (r * LANES + i) * KEYS + c;
-            s[z] = select(s[z], x, i == u);
-          }
-        }
-      }
-    }
-    for (var d = 0u; d < p.D; d += 4u) {
-      var x: array<vec4f, 8>;
-      for (var r = 0u; r < R; r++) { x[r] = load_k(at[r], d) * p.scale; }
-      for (var c = 0u; c < KEYS; c++) {
-        let mine = load_q(query_row(b, h, j + c * LANES + lane), d);
-        for (var i = 0u; i < LANES; i++) {
-          let y = subgroupShuffle(mine, i);
-          for (var r = 0u; r < R; r++) { s[(r * LANES + i) * KEYS + c] += dot(x[r], y); }
-        }
-      }
-    }
-    for (var c = 0u; c < KEYS; c++) {
-      let mine = stats[(b * p.H + h) * p.N + min(j + c * LANES + lane, p.N - 1u)];
-      for (var i = 0u; i < LANES; i++) {
-        let stat = subgroupShuffle(mine, i);
-        for (var r = 0u; r < R; r++) {
-          let z = (r * LANES + i) * KEYS + c;
-          s[z] = select(0.0, exp(s[z] - stat.x), j + c * LANES + i < p.N);
-        }
       }
     }
     for (var e = 0u; e < p.E; e += 4u) {

@@ -17,11 +17,9 @@ const gradRows = {
   dq: { width: 'D', load, store }, dk: { width: 'D', load, store }, dv: { width: 'E', load, store },
 } as const
 const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
-const valuesRead = common.filter((name) => name !== 'v')
 const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras', 'chunks']
 const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
-const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk'], params })
-const values = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'values', buffers: [...valuesRead, 'dv'], params })
+const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
 const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'bias', buffers: [...common, 'dbias'], params })
 
 /** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups. Else 0. */
@@ -56,13 +54,12 @@ export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor
     dq = empty(q.shape)
     launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
   }
-  if (needs[1]) {
+  if (needs[1] || needs[2]) {                           // both, since they share the probabilities
     dk = empty(k.shape)
-    launch(keys(D, E), { ...read, dk }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
-  }
-  if (needs[2]) {
     dv = empty(v.shape)
-    launch(values(D, E), { ...read, dv }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (D + E) })
+    launch(keys(D, E), { ...read, dk, dv }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + 2 * E) })
+    if (!needs[1]) dk.dispose()
+    if (!needs[2]) dv.dispose()
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / (lanes * R)) * Math.ceil(N / (lanes * KEYS)) * H
@@ -71,7 +68,7 @@ export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor
     launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), { overrides, flops: 2 * B * H * N * M * (D + E) })
     dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
   }
-  return [dq, dk, dv, dbias]
+  return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
 
 const numbers = ({ bias, mask, B, N, M, H, D, E, G, scale }: AttentionCall, lanes: number) =>

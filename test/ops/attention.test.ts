@@ -202,5 +202,5 @@ describeDawn('attention on the null backend', () => {
 describeDawn('attention on a real adapter', () => {
   beforeAll(async () => { await init({ adapter: 'dawn', fixedVariants: true }) })
   afterAll(close)
-  test('attention_packed_grad.wgsl with ten buffers compiles', () => compileAll('attention_packed_grad', false))
+  test.each(['attention_packed_grad', 'attention_lanes_grad'])('%s.wgsl with more than eight buffers compiles', (name) => compileAll(name, false))
 })
