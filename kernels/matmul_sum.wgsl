@@ -10,23 +10,29 @@ struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 
 
 /*output*/
 
+override EACH: u32 = 1;                  // quads of columns that an invocation sums side by side: 4 fill a line of a processor's cache
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let quads = (p.N + 3u) / 4u;
+  let across = (p.N + 4u * EACH - 1u) / (4u * EACH);
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= p.outer * p.pieces * p.M * quads) { return; }
-  let n = i % quads * 4u;
-  let m = i / quads % p.M;
-  let piece = i / quads / p.M;             // counts through outer as well
+  if (i >= p.outer * p.pieces * p.M * across) { return; }
+  let n = i % across * 4u * EACH;
+  let m = i / across % p.M;
+  let piece = i / across / p.M;            // counts through outer as well
   let first = piece % p.pieces * p.depth;
   let last = min(first + p.depth, p.count);
   let step = p.M * p.N;
   let start = piece / p.pieces * p.count * step + m * p.N + n;
   let left = p.N - n;
-  var sum: array<vec4f, 2>;             // two partial sums: shorter chains, smaller errors
-  for (var s = first; s < last; s += 2u) {
-    sum[0] += load_a(start + s * step, left);
-    if (s + 1u < last) { sum[1] += load_a(start + (s + 1u) * step, left); }
+  var sum: array<vec4f, 8>;             // two partial sums of each quad: shorter chains, smaller errors
+  for (var i = 0u; i < (last - first) / 2u; i++) {
+    let at = start + (first + 2u * i) * step;
+    for (var c = 0u; c < EACH; c++) { sum[2u * c] += load_a(at + 4u * c, left - 4u * c); }
+    for (var c = 0u; c < EACH; c++) { sum[2u * c + 1u] += load_a(at + step + 4u * c, left - 4u * c); }
   }
-  finish(0u, piece * step, m, n, sum[0] + sum[1]);
+  if ((last - first) % 2u == 1u) {
+    for (var c = 0u; c < EACH; c++) { sum[2u * c] += load_a(start + (last - 1u) * step + 4u * c, left - 4u * c); }
+  }
+  for (var c = 0u; c < EACH; c++) { finish(0u, piece * step, m, n + 4u * c, sum[2u * c] + sum[2u * c + 1u]); }
 }

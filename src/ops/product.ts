@@ -136,8 +136,9 @@ export function sumMiddle(
 interface Sum { outer: number, count: number, M: number, N: number, pieces: number, depth: number }
 
 function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
+  const EACH = gpu().adapter.kind === 'embedded' && sum.N % 16 === 0 ? 4 : 1
   launch(sumKernel(whole(sum.N)), { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
-    { ...sum }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / 4) / 64)), { overrides: switches(epilogue) })
+    { ...sum }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)), { overrides: { ...switches(epilogue), EACH } })
 }
 
 /** Whether all of these are whole vectors of four. */

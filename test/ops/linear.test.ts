@@ -26,9 +26,10 @@ describeDevice('linear', (adapter) => {
     })
   }
 
-  test('many rows: the sums of the gradients are split', async () => {
+  // An odd number of rows in the last piece; rows of whole lines too.
+  test.each([[2100, 6, 5], [1579, 6, 48]])('many rows: the sums of the gradients are split: %i rows, %i to %i', async (rows, inputs, outputs) => {
     await checkOp({ call: (x, w, b) => linear(x, w, b), reference: (x, w, b) => reference.linear(x, w, b),
-      args: [random(1, [2100, 6]), random(2, [5, 6]), random(3, [5])], samples: 8 })
+      args: [random(1, [rows, inputs]), random(2, [outputs, inputs]), random(3, [outputs])], samples: 8 })
   })
 
   test('golden', async () => {
