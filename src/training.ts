@@ -4,6 +4,7 @@ import { firstNonFinite } from './diagnose.ts'
 import { NumericError } from './errors.ts'
 import type { Model } from './evaluation.ts'
 import { copyInto, copyOf } from './fill.ts'
+import { tuned } from './gpu/tune.ts'
 import { type Augmentation } from './io/augment.ts'
 import type { Batch, Dataset } from './io/datasets.ts'
 import { crossEntropy, softCrossEntropy } from './ops/cross-entropy.ts'
@@ -76,6 +77,7 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
   })
   const stepsPerEpoch = Math.ceil(data.length / batch)
   const schedule = { steps: epochs * stepsPerEpoch, peak: rate, warmup: warmup * stepsPerEpoch }
+  let recaptured = false
   try {
     for (let number = state.epoch * stepsPerEpoch; state.epoch < epochs;) {
       let sum = 0, seen = 0
@@ -101,6 +103,12 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
         disposeTree([input, targets])
         await settle()
         pending = { value, batch: given }
+        if (!recaptured) {                             // with the variants that the tuner found fastest after the first step
+          recaptured = true
+          await settle()
+          await tuned()
+          step.clear()
+        }
       }
       await settle()
       state.losses.push(sum / seen)
