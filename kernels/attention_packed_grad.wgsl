@@ -35,10 +35,12 @@ const K = 1u;
 const V = 2u;
 const DOUT = 3u;
 
-var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;         // keys and values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each
-var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;                // the keys once more, [OWN][DDEPTH / 4]: four entries each
-var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;    // queries and dout, [OTHER][depth / 4]: four entries each
-var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;                 // w and g, [OTHER][OWN / 4]: four keys each
+// Keys, then values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each. The keys once more, [OWN][DDEPTH / 4]: four entries each.
+var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;
+var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;
+// Queries, then dout, each [OTHER][depth / 4]: four entries each. w, then g, each [OTHER][OWN / 4]: four keys each.
+var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;
+var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;
 
 // Four entries of row i of one head, the last row for those past the end; q comes scaled.
 fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
@@ -70,7 +72,9 @@ fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32
 // Keys from `first` on into `entries`, zeros for those past the end, so that they weigh nothing in dq.
 fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
   for (var i = lid; i < OWN; i += LANES) {
-    for (var d = 0u; d < p.D; d += 4u) { entries[(i * DDEPTH + d) / 4u] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M); }
+    for (var d = 0u; d < p.D; d += 4u) {
+      entries[(i * DDEPTH + d) / 4u] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M);
+    }
   }
 }
 
@@ -81,7 +85,8 @@ fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) 
   }
 }
 
-// Products of four other rows with 4 COLUMNS own rows over four times `quads` entries: other row r and own rows 4c .. 4c + 3 in [r COLUMNS + c].
+// Products of four other rows with 4 COLUMNS own rows over four times `quads` entries: of other row r and own rows 4c to 4c + 3 in
+// [r COLUMNS + c].
 fn products(left: u32, right: u32, depth: u32, quads: u32) -> array<vec4f, 16> {
   var s: array<vec4f, 16>;
   for (var i = 0u; i < quads; i++) {
@@ -155,8 +160,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       pack_other(DOUT, b, h, j, OTHER / 4u * DDEPTH, EDEPTH, lid);
       workgroupBarrier();
       if (other < count && vectors * 4u * COLUMNS < keys) {
+        // The least of the two, so that the compiler sees that no index leaves its array.
         let s = products(vectors * DDEPTH * COLUMNS, other * DDEPTH / 4u, DDEPTH, (min(p.D, DDEPTH) + 3u) / 4u);
-        let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, (OTHER * DDEPTH + other * EDEPTH) / 4u, EDEPTH, (min(p.E, EDEPTH) + 3u) / 4u);
+        let g = products(OWN / 4u * DDEPTH + vectors * EDEPTH * COLUMNS, (OTHER * DDEPTH + other * EDEPTH) / 4u, EDEPTH,
+          (min(p.E, EDEPTH) + 3u) / 4u);
         var w: array<vec4f, 16>;
         var x: array<vec4f, 16>;
         for (var r = 0u; r < 4u; r++) {

@@ -5,9 +5,10 @@
 
 /*product*/
 
+// Rows and columns of a tile are multiples of sixteen, as blocks of four are packed four at a time: X and Y COLUMNS are multiples of four.
 override X: u32 = 16;                                     // at least COLUMNS, so that there is an invocation for all columns
 override Y: u32 = 8;
-override COLUMNS: u32 = 2;                                // vectors of four columns that an invocation makes, at most 4
+override COLUMNS: u32 = 2;                                // vectors of four columns that an invocation makes: 1, 2 or 4
 override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + COLUMNS Y) bytes
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
 var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
@@ -22,7 +23,7 @@ fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
 }
 
-// One step of k of the sixteen rows of a matrix [K, M] from `row` on, and of the columns of a matrix [K, N]; those past the end hold others.
+// One step of k of sixteen rows of a matrix [K, M], from `row` on. Places past the last row repeat others; what they make is never stored.
 fn line_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   let at = tile.a + row + k * p.M;
   let left = p.M - row;
@@ -32,6 +33,7 @@ fn line_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   return array<vec4f, 4>(load_a(at, left), load_a(at + i, left - i), load_a(at + j, left - j), load_a(at + l, left - l));
 }
 
+// The same of sixteen columns of a matrix [K, N].
 fn line_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
   let at = tile.b + column + k * p.N;
   let left = p.N - column;

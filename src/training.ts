@@ -1,10 +1,11 @@
-// The training loop: from scratch, fine-tuning, and between pruning steps. A step is captured once and replayed.
+// The training loop: from scratch, fine-tuning, and between pruning steps. A step is captured and replayed.
 import { compile } from './compile.ts'
 import { firstNonFinite } from './diagnose.ts'
 import { NumericError } from './errors.ts'
 import type { Model } from './evaluation.ts'
 import { copyInto, copyOf } from './fill.ts'
-import { tuned } from './gpu/tune.ts'
+import { gpu } from './gpu/device.ts'
+import { tuned, tuning } from './gpu/tune.ts'
 import { type Augmentation } from './io/augment.ts'
 import type { Batch, Dataset } from './io/datasets.ts'
 import { crossEntropy, softCrossEntropy } from './ops/cross-entropy.ts'
@@ -77,7 +78,7 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
   })
   const stepsPerEpoch = Math.ceil(data.length / batch)
   const schedule = { steps: epochs * stepsPerEpoch, peak: rate, warmup: warmup * stepsPerEpoch }
-  let recaptured = false
+  const sizes = new Set<number>(), variants = () => JSON.stringify(tuning(gpu()))
   try {
     for (let number = state.epoch * stepsPerEpoch; state.epoch < epochs;) {
       let sum = 0, seen = 0
@@ -99,15 +100,16 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
       for await (const given of data.batches({ size: batch, shuffle: true, seed, epoch: state.epoch, augment, classes })) {
         optimizer.setRate(cosineRate(number++, schedule))
         const [input, targets] = onDevice(given)
-        const value = step(input, targets)
+        const value = step(input, targets), captured = sizes.has(given.shape[0]) ? null : variants()
         disposeTree([input, targets])
         await settle()
         pending = { value, batch: given }
-        if (!recaptured) {                             // with the variants that the tuner found fastest after the first step
-          recaptured = true
+        // After the first batch of a size, which the tuner learns its products from: what it found faster needs another capture.
+        if (captured !== null) {
+          sizes.add(given.shape[0])
           await settle()
           await tuned()
-          step.clear()
+          if (variants() !== captured) step.clear()
         }
       }
       await settle()

@@ -6,8 +6,8 @@ import type { Expr, Local } from './ir.ts'
 /** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */
 export interface Growth { times: number; by: Expr | null }
 /**
- * `value`, before it is clamped to `limit`, shifted right by `shift`; all as they stand in the loop. The growth holds only if `even`,
- * where it is not null, is a multiple of 2^shift.
+ * `value`, which is itself a right shift by `shift`, before it is clamped to `limit`; all as they stand in the loop. The growth holds
+ * only if `even`, where it is not null, is a multiple of 2^shift.
  */
 export interface Clamp { value: Expr; limit: Expr; growth: Growth; shift: number; even: Expr | null }
 

@@ -50,7 +50,7 @@ export function tuning(gpu: Gpu): Record<string, string> {
 }
 
 async function fastest<V>(gpu: Gpu, candidates: readonly V[], prepare: () => Trial<V>): Promise<V> {
-  const rounds = 4, timed = 2                          // in ms: timestamps of browsers tick in steps of 0.07 ms
+  const rounds = 5, timed = 2                          // in ms: timestamps of browsers tick in steps of 0.07 ms
   const open = () => { if (currentGpu() !== gpu) throw new Error('the device was closed') }
   open()
   const trial = prepare()

@@ -22,9 +22,9 @@ const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'que
 const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
 const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'bias', buffers: [...common, 'dbias'], params })
 
-/** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups. Else 0. */
+/** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups and nine buffers. Else 0. */
 export function shufflingLanes(): number {
-  if (adapterKind() !== 'software' || !gpu().features.has('subgroups')) return 0
+  if (adapterKind() !== 'software' || !gpu().features.has('subgroups') || gpu().device.limits.maxStorageBuffersPerShaderStage < 9) return 0
   const { subgroupMinSize, subgroupMaxSize } = gpu().device.adapterInfo
   return subgroupMinSize === subgroupMaxSize && subgroupMinSize <= 16 ? subgroupMinSize : 0
 }

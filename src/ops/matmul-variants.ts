@@ -34,8 +34,8 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
 }
 
 /**
- * Tiles of `rows` (at least 4 `width`) x `columns` packed for the caches of a processor, `step` steps of k at a time: many, so that
- * sums seldom leave the registers. Invocations make 4 rows x 4 `width` columns.
+ * Tiles of `rows` (at least 4 `width`) x `columns`, both multiples of sixteen, packed for the caches of a processor, `step` steps of k at
+ * a time: many, so that sums seldom leave the registers. Invocations make 4 rows x 4 `width` columns.
  */
 export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return { name: `packed ${rows}x${columns} step ${step} by ${4 * width}`, file: 'matmul_packed.wgsl', tile: [rows, columns],
@@ -43,7 +43,7 @@ export function packed(rows: number, columns: number, step: number, width: 2 | 4
 }
 
 /** The variants for a product of these sizes on this adapter, the fixed choice first. */
-export function candidates({ adapter, features, device, fixedVariants }: Gpu, { M }: Pick<ProductShape, 'M'>): ProductVariant[] {
+export function candidates({ adapter, features, device, fixedVariants }: Gpu, { M, N }: Pick<ProductShape, 'M' | 'N'>): ProductVariant[] {
   const { subgroupMinSize: least, subgroupMaxSize: most } = device.adapterInfo
   // The subgroup loop needs to know the number of lanes when it is compiled.
   const lanes = features.has('subgroups') && least === most && [4, 8, 16].includes(least) ? least : 0
@@ -52,8 +52,9 @@ export function candidates({ adapter, features, device, fixedVariants }: Gpu, { 
   if (adapter.kind === 'software' && lanes) return [subgroup(lanes <= 8 && (M <= 8 || fixedVariants) ? 8 : 16, lanes)]
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
   if (adapter.kind === 'embedded' && M > 8) {
-    const columns = tileColumns()
-    return [packed(64, 64, 64, columns), packed(96, 96, 192, columns), packed(192, 96, 192, columns), packed(128, 192, 192, columns)]
+    const columns = tileColumns(), small = packed(64, 64, 64, columns), large = [packed(192, 96, 192, columns), packed(128, 192, 192, columns)]
+    // The tuner's operands are in the caches, where small tiles lose less than in a network: near a tie the large ones are better.
+    return M >= 192 && N >= 96 && M * N >= 4 * 192 * 96 ? [...large, small] : [small, ...large]
   }
   return M <= 8 ? [registers(4, 1), tiled(16)] : [tiled(16), tiled(32), registers(4, 1), registers(8, 2)]
 }

@@ -31,7 +31,9 @@ describeDawn('matmul variants on the null backend', () => {
   }
 
   test('the second pass compiles', async () => {
-    for (const aligned of both) for (const on of [0, 1]) gpu().launches.pipeline(sumKernel(aligned), { BIAS: on, GELU: on, RESIDUAL: on })
+    for (const aligned of both) {
+      for (const on of [0, 1]) for (const EACH of [1, 4]) gpu().launches.pipeline(sumKernel(aligned), { BIAS: on, GELU: on, RESIDUAL: on, EACH })
+    }
     await gpu().failures.settle()
   })
 })

@@ -92,6 +92,24 @@ describeDevice('matmul', (adapter) => {
     })
   }
 
+  // The tiles that are too large to unroll elsewhere; more than one of them each way, more than one piece of k, ends inside a piece.
+  if (adapter === 'cpu') {
+    const large = ([2, 4] as const).flatMap((width) => [packed(64, 64, 64, width), packed(192, 96, 192, width), packed(128, 192, 192, width)])
+    test.each([[false, false], [false, true], [true, false], [true, true]])('large tiles, transposed: %s and %s', async (transposeA, transposeB) => {
+      for (const [M, K, N] of [[204, 200, 208], [197, 201, 99]]) {
+        const a = random(1, transposeA ? [K, M] : [M, K]), b = random(2, transposeB ? [N, K] : [K, N]), shape = { M, N, K, transposeA, transposeB }
+        const expected = reference.matmul(a, b, { transposeA, transposeB }), found: Float32Array[] = []
+        for (const variant of large) {
+          const out = empty([M, N])
+          productWith(variant, toTensor(a), toTensor(b), out, shape)
+          found.push(await out.data() as Float32Array)
+        }
+        for (const values of found) expect(values).toEqual(found[0])
+        expect(relativeError(found[0], expected.data)).toBeLessThan(1e-5)
+      }
+    })
+  }
+
   // The race detector does not know subgroups; that loop has no workgroup memory and each output is written by one lane.
   test('no races', () => {
     const [a, b, out] = [toTensor(random(1, [5, 6])), toTensor(random(2, [6, 7])), empty([5, 7])]
