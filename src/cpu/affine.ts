@@ -74,10 +74,10 @@ export class Affine {
     const whole = this.written(value), shift = whole.op === 'wasm' && whole.name === 'i32.shr_u' && whole.args[1].op === 'const' ? whole.args[1].value & 31 : 0
     const grown = this.growth(shift ? (whole as { args: Expr[] }).args[0] : whole, inner)
     if (!grown || grown.times === 0) return null
-    const { times, by } = grown, even = (times >>> 0) % 2 ** shift === 0
-    if (!even && !by) return null
-    const growth = even ? { times: (times >>> shift) | 0, by } : { times, by: op('i32.shr_u', by!, i32(shift)) }
-    clamps.push(...inner, { value, limit, growth, shift, even: even ? null : by })
+    const { times, by } = grown, always = (times >>> 0) % 2 ** shift === 0
+    if (!always && !by) return null
+    const growth = always ? { times: (times >>> shift) | 0, by } : { times, by: op('i32.shr_u', by!, i32(shift)) }
+    clamps.push(...inner, { value, limit, growth, shift, even: always ? null : by })
     return growth
   }
 

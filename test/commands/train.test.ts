@@ -20,6 +20,7 @@ import { digits, run, scratch } from './model.ts'
 // Every run opens a device and compiles its kernels: seconds on a quiet machine, much more on a crowded one.
 const slow = 240_000
 const dir = scratch()
+const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
 const recipe = ['{"type":"mlp","hidden":[32]}', '--data', digits(0, 799), '--test', digits(1800, 1999), '--batch', '32', '--rate', '0.003', '--seed', '5']
 interface Trained { steps: number[], losses: number[], top1: number, tests: { top1: number }[] }
 const trained = async (...more: string[]) => (await run(train, [...recipe, ...more])).json as Trained
@@ -104,7 +105,6 @@ describe('train refuses', () => {
 
 describeDevice('training state', () => {
   test('a network with batch norm, dropout, average and mixed images goes on bit for bit', async () => {
-    const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
     const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 })
     const fresh = (): Model => initialize(buildModel({ type: 'vgg', plan: [4, 'pool'], channels: 1, classes: 10, batchNorm: true, side: 2, hidden: [8], dropout: 0.3 }), 3, 'kaiming')
     const options = { epochs: 2, batch: 20, rate: 0.01, warmup: 1, clip: 1, average: 0.9, classes: 10, seed: 4, augment: { padCrop: 2, mixup: 0.8, cutmix: 1, erase: 0.5 } }
@@ -125,7 +125,6 @@ describeDevice('training state', () => {
 })
 
 test('with and without the tuner a run gives the same numbers', async () => {
-  const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
   const runs: (readonly number[])[] = []
   for (const fixedVariants of [true, false]) {
     await init({ adapter: 'cpu', fixedVariants })
