@@ -1,6 +1,6 @@
 // DeiT as an ONNX graph, from a checkpoint with timm's names: the same network in another runtime. Written as torch.onnx would
 // write it (gelu by erf), but with layer norm as one node and without shape arithmetic, so that the runtime is not held up.
-import type { StoredTensor } from '../src/io/safetensors.ts'
+import type { StoredTensor } from '../src/files/safetensors.ts'
 import { onnxModel, type OnnxNode, type OnnxTensor } from './onnx.ts'
 
 /** Sizes of the network and of its batch. */

@@ -1,7 +1,7 @@
 // Check first, then time. Every implementation of a case computes once and is compared with a trusted result; what is wrong is
 // not timed. Then implementations take turns, round by round, so that a busy machine disturbs all of them alike.
 import { setTimeout } from 'node:timers/promises'
-import { InputError, NumericError } from '../src/errors.ts'
+import { InputError, NumericError } from '../src/base/errors.ts'
 
 /** One implementation of a case. `run` computes once and reads the result back; `device` gives the device time of one run in ms. */
 export interface Subject {

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
-import { InputError } from '../src/errors.ts'
-import { packageFile } from '../src/io/package.ts'
+import { InputError } from '../src/base/errors.ts'
+import { packageFile } from '../src/files/package.ts'
 import { onnxModel, type OnnxNode } from './onnx.ts'
 
 /** A computation every peer knows: a product [M, K] x [K, N], or softmax(scale q k^T) v over [B, H, N, D] with plain ops. */

@@ -1,9 +1,9 @@
 // The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter, measures, compares. `embedded` chooses its adapters and
 // peers itself.
-import { InputError } from '../src/errors.ts'
+import { InputError } from '../src/base/errors.ts'
 import { close, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned } from '../src/gpu/tune.ts'
-import { packageVersion } from '../src/io/package.ts'
+import { packageVersion } from '../src/files/package.ts'
 import { against, type CaseMaker, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
 import { attentionCases } from './kernels/attention.ts'
 import { convolutionCases } from './kernels/conv2d.ts'

@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { Golden, golden, opCase, unusedGoldens } from './golden.ts'
+import { Golden, golden, opCase, unusedGoldens } from './support/golden.ts'
 
 test('tensors come out with shape, dtype and values', () => {
   const { inputs, out, grads, weights } = opCase('cumsum')     // a case that the ledger does not ask for

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { diagnose, driverPlan, mayInstall } from '../src/gpu/driver.ts'
-import { aptSources, inContainer, installDriver, isRoot, osRelease, vulkanFacts } from '../src/gpu/host.ts'
-import { probeDawn } from '../src/gpu/probe.ts'
-import { summarize, unusedGoldens } from './golden.ts'
+import { diagnose, driverPlan, mayInstall } from '../src/commands/doctor/driver.ts'
+import { aptSources, inContainer, installDriver, isRoot, osRelease, vulkanFacts } from '../src/commands/doctor/host.ts'
+import { probeDawn } from '../src/commands/doctor/probe.ts'
+import { summarize, unusedGoldens } from './support/golden.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

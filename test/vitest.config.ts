@@ -1,4 +1,4 @@
-import '../kernels/embed.mjs'
+import '../src/build/embed.mjs'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'

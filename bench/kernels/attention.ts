@@ -1,9 +1,9 @@
 // Softmax attention of a ViT-Tiny (197 tokens, 3 heads of 64), fused here, as product, softmax, product at the peers.
 import { deviceTime } from '../../src/gpu/timing.ts'
-import { attention, attentionOpen } from '../../src/ops/attention.ts'
-import { fillNormal } from '../../src/random.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
-import { scope } from '../../src/transform.ts'
+import { attention, attentionOpen } from '../../src/ops/attention/attention.ts'
+import { fillNormal } from '../../src/base/random.ts'
+import { tensor, type Tensor } from '../../src/core/tensor.ts'
+import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker } from '../harness.ts'
 import type { Peer } from '../peers.ts'
 

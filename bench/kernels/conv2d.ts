@@ -1,10 +1,10 @@
 // Convolutions of VGG, ResNet, DeiT and FLatten: forward, gradient to the input, gradient to the weight.
 import { deviceTime } from '../../src/gpu/timing.ts'
-import { conv2d } from '../../src/ops/conv2d.ts'
-import { depthwise } from '../../src/ops/depthwise.ts'
-import { fillUniform } from '../../src/random.ts'
-import { empty, tensor, type Tensor } from '../../src/tensor.ts'
-import { scope } from '../../src/transform.ts'
+import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
+import { depthwise } from '../../src/ops/conv2d/depthwise.ts'
+import { fillUniform } from '../../src/base/random.ts'
+import { empty, tensor, type Tensor } from '../../src/core/tensor.ts'
+import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker } from '../harness.ts'
 
 type Pass = 'forward' | 'dx' | 'dw'

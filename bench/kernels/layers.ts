@@ -1,13 +1,13 @@
 // The other kernels of a ViT-Tiny and a small ResNet at batch 8, each against a result in doubles; no peers.
 import { deviceTime } from '../../src/gpu/timing.ts'
-import { conv2d } from '../../src/ops/conv2d.ts'
+import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
 import { add, gelu } from '../../src/ops/elementwise.ts'
 import { layerNorm } from '../../src/ops/layernorm.ts'
 import { sum } from '../../src/ops/reduce.ts'
 import { softmax } from '../../src/ops/softmax.ts'
-import { fillNormal } from '../../src/random.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
-import { scope } from '../../src/transform.ts'
+import { fillNormal } from '../../src/base/random.ts'
+import { tensor, type Tensor } from '../../src/core/tensor.ts'
+import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker } from '../harness.ts'
 
 interface Layer {

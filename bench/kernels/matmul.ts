@@ -1,9 +1,9 @@
 // The products of a ViT-Tiny, M x K x N: tokens of one image (197) or of eight (1576) times the widths of its layers.
 import { deviceTime } from '../../src/gpu/timing.ts'
-import { type MatmulOptions, matmul } from '../../src/ops/matmul.ts'
-import { fillUniform } from '../../src/random.ts'
-import { tensor } from '../../src/tensor.ts'
-import { scope } from '../../src/transform.ts'
+import { type MatmulOptions, matmul } from '../../src/ops/matmul/matmul.ts'
+import { fillUniform } from '../../src/base/random.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker, Subject } from '../harness.ts'
 import type { Peer } from '../peers.ts'
 

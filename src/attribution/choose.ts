@@ -1,7 +1,7 @@
 // Which rule a call gets: the first line of a composite that matches its op and, where the line says so, its place.
-import { ShapeError } from '../errors.ts'
-import type { Call, Rule } from '../tape.ts'
-import type { Tensor } from '../tensor.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Call, Rule } from '../core/tape.ts'
+import type { Tensor } from '../core/tensor.ts'
 
 /** A rule, perhaps for the first layer only: then it returns relevance instead of a coefficient. */
 export interface LrpRule extends Rule {

@@ -1,7 +1,7 @@
 // The named composites: which rule each layer gets. First match wins; see choose.ts.
-import { InputError } from '../errors.ts'
-import { attentionOpen, type AttentionOptions } from '../ops/attention.ts'
-import type { Tensor } from '../tensor.ts'
+import { InputError } from '../base/errors.ts'
+import { attentionOpen, type AttentionOptions } from '../ops/attention/attention.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { type Composite, type Group, on, type LrpRule } from './choose.ts'
 import { alphaBeta, type Box, epsilon, flat, frozen, gamma, identity, inside, quotient, share, softmaxZPlus, uniform, zBox, zPlus } from './rules.ts'
 

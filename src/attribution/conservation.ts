@@ -1,12 +1,12 @@
 // Where relevance is lost on the way: what enters each call from above, what its inputs get, and what biases and other constants
 // absorb (b times its own coefficient). What is left belongs to the stabiliser, or to a softmax, which does not conserve.
-import { full } from '../fill.ts'
+import { full } from '../core/fill.ts'
 import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
 import { concat } from '../ops/permute.ts'
 import { sum } from '../ops/reduce.ts'
-import { type Call, unrecorded } from '../tape.ts'
-import { type Tensor, unscoped } from '../tensor.ts'
-import { disposeTree } from '../tree.ts'
+import { type Call, unrecorded } from '../core/tape.ts'
+import { type Tensor, unscoped } from '../core/tensor.ts'
+import { disposeTree } from '../core/tree.ts'
 import type { LrpRule, Network } from './choose.ts'
 
 /** Arguments that are added to the output (or to logits) and so absorb relevance where nothing asks for it. */

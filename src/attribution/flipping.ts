@@ -1,10 +1,10 @@
 // Pixel-flipping (Samek et al. 2017): patches of the image are replaced by the mean colour, most relevant first, and the class's
 // probability is followed. A better explanation finds what the network relied on, so its curve falls sooner and has less area.
-import { ShapeError } from '../errors.ts'
-import type { Model } from '../evaluation.ts'
-import type { Draw } from '../random.ts'
-import { tensor } from '../tensor.ts'
-import { lean } from '../transform.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Model } from '../train/evaluate.ts'
+import type { Draw } from '../base/random.ts'
+import { tensor } from '../core/tensor.ts'
+import { lean } from '../core/transform.ts'
 
 /** Numbers of the square patches of a map [height, width], from the largest sum to the smallest; row by row. */
 export function patchOrder(values: ArrayLike<number>, height: number, width: number, patch: number): number[] {

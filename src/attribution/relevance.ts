@@ -1,17 +1,17 @@
 // Attribution: one forward pass on a tape, one walk back by rules, read at the input, at gates and at the softmax. Rows of a batch
 // do not mix, so every image's figures are exact and as if it had been alone.
 //   B images, classes logits
-import { NumericError, ShapeError } from '../errors.ts'
-import { zeros } from '../fill.ts'
+import { NumericError, ShapeError } from '../base/errors.ts'
+import { zeros } from '../core/fill.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { abs, add, mul, overOrZero, scale, sub } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
-import { type Call, pullback, record, unrecorded } from '../tape.ts'
-import { type Tensor, tensor, unscoped } from '../tensor.ts'
-import { scope } from '../transform.ts'
-import { disposeTree, leaves } from '../tree.ts'
-import type { Model } from '../evaluation.ts'
+import { type Call, pullback, record, unrecorded } from '../core/tape.ts'
+import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
+import { scope } from '../core/transform.ts'
+import { disposeTree, leaves } from '../core/tree.ts'
+import type { Model } from '../train/evaluate.ts'
 import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
 import { Ledger } from './conservation.ts'
 

@@ -1,7 +1,7 @@
 // Launches of kernels/rescale.wgsl, the only kernel that relevance adds.
 import { kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
 
 const params = ['size', 'eps', 's', 't']
 const one = (entry: string) => kernel('rescale.wgsl', { entry, buffers: ['c', 'z', 'q', 'out'], params })

@@ -1,11 +1,11 @@
 // Rules of layer-wise relevance propagation. What travels back is the coefficient c = R / activation, so LRP-0 of a linear map is
 // its vjp, and a rule is: change the call, rescale the coefficient, run the op's own vjp. Formulas: docs/attribution.md.
 //   x input, W weight, b bias, z output, a = |x| |W| + |b|
-import { full } from '../fill.ts'
+import { full } from '../core/fill.ts'
 import { abs, add, expanded, greater, mul, neg, ratio, relu, scale, square, sub, where } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
-import { type Call, pullback, record } from '../tape.ts'
-import { type Tensor, tensor } from '../tensor.ts'
+import { type Call, pullback, record } from '../core/tape.ts'
+import { type Tensor, tensor } from '../core/tensor.ts'
 import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
 import { alphaBetaFactors, bySide, gammaFactors, join, overPositive, rescale } from './rescale.ts'
 

@@ -1,6 +1,6 @@
 // `espalier bench`: checks first, then times. The suites live in bench/, which is loaded when it is asked for.
 import type { Command } from 'commander'
-import { InputError } from '../errors.ts'
+import { InputError } from '../base/errors.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'

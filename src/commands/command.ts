@@ -1,8 +1,8 @@
 // What every command shares: its flags, how it answers, and how a wrong number in a flag is refused.
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
-import { progress } from '../io/progress.ts'
-import type { Progress } from '../io/progress.ts'
+import { progress } from './progress.ts'
+import type { Progress } from './progress.ts'
 
 /** Flags that every command takes. */
 export interface CommonOptions {

@@ -2,10 +2,10 @@
 // comparison, at random; fine-tuned, saved, read back, evaluated and explained; the report says it all.
 import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
-import { makeFolder, openOutput, writeOutput } from '../io/output.ts'
-import { packageFile, packageVersion } from '../io/package.ts'
+import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
+import { packageFile, packageVersion } from '../files/package.ts'
 import { meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
-import { rank } from '../pruning/select.ts'
+import { rank } from '../pruning/plan/select.ts'
 import { Trials } from '../pruning/trial.ts'
 import { htmlReport } from '../report/report.ts'
 import type { Curve } from '../report/types.ts'

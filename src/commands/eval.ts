@@ -1,11 +1,11 @@
 // `espalier eval`: how good a checkpoint is on labelled images, and how long one takes.
-import { parseCheckpoint, modelOf } from '../io/checkpoint.ts'
-import { openDataset } from '../io/datasets.ts'
-import { nodeFiles } from '../io/files.ts'
-import { packageVersion } from '../io/package.ts'
-import { evaluate } from '../evaluation.ts'
+import { parseCheckpoint, modelOf } from '../checkpoint/checkpoint.ts'
+import { openDataset } from '../data/datasets.ts'
+import { nodeFiles } from '../files/files.ts'
+import { packageVersion } from '../files/package.ts'
+import { evaluate } from '../train/evaluate.ts'
 import { close, init } from '../gpu/device.ts'
-import { costOf } from '../macs.ts'
+import { costOf } from '../nn/macs.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { addArch, addPreprocessing, type ArchOptions, large, percent, preprocessingWith, type PreprocessingOptions } from './model.ts'
 

@@ -1,9 +1,9 @@
 // Heatmaps of some images before and after pruning, for reports.
 import { criterionOf } from '../attribution/criteria.ts'
-import type { Model } from '../evaluation.ts'
-import type { ParsedCheckpoint } from '../io/checkpoint.ts'
-import type { Dataset } from '../io/datasets.ts'
-import { sheet } from '../io/heatmap.ts'
+import type { Model } from '../train/evaluate.ts'
+import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
+import type { Dataset } from '../data/datasets.ts'
+import { sheet } from '../report/heatmap.ts'
 import type { Heatmaps } from '../report/types.ts'
 import { Explainer, usualComposite } from './explainer.ts'
 

@@ -1,9 +1,9 @@
 // What `check-kernel` feeds a kernel: buffers filled by type, with sizes, parameters and grid from a small JSON file beside the
 // kernel, or guessed where there is none.
 import type { BindingInfo } from '../cpu/abi.ts'
-import type { Program, VarDecl } from '../cpu/tree.ts'
-import { elementScalar, sizeOf, strideOf, type Type, typeName } from '../cpu/types.ts'
-import { InputError } from '../errors.ts'
+import type { Program, VarDecl } from '../cpu/compiler/tree.ts'
+import { elementScalar, sizeOf, strideOf, type Type, typeName } from '../cpu/compiler/types.ts'
+import { InputError } from '../base/errors.ts'
 
 /** One way to start a kernel: everything may be left out. The JSON beside a kernel holds one of these, or an array of them. */
 export interface Setup {

@@ -1,7 +1,7 @@
 // What commands that take a model share: how it is named, its preprocessing flags, and its figures.
 import { type Command, InvalidArgumentError } from 'commander'
 import { architectures } from '../../models/registry.ts'
-import { type Preprocessing, withFlags } from '../io/preprocess.ts'
+import { type Preprocessing, withFlags } from '../data/preprocess.ts'
 import type { CommonOptions } from './command.ts'
 
 /** Flags that say which architecture a file is, where the file does not. */

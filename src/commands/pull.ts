@@ -1,6 +1,6 @@
 // `espalier pull`: a checkpoint from a model hub, resumed and checksummed.
-import { pull } from '../io/hub.ts'
-import { packageVersion } from '../io/package.ts'
+import { pull } from '../checkpoint/hub.ts'
+import { packageVersion } from '../files/package.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
 import { large } from './model.ts'
 

@@ -1,8 +1,8 @@
 // The units of a model as a table: what goes together, what it costs, and whether cutting it is exact.
-import type { Model } from '../evaluation.ts'
-import { kindsOf } from '../pruning/kinds.ts'
-import { type ElementCost, unitCosts } from '../pruning/unit-cost.ts'
-import type { Unit } from '../pruning/units.ts'
+import type { Model } from '../train/evaluate.ts'
+import { kindsOf } from '../pruning/units/kinds.ts'
+import { type ElementCost, unitCosts } from '../pruning/units/unit-cost.ts'
+import type { Unit } from '../pruning/units/units.ts'
 import { large, table } from './model.ts'
 
 /** One unit as `inspect --units --json` prints it. */

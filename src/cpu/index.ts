@@ -1,12 +1,12 @@
 // The embedded device: WGSL compute kernels on WebAssembly SIMD and worker threads, behind the standard's interface.
-import { CpuGpu, type CpuOptions } from './adapter.ts'
-import { cached } from './cache.ts'
-import { analyse, compile } from './compile.ts'
-import { mapMode, shaderStage, usage } from './flags.ts'
+import { CpuGpu, type CpuOptions } from './device/adapter.ts'
+import { cached } from './runtime/cache.ts'
+import { analyse, compile } from './compiler/compile.ts'
+import { mapMode, shaderStage, usage } from './device/flags.ts'
 
-export type { CpuOptions } from './adapter.ts'
-export { CpuDevice } from './device.ts'
-export type { Finding } from './reports.ts'
+export type { CpuOptions } from './device/adapter.ts'
+export { CpuDevice } from './device/device.ts'
+export type { Finding } from './runtime/reports.ts'
 export type { Mode } from './abi.ts'
 
 const compiler = cached({ analyse, compile })

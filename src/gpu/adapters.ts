@@ -1,6 +1,6 @@
 // Which adapter computes: a GPU or software driver through dawn (Node) or the browser, or the embedded device, which is always there.
 import type { Mode } from '../cpu/abi.ts'
-import { AdapterError } from '../errors.ts'
+import { AdapterError } from '../base/errors.ts'
 
 /** What an adapter is: a GPU, a software driver, the embedded device, or dawn's null backend. */
 export type AdapterKind = 'gpu' | 'software' | 'embedded' | 'null'
@@ -49,7 +49,7 @@ const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?
 
 async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
   // In a page the device lives in a worker of its own, so that the page's thread never computes.
-  const create = typeof document === 'undefined' ? (await import('../cpu/index.ts')).createCpuGpu : (await import('../cpu/browser.ts')).createBrowserGpu
+  const create = typeof document === 'undefined' ? (await import('../cpu/index.ts')).createCpuGpu : (await import('../cpu/browser/page.ts')).createBrowserGpu
   try {
     return { adapter: (await create({ threads, mode }).requestAdapter())!, kind: 'embedded' }
   } catch (error) {

@@ -1,7 +1,7 @@
 // The buffer pool. Of the free buffers of a size the oldest is handed out first: steps that allocate and free in the same
 // order then get the same buffers each time, whatever order they were freed in, and bind groups cached by buffer stop being
 // created after the second step. The queue is ordered, so a freed buffer may be reused at once.
-import { DeviceError } from '../errors.ts'
+import { DeviceError } from '../base/errors.ts'
 
 /** A device buffer with an identity that cache keys can use. `bytes` is its capacity, at least what was asked for. */
 export interface Buffer { readonly gpu: GPUBuffer, readonly id: number, readonly bytes: number }

@@ -1,6 +1,6 @@
 // The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a time.
 import type { Mode } from '../cpu/abi.ts'
-import { DeviceError } from '../errors.ts'
+import { DeviceError } from '../base/errors.ts'
 import { type AdapterKind, env, findAdapter } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'

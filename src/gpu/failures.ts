@@ -1,6 +1,6 @@
 // WebGPU reports errors late and does not throw: a kernel that failed validation leaves zeros behind. Everything that
 // can go wrong is collected here, and every read-back asks before it hands out a number.
-import { DeviceError, DeviceLostError, type EspalierError, KernelError } from '../errors.ts'
+import { DeviceError, DeviceLostError, type EspalierError, KernelError } from '../base/errors.ts'
 
 /**
  * The first error of a device and the checks still under way. A check knows the cause (the kernel, the line); what the device

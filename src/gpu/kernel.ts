@@ -1,6 +1,6 @@
 // A kernel is a WGSL file. Its launcher names buffers and parameters; reflection supplies binding numbers and offsets and
 // compares the names at load, so WGSL and TypeScript cannot drift apart.
-import { KernelError } from '../errors.ts'
+import { KernelError } from '../base/errors.ts'
 import { reflect, type Reflection } from './reflect.ts'
 import { wgsl } from './wgsl.generated.ts'
 

@@ -1,6 +1,6 @@
 // The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host write,
 // or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
-import { DeviceError, KernelError, ShapeError } from '../errors.ts'
+import { DeviceError, KernelError, ShapeError } from '../base/errors.ts'
 import type { Buffer } from './buffers.ts'
 import type { Failures } from './failures.ts'
 import { type Kernel, type Overrides, sourceLine } from './kernel.ts'

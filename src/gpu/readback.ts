@@ -1,5 +1,5 @@
 // The one await on the way out. Nothing is handed out before every check on the way there has passed.
-import { DeviceLostError } from '../errors.ts'
+import { DeviceLostError } from '../base/errors.ts'
 import { type Buffer, sizeClass } from './buffers.ts'
 import type { Failures } from './failures.ts'
 import type { Launches } from './launches.ts'

@@ -1,9 +1,9 @@
 // What a kernel's text says about itself: bindings, parameter offsets, overrides. Read once per kernel, with the parser of the
 // embedded device: only the tree is wanted here; types are checked by whoever compiles the kernel.
 import { WgslError } from '../cpu/abi.ts'
-import { parseTree } from '../cpu/parse.ts'
-import { type Expr, type FunctionDecl, inside, type Program, type Stmt, type StructDecl, type VarDecl } from '../cpu/tree.ts'
-import { KernelError } from '../errors.ts'
+import { parseTree } from '../cpu/compiler/parse.ts'
+import { type Expr, type FunctionDecl, inside, type Program, type Stmt, type StructDecl, type VarDecl } from '../cpu/compiler/tree.ts'
+import { KernelError } from '../base/errors.ts'
 
 /** One storage binding of an entry point. */
 export interface StorageSlot { name: string, binding: number, write: boolean }

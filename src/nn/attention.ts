@@ -1,7 +1,7 @@
-import { zeros } from '../fill.ts'
-import { attention } from '../ops/attention.ts'
-import { linear, linears } from '../ops/linear.ts'
-import type { Tensor } from '../tensor.ts'
+import { zeros } from '../core/fill.ts'
+import { attention } from '../ops/attention/attention.ts'
+import { linear, linears } from '../ops/matmul/linear.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../core/tensor.ts'
 
 /** What a model's call needs to know beside its input. */
 export interface Context {

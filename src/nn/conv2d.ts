@@ -1,7 +1,7 @@
-import { zeros } from '../fill.ts'
-import { conv2d } from '../ops/conv2d.ts'
-import { depthwise } from '../ops/depthwise.ts'
-import type { Tensor } from '../tensor.ts'
+import { zeros } from '../core/fill.ts'
+import { conv2d } from '../ops/conv2d/conv2d.ts'
+import { depthwise } from '../ops/conv2d/depthwise.ts'
+import type { Tensor } from '../core/tensor.ts'
 
 /** Sizes and steps of a convolution, as PyTorch names them. */
 export interface ConvOptions { stride?: number, padding?: number, dilation?: number, groups?: number, bias?: boolean }

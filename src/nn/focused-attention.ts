@@ -1,14 +1,14 @@
 // Focused linear attention (Han et al., "FLatten Transformer", ICCV 2023, equations 5-12).
 //   B windows, N tokens, H heads, D channels of a head, C = H D
-import { zeros } from '../fill.ts'
+import { zeros } from '../core/fill.ts'
 import { add, div, mul, offset, pow, relu, softplus } from '../ops/elementwise.ts'
-import { depthwise } from '../ops/depthwise.ts'
-import { linearAttention } from '../ops/linear-attention.ts'
-import { linear, linears } from '../ops/linear.ts'
+import { depthwise } from '../ops/conv2d/depthwise.ts'
+import { linearAttention } from '../ops/attention/linear-attention.ts'
+import { linear, linears } from '../ops/matmul/linear.ts'
 import { permute } from '../ops/permute.ts'
 import { norm } from '../ops/reduce.ts'
 import { reshape } from '../ops/reshape.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 
 const small = 1e-6        // keeps a feature positive; the paper's code has the same constant

@@ -1,11 +1,11 @@
 // Batch norm into the convolution or linear layer before it: W' = W k, b' = (b - mean) k + bias with k = gain / sqrt(variance + eps).
-import { full } from '../fill.ts'
+import { full } from '../core/fill.ts'
 import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
-import { type Call, unrecorded } from '../tape.ts'
-import { Tensor } from '../tensor.ts'
-import { scope, trace } from '../transform.ts'
-import { leaves, mapTree } from '../tree.ts'
-import type { Model } from '../evaluation.ts'
+import { type Call, unrecorded } from '../core/tape.ts'
+import { Tensor } from '../core/tensor.ts'
+import { scope, trace } from '../core/transform.ts'
+import { leaves, mapTree } from '../core/tree.ts'
+import type { Model } from '../train/evaluate.ts'
 
 /** What stands where a batch norm was: passes its input on. */
 export class Identity {

@@ -1,10 +1,10 @@
 // The one place that says "this axis may shrink": where a mask multiplies, where relevance and activations are read, and what
 // gives a prunable unit its name (the gate's path in the model, `blocks.3.attention.heads`).
-import { ShapeError } from '../errors.ts'
+import { ShapeError } from '../base/errors.ts'
 import { gate } from '../ops/gate.ts'
 import { widen } from '../ops/widen.ts'
-import { activeTape } from '../tape.ts'
-import { type Tensor, tensor } from '../tensor.ts'
+import { activeTape } from '../core/tape.ts'
+import { type Tensor, tensor } from '../core/tensor.ts'
 
 /** Where the slices of a narrow axis go in a wider one. */
 export interface Scatter { positions: readonly number[], width: number }

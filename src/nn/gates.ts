@@ -1,5 +1,5 @@
 import { Gate } from './gate.ts'
-import { Tensor } from '../tensor.ts'
+import { Tensor } from '../core/tensor.ts'
 
 /** Every gate of a model with its path, in field order. */
 export function gatesOf(model: unknown, path = ''): [path: string, gate: Gate][] {

@@ -1,7 +1,7 @@
 // Start values. Each parameter draws from a stream named by its path, so the same seed gives the same model everywhere.
-import { fillTruncatedNormal, fillUniform } from '../random.ts'
-import type { Tensor } from '../tensor.ts'
-import { parameters } from '../tree.ts'
+import { fillTruncatedNormal, fillUniform } from '../base/random.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { parameters } from '../core/tree.ts'
 
 /** How weights start: a fixed standard deviation (transformers: 0.02), or by one of the names of `initialize`. */
 export type Scheme = { std: number } | 'fan-in' | 'kaiming' | 'mimetic'

@@ -1,6 +1,6 @@
-import { zeros } from '../fill.ts'
-import { linear } from '../ops/linear.ts'
-import type { Tensor } from '../tensor.ts'
+import { zeros } from '../core/fill.ts'
+import { linear } from '../ops/matmul/linear.ts'
+import type { Tensor } from '../core/tensor.ts'
 
 /** y = x W^T + b over the last axis. weight [out, in], bias [out] or null. Starts as zeros: see `initialize`, or load weights. */
 export class Linear {

@@ -1,5 +1,5 @@
-import { linearGelu } from '../ops/linear.ts'
-import type { Tensor } from '../tensor.ts'
+import { linearGelu } from '../ops/matmul/linear.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 import { Linear } from './linear.ts'
 

@@ -1,7 +1,7 @@
-import { full, zeros } from '../fill.ts'
+import { full, zeros } from '../core/fill.ts'
 import { batchNorm, batchNormTrain } from '../ops/batchnorm.ts'
 import { layerNorm } from '../ops/layernorm.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../core/tensor.ts'
 import type { Context } from './context.ts'
 
 /** Layer norm over the last axis, or over the last few if `width` lists them. gain, bias have that shape. */

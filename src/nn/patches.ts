@@ -1,6 +1,6 @@
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { Conv2d } from './conv2d.ts'
 
 /** Cuts an image into patches and embeds each: a convolution whose stride is its size, then tokens before channels. */

@@ -1,8 +1,8 @@
-import { zeros } from '../fill.ts'
+import { zeros } from '../core/fill.ts'
 import { gather } from '../ops/gather.ts'
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
-import { type Tensor, tensor } from '../tensor.ts'
+import { type Tensor, tensor } from '../core/tensor.ts'
 import { Attention } from './attention.ts'
 import { relativeIndex } from './windows.ts'
 

@@ -1,7 +1,7 @@
 // Windows of a feature map, the shift between them, and what two tokens of a window know of each other's position.
 import { permute } from '../ops/permute.ts'
 import { reshape } from '../ops/reshape.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Tensor } from '../core/tensor.ts'
 
 /** x [B, Y, X, C] -> [B * windows, window * window, C]; Y and X must be multiples of the window. */
 export function toWindows(x: Tensor, window: number): Tensor {

@@ -1,9 +1,9 @@
 // Batch norm over axis 1, with given statistics and with those of the batch.
-import { ShapeError } from '../errors.ts'
+import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { op } from './op.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { op } from '../core/op.ts'
 
 const params = ['batch', 'channels', 'size', 'shares', 'share', 'chunk', 'eps', 'momentum']
 const moments = kernel('batchnorm.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })

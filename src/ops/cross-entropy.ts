@@ -1,10 +1,10 @@
 // The classification loss: softmax, logarithm and mean in one, for index labels and for soft ones.
-import { ShapeError } from '../errors.ts'
+import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { op } from './op.ts'
-import { lanesFor } from './rows.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { op } from '../core/op.ts'
+import { lanesFor } from './shared/rows.ts'
 
 /** `smoothing` s replaces a target t by (1 - s) t + s / classes; 0 to 1, default 0. */
 export interface CrossEntropyOptions { smoothing?: number }

@@ -1,10 +1,10 @@
 // Dropout and drop-path. The random state lives on the device and is advanced there, so that a captured step draws anew each time.
-import { InputError, ShapeError } from '../errors.ts'
+import { InputError, ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor, tensor } from '../tensor.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor, tensor } from '../core/tensor.ts'
 import { combine } from './elementwise.ts'
-import { op } from './op.ts'
+import { op } from '../core/op.ts'
 
 const draw = kernel('dropout.wgsl', { entry: 'draw', buffers: ['state', 'copy'] })
 const apply = kernel('dropout.wgsl', { entry: 'apply', buffers: ['key', 'x', 'out'], params: ['size', 'threshold', 'factor'] })

@@ -1,13 +1,13 @@
 // Elementwise ops: a table over two kernels. One line each: the function, its derivative, and f(x) / x where that has a closed
 // form (which the identity rule of LRP uses instead of dividing). Expressions are WGSL on vec4f.
-import { ShapeError } from '../errors.ts'
+import { ShapeError } from '../base/errors.ts'
 import { kernel, type Kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './broadcast.ts'
-import { op, type OpFunction } from './op.ts'
-import { unbroadcast } from './reduce-axes.ts'
-import { adapterKind } from './rows.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './shared/broadcast.ts'
+import { op, type OpFunction } from '../core/op.ts'
+import { unbroadcast } from './shared/reduce-axes.ts'
+import { adapterKind } from './shared/rows.ts'
 
 // ---- one argument -----------------------------------------------------------------------------------------------
 

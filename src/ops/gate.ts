@@ -1,12 +1,12 @@
 // Multiplication by a mask over some axes: the one place where an axis may shrink.
-import type { Mapping } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
-import { axisOf, stridesOf } from './broadcast.ts'
-import { stridedCopy } from './copies.ts'
+import type { Mapping } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { axisOf, stridesOf } from './shared/broadcast.ts'
+import { stridedCopy } from './shared/copies.ts'
 import { product } from './elementwise.ts'
-import { op } from './op.ts'
-import { reduceAxes } from './reduce-axes.ts'
+import { op } from '../core/op.ts'
+import { reduceAxes } from './shared/reduce-axes.ts'
 
 /** Which axis of x each axis of the mask is; negative ones count from the back. `at` is the gate that made the call. */
 export interface GateAttributes { axes: readonly number[], at?: object }

@@ -1,10 +1,10 @@
 // Layer norm over the last axis, or over as many trailing axes as the gain has.
-import { linksOf } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { op } from './op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './rows.ts'
+import { linksOf } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { op } from '../core/op.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
 export interface LayerNormOptions { eps?: number }

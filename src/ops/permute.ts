@@ -1,10 +1,10 @@
 // Ops that move values along axes: permute, slice and split, pad, roll, concat.
-import type { Link, Mapping } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
-import { axisOf, stridesOf } from './broadcast.ts'
-import { moveAxes, put, stridedCopy } from './copies.ts'
-import { op, type OpFunction } from './op.ts'
+import type { Link, Mapping } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { axisOf, stridesOf } from './shared/broadcast.ts'
+import { moveAxes, put, stridedCopy } from './shared/copies.ts'
+import { op, type OpFunction } from '../core/op.ts'
 
 /** One axis of an argument and one of the output, `size` entries of which are the same thing. */
 const link = (size: number, axis: number, outAxis: number, { tensor = 0, offset = 0, outOffset = 0, stride = 1 } = {}): Link =>

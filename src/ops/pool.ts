@@ -1,10 +1,10 @@
 // Maximum, average and adaptive average pooling of images.
-import { ShapeError } from '../errors.ts'
+import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { op } from './op.ts'
-import { pair, type Pair, windowsAlong } from './windows.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { op } from '../core/op.ts'
+import { pair, type Pair, windowsAlong } from './shared/windows.ts'
 
 const params = ['planes', 'height', 'width', 'rows', 'columns', 'size_y', 'size_x', 'stride_y', 'stride_x', 'padding_y', 'padding_x']
 const adaptiveParams = { size_y: 0, size_x: 0, stride_y: 0, stride_x: 0, padding_y: 0, padding_x: 0 }

@@ -1,11 +1,11 @@
 // Reductions over any axes; reduce-axes.ts launches them.
-import type { Mapping } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
-import { axisOf, sizeOf } from './broadcast.ts'
+import type { Mapping } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { axisOf, sizeOf } from './shared/broadcast.ts'
 import { combine, div, equal, expanded, mul, overOrZero, sub } from './elementwise.ts'
-import { op, type OpFunction } from './op.ts'
-import { reduceAxes, unbroadcast } from './reduce-axes.ts'
+import { op, type OpFunction } from '../core/op.ts'
+import { reduceAxes, unbroadcast } from './shared/reduce-axes.ts'
 
 export { unbroadcast }
 

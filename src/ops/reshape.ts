@@ -1,9 +1,9 @@
 // The same values in the same order under another shape. Nothing is copied.
-import type { Link, Mapping } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import type { Tensor } from '../tensor.ts'
-import { sizeOf } from './broadcast.ts'
-import { op } from './op.ts'
+import type { Link, Mapping } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { sizeOf } from './shared/broadcast.ts'
+import { op } from '../core/op.ts'
 
 function resolved({ shape: from, size }: Tensor, shape: readonly number[]): number[] {
   const open = shape.filter((n) => n === -1).length

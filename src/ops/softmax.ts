@@ -1,10 +1,10 @@
 // Softmax and its logarithm along any axis.
-import { type AxesSpec } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import { grid, launch } from '../launch.ts'
-import { empty, type Tensor } from '../tensor.ts'
-import { op } from './op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './rows.ts'
+import { type AxesSpec } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import { grid, launch } from '../core/launch.ts'
+import { empty, type Tensor } from '../core/tensor.ts'
+import { op } from '../core/op.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
 export interface SoftmaxOptions { axis?: number }

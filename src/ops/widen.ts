@@ -1,10 +1,10 @@
 // Puts the slices of a narrow axis at given places of a wider one, zeros elsewhere: a pruned branch before a residual sum.
-import type { Link } from '../axes.ts'
-import { ShapeError } from '../errors.ts'
-import { unrecorded } from '../tape.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Link } from '../core/axes.ts'
+import { ShapeError } from '../base/errors.ts'
+import { unrecorded } from '../core/tape.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { gather, scatterAdd } from './gather.ts'
-import { op } from './op.ts'
+import { op } from '../core/op.ts'
 
 /** `positions[i]` is where slice i of the axis goes (the values of `index`, which the device reads); `width` is the new size. */
 export interface WidenAttributes { axis: number, width: number, positions: readonly number[] }

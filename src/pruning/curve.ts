@@ -1,5 +1,5 @@
 // Accuracy against pruning rate: areas, the largest rate that keeps the accuracy, and when to stop.
-import { InputError } from '../errors.ts'
+import { InputError } from '../base/errors.ts'
 
 /** Mean accuracy over the rates: A_PR of Pruning by eXplaining. */
 export const meanArea = (accuracies: readonly number[]): number => accuracies.reduce((a, b) => a + b, 0) / accuracies.length

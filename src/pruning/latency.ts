@@ -1,13 +1,13 @@
 // How long a pruned network takes on this device, without making each one: layers of equal shape are measured together at some widths,
 // and what lies between is interpolated. What is chosen by the table is measured afterwards.
-import { compile } from '../compile.ts'
-import { median, type Model } from '../evaluation.ts'
-import { fillNormal } from '../random.ts'
-import { tensor, type Tensor } from '../tensor.ts'
-import { lean } from '../transform.ts'
-import { leaves } from '../tree.ts'
-import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel } from './slice.ts'
-import type { Unit } from './units.ts'
+import { compile } from '../core/compile.ts'
+import { median, type Model } from '../train/evaluate.ts'
+import { fillNormal } from '../base/random.ts'
+import { tensor, type Tensor } from '../core/tensor.ts'
+import { lean } from '../core/transform.ts'
+import { leaves } from '../core/tree.ts'
+import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
+import type { Unit } from './units/units.ts'
 
 /** Median milliseconds of a forward pass over a batch, from handing it over to having the logits, after two passes that are not counted. */
 export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {

@@ -1,12 +1,12 @@
 // What a plan costs and how good the network still is. Sliced where slicing is exact, so that time is what a user would get; masked
 // where a layer vanishes altogether.
-import { evaluate, type Evaluation, type EvaluateOptions, type Model } from '../evaluation.ts'
-import type { Dataset } from '../io/datasets.ts'
-import { costOf } from '../macs.ts'
-import { maskModel, unmaskModel } from './mask.ts'
-import { keepsAny, onlyCuts } from './select.ts'
-import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './slice.ts'
-import type { Unit } from './units.ts'
+import { evaluate, type Evaluation, type EvaluateOptions, type Model } from '../train/evaluate.ts'
+import type { Dataset } from '../data/datasets.ts'
+import { costOf } from '../nn/macs.ts'
+import { maskModel, unmaskModel } from './plan/mask.ts'
+import { keepsAny, onlyCuts } from './plan/select.ts'
+import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './plan/slice.ts'
+import type { Unit } from './units/units.ts'
 
 /** Figures of one plan. `how` says what ran; only what was sliced has a time. */
 export interface TrialResult extends Pick<Evaluation, 'top1' | 'top5' | 'loss' | 'images'>, Partial<Pick<Evaluation, 'msPerImage' | 'imagesPerSecond'>> {

@@ -8,12 +8,12 @@ import { type Flow, Ledger, summarize } from '../../src/attribution/conservation
 import { attribute, oneHot } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { flat, zPlus } from '../../src/attribution/rules.ts'
-import type { Model } from '../../src/evaluation.ts'
+import type { Model } from '../../src/train/evaluate.ts'
 import { disposeTree, leaves, scope, type Tensor, tensor } from '../../src/index.ts'
 import { foldBatchNorm } from '../../src/nn/fold.ts'
-import { describeDevice } from '../device.ts'
+import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
-import { type GoldenName, goldenNames, loadGolden } from './goldens.ts'
+import { type GoldenName, goldenNames, loadGolden } from '../support/attribution-goldens.ts'
 
 const total = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0)
 

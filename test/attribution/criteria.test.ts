@@ -11,11 +11,11 @@ import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Read
 import { gatesOf } from '../../src/nn/gates.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
 import { crossEntropy, disposeTree, Gate, linear, reshape, scope, tensor, type Tensor, trace, valueAndGrad } from '../../src/index.ts'
-import { withoutDevice } from '../../src/tensor.ts'
-import type { Model } from '../../src/evaluation.ts'
-import { describeDevice } from '../device.ts'
+import { withoutDevice } from '../../src/core/tensor.ts'
+import type { Model } from '../../src/train/evaluate.ts'
+import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
-import { loadGolden } from './goldens.ts'
+import { loadGolden } from '../support/attribution-goldens.ts'
 
 const total = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0)
 const free = ({ logits, input, sites }: Reading) => { disposeTree([logits, input, [...sites.values()]]) }

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { areaUnder, flippingCurve, pairedBootstrap, patchOrder } from '../../src/attribution/flipping.ts'
 import { linear, reshape, tensor, type Tensor } from '../../src/index.ts'
-import { random } from '../../src/random.ts'
-import { describeDevice } from '../device.ts'
+import { random } from '../../src/base/random.ts'
+import { describeDevice } from '../support/device.ts'
 
 test('patches come from the largest sum to the smallest', () => {
   const map = [1, 1, 0, 0, 1, 1, 0, 3, -1, 0, 5, 5, 0, 0, 5, 5]

@@ -1,6 +1,6 @@
 // Runs in a page: the embedded device behind messages, from first adapter to destroy. Returns what went wrong, or nothing.
-import { createBrowserGpu } from '../../src/cpu/browser.ts'
-import { affine, inPass, problemOf, readWords, setUp, usage, wordsBuffer } from '../cpu/gpus.ts'
+import { createBrowserGpu } from '../../src/cpu/browser/page.ts'
+import { affine, inPass, problemOf, readWords, setUp, usage, wordsBuffer } from '../support/gpus.ts'
 
 const words = (...values: number[]): Uint32Array<ArrayBuffer> => new Uint32Array(values)
 

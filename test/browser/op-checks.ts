@@ -1,8 +1,8 @@
 // Runs in a page: every op check (the golden cases, and shapes of every family against the references, forward and backward)
 // through the public engine on one adapter.
 import { close, init } from '../../src/index.ts'
-import { parseSafetensors } from '../../src/io/safetensors.ts'
-import { type Check, goldenChecks, shapeChecks, type Values } from '../op-checks.ts'
+import { parseSafetensors } from '../../src/files/safetensors.ts'
+import { type Check, goldenChecks, shapeChecks, type Values } from '../support/op-checks.ts'
 
 /** What the page found: who computed, how many checks passed, the worst error of those, and what failed. */
 export interface OpFindings { isolated: boolean, adapter: string, kind: string, checks: number, passed: number, worst: number, seconds: number, failures: string[] }

@@ -61,7 +61,7 @@ function visit({ isolated, script, argument = '', webgpu = false }) {
   })
 }
 
-await build({ entryPoints: [join(here, 'cpu-device.ts'), join(here, 'op-checks.ts'), join(here, '../../src/cpu/browser-worker.ts')], outdir: folder, entryNames: '[name]',
+await build({ entryPoints: [join(here, 'cpu-device.ts'), join(here, 'op-checks.ts'), join(here, '../../src/cpu/browser/worker.ts')], outdir: folder, entryNames: '[name]',
   bundle: true, format: 'esm', external: ['webgpu', 'node:*'], logLevel: 'error' })
 try {
   for (const page of [

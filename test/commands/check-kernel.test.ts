@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KernelFinding } from '../../src/commands/check-kernel.ts'
-import { bundleForNode, runNode } from '../cli.ts'
+import { bundleForNode, runNode } from '../support/cli.ts'
 
 let file = ''
 const folder = mkdtempSync(join(tmpdir(), 'espalier-check-'))

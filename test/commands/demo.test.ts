@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { demo } from '../../src/commands/demo.ts'
-import { parseCheckpoint } from '../../src/io/checkpoint.ts'
-import { run, scratch } from './model.ts'
+import { parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { run, scratch } from '../support/model.ts'
 
 const dir = scratch()
 

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { evalCommand } from '../../src/commands/eval.ts'
 import { train } from '../../src/commands/train.ts'
-import { InputError } from '../../src/errors.ts'
-import { hasGolden, shared } from '../golden.ts'
-import { digits, run, scratch } from './model.ts'
+import { InputError } from '../../src/base/errors.ts'
+import { hasGolden, shared } from '../support/golden.ts'
+import { digits, run, scratch } from '../support/model.ts'
 
 const dir = scratch()
 

@@ -7,12 +7,12 @@ import type { Flow } from '../../src/attribution/conservation.ts'
 import { criterionOf } from '../../src/attribution/criteria.ts'
 import { explain } from '../../src/commands/explain.ts'
 import { Explainer, type Found } from '../../src/commands/explainer.ts'
-import { InputError } from '../../src/errors.ts'
+import { InputError } from '../../src/base/errors.ts'
 import { close, gpu, init, initialize } from '../../src/index.ts'
-import { saveCheckpoint } from '../../src/io/checkpoint.ts'
-import { Canvas } from '../../src/io/canvas.ts'
-import { defaultPreprocessing } from '../../src/io/preprocess.ts'
-import { run, scratch } from './model.ts'
+import { saveCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { Canvas } from '../../src/report/canvas.ts'
+import { defaultPreprocessing } from '../../src/data/preprocess.ts'
+import { run, scratch } from '../support/model.ts'
 
 const dir = scratch(), model = join(dir, 'vit.safetensors'), images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
 

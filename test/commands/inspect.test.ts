@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { inspect } from '../../src/commands/inspect.ts'
 import type { AboutUnit } from '../../src/commands/unit-table.ts'
-import { InputError } from '../../src/errors.ts'
-import { encodeSafetensors } from '../../src/io/safetensors.ts'
-import { hasGolden, shared } from '../golden.ts'
-import { run, scratch } from './model.ts'
+import { InputError } from '../../src/base/errors.ts'
+import { encodeSafetensors } from '../../src/files/safetensors.ts'
+import { hasGolden, shared } from '../support/golden.ts'
+import { run, scratch } from '../support/model.ts'
 
 const dir = scratch()
 

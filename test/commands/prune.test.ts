@@ -8,11 +8,11 @@ import { explain } from '../../src/commands/explain.ts'
 import { inspect } from '../../src/commands/inspect.ts'
 import { prune } from '../../src/commands/prune.ts'
 import { train } from '../../src/commands/train.ts'
-import { parseCheckpoint } from '../../src/io/checkpoint.ts'
-import { encodeSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
-import type { PruningRecord } from '../../src/pruning/record.ts'
-import { bundleForNode } from '../cli.ts'
-import { digits, run, scratch } from './model.ts'
+import { parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { encodeSafetensors, parseSafetensors } from '../../src/files/safetensors.ts'
+import type { PruningRecord } from '../../src/pruning/plan/record.ts'
+import { bundleForNode } from '../support/cli.ts'
+import { digits, run, scratch } from '../support/model.ts'
 
 const slow = 240_000
 const dir = scratch()

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pullCommand } from '../../src/commands/pull.ts'
-import { run, scratch } from './model.ts'
+import { run, scratch } from '../support/model.ts'
 
 const dir = scratch(), content = Buffer.from('weights of a small model'), sha256 = createHash('sha256').update(content).digest('hex')
 const server = createServer(({ url, method }, response) => {

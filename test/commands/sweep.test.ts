@@ -6,9 +6,9 @@ import { describe, expect, test } from 'vitest'
 import { search } from '../../src/commands/search.ts'
 import { amongOf } from '../../src/commands/sweep-plan.ts'
 import { sweep } from '../../src/commands/sweep.ts'
-import { openJournal } from '../../src/io/journal.ts'
-import { bundleForNode } from '../cli.ts'
-import { run, scratch } from './model.ts'
+import { openJournal } from '../../src/files/journal.ts'
+import { bundleForNode } from '../support/cli.ts'
+import { run, scratch } from '../support/model.ts'
 
 const slow = 240_000
 const dir = scratch()

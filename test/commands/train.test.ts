@@ -4,18 +4,18 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { buildModel } from '../../models/index.ts'
 import { train } from '../../src/commands/train.ts'
-import { InputError } from '../../src/errors.ts'
-import type { Model } from '../../src/evaluation.ts'
+import { InputError } from '../../src/base/errors.ts'
+import type { Model } from '../../src/train/evaluate.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { tuning } from '../../src/gpu/tune.ts'
-import { openDataset } from '../../src/io/datasets.ts'
-import { encodeState, parseState, stateFileOf } from '../../src/io/training-state.ts'
+import { openDataset } from '../../src/data/datasets.ts'
+import { encodeState, parseState, stateFileOf } from '../../src/train/state.ts'
 import { initialize } from '../../src/nn/init.ts'
-import { fit, type TrainingState } from '../../src/training.ts'
-import { disposeTree } from '../../src/tree.ts'
-import { bundleForNode } from '../cli.ts'
-import { describeDevice } from '../device.ts'
-import { digits, run, scratch } from './model.ts'
+import { fit, type TrainingState } from '../../src/train/fit.ts'
+import { disposeTree } from '../../src/core/tree.ts'
+import { bundleForNode } from '../support/cli.ts'
+import { describeDevice } from '../support/device.ts'
+import { digits, run, scratch } from '../support/model.ts'
 
 // Every run opens a device and compiles its kernels: seconds on a quiet machine, much more on a crowded one.
 const slow = 240_000
@@ -95,7 +95,7 @@ describe('train refuses', () => {
     await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(/there is a checkpoint already/)
     await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/refused\.state\.safetensors: --resume needs it/)
     for (const damage of ['', '{', '{"format":1}', '{"format":1,"epoch":2,"losses":[1],"steps":[],"tests":[],"recipe":{}}', 'null', '7']) {
-      const { encodeSafetensors } = await import('../../src/io/safetensors.ts')
+      const { encodeSafetensors } = await import('../../src/files/safetensors.ts')
       writeFileSync(stateFileOf(out), encodeSafetensors([['control', { shape: [5], data: new Float32Array(5) }]], { metadata: { 'espalier-training': damage } }))
       await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/expected the metadata of a training run/)
     }

@@ -1,10 +1,10 @@
 // Planted bugs are found, and correct programs raise no alarm.
 import { describe, expect, it } from 'vitest'
 import { reportKind } from '../../src/cpu/abi.ts'
-import { builtinPrograms } from './programs-builtins.ts'
-import { languagePrograms } from './programs-language.ts'
-import { runKernel } from './runner.ts'
-import type { Report } from './runner.ts'
+import { builtinPrograms } from './compiler/programs-builtins.ts'
+import { languagePrograms } from './compiler/programs-language.ts'
+import { runKernel } from '../support/runner.ts'
+import type { Report } from '../support/runner.ts'
 
 const reduction = (barrier: string) => `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> o: array<f32>;

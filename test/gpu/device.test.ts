@@ -1,15 +1,15 @@
 // Errors must be loud: nothing is ever silently zero.
 import { afterEach, expect, test } from 'vitest'
-import { AdapterError, DeviceError, DeviceLostError, DTypeError, FreedError, KernelError, ShapeError } from '../../src/errors.ts'
-import { full, zeros } from '../../src/fill.ts'
+import { AdapterError, DeviceError, DeviceLostError, DTypeError, FreedError, KernelError, ShapeError } from '../../src/base/errors.ts'
+import { full, zeros } from '../../src/core/fill.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { kernelFromText } from '../../src/gpu/kernel.ts'
 import { deviceTime } from '../../src/gpu/timing.ts'
-import { launch } from '../../src/launch.ts'
-import { empty, tensor } from '../../src/tensor.ts'
-import { scope } from '../../src/transform.ts'
-import { describeDawn } from '../dawn.ts'
-import { describeDevice } from '../device.ts'
+import { launch } from '../../src/core/launch.ts'
+import { empty, tensor } from '../../src/core/tensor.ts'
+import { scope } from '../../src/core/transform.ts'
+import { describeDawn } from '../support/dawn.ts'
+import { describeDevice } from '../support/device.ts'
 
 const text = (body: string) => `
 struct Params { size: u32, by: f32 }

@@ -1,10 +1,10 @@
 import { afterEach, expect, test } from 'vitest'
-import { zeros } from '../../src/fill.ts'
+import { zeros } from '../../src/core/fill.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { choose, type Trial, tuned, tuning } from '../../src/gpu/tune.ts'
 import { relu } from '../../src/ops/elementwise.ts'
-import { matmul } from '../../src/ops/matmul.ts'
-import { scope } from '../../src/transform.ts'
+import { matmul } from '../../src/ops/matmul/matmul.ts'
+import { scope } from '../../src/core/transform.ts'
 
 afterEach(close)
 

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { evalCommand } from '../../src/commands/eval.ts'
-import { run } from '../commands/model.ts'
-import { shared } from '../golden.ts'
+import { run } from '../support/model.ts'
+import { shared } from '../support/golden.ts'
 
 interface Reference { images: number, top1: number, top5: number, mean_cross_entropy: number, predictions?: number[] }
 

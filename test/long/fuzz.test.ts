@@ -1,8 +1,8 @@
 // 2,000 random kernels on the embedded device and on dawn: npm run test:long. ESPALIER_FUZZ=first-last picks other seeds.
 import { beforeAll, describe, expect, test } from 'vitest'
-import { hunt } from '../cpu/fuzz-run.ts'
-import { native } from '../cpu/gpus.ts'
-import { noDawn } from '../dawn.ts'
+import { hunt } from '../support/fuzz-run.ts'
+import { native } from '../support/gpus.ts'
+import { noDawn } from '../support/dawn.ts'
 
 const [first, last] = (process.env.ESPALIER_FUZZ ?? '0-1999').split('-').map(Number)
 const part = 100

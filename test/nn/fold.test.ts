@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { Identity, foldBatchNorm } from '../../src/nn/fold.ts'
 import { BatchNorm, Conv2d, disposeTree, leaves, scope, tensor, type Tensor } from '../../src/index.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
-import { loadGolden } from '../attribution/goldens.ts'
-import { describeDevice } from '../device.ts'
+import { loadGolden } from '../support/attribution-goldens.ts'
+import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
 
 describeDevice('foldBatchNorm', () => {

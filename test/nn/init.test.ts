@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ViT, vitTiny } from '../../models/vit.ts'
 import { initialize, leaves, type Tensor } from '../../src/index.ts'
-import { describeDevice } from '../device.ts'
+import { describeDevice } from '../support/device.ts'
 
 const small = { image: 24, patch: 4, width: 48, depth: 2, heads: 3, hidden: 96, classes: 10 }
 const valuesOf = async (model: unknown) => new Map(await Promise.all(leaves(model).map(async ([path, leaf]: [string, Tensor]) => [path, await leaf.data() as Float32Array] as const)))

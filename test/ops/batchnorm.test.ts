@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
-import { ShapeError } from '../../src/errors.ts'
+import { ShapeError } from '../../src/base/errors.ts'
 import { batchNorm, batchNormTrain } from '../../src/ops/batchnorm.ts'
-import { pullback, record } from '../../src/tape.ts'
-import { tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { pullback, record } from '../../src/core/tape.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { nd, random, relativeError, uniform } from '../reference/nd.ts'
 import * as reference from '../reference/norm.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 // Planes of whole vectors, planes that share vectors, one value per channel, planes longer and shorter than a workgroup.
 const shapes = [[2, 3, 4, 4], [3, 5, 5, 5], [7, 6], [1, 1, 3, 3], [2, 3, 1, 1], [70, 2, 3], [3, 2, 17, 33], [5, 33, 2, 4], [2, 520, 1, 2]]

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
-import { DTypeError, ShapeError } from '../../src/errors.ts'
+import { DTypeError, ShapeError } from '../../src/base/errors.ts'
 import * as ops from '../../src/ops/elementwise.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { tensor, type Tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { erfOf } from '../reference/elementwise.ts'
 import { nd, type Nd, random, uniform } from '../reference/nd.ts'
 import { reference } from '../reference/references.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 type Unary = (x: Tensor) => Tensor
 const positive = ['log', 'sqrt', 'rsqrt', 'reciprocal']

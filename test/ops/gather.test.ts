@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { linksOf } from '../../src/axes.ts'
-import { DTypeError, ShapeError } from '../../src/errors.ts'
+import { linksOf } from '../../src/core/axes.ts'
+import { DTypeError, ShapeError } from '../../src/base/errors.ts'
 import { gather, scatterAdd } from '../../src/ops/gather.ts'
-import { tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { nd, random, randomIntegers } from '../reference/nd.ts'
 import * as plain from '../reference/shape.ts'
-import { checkCase } from './golden-case.ts'
-import { checkLinks } from './links.ts'
+import { checkCase } from '../support/golden-case.ts'
+import { checkLinks } from '../support/links.ts'
 
 // x, index, axis: rows of vectors and of elements, an index of any rank, the last and a middle axis, one row, long lists.
 const cases: [number[], number[], number][] = [

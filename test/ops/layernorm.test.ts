@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { ShapeError } from '../../src/errors.ts'
+import { ShapeError } from '../../src/base/errors.ts'
 import { layerNorm } from '../../src/ops/layernorm.ts'
-import { record, pullback } from '../../src/tape.ts'
-import { tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { record, pullback } from '../../src/core/tape.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { numericalGradient } from '../reference/gradient.ts'
 import { type Nd, nd, random, relativeError } from '../reference/nd.ts'
 import * as reference from '../reference/norm.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 const inputs = (shape: number[], gain: number[]): Nd[] => [random(1, shape, 1.5, 0.5), random(2, gain, 0.2, 1), random(3, gain)]
 

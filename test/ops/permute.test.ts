@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { ShapeError } from '../../src/errors.ts'
+import { ShapeError } from '../../src/base/errors.ts'
 import { concat, pad, permute, roll, slice, split } from '../../src/ops/permute.ts'
 import { reshape } from '../../src/ops/reshape.ts'
-import { tensor } from '../../src/tensor.ts'
-import { scope, vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { scope, vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { random } from '../reference/nd.ts'
 import * as plain from '../reference/shape.ts'
-import { checkCase } from './golden-case.ts'
-import { checkLinks, covered } from './links.ts'
+import { checkCase } from '../support/golden-case.ts'
+import { checkLinks, covered } from '../support/links.ts'
 
 const orders: [number[], number[]][] = [[[5], [0]], [[3, 7], [1, 0]], [[2, 3, 8], [1, 0, 2]], [[2, 3, 5], [1, 0, 2]], [[2, 3, 4, 5], [0, 2, 3, 1]],
   [[2, 3, 4, 8], [2, 0, 1, 3]], [[2, 3, 2, 3, 2], [4, 2, 0, 3, 1]], [[2, 3, 2, 3, 2, 4], [4, 2, 0, 3, 1, 5]], [[1, 1, 6], [2, 0, 1]], [[33, 65], [1, 0]], [[], []]]

@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
-import { ShapeError } from '../../src/errors.ts'
+import { ShapeError } from '../../src/base/errors.ts'
 import { adaptiveAvgPool, avgPool, maxPool } from '../../src/ops/pool.ts'
-import { tensor, type Tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { tensor, type Tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { cases } from '../reference/cases.ts'
 import { random } from '../reference/nd.ts'
 import * as reference from '../reference/pool.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 type Window = { kernel: reference.Pooling['kernel'], stride?: reference.Pooling['stride'], padding?: reference.Pooling['padding'] }
 

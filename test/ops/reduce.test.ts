@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { linksOf } from '../../src/axes.ts'
-import { ShapeError } from '../../src/errors.ts'
-import { full } from '../../src/fill.ts'
+import { linksOf } from '../../src/core/axes.ts'
+import { ShapeError } from '../../src/base/errors.ts'
+import { full } from '../../src/core/fill.ts'
 import { max, mean, min, norm, sum, unbroadcast, variance } from '../../src/ops/reduce.ts'
-import { tensor } from '../../src/tensor.ts'
-import { vjp } from '../../src/transform.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
 import { random, relativeError, uniform } from '../reference/nd.ts'
 import { reference } from '../reference/references.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 const ops = { sum, mean, max, min, variance, norm }
 type Name = keyof typeof ops

@@ -5,7 +5,7 @@ import { declaredKernels } from '../../src/gpu/kernel.ts'
 import '../../src/ops/cross-entropy.ts'
 import '../../src/ops/layernorm.ts'
 import '../../src/ops/softmax.ts'
-import { describeDawn } from '../dawn.ts'
+import { describeDawn } from '../support/dawn.ts'
 
 describeDawn('row kernels on the null backend', () => {
   beforeAll(async () => { await init({ backend: 'null' }) })

@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { DTypeError, ShapeError } from '../../src/errors.ts'
-import { vjp } from '../../src/transform.ts'
+import { DTypeError, ShapeError } from '../../src/base/errors.ts'
+import { vjp } from '../../src/core/transform.ts'
 import { crossEntropy, softCrossEntropy } from '../../src/ops/cross-entropy.ts'
 import { logSoftmax, softmax } from '../../src/ops/softmax.ts'
-import { tensor } from '../../src/tensor.ts'
-import { checkOp, checkRaces, toTensor } from '../check-op.ts'
-import { describeDevice } from '../device.ts'
-import { opCase } from '../golden.ts'
+import { tensor } from '../../src/core/tensor.ts'
+import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
+import { describeDevice } from '../support/device.ts'
+import { opCase } from '../support/golden.ts'
 import { nd, random, randomIntegers, relativeError, uniform } from '../reference/nd.ts'
 import * as reference from '../reference/softmax.ts'
-import { checkCase } from './golden-case.ts'
+import { checkCase } from '../support/golden-case.ts'
 
 describeDevice('softmax', () => {
   // Widths around the lanes of a row; 300 rows take the version with a row per invocation.

@@ -9,7 +9,7 @@ import '../../src/ops/gate.ts'
 import '../../src/ops/gather.ts'
 import '../../src/ops/permute.ts'
 import '../../src/ops/reduce.ts'
-import { describeDawn } from '../dawn.ts'
+import { describeDawn } from '../support/dawn.ts'
 
 /** All combinations of override values. */
 function combinations(choices: Record<string, number[]>): Overrides[] {

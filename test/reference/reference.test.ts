@@ -1,6 +1,6 @@
 /** The oracle itself: every reference against PyTorch's numbers, or against numbers worked out by hand. */
 import { describe, expect, test } from 'vitest'
-import { Golden } from '../golden.ts'
+import { Golden } from '../support/golden.ts'
 import { cases, runCase, unusedGoldens } from './cases.ts'
 import { gradientError, numericalGradient, sampleEntries } from './gradient.ts'
 import { broadcast, nd, random, randomIntegers, randomMask, relativeError, scalar, strides, uniform } from './nd.ts'

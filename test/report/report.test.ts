@@ -3,7 +3,7 @@ import { escape } from '../../src/report/html.ts'
 import { markdownTable } from '../../src/report/markdown.ts'
 import { htmlReport } from '../../src/report/report.ts'
 import type { Report } from '../../src/report/types.ts'
-import { hostile, minimal, sampleReport } from './sample.ts'
+import { hostile, minimal, sampleReport } from '../support/report.ts'
 
 /** Checks that tags nest, attributes are quoted and nothing but known tags occurs; returns the text between tags. */
 function parse(document: string): { text: string, tags: string[] } {

@@ -1,11 +1,11 @@
 // How active a unit is: the mean of |activation|, or the share of positions where it is positive (one minus APoZ, the average
 // percentage of zeros of Hu et al., arXiv 1607.03250; of smooth activations, which are never quite zero, what is not positive counts as one).
 import { perImage, pathsOf, type Criterion } from '../../attribution/relevance.ts'
-import { zeros } from '../../fill.ts'
+import { zeros } from '../../core/fill.ts'
 import { abs, greater, scale } from '../../ops/elementwise.ts'
-import { record } from '../../tape.ts'
-import { type Tensor, unscoped } from '../../tensor.ts'
-import { scope } from '../../transform.ts'
+import { record } from '../../core/tape.ts'
+import { type Tensor, unscoped } from '../../core/tensor.ts'
+import { scope } from '../../core/transform.ts'
 import { readGates, type Score } from './score.ts'
 
 /** Mean over images and positions of |activation|, or of activation > 0. */

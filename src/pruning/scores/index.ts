@@ -1,6 +1,6 @@
 // Criteria by name.
 import { compositeNames, compositeOf } from '../../attribution/composite.ts'
-import { InputError } from '../../errors.ts'
+import { InputError } from '../../base/errors.ts'
 import { activation } from './activation.ts'
 import { gradient } from './gradient.ts'
 import { integratedGradients } from './integrated-gradients.ts'

@@ -1,7 +1,7 @@
 // Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group, so that one
 // measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of other sizes compare.
-import type { Unit } from '../units.ts'
-import { hostWeights, type HostTensor } from '../slice.ts'
+import type { Unit } from '../units/units.ts'
+import { hostWeights, type HostTensor } from '../plan/slice.ts'
 import { checkScores, type Score } from './score.ts'
 
 /** Mean absolute (L1) or root mean square (L2) of an element's weights. */

@@ -1,5 +1,5 @@
 // Scores drawn at random: what every criterion must beat.
-import { fillUniform } from '../../random.ts'
+import { fillUniform } from '../../base/random.ts'
 import type { Score } from './score.ts'
 
 /** Uniform scores, a function of the seed and the unit's name. */

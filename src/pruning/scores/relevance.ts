@@ -3,7 +3,7 @@
 import { criterionOf } from '../../attribution/criteria.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
-import { disposeTree } from '../../tree.ts'
+import { disposeTree } from '../../core/tree.ts'
 import { readGates, type Score } from './score.ts'
 
 /** Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed aggregation stands over the caller's. */

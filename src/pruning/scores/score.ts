@@ -1,11 +1,11 @@
 // What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores, the sooner it goes.
 import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
 import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
-import { NumericError } from '../../errors.ts'
-import type { Model } from '../../evaluation.ts'
-import type { Dataset } from '../../io/datasets.ts'
-import { tensor } from '../../tensor.ts'
-import type { Unit } from '../units.ts'
+import { NumericError } from '../../base/errors.ts'
+import type { Model } from '../../train/evaluate.ts'
+import type { Dataset } from '../../data/datasets.ts'
+import { tensor } from '../../core/tensor.ts'
+import type { Unit } from '../units/units.ts'
 
 /** One vector per unit, of the unit's size. */
 export type Scores = ReadonlyMap<string, Float32Array>

@@ -1,0 +1,63 @@
+// From tensors to a dispatch: what every op calls.
+import type { Buffer } from '../gpu/buffers.ts'
+import { gpu } from '../gpu/device.ts'
+import type { Kernel, Overrides } from '../gpu/kernel.ts'
+import type { Grid } from '../gpu/launches.ts'
+import { isTracing, type Tensor } from './tensor.ts'
+
+let currentOp = ''
+
+/** Extras of a launch: tile sizes of the variant, and the arithmetic it does (for the profiler). */
+export interface LaunchOptions { overrides?: Overrides, flops?: number }
+
+/**
+ * Appends one dispatch of `kernel` to the list. Tensors and parameters are keyed by the names in the WGSL.
+ * Does nothing while only shapes are traced.
+ */
+export function launch(
+  kernel: Kernel, tensors: Readonly<Record<string, Tensor>>, params: Readonly<Record<string, number>>, grid: Grid,
+  { overrides, flops }: LaunchOptions = {},
+): void {
+  if (isTracing()) return
+  const buffers: Record<string, Buffer> = {}
+  for (const name in tensors) {
+    buffers[name] = tensors[name].buffer
+    onUse?.(tensors[name])
+  }
+  const op = currentOp
+  gpu().launches.append(kernel, buffers, params, grid, overrides,
+    () => `${op || kernel.label}(${Object.entries(tensors).map(([name, { shape }]) => `${name} [${shape}]`).join(', ')})`, flops)
+}
+
+let onUse: ((tensor: Tensor) => void) | null = null
+
+/** Sees every tensor launched inside `work`: a capture notes which ones come from outside. */
+export function watchUses<R>(watcher: (tensor: Tensor) => void, work: () => R): R {
+  onUse = watcher
+  try {
+    return work()
+  } finally {
+    onUse = null
+  }
+}
+
+/** Names the op in the messages of everything launched inside `work`. */
+export function named<R>(op: string, work: () => R): R {
+  const before = currentOp
+  currentOp = op
+  try {
+    return work()
+  } finally {
+    currentOp = before
+  }
+}
+
+/**
+ * A grid of at least `count` workgroups within 65,535 per axis. Kernels read their number as
+ * `workgroup_id.y * num_workgroups.x + workgroup_id.x` and return when it is past the end.
+ */
+export function grid(count: number): Grid {
+  if (count <= 65535) return [Math.max(1, count)]
+  const y = Math.ceil(count / 65535)
+  return [Math.ceil(count / y), y]
+}

@@ -1,0 +1,135 @@
+// The tape is data: a list of calls. Going back is one function, for gradients and for relevance alike.
+import type { AnyOp } from './op.ts'
+import { accumulate } from './accumulate.ts'
+import { scoped, Tensor } from './tensor.ts'
+
+/** One recorded call of an op. `saved` is what the forward kept for the backward; `frozen` holds statistics constant (LRP). */
+export interface Call {
+  op: AnyOp
+  args: readonly (Tensor | null)[]
+  attrs: object
+  out: Tensor
+  saved: Readonly<Record<string, Tensor>>
+  needs: readonly boolean[]
+  frozen: boolean
+}
+
+/** How a cotangent (or relevance coefficient) goes back through a call: one tensor per argument, null where none is due. */
+export type Rule = (call: Call, cotangent: Tensor) => (Tensor | null)[]
+
+/** A tape under recording. Calls that touch no tracked tensor are left out, unless `all` is set. */
+export class Tape {
+  readonly calls: Call[] = []
+  private readonly tracked: Set<Tensor>
+  private readonly all: boolean
+
+  constructor(tracked: Iterable<Tensor>, all = false) {
+    this.tracked = new Set(tracked)
+    this.all = all
+  }
+
+  /** Whether a call with these arguments would be recorded, so that its saved tensors are needed. */
+  wants(args: readonly (Tensor | null)[]): boolean {
+    return this.all || args.some((arg) => arg !== null && this.tracked.has(arg))
+  }
+
+  /** Appends a call and tracks its output. */
+  push(op: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor, saved: Readonly<Record<string, Tensor>>): void {
+    const needs = args.map((arg) => arg !== null && this.tracked.has(arg))
+    if (needs.includes(true)) this.tracked.add(out)
+    this.calls.push({ op, args, attrs, out, saved, needs, frozen: false })
+  }
+}
+
+let active: Tape | null = null
+
+/** The tape that is recording, or null. */
+export function activeTape(): Tape | null { return active }
+
+/** Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone. */
+export function record<R>(work: () => R, tracked: Iterable<Tensor>, all = false): { result: R, calls: Call[] } {
+  const tape = new Tape(tracked, all)
+  const result = onTape(tape, work)
+  return { result, calls: tape.calls }
+}
+
+/** Runs `work` unrecorded: the backward pass itself, metrics, random counters. */
+export function unrecorded<R>(work: () => R): R {
+  return onTape(null, work)
+}
+
+function onTape<R>(tape: Tape | null, work: () => R): R {
+  const before = active
+  active = tape
+  try {
+    return work()
+  } finally {
+    active = before
+  }
+}
+
+/** Options of `pullback`. */
+export interface PullbackOptions {
+  /** The rule for a call; default its op's vjp. */
+  ruleFor?: (call: Call) => Rule
+  /** Cotangents to keep (leaves, gate activations); default: those of tensors no recorded call made. */
+  wanted?: Iterable<Tensor>
+  /** Frees outputs and saved tensors as the walk passes them, except these. Without it everything stays for another walk. */
+  releaseExcept?: ReadonlySet<Tensor>
+}
+
+/**
+ * Walks a tape back from one or more outputs. `seeds` are pairs [output, cotangent of its shape]; they stay the caller's.
+ * Returns the cotangent of every wanted tensor that the outputs depend on.
+ */
+export function pullback(calls: readonly Call[], seeds: Iterable<readonly [Tensor, Tensor]>, options: PullbackOptions = {}): Map<Tensor, Tensor> {
+  const { ruleFor = defaultRule, releaseExcept } = options
+  const made = new Set(calls.map((call) => call.out))
+  const wanted = options.wanted ? new Set(options.wanted) : null
+  const keep = (tensor: Tensor) => wanted ? wanted.has(tensor) : !made.has(tensor)
+  const cotangents = new Map<Tensor, Tensor>()
+  return unrecorded(() => {
+    for (const [out, seed] of seeds) accumulate(cotangents, out, seed.view(seed.shape))
+    for (const call of calls.toReversed()) {
+      const cotangent = cotangents.get(call.out)
+      if (cotangent) {
+        goBack(ruleFor(call), call, cotangent, cotangents)
+        if (!keep(call.out)) {
+          cotangents.delete(call.out)
+          cotangent.dispose()
+        }
+      }
+      if (releaseExcept) release(call, releaseExcept)
+    }
+    for (const [tensor, cotangent] of cotangents) {
+      if (keep(tensor)) continue
+      cotangents.delete(tensor)
+      cotangent.dispose()
+    }
+    return cotangents
+  })
+}
+
+const defaultRule = (call: Call): Rule => call.op.vjp
+
+/** Runs one rule. What it returns may be the cotangent itself or a tensor of the call: those are shared, not handed over. */
+function goBack(rule: Rule, call: Call, cotangent: Tensor, cotangents: Map<Tensor, Tensor>) {
+  const parts = scoped(() => {
+    const before = new Set<Tensor>([cotangent, call.out, ...Object.values(call.saved), ...call.args.filter((arg) => arg !== null)])
+    const handed = new Set<Tensor>()
+    return rule(call, cotangent).map((part, i) => {
+      if (!part || !call.needs[i]) return null
+      if (!before.has(part) && !handed.has(part)) {
+        handed.add(part)
+        return part
+      }
+      return part.view(part.shape)
+    })
+  }, (kept) => kept.filter((part) => part !== null))
+  parts.forEach((part, i) => { if (part) accumulate(cotangents, call.args[i]!, part) })
+}
+
+function release(call: Call, except: ReadonlySet<Tensor>) {
+  for (const saved of Object.values(call.saved)) if (!except.has(saved)) saved.dispose()
+  if (!except.has(call.out)) call.out.dispose()
+}

@@ -1,0 +1,73 @@
+// A model is a tree of tensors: objects and arrays whose leaves are tensors. A gradient has the model's shape.
+import { ShapeError } from '../base/errors.ts'
+import { Tensor } from './tensor.ts'
+
+/** Anything a tree can hold. Numbers, strings, null and functions are carried along untouched. */
+export type Tree = unknown
+
+/** A tensor in a tree with its path, e.g. `blocks.3.attention.query`. */
+export type Leaf = [path: string, tensor: Tensor]
+
+/** Classes list here the fields that are tensors but not trained (running statistics): `static readonly state = ['mean']`. */
+interface HasState { readonly state?: readonly string[] }
+
+function isBranch(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof Tensor) && !ArrayBuffer.isView(value)
+}
+
+function* walk(value: unknown, path: string, includeState: boolean): Generator<Leaf> {
+  if (value instanceof Tensor) yield [path, value]
+  else if (isBranch(value)) {
+    const skip = includeState ? undefined : (value.constructor as HasState | undefined)?.state
+    for (const [name, child] of value instanceof Map ? value : Object.entries(value)) {
+      if (!skip?.includes(name as string)) yield* walk(child, path ? `${path}.${String(name)}` : String(name), includeState)
+    }
+  }
+}
+
+/** Every tensor of a tree with its path, in field order. */
+export function leaves(tree: Tree): Leaf[] {
+  return [...walk(tree, '', true)]
+}
+
+/** The tensors that training changes: all leaves but running statistics (a class's `static state` fields). */
+export function parameters(tree: Tree): Leaf[] {
+  return [...walk(tree, '', false)]
+}
+
+/**
+ * A tree of the same structure with every tensor replaced. Classes keep their prototype, so the result has its methods.
+ * `replace` may return null, which stands for "no tensor here".
+ */
+export function mapTree<T>(tree: T, replace: (tensor: Tensor, path: string) => Tensor | null, path = ''): T {
+  const value: unknown = tree
+  if (value instanceof Tensor) return replace(value, path) as T
+  if (!isBranch(value)) return tree
+  const at = (name: string) => path ? `${path}.${name}` : name
+  if (Array.isArray(value)) return value.map((child, i) => mapTree<unknown>(child, replace, at(String(i)))) as T
+  if (value instanceof Map) return new Map([...value].map(([name, child]) => [name, mapTree<unknown>(child, replace, at(String(name)))])) as T
+  const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>
+  for (const [name, child] of Object.entries(value)) copy[name] = mapTree<unknown>(child, replace, at(name))
+  return copy as T
+}
+
+/** The leaf at a path. @throws ShapeError naming the nearest paths if there is none. */
+export function take(tree: Tree, path: string): Tensor {
+  const found = leaves(tree)
+  const hit = found.find(([name]) => name === path)
+  if (hit) return hit[1]
+  const stem = path.split('.')[0]
+  const near = found.map(([name]) => name).filter((name) => name.startsWith(stem)).slice(0, 8)
+  throw new ShapeError(`take: no tensor at '${path}'; near it: ${near.join(', ') || 'none'}`)
+}
+
+/** A copy of the tree with the leaf at `path` replaced. @throws ShapeError if there is no such leaf. */
+export function put<T>(tree: T, path: string, tensor: Tensor): T {
+  take(tree, path)
+  return mapTree(tree, (leaf, at) => at === path ? tensor : leaf)
+}
+
+/** Frees every tensor of a tree. */
+export function disposeTree(tree: Tree): void {
+  for (const [, tensor] of leaves(tree)) tensor.dispose()
+}

@@ -1,0 +1,70 @@
+// Multiply-adds and parameters by layer, read off the traced calls of a forward pass: nothing is known of any architecture.
+import { InputError, ShapeError } from '../base/errors.ts'
+import type { Model } from '../train/evaluate.ts'
+import type { Call } from '../core/tape.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { trace } from '../core/transform.ts'
+import { leaves, parameters } from '../core/tree.ts'
+
+/** What one layer costs for one image. A layer is whatever owns weights: `blocks.3.mlp.fc1`, `blocks.3.attention`. */
+export interface LayerCost {
+  name: string
+  params: number
+  /** Multiply-adds of its products and convolutions; norms, activations and softmax are not counted, as published counts leave them out. */
+  macs: number
+  /** Shape of what leaves it, for a batch of one, after the ops without weights that follow (relu, pool). */
+  output: readonly number[]
+}
+
+/** The cost of a model. */
+export interface Cost { params: number, macs: number, layers: LayerCost[] }
+
+/** Ops that are products: half of their floating-point operations are multiply-adds. */
+const products = new Set(['linear', 'matmul', 'conv2d', 'depthwise', 'attention', 'linear-attention', 'masked-linear', 'masked-matmul'])
+
+/**
+ * Parameters and multiply-adds of a model for one image of [channels, height, width], by layer in the order of the forward pass.
+ * Products without a weight (attention) belong to the layer of the weight that was read last. Needs no device.
+ * @throws InputError if the image does not fit the model.
+ */
+export function costOf(model: Model, [channels, height, width]: readonly [number, number, number]): Cost {
+  const calls = traced(model, [1, channels, height, width])
+  const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
+  const layers = new Map<string, { params: number, macs: number, output: readonly number[] }>()
+  const at = (name: string) => {
+    if (!layers.has(name)) layers.set(name, { params: 0, macs: 0, output: [] })
+    return layers.get(name)!
+  }
+  let current = at('input')
+  for (const call of calls) {
+    const read = call.args.find((arg): arg is Tensor => arg !== null && paths.has(arg))
+    if (read) current = at(ownerOf(paths.get(read)!))
+    current.macs += macsOf(call)
+    current.output = call.out.shape
+  }
+  for (const [path, leaf] of parameters(model)) if (!path.endsWith('.mask')) at(ownerOf(path)).params += leaf.size
+  const list = [...layers].map(([name, cost]) => ({ name, ...cost })).filter(({ params, macs }) => params || macs)
+  const total = (key: 'params' | 'macs') => list.reduce((sum, layer) => sum + layer[key], 0)
+  return { params: total('params'), macs: total('macs'), layers: list }
+}
+
+/** Multiply-adds of one call. */
+export function macsOf({ op, args, out, attrs }: Call): number {
+  return products.has(op.name) ? op.flops(args, out, attrs) / 2 : 0
+}
+
+function traced(model: Model, shape: readonly number[]): Call[] {
+  try {
+    return trace((input) => model.call(input(shape))).calls
+  } catch (error) {
+    if (!(error instanceof ShapeError)) throw error
+    const image = shape.slice(1).join(' x ')
+    throw new InputError(`images of ${image} do not fit the model (${error.message}); check image size, --resize, --crop and --arch`, { cause: error })
+  }
+}
+
+/** `blocks.3.attention.query` belongs to `blocks.3.attention`; a tensor of the model itself is a layer of its own. */
+function ownerOf(path: string): string {
+  const cut = path.lastIndexOf('.')
+  return cut < 0 ? path : path.slice(0, cut)
+}

@@ -1,0 +1,116 @@
+// The WGSL of matrix products, put together: a loop (registers, subgroup, workgroup memory), how operands are read (four at a
+// time where rows are whole vectors, else one by one; b through a mask or not), and the common output.
+import { kernel, type Kernel } from '../../gpu/kernel.ts'
+import { wgsl } from '../../gpu/wgsl.generated.ts'
+
+/**
+ * Whether every row of an operand begins at a multiple of four elements. `pieces` is 2 or 4 where rows of out are whole pieces of as
+ * many vectors and the loop makes whole pieces.
+ */
+export interface Alignment { a: boolean, b: boolean, out: boolean, pieces?: 2 | 4 }
+
+/** The kernel files that hold a product's loop. */
+export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl' | 'matmul_packed.wgsl'
+
+const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner',
+  'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']
+const kernels = new Map<string, Kernel>()
+
+/**
+ * What stands for b: one tensor, one times a mask, or several weights (2 or 3) of equal shape with a bias and an output each, and
+ * no residual, because an adapter may have as few as ten buffers.
+ */
+export type ProductForm = 'plain' | 'masked' | 2 | 3
+
+/** The kernel of a product for operands of this alignment. */
+export function productKernel(file: ProductFile, { a, b, out, pieces }: Alignment, form: ProductForm = 'plain'): Kernel {
+  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b)
+    : several('b', form, (name, i) => reader(name, 10 + i, b))
+  const ends = pieces ? wgsl['matmul_finish_row.wgsl'].replace('/*columns*/4', String(pieces))
+    : typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
+  return once(`${file} ${a} ${b} ${out} ${pieces} ${form}`, () => kernel(file, {
+    buffers: productBuffers(form), params: productParams,
+    splice: {
+      '/*product*/': wgsl['matmul_product.wgsl'],
+      '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
+      '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
+      ...file === 'matmul_packed.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
+    },
+    label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned',
+      pieces ? `pieces of ${4 * pieces}` : ''].filter(Boolean).join(' ') }))
+}
+
+const output = [wgsl['matmul_output.wgsl'], wgsl['matmul_finish.wgsl']].join('\n')
+
+// What becomes of row r of an invocation's sums.
+const finishVectors = 'for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }'
+const finishPiece = `var row: array<vec4f, 4>;
+          for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
+          finish_row(tile.matrix, tile.out, m + r, n, row);`
+
+function productBuffers(form: ProductForm): string[] {
+  if (typeof form === 'number') return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]
+  return ['a', 'b', ...form === 'masked' ? ['mask'] : [], 'bias', 'residual', 'out']
+}
+
+/** The kernel that adds the partial sums of a split product. */
+export function sumKernel(aligned: boolean): Kernel {
+  return once(`sum ${aligned}`, () => kernel('matmul_sum.wgsl', {
+    buffers: ['a', 'bias', 'residual', 'out'], params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
+    splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },
+    label: aligned ? '' : 'unaligned' }))
+}
+
+function once(key: string, make: () => Kernel): Kernel {
+  let found = kernels.get(key)
+  if (!found) kernels.set(key, found = make())
+  return found
+}
+
+/** WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. `choice` adds the parameter `which`. */
+function reader(name: string, binding: number, aligned: boolean, choice = false): string {
+  const head = `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
+fn load_${name}(${choice ? 'which: u32, ' : ''}i: u32, left: u32) -> vec4f {`
+  if (aligned) return `${head} return ${name}[i / 4u]; }`
+  return `${head}
+  let last = i + min(left, 4u) - 1u;
+  let v = vec4f(${name}[i], ${name}[min(i + 1u, last)], ${name}[min(i + 2u, last)], ${name}[min(i + 3u, last)]);
+  return select(vec4f(), v, vec4u(0u, 1u, 2u, 3u) < vec4u(left));
+}`
+}
+
+function maskedReader(aligned: boolean): string {
+  return `${reader('b', 1, aligned).replace('fn load_b', 'fn load_unmasked')}
+${reader('mask', 6, aligned)}
+fn load_b(which: u32, i: u32, left: u32) -> vec4f { return load_unmasked(i, left) * load_mask(i, left); }`
+}
+
+function outputs(aligned: boolean): string {
+  return `${reader('bias', 2, aligned, true)}
+${reader('residual', 3, aligned)}
+${writer('out', 4, aligned).replace('fn store_out(', 'fn store(which: u32, ')}`
+}
+
+function writer(name: string, binding: number, aligned: boolean): string {
+  return `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
+fn store_${name}(i: u32, left: u32, value: vec4f) {
+  ${aligned ? `${name}[i / 4u] = value;` : `for (var j = 0u; j < min(left, 4u); j++) { ${name}[i + j] = value[j]; }`}
+}`
+}
+
+/** WGSL of `load_<name>(which, i, left)` over buffers `<name>0`, `<name>1`, ... */
+function several(name: string, count: number, one: (name: string, i: number) => string): string {
+  const parts = Array.from({ length: count }, (_, i) => one(`${name}${i}`, i))
+  const choose = parts.map((_, i) => i < count - 1 ? `if (which == ${i}u) { return load_${name}${i}(i, left); }` : `return load_${name}${i}(i, left);`)
+  return `${parts.join('\n')}\nfn load_${name}(which: u32, i: u32, left: u32) -> vec4f {\n  ${choose.join('\n  ')}\n}`
+}
+
+function severalOutputs(aligned: boolean, count: number): string {
+  const parts = Array.from({ length: count }, (_, i) => writer(`out${i}`, 30 + i, aligned))
+  return `${several('bias', count, (name, i) => reader(name, 20 + i, aligned))}
+fn load_residual(i: u32, left: u32) -> vec4f { return vec4f(); }
+${parts.join('\n')}
+fn store(which: u32, i: u32, left: u32, value: vec4f) {
+  ${parts.map((_, i) => `if (which == ${i}u) { store_out${i}(i, left, value); }`).join('\n  ')}
+}`
+}

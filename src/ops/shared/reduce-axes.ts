@@ -1,0 +1,78 @@
+// Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one launch (two
+// if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
+import { currentGpu } from '../../gpu/device.ts'
+import { kernel } from '../../gpu/kernel.ts'
+import { grid, launch } from '../../core/launch.ts'
+import { empty, type Tensor } from '../../core/tensor.ts'
+import { sizeOf } from './broadcast.ts'
+
+const options = { buffers: ['x', 'out'], params: ['outer', 'length', 'width', 'chunks', 'chunk', 'factor'] } as const
+const alongRows = kernel('reduce.wgsl', { ...options, entry: 'rows' })
+const downColumns = kernel('reduce.wgsl', { ...options, entry: 'columns' })
+
+/** What a reduction computes: sums of squares, roots at the end, a factor on the result. */
+export interface Steps { kind: 'sum' | 'max' | 'min', squared?: boolean, root?: boolean, factor?: number }
+
+/** Runs of kept and reduced axes, outermost first. */
+function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: number, reduced: boolean }[] {
+  const runs: { size: number, reduced: boolean }[] = []
+  shape.forEach((size, axis) => {
+    if (size === 1) return
+    const last = runs.at(-1)
+    if (last?.reduced === reduced[axis]) last.size *= size
+    else runs.push({ size, reduced: reduced[axis] })
+  })
+  return runs
+}
+
+/**
+ * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from sharing, so
+ * there a row gets as many as keep each one's sum to 128 vectors.
+ */
+function rowLanes(rows: number, width: number): number {
+  if (rows < 64) return 64
+  if (onProcessor()) return Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, width / 512))))
+  return width >= 512 ? 64 : width > 32 ? 8 : 1
+}
+
+/** Vectors side by side that a workgroup reads of each row; its other invocations take other rows. */
+function columnLanes(width: number): number {
+  if (width > 64 && onProcessor()) return 64
+  return width > 16 ? 16 : width > 4 ? 4 : 1
+}
+
+const onProcessor = () => ['software', 'embedded'].includes(currentGpu()?.adapter.kind ?? '')
+
+/** Reduces the flagged axes of x; the result has `shape`. Factor and root belong to the last launch, the square to the first. */
+export function reduceAxes(x: Tensor, shape: readonly number[], flags: readonly boolean[], { kind, squared = false, root = false, factor = 1 }: Steps): Tensor {
+  let runs = runsOf(x.shape, flags)
+  if (!runs.some((run) => run.reduced)) runs.push({ size: 1, reduced: true })     // nothing to sum, but maybe to square
+  let from = x
+  for (let first = true; runs.some((run) => run.reduced); first = false) {
+    const at = runs.findLastIndex((run) => run.reduced)
+    const outer = sizeOf(runs.slice(0, at).map((run) => run.size)), inner = sizeOf(runs.slice(at + 1).map((run) => run.size))
+    const { size } = runs[at]
+    const byRows = at === runs.length - 1
+    const [long, part] = byRows ? [16384, 8192] : onProcessor() ? [512, 256] : [128, 64]
+    const chunks = size > long ? Math.ceil(size / part) : 1
+    const chunk = chunks > 1 ? part : size
+    runs = chunks > 1 ? runs.with(at, { size: chunks, reduced: true }) : runs.filter((_, i) => i !== at)
+    const last = !runs.some((run) => run.reduced)
+    const out = empty(last ? shape : runs.map((run) => run.size))
+    const lanes = byRows ? rowLanes(outer * chunks, chunk) : columnLanes(inner)
+    const groups = byRows ? Math.ceil(outer * chunks * lanes / 64) : outer * chunks * Math.ceil(inner / (4 * lanes))
+    launch(byRows ? alongRows : downColumns, { x: from, out },
+      { outer, length: size, width: byRows ? size : inner, chunks, chunk, factor: last ? factor : 1 }, grid(groups),
+      { overrides: { KIND: { sum: 0, max: 1, min: 2 }[kind], SQUARE: squared && first ? 1 : 0, ROOT: root && last ? 1 : 0, LANES: lanes }, flops: from.size })
+    from = out
+  }
+  return from
+}
+
+/** Sums `dy` over the axes along which `shape` was broadcast; `dy` itself where nothing was. Not recorded. */
+export function unbroadcast(dy: Tensor, shape: readonly number[]): Tensor {
+  const missing = dy.shape.length - shape.length
+  const flags = dy.shape.map((n, axis) => n > 1 && (axis < missing || shape[axis - missing] === 1))
+  if (!flags.includes(true)) return missing === 0 ? dy : dy.view(shape)
+  return reduceAxes(dy, shape, flags, { kind: 'sum' })
+}

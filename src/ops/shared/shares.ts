@@ -1,0 +1,23 @@
+// Sums that were shared out among invocations, and sums per channel.
+import { kernel } from '../../gpu/kernel.ts'
+import { grid, launch } from '../../core/launch.ts'
+import { empty, type Tensor } from '../../core/tensor.ts'
+
+const addShares = kernel('shares.wgsl', { buffers: ['parts', 'out'], params: ['shares', 'size'] })
+const sumChannels = kernel('channel_sum.wgsl', { buffers: ['x', 'out'], params: ['batch', 'channels', 'size'] })
+
+/** Adds the partial results [shares, ...shape] to one of `shape`. */
+export function reduceShares(parts: Tensor, shape: readonly number[]): Tensor {
+  if (parts.shape[0] === 1) return parts.view(shape)
+  const out = empty(shape)
+  launch(addShares, { parts, out }, { shares: parts.shape[0], size: out.size }, grid(Math.ceil(out.size / 64)))
+  return out
+}
+
+/** Sum over every axis but the second, the channels: [N, C, ...] -> [C]. */
+export function channelSum(x: Tensor): Tensor {
+  const [batch, channels] = x.shape
+  const out = empty([channels])
+  launch(sumChannels, { x, out }, { batch, channels, size: x.size / (batch * channels) }, grid(channels), { flops: x.size })
+  return out
+}

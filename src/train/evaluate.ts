@@ -1,0 +1,100 @@
+// How good a network is on a data set: top-1, top-5, loss, and how long an image takes.
+import { compile } from '../core/compile.ts'
+import { NumericError } from '../base/errors.ts'
+import type { Dataset } from '../data/datasets.ts'
+import type { Context } from '../nn/context.ts'
+import { tensor, type Tensor } from '../core/tensor.ts'
+import { lean } from '../core/transform.ts'
+import { disposeTree } from '../core/tree.ts'
+
+/** A network: images [B, C, Y, X] to logits [B, classes]. */
+export interface Model { call(image: Tensor, context?: Context): Tensor }
+
+/** Figures over a data set. Fractions are 0..1, times milliseconds. */
+export interface Evaluation {
+  top1: number
+  top5: number
+  loss: number
+  images: number
+  /** Median over batches of the time from handing a batch to the device to having its logits, per image. */
+  msPerImage: number
+  imagesPerSecond: number
+  /** The predicted class of each image, in the order of the data set. */
+  predictions: Int32Array
+}
+
+/** Options of `evaluate`. */
+export interface EvaluateOptions {
+  batch?: number
+  /** Tells only these classes apart; every label must be one of them. */
+  among?: readonly number[]
+  /**
+   * What becomes of the other logits then: left out of the comparison (default), or set to 0 as the published code of Pruning by
+   * eXplaining does, where an image whose own logits are all negative counts as wrong.
+   */
+  foreign?: 'excluded' | 'zero'
+  /** Called after each batch with the number of images done. */
+  onProgress?: (done: number) => void
+}
+
+/**
+ * Runs the network over a data set.
+ * @throws NumericError naming the first image whose logits are not finite.
+ */
+export async function evaluate(model: Model, data: Dataset, { batch = 16, among, foreign = 'excluded', onProgress }: EvaluateOptions = {}): Promise<Evaluation> {
+  const own = among && new Set(among)
+  const forward = compile((images: Tensor) => lean(() => model.call(images)))
+  const predictions = new Int32Array(data.length)
+  const times: number[] = []
+  let top1 = 0, top5 = 0, loss = 0, done = 0
+  try {
+    for await (const { images, shape, labels } of data.batches({ size: batch })) {
+      const start = performance.now()
+      const input = tensor(images, shape)
+      const output = forward(input)
+      const logits = await output.data() as Float32Array
+      times.push((performance.now() - start) / shape[0])
+      disposeTree([input, output])
+      const classes = logits.length / shape[0]
+      labels.forEach((label, i) => {
+        const row = logits.subarray(i * classes, (i + 1) * classes)
+        if (own) restrict(row, own, foreign)
+        const { best, rank, surprise } = judge(row, label, `${data.name}: image ${done + i}`)
+        predictions[done + i] = best
+        top1 += Number(best === label)
+        top5 += Number(rank < 5)
+        loss += surprise
+      })
+      done += shape[0]
+      onProgress?.(done)
+    }
+  } finally {
+    forward.clear()
+  }
+  const msPerImage = median(times)
+  return { top1: top1 / done, top5: top5 / done, loss: loss / done, images: done, msPerImage, imagesPerSecond: 1000 / msPerImage, predictions }
+}
+
+/** Takes the logits of other classes out of the comparison; minus infinity would be no number to the check for damage. */
+function restrict(row: Float32Array, own: ReadonlySet<number>, foreign: 'excluded' | 'zero') {
+  for (let c = 0; c < row.length; c++) if (!own.has(c) && Number.isFinite(row[c])) row[c] = foreign === 'zero' ? 0 : -3e38
+}
+
+/** The best class (the first among equals), how many classes beat the label, and minus the log of its probability. */
+function judge(logits: Float32Array, label: number, what: string): { best: number, rank: number, surprise: number } {
+  let best = 0, rank = 0
+  for (let c = 0; c < logits.length; c++) {
+    if (!Number.isFinite(logits[c])) throw new NumericError(`${what}: the logit of class ${c} is ${logits[c]}; the weights or the input are damaged`)
+    if (logits[c] > logits[best]) best = c
+    if (logits[c] > logits[label] || (logits[c] === logits[label] && c < label)) rank++
+  }
+  let sum = 0
+  for (const logit of logits) sum += Math.exp(logit - logits[best])
+  return { best, rank, surprise: logits[best] + Math.log(sum) - logits[label] }
+}
+
+/** The middle value; of an even count the mean of the middle two. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}

@@ -1,0 +1,63 @@
+// The debug modes over our own kernels: every op family at a few shapes, forward and backward, must stay in bounds (buffers are
+// exactly as long as their tensors here), must not race, and must compute the same in reverse order.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { CpuDevice, Finding } from '../../../src/cpu/index.ts'
+import { close, gpu, init } from '../../../src/gpu/device.ts'
+import { KernelError } from '../../../src/base/errors.ts'
+import { declaredKernels, kernelFromText } from '../../../src/gpu/kernel.ts'
+import { launch } from '../../../src/core/launch.ts'
+import { empty } from '../../../src/core/tensor.ts'
+import { opCase } from '../../support/golden.ts'
+import { goldenChecks, shapeChecks } from '../../support/op-checks.ts'
+
+const checks = [...shapeChecks(), ...goldenChecks(opCase)]
+
+/** Lines that read past a tensor on purpose: what they get there is used for outputs that are not stored. */
+const harmless = [/pixels\[t\] = x\[at \+ t\]/, /return vec4f\(x\[at\.x \/ 4u\]\[at\.x % 4u\], /]        // conv2d.wgsl, reduce.wgsl
+
+const linesOf = (findings: Finding[]) => findings.map(({ kernel, line, message }) => {
+  const text = declaredKernels().find(({ label }) => kernel.startsWith(label))?.source.split('\n')[line - 1].trim() ?? ''
+  return `${message}: ${text}`
+})
+
+for (const mode of ['race', 'permuted'] as const) {
+  describe(`${mode} mode`, () => {
+    beforeAll(async () => { await init({ mode, fixedVariants: true }) })
+    afterAll(close)
+    for (const { name, tolerance, run } of checks) {
+      test(name, async () => {
+        // a finding is an error of the device too, so the read-back inside would already throw
+        expect(await run()).toBeLessThanOrEqual(tolerance)
+        expect((gpu().device as CpuDevice).takeFindings()).toEqual([])
+      })
+    }
+  })
+}
+
+describe('bounds mode', () => {
+  // A device each: after an error it computes no more.
+  beforeEach(async () => { await init({ mode: 'bounds', fixedVariants: true }) })
+  afterEach(close)
+  for (const { name, tolerance, run } of checks) {
+    test(name, async () => {
+      const outcome = await run().catch((error: Error) => error)
+      const found = linesOf((gpu().device as CpuDevice).takeFindings())
+      expect(found.filter((line) => !harmless.some((known) => known.test(line)))).toEqual([])
+      if (found.length) expect(outcome).toBeInstanceOf(KernelError)
+      else expect(outcome).toBeLessThanOrEqual(tolerance)
+    })
+  }
+})
+
+test('an off-by-one store past a tensor is seen, because nothing is rounded up', async () => {
+  await init({ mode: 'bounds' })
+  try {
+    const shifted = kernelFromText('shifted.wgsl', `@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x + 1u] = 1.0; }`, { buffers: ['y'] })
+    const y = empty([8])
+    launch(shifted, { y }, {}, [2])
+    await expect(y.data()).rejects.toThrow(/line 2: index 8 is out of bounds, there are 8 elements/)
+  } finally {
+    await close()
+  }
+})
