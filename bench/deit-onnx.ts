@@ -1,10 +1,19 @@
-// DeiT as an ONNX graph, from a checkpoint with timm's names: the same network in another runtime. Written as torch.onnx would
-// write it (gelu by erf), but with layer norm as one node and without shape arithmetic, so that the runtime is not held up.
+// DeiT as an ONNX graph, from a checkpoint with timm's names: the same network in another runtime. Written as
+// torch.onnx would write it (gelu by erf), but with layer norm as one node and without shape arithmetic, so that the
+// runtime is not held up.
 import type { StoredTensor } from '../src/files/safetensors.ts'
 import { onnxModel, type OnnxNode, type OnnxTensor } from './onnx.ts'
 
 /** Sizes of the network and of its batch. */
-export interface DeiTSizes { batch: number, image: number, patch: number, width: number, depth: number, heads: number, classes: number }
+export interface DeiTSizes {
+  batch: number
+  image: number
+  patch: number
+  width: number
+  depth: number
+  heads: number
+  classes: number
+}
 
 /** The bytes of the model: input `images` [batch, 3, image, image], output `logits` [batch, classes]. */
 export function deitGraph(weights: ReadonlyMap<string, StoredTensor>, sizes: DeiTSizes): Uint8Array {
@@ -23,7 +32,10 @@ export function deitGraph(weights: ReadonlyMap<string, StoredTensor>, sizes: Dei
   }
   const given = (name: string) => keep(name, weights.get(name)!.shape, floats(name))
   const norm = (x: string, name: string) =>
-    node('LayerNormalization', [x, given(`${name}.weight`), given(`${name}.bias`)], `${name}.out`, { axis: -1, epsilon: { float: 1e-6 } })
+    node('LayerNormalization', [x, given(`${name}.weight`), given(`${name}.bias`)], `${name}.out`, {
+      axis: -1,
+      epsilon: { float: 1e-6 },
+    })
   // ONNX multiplies from the right: [outputs, inputs] is stored as [inputs, outputs].
   const dense = (x: string, name: string) => {
     const [outputs, inputs] = weights.get(`${name}.weight`)!.shape
@@ -43,17 +55,38 @@ export function deitGraph(weights: ReadonlyMap<string, StoredTensor>, sizes: Dei
     const parts = ['q', 'k', 'v'].map((part) => `${name}.${part}`)
     nodes.push({ type: 'Split', inputs: [dense(x, `${name}.qkv`), thirds], output: parts, attributes: { axis: -1 } })
     const [q, k, v] = parts.map((part, i) =>
-      node('Transpose', [node('Reshape', [part, perHead], `${part}.heads`)], `${part}.first`, { perm: i === 1 ? [0, 2, 3, 1] : [0, 2, 1, 3] }))
+      node('Transpose', [node('Reshape', [part, perHead], `${part}.heads`)], `${part}.first`, {
+        perm: i === 1 ? [0, 2, 3, 1] : [0, 2, 1, 3],
+      })
+    )
     const scores = node('MatMul', [node('Mul', [q, scale], `${name}.scaled`), k], `${name}.scores`)
     const context = node('MatMul', [node('Softmax', [scores], `${name}.shares`, { axis: -1 }), v], `${name}.context`)
-    const joined = node('Reshape', [node('Transpose', [context], `${name}.back`, { perm: [0, 2, 1, 3] }), together], `${name}.joined`)
+    const joined = node(
+      'Reshape',
+      [node('Transpose', [context], `${name}.back`, { perm: [0, 2, 1, 3] }), together],
+      `${name}.joined`,
+    )
     return dense(joined, `${name}.proj`)
   }
 
-  const patches = node('Conv', ['images', given('patch_embed.proj.weight'), given('patch_embed.proj.bias')], 'patches', { strides: [patch, patch] })
-  const rows = node('Transpose', [node('Reshape', [patches, wholes('as rows', batch, width, tokens - 1)], 'flat')], 'rows', { perm: [0, 2, 1] })
+  const patches = node(
+    'Conv',
+    ['images', given('patch_embed.proj.weight'), given('patch_embed.proj.bias')],
+    'patches',
+    { strides: [patch, patch] },
+  )
+  const rows = node(
+    'Transpose',
+    [node('Reshape', [patches, wholes('as rows', batch, width, tokens - 1)], 'flat')],
+    'rows',
+    { perm: [0, 2, 1] },
+  )
   const token = floats('cls_token')
-  const first = keep('class tokens', [batch, 1, width], Float32Array.from({ length: batch * width }, (_, i) => token[i % width]))
+  const first = keep(
+    'class tokens',
+    [batch, 1, width],
+    Float32Array.from({ length: batch * width }, (_, i) => token[i % width]),
+  )
   let x = node('Add', [node('Concat', [first, rows], 'tokens', { axis: 1 }), given('pos_embed')], 'embedded')
   for (let i = 0; i < depth; i++) {
     const name = `blocks.${i}`
@@ -63,7 +96,10 @@ export function deitGraph(weights: ReadonlyMap<string, StoredTensor>, sizes: Dei
   }
   const zero = keep('zero', [], BigInt64Array.of(0n))
   const logits = dense(node('Gather', [norm(x, 'norm'), zero], 'class', { axis: 1 }), 'head')
-  return onnxModel(nodes, tensors, { name: logits, shape: [batch, classes] }, [{ name: 'images', shape: [batch, 3, image, image] }])
+  return onnxModel(nodes, tensors, { name: logits, shape: [batch, classes] }, [{
+    name: 'images',
+    shape: [batch, 3, image, image],
+  }])
 }
 
 function transposed(values: Float32Array, rows: number, columns: number): Float32Array {

@@ -1,5 +1,6 @@
-// The embedded device beside what else the same cores can run: ONNX Runtime's CPU provider, the WebGPU peers and ourselves on a
-// software driver (lavapipe), and a plain copy of memory. Everything in one run, with the same number of threads.
+// The embedded device beside what else the same cores can run: ONNX Runtime's CPU provider, the WebGPU peers and
+// ourselves on a software driver (lavapipe), and a plain copy of memory. Everything in one run, with the same number of
+// threads.
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
@@ -24,9 +25,16 @@ import { quantile, relativeError, type Row } from './harness.ts'
 import { loadOrtCpu, loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
 
 /** Threads of everything that can choose; words that pick cases; where progress goes. */
-export interface EmbeddedOptions { threads?: number, only?: string[], say?: (line: string) => void }
+export interface EmbeddedOptions {
+  threads?: number
+  only?: string[]
+  say?: (line: string) => void
+}
 
-/** One case: on whichever adapter is open, `run` computes once and resolves when that is done; `check` computes once and reads back. */
+/**
+ * One case: on whichever adapter is open, `run` computes once and resolves when that is done; `check` computes once and
+ * reads back.
+ */
 interface Case {
   name: string
   shape: string
@@ -41,8 +49,10 @@ const products = [[512, 512, 512], [197, 768, 192]] as const
 const lavapipe = 'espalier on lavapipe'
 
 /**
- * Rows of everything that issue 3 sets a mark for; a row of ours says in its note by how much it beats or misses its mark.
- * @throws NumericError if two implementations disagree, InputError if the peers are not installed or nothing matches `only`.
+ * Rows of everything that issue 3 sets a mark for; a row of ours says in its note by how much it beats or misses its
+ * mark.
+ * @throws NumericError if two implementations disagree, InputError if the peers are not installed or nothing matches
+ * `only`.
  */
 export async function embeddedRows({ threads = 2, only, say = () => undefined }: EmbeddedOptions = {}): Promise<Row[]> {
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
@@ -60,9 +70,14 @@ export async function embeddedRows({ threads = 2, only, say = () => undefined }:
   if (wanted('first result')) rows.push(firstResult(threads))
   if (wanted('dispatch')) rows.push(await dispatchCost(threads))
   if (wanted('elementwise')) rows.push(await copyRow(threads))
-  const both = [...wanted('matmul') ? products.map((shape) => () => productCase(shape)) : [],
-    ...(['softmax', 'layernorm'] as const).filter(wanted).map((name) => () => rowsCase(name)), ...wanted('block') ? [blockCase] : []]
-  const alone = wanted('elementwise') ? (['scale', 'add', 'gelu'] as const).map((name) => () => elementwiseCase(name)) : []
+  const both = [
+    ...wanted('matmul') ? products.map((shape) => () => productCase(shape)) : [],
+    ...(['softmax', 'layernorm'] as const).filter(wanted).map((name) => () => rowsCase(name)),
+    ...wanted('block') ? [blockCase] : [],
+  ]
+  const alone = wanted('elementwise')
+    ? (['scale', 'add', 'gelu'] as const).map((name) => () => elementwiseCase(name))
+    : []
   if (both.length + alone.length) await onAdapter('cpu', 'espalier', [...both, ...alone])
   if (wanted('matmul')) {
     const names: (PeerName | 'ort-cpu')[] = ['ort-cpu', ...peerNames]
@@ -76,7 +91,9 @@ export async function embeddedRows({ threads = 2, only, say = () => undefined }:
   }
   if (both.length) await onAdapter('dawn', lavapipe, both)
   if (!rows.length) throw new InputError(`bench embedded: nothing matches --only ${only?.join(',')}`)
-  for (const row of rows.filter(({ impl }) => impl === 'espalier')) row.note = [row.note, ...verdicts(row, rows)].filter(Boolean).join('; ')
+  for (const row of rows.filter(({ impl }) => impl === 'espalier')) {
+    row.note = [row.note, ...verdicts(row, rows)].filter(Boolean).join('; ')
+  }
   return rows
 }
 
@@ -91,7 +108,8 @@ function verdicts(row: Row, rows: readonly Row[]): string[] {
   const said: string[] = []
   const times = (ratio: number, than: string, least: number) =>
     said.push(`${ratio.toFixed(2)} times ${than} (at least ${least}${ratio < least ? ': MISSED' : ''})`)
-  const most = (value: number, limit: number, unit: string) => said.push(`at most ${limit} ${unit}${value > limit ? ': MISSED' : ''}`)
+  const most = (value: number, limit: number, unit: string) =>
+    said.push(`at most ${limit} ${unit}${value > limit ? ': MISSED' : ''}`)
   const speed = (other: Row | undefined) => other ? other.msMedian / row.msMedian : NaN
   if (row.name === 'matmul') {
     times(speed(of('ort-cpu')), "ONNX Runtime's CPU provider", row.shape === '512x512x512' ? 0.3 : 0.25)
@@ -100,7 +118,7 @@ function verdicts(row: Row, rows: readonly Row[]): string[] {
   }
   if (row.name === 'softmax' || row.name === 'layernorm') times(speed(of(lavapipe)), lavapipe, 4)
   if (row.name === 'block forward and backward') times(speed(of(lavapipe)), lavapipe, 6)
-  if (row.name === 'elementwise scale' || row.name === 'elementwise add') {     // gelu computes more than it moves
+  if (row.name === 'elementwise scale' || row.name === 'elementwise add') { // gelu computes more than it moves
     times(row.gbps! / (of('copy', 'elementwise copy', null)?.gbps ?? NaN), 'the copy bandwidth', 0.6)
   }
   if (row.name === 'first result') most(row.msMedian, 150, 'ms')
@@ -110,12 +128,23 @@ function verdicts(row: Row, rows: readonly Row[]): string[] {
 
 // ---- timing -----------------------------------------------------------------------------------------------------
 
-/** Checks against what the first implementation of a case gave, warms up for 0.4 s and times for another 0.8 s, at least five runs. */
-async function measureCase({ name, shape, flops, bytes, run, check }: Case, impl: string, results: Map<string, ArrayLike<number>>): Promise<Row> {
+/**
+ * Checks against what the first implementation of a case gave, warms up for 0.4 s and times for another 0.8 s, at least
+ * five runs.
+ */
+async function measureCase(
+  { name, shape, flops, bytes, run, check }: Case,
+  impl: string,
+  results: Map<string, ArrayLike<number>>,
+): Promise<Row> {
   const key = `${name} ${shape}`, found = await check(), expected = results.get(key) ?? found
   const maxRelError = relativeError(found, expected), tolerance = name.startsWith('block') ? 1e-4 : 1e-5
   if (!(maxRelError <= tolerance)) {
-    throw new NumericError(`embedded ${key}: ${impl} differs from the embedded device by ${maxRelError.toExponential(1)}, expected at most ${tolerance}; not timed`)
+    throw new NumericError(
+      `embedded ${key}: ${impl} differs from the embedded device by ${
+        maxRelError.toExponential(1)
+      }, expected at most ${tolerance}; not timed`,
+    )
   }
   results.set(key, expected)
   await tuned()
@@ -134,19 +163,42 @@ async function samplesOf(run: () => Promise<unknown>): Promise<number[]> {
   return times
 }
 
-function row(name: string, shape: string, impl: string, times: readonly number[],
-  { flops = 0, bytes = 0, maxRelError = null, note = '' }: Partial<Pick<Row, 'maxRelError' | 'note'>> & { flops?: number, bytes?: number } = {}): Row {
+function row(
+  name: string,
+  shape: string,
+  impl: string,
+  times: readonly number[],
+  { flops = 0, bytes = 0, maxRelError = null, note = '' }: Partial<Pick<Row, 'maxRelError' | 'note'>> & {
+    flops?: number,
+    bytes?: number,
+  } = {},
+): Row {
   const msMedian = quantile(times, 0.5)
   const msMad = quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5)
-  return { suite: 'embedded', name, shape, impl, msMedian, msMad, runs: times.length,
-    gflops: flops ? flops / msMedian / 1e6 : null, gbps: bytes ? bytes / msMedian / 1e6 : null, maxRelError, note, msP10: quantile(times, 0.1), msDevice: null }
+  return {
+    suite: 'embedded',
+    name,
+    shape,
+    impl,
+    msMedian,
+    msMad,
+    runs: times.length,
+    gflops: flops ? flops / msMedian / 1e6 : null,
+    gbps: bytes ? bytes / msMedian / 1e6 : null,
+    maxRelError,
+    note,
+    msP10: quantile(times, 0.1),
+    msDevice: null,
+  }
 }
 
 // ---- cases on whichever adapter is open -------------------------------------------------------------------------
 
 /** Runs `work` in a scope and waits until the device is done with it. */
 async function settled(work: () => Tensor): Promise<void> {
-  scope(() => { work() })
+  scope(() => {
+    work()
+  })
   const { launches, device, failures } = gpu()
   launches.flush()
   await device.queue.onSubmittedWorkDone()
@@ -159,16 +211,28 @@ async function values(work: () => Tensor): Promise<ArrayLike<number>> {
   return data
 }
 
-const matrix = (rows: number, columns: number, name: string) => fillUniform(new Float32Array(rows * columns), 1, name, -1)
+const matrix = (rows: number, columns: number, name: string) =>
+  fillUniform(new Float32Array(rows * columns), 1, name, -1)
 
 function productCase([M, K, N]: readonly [number, number, number]): Case {
   const a = tensor(matrix(M, K, 'a'), [M, K]), b = tensor(matrix(K, N, 'b'), [K, N])
-  const run = () => values(() => matmul(a, b))                     // with its read-back, as at the peers
-  return { ...productSizes([M, K, N]), run, check: run, dispose: () => { disposeTree([a, b]) } }
+  const run = () => values(() => matmul(a, b)) // with its read-back, as at the peers
+  return {
+    ...productSizes([M, K, N]),
+    run,
+    check: run,
+    dispose: () => {
+      disposeTree([a, b])
+    },
+  }
 }
 
-const productSizes = ([M, K, N]: readonly [number, number, number]) =>
-  ({ name: 'matmul', shape: `${M}x${K}x${N}`, flops: 2 * M * K * N, bytes: 4 * (M * K + K * N + M * N) })
+const productSizes = ([M, K, N]: readonly [number, number, number]) => ({
+  name: 'matmul',
+  shape: `${M}x${K}x${N}`,
+  flops: 2 * M * K * N,
+  bytes: 4 * (M * K + K * N + M * N),
+})
 
 async function peerCase(peer: Pick<Peer, 'prepare'>, [M, K, N]: readonly [number, number, number]): Promise<Case> {
   const run = await peer.prepare({ kind: 'matmul', M, K, N, a: matrix(M, K, 'a'), b: matrix(K, N, 'b') })
@@ -180,15 +244,33 @@ function rowsCase(name: 'softmax' | 'layernorm'): Case {
   const x = tensor(fillNormal(new Float32Array(rows * width), 1, 'x'), [rows, width])
   const [gain, bias] = ['gain', 'bias'].map((part) => tensor(fillNormal(new Float32Array(width), 1, part)))
   const work = () => name === 'softmax' ? softmax(x) : layerNorm(x, gain, bias, { eps: 1e-6 })
-  return { name, shape: `rows=${rows} width=${width}`, flops: 0, bytes: 8 * rows * width,
-    run: () => settled(work), check: () => values(work), dispose: () => { disposeTree([x, gain, bias]) } }
+  return {
+    name,
+    shape: `rows=${rows} width=${width}`,
+    flops: 0,
+    bytes: 8 * rows * width,
+    run: () => settled(work),
+    check: () => values(work),
+    dispose: () => {
+      disposeTree([x, gain, bias])
+    },
+  }
 }
 
 function elementwiseCase(name: 'scale' | 'add' | 'gelu'): Case {
   const size = 1 << 24, [x, y] = ['x', 'y'].map((part) => tensor(fillUniform(new Float32Array(size), 1, part, -4, 4)))
   const work = () => ({ scale: () => scale(x, { by: 2 }), add: () => add(x, y), gelu: () => gelu(x) })[name]()
-  return { name: `elementwise ${name}`, shape: `n=${size}`, flops: 0, bytes: 4 * size * (name === 'add' ? 3 : 2),
-    run: () => settled(work), check: () => values(work), dispose: () => { disposeTree([x, y]) } }
+  return {
+    name: `elementwise ${name}`,
+    shape: `n=${size}`,
+    flops: 0,
+    bytes: 4 * size * (name === 'add' ? 3 : 2),
+    run: () => settled(work),
+    check: () => values(work),
+    dispose: () => {
+      disposeTree([x, y])
+    },
+  }
 }
 
 /** A block of ViT-Tiny over the tokens of four images: loss, and the gradients of all weights and of its input. */
@@ -199,20 +281,28 @@ function blockCase(): Case {
   const both = valueAndGrad(({ block, x }: { block: Block, x: Tensor }) => sum(square(block.call(x))))
   const run = async () => {
     const [value, grads] = both({ block, x })
-    const number = await value.item()                              // the last in the queue, so all is done
+    const number = await value.item() // the last in the queue, so all is done
     const gradient = grads.x
     value.dispose()
     return { number, gradient, grads }
   }
-  return { name: 'block forward and backward', shape: `batch=${batch} tokens=${tokens} width=${width}`, bytes: 0,
+  return {
+    name: 'block forward and backward',
+    shape: `batch=${batch} tokens=${tokens} width=${width}`,
+    bytes: 0,
     flops: 3 * 2 * batch * tokens * (12 * width ** 2 + 2 * tokens * width),
-    async run() { disposeTree((await run()).grads) },
+    async run() {
+      disposeTree((await run()).grads)
+    },
     async check() {
       const { gradient, grads } = await run(), data = await gradient.data()
       disposeTree(grads)
       return data
     },
-    dispose() { disposeTree({ block, x }) } }
+    dispose() {
+      disposeTree({ block, x })
+    },
+  }
 }
 
 // ---- what needs no engine ---------------------------------------------------------------------------------------
@@ -220,10 +310,12 @@ function blockCase(): Case {
 /** `TypedArray.set` over 64 MB, every thread its part. */
 async function copyRow(threads: number): Promise<Row> {
   const bytes = 1 << 26, source = new SharedArrayBuffer(bytes), target = new SharedArrayBuffer(bytes)
-  const cells = new Int32Array(new SharedArrayBuffer(8))                          // the turn to copy in, parts copied by workers
+  const cells = new Int32Array(new SharedArrayBuffer(8)) // the turn to copy in, parts copied by workers
   new Float32Array(source).fill(1)
   const part = bytes / threads
-  const copy = (thread: number) => { new Float32Array(target, thread * part, part / 4).set(new Float32Array(source, thread * part, part / 4)) }
+  const copy = (thread: number) => {
+    new Float32Array(target, thread * part, part / 4).set(new Float32Array(source, thread * part, part / 4))
+  }
   const body = `const { source, target, cells, part, thread } = require('node:worker_threads').workerData
     const from = new Float32Array(source, thread * part, part / 4), to = new Float32Array(target, thread * part, part / 4)
     for (let turn = 1; ; turn++) {
@@ -231,8 +323,10 @@ async function copyRow(threads: number): Promise<Row> {
       to.set(from)
       Atomics.add(cells, 1, 1)
     }`
-  const workers = Array.from({ length: threads - 1 }, (_, i) =>
-    new Worker(body, { eval: true, workerData: { source, target, cells, part, thread: i + 1 } }))
+  const workers = Array.from(
+    { length: threads - 1 },
+    (_, i) => new Worker(body, { eval: true, workerData: { source, target, cells, part, thread: i + 1 } }),
+  )
   await Promise.all(workers.map((worker) => once(worker, 'online')))
   const times: number[] = []
   for (let turn = 1; turn <= 60; turn++) {
@@ -243,21 +337,35 @@ async function copyRow(threads: number): Promise<Row> {
     if (turn > 10) times.push(performance.now() - start)
   }
   await Promise.all(workers.map((worker) => worker.terminate()))
-  return row('elementwise copy', `n=${bytes / 4}`, 'copy', times, { bytes: 2 * bytes, note: `TypedArray.set, ${threads} threads` })
+  return row('elementwise copy', `n=${bytes / 4}`, 'copy', times, {
+    bytes: 2 * bytes,
+    note: `TypedArray.set, ${threads} threads`,
+  })
 }
 
 /** A dispatch of a kernel that does next to nothing, many in one pass, recorded and run; per dispatch. */
 async function dispatchCost(threads: number): Promise<Row> {
   const device = await (await createCpuGpu({ threads }).requestAdapter())!.requestDevice()
-  const code = '@group(0) @binding(0) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }'
+  const code =
+    '@group(0) @binding(0) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }'
   const buffer = device.createBuffer({ size: 256, usage: 0x80 | 4 | 8 })
-  const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module: device.createShaderModule({ code }) } })
-  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer } }] })
+  const pipeline = device.createComputePipeline({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code }) },
+  })
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer } }],
+  })
   const times: number[] = [], count = 1000
   for (let sample = 0; sample < 200; sample++) {
     const start = performance.now()
     const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass()
-    for (let i = 0; i < count; i++) { pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(1) }
+    for (let i = 0; i < count; i++) {
+      pass.setPipeline(pipeline)
+      pass.setBindGroup(0, group)
+      pass.dispatchWorkgroups(1)
+    }
     pass.end()
     device.queue.submit([encoder.finish()])
     await device.queue.onSubmittedWorkDone()
@@ -274,8 +382,12 @@ function firstResult(threads: number): Row {
     const script = fileURLToPath(new URL('./first-result.js', import.meta.url))
     const { stdout, stderr } = spawnSync(process.execPath, [script, String(threads)], { encoding: 'utf8' })
     const ms = Number(stdout)
-    if (!(ms > 0)) throw new NumericError(`embedded first result: the process printed '${stdout}' instead of a time; ${stderr}`)
+    if (!(ms > 0)) {
+      throw new NumericError(`embedded first result: the process printed '${stdout}' instead of a time; ${stderr}`)
+    }
     return ms
   })
-  return row('first result', 'add n=64', 'espalier', times, { note: 'import, init, add, read back, in a fresh process' })
+  return row('first result', 'add n=64', 'espalier', times, {
+    note: 'import, init, add, read back, in a fresh process',
+  })
 }

@@ -1,4 +1,5 @@
-// A process of its own for `bench embedded`: milliseconds from the import of the package to the first result on the host.
+// A process of its own for `bench embedded`: milliseconds from the import of the package to the first result on the
+// host.
 const begin = performance.now()
 const { add, close, init, tensor } = await import('espalier')
 await init({ adapter: 'cpu', threads: Number(process.argv[2]) })

@@ -1,6 +1,6 @@
-// Pixel-flipping of a network over a data set: `node dist/bench/flipping.js <model> <data> [out folder] [adapter]`. Writes flipping.json
-// with every image's curves (an interrupted run goes on from there) and flipping.svg with the mean curves; prints areas and paired
-// bootstrap intervals against random order.
+// Pixel-flipping of a network over a data set: `node dist/bench/flipping.js <model> <data> [out folder] [adapter]`.
+// Writes flipping.json with every image's curves (an interrupted run goes on from there) and flipping.svg with the mean
+// curves; prints areas and paired bootstrap intervals against random order.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { criterionOf } from '../src/attribution/criteria.ts'
@@ -23,7 +23,9 @@ const patch = 16, steps = 7, seed = 0
 
 const [path, data, out = '.', adapter] = process.argv.slice(2)
 if (!path || !data) {
-  process.stderr.write('flipping: expected <model> <data> [out folder] [adapter], e.g. deit_tiny.safetensors images:val300.json#0-29\n')
+  process.stderr.write(
+    'flipping: expected <model> <data> [out folder] [adapter], e.g. deit_tiny.safetensors images:val300.json#0-29\n',
+  )
   process.exit(2)
 }
 const gpu = await init({ adapter })
@@ -38,19 +40,24 @@ try {
   const [, height, width] = shape, count = (height / patch) * (width / patch)
   let done = 0
   for await (const { images } of set.batches({ size: 1 })) {
-    if (curves.get(baseline)!.length > done) {                 // measured before an interruption
+    if (curves.get(baseline)!.length > done) { // measured before an interruption
       done++
       continue
     }
     const image = tensor(images, [1, ...shape])
     const logits = lean(() => model.call(image)), values = [...await logits.data()]
-    const target = values.indexOf(Math.max(...values))               // what the network says, right or wrong
+    const target = values.indexOf(Math.max(...values)) // what the network says, right or wrong
     const targets = oneHot([target], values.length)
     for (const name of methods) {
       const reading = criterionOf(name, checkpoint.preprocessing)(model, image, targets)
       const heat = heatmapOf(await reading.input.data() as Float32Array, ...shape)
       disposeTree([reading.logits, reading.input])
-      curves.get(name)!.push(await flippingCurve(model, images, shape, target, patchOrder(heat.values, height, width, patch), { patch, steps }))
+      curves.get(name)!.push(
+        await flippingCurve(model, images, shape, target, patchOrder(heat.values, height, width, patch), {
+          patch,
+          steps,
+        }),
+      )
     }
     const shuffled = [...permutation(count, seed, `flipping ${done}`)]
     curves.get(baseline)!.push(await flippingCurve(model, images, shape, target, shuffled, { patch, steps }))
@@ -63,15 +70,34 @@ try {
   const areas = new Map([...curves].map(([name, list]) => [name, list.map(areaUnder)]))
   const average = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
   const results = names.map((name) => {
-    const list = curves.get(name)!, area = areas.get(name)!, less = area.map((value, i) => value - areas.get(baseline)![i])
-    return { name, area: average(area), againstRandom: name === baseline ? null : pairedBootstrap(less, random(seed, `bootstrap ${name}`)),
-      curve: list[0].map((_, step) => average(list.map((curve) => curve[step]))) }
+    const list = curves.get(name)!,
+      area = areas.get(name)!,
+      less = area.map((value, i) => value - areas.get(baseline)![i])
+    return {
+      name,
+      area: average(area),
+      againstRandom: name === baseline ? null : pairedBootstrap(less, random(seed, `bootstrap ${name}`)),
+      curve: list[0].map((_, step) => average(list.map((curve) => curve[step]))),
+    }
   })
-  writeOutput(file, `${JSON.stringify({ ...about, images: done, results, areas: Object.fromEntries(areas), curves: Object.fromEntries(curves) })}\n`)
+  writeOutput(
+    file,
+    `${
+      JSON.stringify({
+        ...about,
+        images: done,
+        results,
+        areas: Object.fromEntries(areas),
+        curves: Object.fromEntries(curves),
+      })
+    }\n`,
+  )
   const lines = results.map(({ name, curve }, i) => ({ name, curve, colour: colours[i] }))
   writeOutput(join(out, 'flipping.svg'), plot(lines, `mean colour, ${done} images, patches of ${patch} pixels`))
   for (const { name, area, againstRandom: less } of results) {
-    const interval = less ? `   minus random ${less.mean.toFixed(3)}, 95 % interval ${less.low.toFixed(3)} to ${less.high.toFixed(3)}` : ''
+    const interval = less
+      ? `   minus random ${less.mean.toFixed(3)}, 95 % interval ${less.low.toFixed(3)} to ${less.high.toFixed(3)}`
+      : ''
     console.log(`${name.padEnd(20)} area ${area.toFixed(3)}${interval}`)
   }
 } finally {
@@ -81,7 +107,9 @@ try {
 /** The curves of a run that was interrupted, if it was the same. */
 function earlier(file: string, about: object): Map<string, number[][]> | null {
   if (!existsSync(file)) return null
-  const { curves, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown> & { curves: Record<string, number[][]> }
+  const { curves, ...rest } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown> & {
+    curves: Record<string, number[][]>,
+  }
   const same = Object.entries(about).every(([key, value]) => rest[key] === value)
   const shortest = Math.min(...Object.values(curves).map((list) => list.length))
   return same ? new Map(Object.entries(curves).map(([name, list]) => [name, list.slice(0, shortest)])) : null
@@ -89,18 +117,27 @@ function earlier(file: string, about: object): Map<string, number[][]> | null {
 
 /** Mean probability against the part of the image replaced, as a self-contained SVG. */
 function plot(lines: { name: string, curve: number[], colour: string }[], caption: string): string {
-  const x = (fraction: number) => (60 + 440 * fraction).toFixed(1), y = (value: number) => (300 - 260 * value).toFixed(1)
-  const text = (left: number | string, top: number | string, words: string, more = '') => `<text x="${left}" y="${top}"${more}>${words}</text>`
+  const x = (fraction: number) => (60 + 440 * fraction).toFixed(1),
+    y = (value: number) => (300 - 260 * value).toFixed(1)
+  const text = (left: number | string, top: number | string, words: string, more = '') =>
+    `<text x="${left}" y="${top}"${more}>${words}</text>`
   const middle = ' text-anchor="middle"'
-  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) => `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/>`
-    + text(52, Number(y(value)) + 4, String(value), ' text-anchor="end"') + text(x(value), 318, `${100 * value} %`, middle))
+  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) =>
+    `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/>`
+    + text(52, Number(y(value)) + 4, String(value), ' text-anchor="end"')
+    + text(x(value), 318, `${100 * value} %`, middle)
+  )
   const paths = lines.map(({ name, curve, colour }, i) => {
     const points = curve.map((value, step) => `${x(step / (curve.length - 1))} ${y(value)}`).join('L')
-    return `<path d="M${points}" fill="none" stroke="${colour}" stroke-width="2"/><path d="M350 ${56 + 18 * i}h22" stroke="${colour}" stroke-width="2"/>`
+    return `<path d="M${points}" fill="none" stroke="${colour}" stroke-width="2"/><path d="M350 ${
+      56 + 18 * i
+    }h22" stroke="${colour}" stroke-width="2"/>`
       + text(380, 60 + 18 * i, name)
   })
   return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" font-family="sans-serif" font-size="12">'
-    + `<rect width="520" height="360" fill="#fff"/>${text(60, 24, 'Probability of the class as its most relevant patches go', ' font-size="14"')}${grid.join('')}`
+    + `<rect width="520" height="360" fill="#fff"/>${
+      text(60, 24, 'Probability of the class as its most relevant patches go', ' font-size="14"')
+    }${grid.join('')}`
     + `<rect x="342" y="42" width="150" height="${18 * lines.length + 8}" fill="#fff"/>${paths.join('')}`
     + `${text(270, 342, `part of the image replaced by the ${caption}`, middle)}</svg>\n`
 }

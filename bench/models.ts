@@ -1,5 +1,6 @@
-// Whole networks: loading, forward pass, training step, and the memory they take. Every result is compared with PyTorch's
-// before anything is timed. The checkpoints: ResNet-20, which ships with the package, and DeiT-Tiny where $ESPALIER_SHARED has it.
+// Whole networks: loading, forward pass, training step, and the memory they take. Every result is compared with
+// PyTorch's before anything is timed. The checkpoints: ResNet-20, which ships with the package, and DeiT-Tiny where
+// $ESPALIER_SHARED has it.
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
@@ -20,8 +21,15 @@ import { disposeTree } from '../src/core/tree.ts'
 import { deitGraph } from './deit-onnx.ts'
 import { measure, type MeasureOptions, quantile, type Row, type Subject } from './harness.ts'
 
-/** What to measure, and whether beside ONNX Runtime: on its webgpu provider, for the embedded device on its CPU provider. */
-export interface ModelOptions extends MeasureOptions { wanted: (name: string) => boolean, ort: boolean, threads?: number }
+/**
+ * What to measure, and whether beside ONNX Runtime: on its webgpu provider, for the embedded device on its CPU
+ * provider.
+ */
+export interface ModelOptions extends MeasureOptions {
+  wanted: (name: string) => boolean
+  ort: boolean
+  threads?: number
+}
 
 /** A network, one batch of its data and what PyTorch makes of it. */
 interface Case {
@@ -43,7 +51,9 @@ export async function modelRows(options: ModelOptions): Promise<Row[]> {
   const rows: Row[] = []
   for (const make of [packagedResNet, deitTiny]) {
     const found = await make()
-    if (!found || !['load', 'forward', 'training step'].some((what) => options.wanted(`${found.name} ${what}`))) continue
+    if (!found || !['load', 'forward', 'training step'].some((what) => options.wanted(`${found.name} ${what}`))) {
+      continue
+    }
     rows.push(...await networkRows(found, options))
   }
   return rows
@@ -76,9 +86,19 @@ async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
       + `and the two largest activations (${mega(wide)})`
     const subjects = [ours]
     if (ort && data.graph) subjects.push(await ortSubject(data.graph(batch), data, threads))
-    const measured = await measure({ suite: 'models', name: `${name} forward`, shape, flops: flopsOf(model, [batch, 3, side, side]), bytes,
-      expected: data.expected, tolerance: data.tolerance, subjects }, options)
-    for (const row of measured) row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
+    const measured = await measure({
+      suite: 'models',
+      name: `${name} forward`,
+      shape,
+      flops: flopsOf(model, [batch, 3, side, side]),
+      bytes,
+      expected: data.expected,
+      tolerance: data.tolerance,
+      subjects,
+    }, options)
+    for (const row of measured) {
+      row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
+    }
     rows.push(...measured)
   }
   if (wanted(`${name} training step`)) rows.push(await trainingStep(model, data, options))
@@ -102,41 +122,62 @@ async function loading({ name, file }: Case): Promise<Row> {
 
 function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): Subject {
   const forward = compile((x: Tensor) => lean(() => model.call(x)))
-  return { impl: 'espalier', inOrder, dispose: () => { forward.clear() }, run: async () => {
-    const input = tensor(images, [batch, 3, side, side]), output = forward(input)
-    const logits = await output.data()
-    disposeTree([input, output])
-    return logits
-  } }
+  return {
+    impl: 'espalier',
+    inOrder,
+    dispose: () => {
+      forward.clear()
+    },
+    run: async () => {
+      const input = tensor(images, [batch, 3, side, side]), output = forward(input)
+      const logits = await output.data()
+      disposeTree([input, output])
+      return logits
+    },
+  }
 }
 
-interface OrtSession { run(feeds: object): Promise<Record<string, { data: Float32Array }>> }
+interface OrtSession {
+  run(feeds: object): Promise<Record<string, { data: Float32Array }>>
+}
 interface Ort {
   InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> }
-  Tensor: new (type: string, data: Float32Array, shape: readonly number[]) => object
+  Tensor: new(type: string, data: Float32Array, shape: readonly number[]) => object
 }
 
-async function ortSubject(graph: Uint8Array, { images, batch, side, inOrder }: Case, threads?: number): Promise<Subject> {
+async function ortSubject(
+  graph: Uint8Array,
+  { images, batch, side, inOrder }: Case,
+  threads?: number,
+): Promise<Subject> {
   const onCpu = gpu().adapter.kind === 'embedded'
   const ort = createRequire(packageFile('bench/peers/package.json'))('onnxruntime-node') as Ort
-  const session = await ort.InferenceSession.create(graph, { graphOptimizationLevel: 'all', logSeverityLevel: 3, ...onCpu
-    ? { executionProviders: ['cpu'], intraOpNumThreads: threads ?? 0, interOpNumThreads: 1 }
-    : { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } } })    // fail rather than time the CPU
+  const session = await ort.InferenceSession.create(graph, {
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    ...onCpu
+      ? { executionProviders: ['cpu'], intraOpNumThreads: threads ?? 0, interOpNumThreads: 1 }
+      : { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } },
+  }) // fail rather than time the CPU
   const input = new ort.Tensor('float32', images, [batch, 3, side, side])
-  return { impl: 'ort', inOrder, note: onCpu ? 'CPU provider' : 'webgpu provider',
-    run: async () => Object.values(await session.run({ images: input }))[0].data }
+  return {
+    impl: 'ort',
+    inOrder,
+    note: onCpu ? 'CPU provider' : 'webgpu provider',
+    run: async () => Object.values(await session.run({ images: input }))[0].data,
+  }
 }
 
 /**
- * Forward, backward and AdamW, captured, in turns with the forward pass alone; its loss must fall, and memory must not grow after the
- * second step.
+ * Forward, backward and AdamW, captured, in turns with the forward pass alone; its loss must fall, and memory must not
+ * grow after the second step.
  */
 async function trainingStep(model: Model, data: Case, { rounds = 9, say }: MeasureOptions): Promise<Row> {
   const { name, images, labels, batch, side } = data, { memory } = gpu().pool
   const optimizer = adamW(model, { rate: 1e-5, decay: 0.05 })
   const gradient = valueAndGrad((m: Model, x: Tensor, y: Tensor) => crossEntropy(m.call(x, { training: true }), y))
   const input = tensor(images, [batch, 3, side, side]), targets = tensor(labels)
-  const [first, discarded] = gradient(model, input, targets)         // for the variants of the backward pass, as above
+  const [first, discarded] = gradient(model, input, targets) // for the variants of the backward pass, as above
   await first.item()
   disposeTree([first, discarded])
   await tuned()
@@ -166,7 +207,9 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
     say?.(`${name} training step: ${i + 1} of ${rounds + 2}`)
   }
   if (!(losses.at(-1)! < losses[0])) {
-    throw new NumericError(`${name} training step: the loss went from ${losses[0]} to ${losses.at(-1)}, expected it to fall`)
+    throw new NumericError(
+      `${name} training step: the loss went from ${losses[0]} to ${losses.at(-1)}, expected it to fall`,
+    )
   }
   const growth = memory.allocated - afterTwo
   step.clear()
@@ -174,7 +217,14 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
   optimizer.dispose()
   disposeTree([input, targets])
   const ratio = quantile(times, 0.5) / quantile(forwardTimes, 0.5)
-  return row(`${name} training step`, `batch=${batch} image=${side}`, times, `${ratio.toFixed(2)} times the forward pass in turns with it, memory ${mega(afterTwo - ofForward)}, ${growth} bytes more after step 2`)
+  return row(
+    `${name} training step`,
+    `batch=${batch} image=${side}`,
+    times,
+    `${ratio.toFixed(2)} times the forward pass in turns with it, memory ${
+      mega(afterTwo - ofForward)
+    }, ${growth} bytes more after step 2`,
+  )
 }
 
 /** Bytes of the two largest tensors that a forward pass makes. */
@@ -185,16 +235,31 @@ function twoLargest(model: Model, shape: readonly number[]): number {
 }
 
 function flopsOf(model: Model, shape: readonly number[]): number {
-  return trace((input) => model.call(input(shape))).calls.reduce((sum, { op, args, out, attrs }) => sum + op.flops(args, out, attrs), 0)
+  return trace((input) => model.call(input(shape))).calls.reduce(
+    (sum, { op, args, out, attrs }) => sum + op.flops(args, out, attrs),
+    0,
+  )
 }
 
 const mega = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
 
 function row(name: string, shape: string, times: readonly number[], note: string): Row {
   const msMedian = quantile(times, 0.5)
-  return { suite: 'models', name, shape, impl: 'espalier', msMedian,
-    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5), runs: times.length, gflops: null, gbps: null, maxRelError: null, note,
-    msP10: quantile(times, 0.1), msDevice: null }
+  return {
+    suite: 'models',
+    name,
+    shape,
+    impl: 'espalier',
+    msMedian,
+    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5),
+    runs: times.length,
+    gflops: null,
+    gbps: null,
+    maxRelError: null,
+    note,
+    msP10: quantile(times, 0.1),
+    msDevice: null,
+  }
 }
 
 // ---- networks ---------------------------------------------------------------------------------------------------
@@ -205,11 +270,24 @@ const resnet20Predictions = '38806616310957985786704952409665459341954656093976'
 async function packagedResNet(): Promise<Case> {
   const file = packageFile('models/data/cifar10/resnet20.safetensors'), batch = 50
   const { preprocessing } = await withoutKeeping(loadCheckpoint(file))
-  const data = await openDataset(`cifar10:${packageFile('models/data/cifar10/test200.bin')}#0-${batch - 1}`, { preprocessing })
-  const { value: { images, labels } } = await data.batches({ size: batch }).next() as { value: { images: Float32Array, labels: Int32Array } }
-  return { name: 'resnet20', file, batch, side: 32, images, labels,
-    expected: Array.from(resnet20Predictions, Number), tolerance: 0,
-    inOrder: (logits) => Array.from({ length: batch }, (_, i) => largest(Array.from(logits).slice(10 * i, 10 * i + 10))) }
+  const data = await openDataset(`cifar10:${packageFile('models/data/cifar10/test200.bin')}#0-${batch - 1}`, {
+    preprocessing,
+  })
+  const { value: { images, labels } } = await data.batches({ size: batch }).next() as {
+    value: { images: Float32Array, labels: Int32Array },
+  }
+  return {
+    name: 'resnet20',
+    file,
+    batch,
+    side: 32,
+    images,
+    labels,
+    expected: Array.from(resnet20Predictions, Number),
+    tolerance: 0,
+    inOrder: (logits) =>
+      Array.from({ length: batch }, (_, i) => largest(Array.from(logits).slice(10 * i, 10 * i + 10))),
+  }
 }
 
 const largest = (values: number[]) => values.indexOf(Math.max(...values))
@@ -223,7 +301,8 @@ async function withoutKeeping(loaded: Promise<Checkpoint>): Promise<Checkpoint> 
 /** DeiT-Tiny on the eight ImageNet images of its golden file; null where the shared data are not at hand. */
 async function deitTiny(): Promise<Case | null> {
   const folder = resolve(packageFile('.'), process.env.ESPALIER_SHARED ?? '../shared', 'data')
-  const file = `${folder}/weights/deit_tiny_patch16_224.safetensors`, golden = `${folder}/golden/deit_tiny_imagenet8.safetensors`
+  const file = `${folder}/weights/deit_tiny_patch16_224.safetensors`,
+    golden = `${folder}/golden/deit_tiny_imagenet8.safetensors`
   if (!existsSync(file) || !existsSync(golden)) return null
   const { tensors, metadata } = parseSafetensors(readFileSync(golden), golden)
   const mean = JSON.parse(metadata.mean) as number[], std = JSON.parse(metadata.std) as number[]
@@ -232,8 +311,24 @@ async function deitTiny(): Promise<Case | null> {
     const channel = Math.floor(i / area) % 3
     return (value / 255 - mean[channel]) / std[channel]
   })
-  return { name: 'deit-tiny', file, batch: 8, side: 224, images, labels: tensors.get('labels')!.data as Int32Array,
-    expected: tensors.get('eval.logits')!.data as Float32Array, tolerance: 1e-4,
-    graph: (batch) => deitGraph(parseSafetensors(readFileSync(file), file).tensors,
-      { batch, image: 224, patch: 16, width: 192, depth: 12, heads: 3, classes: 1000 }) }
+  return {
+    name: 'deit-tiny',
+    file,
+    batch: 8,
+    side: 224,
+    images,
+    labels: tensors.get('labels')!.data as Int32Array,
+    expected: tensors.get('eval.logits')!.data as Float32Array,
+    tolerance: 1e-4,
+    graph: (batch) =>
+      deitGraph(parseSafetensors(readFileSync(file), file).tensors, {
+        batch,
+        image: 224,
+        patch: 16,
+        width: 192,
+        depth: 12,
+        heads: 3,
+        classes: 1000,
+      }),
+  }
 }

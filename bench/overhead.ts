@@ -13,7 +13,10 @@ import { scope, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { type MeasureOptions, quantile, type Row } from './harness.ts'
 
-/** Rows: CPU time of the host per launch when launches are batched, and a training step of tiny tensors eager and captured. */
+/**
+ * Rows: CPU time of the host per launch when launches are batched, and a training step of tiny tensors eager and
+ * captured.
+ */
 export async function overheadRows({ rounds = 15, say }: MeasureOptions = {}): Promise<Row[]> {
   return [await eagerLaunches(rounds), ...await trainingStep(rounds, say)]
 }
@@ -43,17 +46,25 @@ async function eagerLaunches(rounds: number): Promise<Row> {
   return row('launch', `launches=${count}`, 'eager', perLaunch, 'CPU of the host per launch, batched')
 }
 
-interface Layer { weight: Tensor, bias: Tensor }
+interface Layer {
+  weight: Tensor
+  bias: Tensor
+}
 
 async function trainingStep(rounds: number, say?: (line: string) => void): Promise<Row[]> {
   const width = 8, depth = 30, times: Record<'eager' | 'captured', number[]> = { eager: [], captured: [] }
   const { launches } = gpu()
   const x = tensor(fillNormal(new Float32Array(4 * width), 1, 'x'), [4, width])
   const make = () => {
-    const model = { layers: Array.from({ length: depth }, (_, i): Layer => ({
-      weight: tensor(fillNormal(new Float32Array(width * width), 1, `weight ${i}`, 0.2), [width, width]), bias: tensor(new Float32Array(width)) })) }
+    const model = {
+      layers: Array.from({ length: depth }, (_, i): Layer => ({
+        weight: tensor(fillNormal(new Float32Array(width * width), 1, `weight ${i}`, 0.2), [width, width]),
+        bias: tensor(new Float32Array(width)),
+      })),
+    }
     const optimizer = adamW(model, { rate: 1e-3 })
-    const loss = ({ layers }: typeof model, x: Tensor) => mean(square(layers.reduce((h, { weight, bias }) => add(h, relu(linear(h, weight, bias))), x)))
+    const loss = ({ layers }: typeof model, x: Tensor) =>
+      mean(square(layers.reduce((h, { weight, bias }) => add(h, relu(linear(h, weight, bias))), x)))
     const step = (x: Tensor) => {
       const [value, grads] = valueAndGrad(loss)(model, x)
       optimizer.update(model, grads)
@@ -76,7 +87,9 @@ async function trainingStep(rounds: number, say?: (line: string) => void): Promi
       if (impl === 'eager') perStep = launches.counts.launches - before
     }
     if (Math.abs(results[0] - results[1]) > 1e-6 * Math.abs(results[0])) {
-      throw new NumericError(`overhead: step ${round} gave a loss of ${results[0]} eager and ${results[1]} captured; they must agree`)
+      throw new NumericError(
+        `overhead: step ${round} gave a loss of ${results[0]} eager and ${results[1]} captured; they must agree`,
+      )
     }
     say?.(`training step: round ${round + 1} of ${rounds + 5}`)
   }
@@ -86,9 +99,18 @@ async function trainingStep(rounds: number, say?: (line: string) => void): Promi
     disposeTree(model)
   }
   x.dispose()
-  const shape = `launches=${perStep}`, ratio = (q: number) => (quantile(times.eager, q) / quantile(times.captured, q)).toFixed(2)
-  return [row('training step', shape, 'eager', times.eager, ''),
-    row('training step', shape, 'captured', times.captured, `${ratio(0.5)} times as fast as eager (fastest tenth: ${ratio(0.1)})`)]
+  const shape = `launches=${perStep}`,
+    ratio = (q: number) => (quantile(times.eager, q) / quantile(times.captured, q)).toFixed(2)
+  return [
+    row('training step', shape, 'eager', times.eager, ''),
+    row(
+      'training step',
+      shape,
+      'captured',
+      times.captured,
+      `${ratio(0.5)} times as fast as eager (fastest tenth: ${ratio(0.1)})`,
+    ),
+  ]
 }
 
 /** Milliseconds this thread has spent on a CPU, where the system says so (Linux), else the clock. */
@@ -102,6 +124,19 @@ function hostCpu(): number {
 
 function row(name: string, shape: string, impl: string, times: readonly number[], note: string): Row {
   const msMedian = quantile(times, 0.5)
-  return { suite: 'overhead', name, shape, impl, msMedian, msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5), runs: times.length,
-    gflops: null, gbps: null, maxRelError: null, note, msP10: quantile(times, 0.1), msDevice: null }
+  return {
+    suite: 'overhead',
+    name,
+    shape,
+    impl,
+    msMedian,
+    msMad: quantile(times.map((ms) => Math.abs(ms - msMedian)), 0.5),
+    runs: times.length,
+    gflops: null,
+    gbps: null,
+    maxRelError: null,
+    note,
+    msP10: quantile(times, 0.1),
+    msDevice: null,
+  }
 }

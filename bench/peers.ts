@@ -1,5 +1,5 @@
-// Other runtimes on the same adapter, in the same process, timed the same way: inputs stay on the device, one result is read
-// back per run. They live in bench/peers with a package.json of their own; `npm run peers` installs them.
+// Other runtimes on the same adapter, in the same process, timed the same way: inputs stay on the device, one result is
+// read back per run. They live in bench/peers with a package.json of their own; `npm run peers` installs them.
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
@@ -7,10 +7,20 @@ import { InputError } from '../src/base/errors.ts'
 import { packageFile } from '../src/files/package.ts'
 import { onnxModel, type OnnxNode } from './onnx.ts'
 
-/** A computation every peer knows: a product [M, K] x [K, N], or softmax(scale q k^T) v over [B, H, N, D] with plain ops. */
+/**
+ * A computation every peer knows: a product [M, K] x [K, N], or softmax(scale q k^T) v over [B, H, N, D] with plain
+ * ops.
+ */
 export type Work =
   | { kind: 'matmul', M: number, K: number, N: number, a: Float32Array, b: Float32Array }
-  | { kind: 'attention', shape: readonly [B: number, H: number, N: number, D: number], scale: number, q: Float32Array, k: Float32Array, v: Float32Array }
+  | {
+    kind: 'attention',
+    shape: readonly [B: number, H: number, N: number, D: number],
+    scale: number,
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+  }
 
 /** A peer that is loaded. `prepare` uploads inputs and returns what computes once and reads the result back. */
 export interface Peer {
@@ -35,11 +45,14 @@ export async function loadPeer(name: PeerName): Promise<Peer> {
 }
 
 function requireInstalled(name: string) {
-  if (!existsSync(packageFile('bench/peers/node_modules'))) throw new InputError(`--against ${name}: the peers are not installed; run 'npm run peers' in the repository`)
+  if (!existsSync(packageFile('bench/peers/node_modules'))) {
+    throw new InputError(`--against ${name}: the peers are not installed; run 'npm run peers' in the repository`)
+  }
 }
 
 const root = () => createRequire(packageFile('bench/peers/package.json'))
-const version = (name: string): string => JSON.parse(readFileSync(packageFile(`bench/peers/node_modules/${name}/package.json`), 'utf8')).version
+const version = (name: string): string =>
+  JSON.parse(readFileSync(packageFile(`bench/peers/node_modules/${name}/package.json`), 'utf8')).version
 
 // Kept referenced: dawn aborts when its instance is collected.
 let standIn: GPU | null = null
@@ -51,12 +64,18 @@ async function provideNavigator() {
   const { create, globals } = await import('webgpu')
   Object.assign(globalThis, globals)
   standIn = create([])
-  Object.defineProperty(globalThis, 'navigator', { value: { gpu: standIn, userAgent: 'node', platform: process.platform }, configurable: true })
+  Object.defineProperty(globalThis, 'navigator', {
+    value: { gpu: standIn, userAgent: 'node', platform: process.platform },
+    configurable: true,
+  })
 }
 
 // ---- TensorFlow.js ----------------------------------------------------------------------------------------------
 
-interface TfTensor { data(): Promise<Float32Array>, dispose(): void }
+interface TfTensor {
+  data(): Promise<Float32Array>
+  dispose(): void
+}
 interface Tf {
   setBackend(name: string): Promise<boolean>
   ready(): Promise<void>
@@ -75,9 +94,12 @@ async function loadTfjs(): Promise<Peer> {
   require('@tensorflow/tfjs-backend-webgpu')
   await tf.setBackend('webgpu')
   await tf.ready()
-  if (tf.getBackend() !== 'webgpu') throw new InputError(`--against tfjs: it chose the backend '${tf.getBackend()}' instead of webgpu`)
+  if (tf.getBackend() !== 'webgpu') {
+    throw new InputError(`--against tfjs: it chose the backend '${tf.getBackend()}' instead of webgpu`)
+  }
   return {
-    name: 'tfjs', version: version('@tensorflow/tfjs-backend-webgpu'),
+    name: 'tfjs',
+    version: version('@tensorflow/tfjs-backend-webgpu'),
     prepare(work) {
       let run: () => TfTensor
       if (work.kind === 'matmul') {
@@ -99,15 +121,19 @@ async function loadTfjs(): Promise<Peer> {
 
 // ---- jax-js -----------------------------------------------------------------------------------------------------
 
-interface JaxArray { readonly ref: JaxArray, data(): Promise<Float32Array>, mul(by: number): JaxArray }
+interface JaxArray {
+  readonly ref: JaxArray
+  data(): Promise<Float32Array>
+  mul(by: number): JaxArray
+}
 interface Jax {
   init(device: string): Promise<string[]>
   defaultDevice(device: string): void
   jit<F>(f: F): F
   numpy: {
-    array(values: Float32Array, options: { shape: readonly number[] }): JaxArray
-    matmul(a: JaxArray, b: JaxArray): JaxArray
-    swapaxes(x: JaxArray, a: number, b: number): JaxArray
+    array(values: Float32Array, options: { shape: readonly number[] }): JaxArray,
+    matmul(a: JaxArray, b: JaxArray): JaxArray,
+    swapaxes(x: JaxArray, a: number, b: number): JaxArray,
   }
   nn: { softmax(x: JaxArray, axis: number): JaxArray }
 }
@@ -115,19 +141,24 @@ interface Jax {
 async function loadJax(): Promise<Peer> {
   await provideNavigator()
   const jax = await import(pathToFileURL(packageFile('bench/peers/node_modules/@jax-js/jax/dist/index.js')).href) as Jax
-  if (!(await jax.init('webgpu')).includes('webgpu')) throw new InputError('--against jax-js: it finds no webgpu device')
+  if (!(await jax.init('webgpu')).includes('webgpu')) {
+    throw new InputError('--against jax-js: it finds no webgpu device')
+  }
   jax.defaultDevice('webgpu')
   const { numpy: np, nn } = jax
   return {
-    name: 'jax-js', version: version('@jax-js/jax'),
+    name: 'jax-js',
+    version: version('@jax-js/jax'),
     prepare(work) {
       if (work.kind === 'matmul') {
         const a = np.array(work.a, { shape: [work.M, work.K] }), b = np.array(work.b, { shape: [work.K, work.N] })
-        const f = jax.jit((a: JaxArray, b: JaxArray) => np.matmul(a, b))       // compiled: its fast way
+        const f = jax.jit((a: JaxArray, b: JaxArray) => np.matmul(a, b)) // compiled: its fast way
         return Promise.resolve(() => f(a.ref, b.ref).data())
       }
       const [q, k, v] = [work.q, work.k, work.v].map((values) => np.array(values, { shape: work.shape }))
-      const f = jax.jit((q: JaxArray, k: JaxArray, v: JaxArray) => np.matmul(nn.softmax(np.matmul(q, np.swapaxes(k, -1, -2)).mul(work.scale), -1), v))
+      const f = jax.jit((q: JaxArray, k: JaxArray, v: JaxArray) =>
+        np.matmul(nn.softmax(np.matmul(q, np.swapaxes(k, -1, -2)).mul(work.scale), -1), v)
+      )
       return Promise.resolve(() => f(q.ref, k.ref, v.ref).data())
     },
   }
@@ -135,10 +166,17 @@ async function loadJax(): Promise<Peer> {
 
 // ---- ONNX Runtime -----------------------------------------------------------------------------------------------
 
-interface OrtSession { run(feeds: object): Promise<Record<string, { data: Float32Array }>> }
-interface Ort { InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> } }
+interface OrtSession {
+  run(feeds: object): Promise<Record<string, { data: Float32Array }>>
+}
+interface Ort {
+  InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> }
+}
 
-/** ONNX Runtime on its CPU provider, which computes on the cores themselves. @throws InputError if the peers are not installed. */
+/**
+ * ONNX Runtime on its CPU provider, which computes on the cores themselves. @throws InputError if the peers are not
+ * installed.
+ */
 export async function loadOrtCpu(threads: number): Promise<Pick<Peer, 'version' | 'prepare'>> {
   requireInstalled('ort-cpu')
   return loadOrt({ executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1 })
@@ -149,19 +187,26 @@ const onWebGpu = { executionProviders: ['webgpu'], extra: { session: { disable_c
 
 function loadOrt(provider: object = onWebGpu): Promise<Peer> {
   const ort = root()('onnxruntime-node') as Ort
-  // Inputs are constants of the model, so nothing is uploaded per run; without folding, which would leave nothing to compute.
+  // Inputs are constants of the model, so nothing is uploaded per run; without folding, which would leave nothing to
+  // compute.
   const session = async (nodes: OnnxNode[], tensors: Parameters<typeof onnxModel>[1], shape: readonly number[]) => {
     const made = await ort.InferenceSession.create(onnxModel(nodes, tensors, { name: 'out', shape }), {
-      ...provider, graphOptimizationLevel: 'disabled', logSeverityLevel: 3 })
+      ...provider,
+      graphOptimizationLevel: 'disabled',
+      logSeverityLevel: 3,
+    })
     return async () => (await made.run({})).out.data
   }
   return Promise.resolve({
-    name: 'ort', version: version('onnxruntime-node'),
+    name: 'ort',
+    version: version('onnxruntime-node'),
     prepare(work) {
       if (work.kind === 'matmul') {
         const { M, K, N, a, b } = work
-        return session([{ type: 'MatMul', inputs: ['a', 'b'], output: 'out' }],
-          [{ name: 'a', shape: [M, K], data: a }, { name: 'b', shape: [K, N], data: b }], [M, N])
+        return session([{ type: 'MatMul', inputs: ['a', 'b'], output: 'out' }], [
+          { name: 'a', shape: [M, K], data: a },
+          { name: 'b', shape: [K, N], data: b },
+        ], [M, N])
       }
       const { shape, q, k, v, scale } = work
       return session([
@@ -170,8 +215,11 @@ function loadOrt(provider: object = onWebGpu): Promise<Peer> {
         { type: 'Mul', inputs: ['scores', 'scale'], output: 'scaled' },
         { type: 'Softmax', inputs: ['scaled'], output: 'shares', attributes: { axis: -1 } },
         { type: 'MatMul', inputs: ['shares', 'v'], output: 'out' },
-      ], [{ name: 'q', shape, data: q }, { name: 'k', shape, data: k }, { name: 'v', shape, data: v },
-        { name: 'scale', shape: [], data: Float32Array.of(scale) }], shape)
+      ], [{ name: 'q', shape, data: q }, { name: 'k', shape, data: k }, { name: 'v', shape, data: v }, {
+        name: 'scale',
+        shape: [],
+        data: Float32Array.of(scale),
+      }], shape)
     },
   })
 }

@@ -1,5 +1,5 @@
-// Pruned networks beside the dense one, taking turns: a sliced network must first compute what the masked one does. Scores are by weights, so
-// that only sizes count. And what scoring an image by relevance costs, in forward passes.
+// Pruned networks beside the dense one, taking turns: a sliced network must first compute what the masked one does.
+// Scores are by weights, so that only sizes count. And what scoring an image by relevance costs, in forward passes.
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { loadCheckpoint } from '../models/index.ts'
@@ -25,12 +25,19 @@ import { disposeTree } from '../src/core/tree.ts'
 import { measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
 
 /** Which cases. */
-export interface PrunedOptions extends MeasureOptions { wanted: (name: string) => boolean }
+export interface PrunedOptions extends MeasureOptions {
+  wanted: (name: string) => boolean
+}
 
 const shared = resolve(process.env.ESPALIER_SHARED ?? '../shared')
 const networks = [
   { name: 'resnet20', file: packageFile('models/data/cifar10/resnet20.safetensors'), batch: 8, kinds: ['filters'] },
-  { name: 'deit-tiny', file: `${shared}/data/weights/deit_tiny_patch16_224.safetensors`, batch: 8, kinds: ['heads', 'neurons', 'values', 'query-key'] },
+  {
+    name: 'deit-tiny',
+    file: `${shared}/data/weights/deit_tiny_patch16_224.safetensors`,
+    batch: 8,
+    kinds: ['heads', 'neurons', 'values', 'query-key'],
+  },
 ]
 
 /** Dense against sliced to a half and a quarter of the multiply-adds, and scoring. */
@@ -42,9 +49,19 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
     const input: [number, number, number] = [channels, crop ?? 32, crop ?? 32], shape = [batch, ...input]
     const values = fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'images')
     if (options.wanted(`${name} pruned`)) {
-      const found = units(model, [1, ...input]), chosen = chooseUnits(model, found, kinds), weights = await hostWeights(model)
+      const found = units(model, [1, ...input]),
+        chosen = chooseUnits(model, found, kinds),
+        weights = await hostWeights(model)
       const unread = { name: '', length: 0, labels: new Int32Array(), preprocessing: { crop } } as never
-      const scores = await magnitude('l2').score({ model, units: chosen, references: unread, classes: classCount, batch, seed: 0, aggregation: 'signed' })
+      const scores = await magnitude('l2').score({
+        model,
+        units: chosen,
+        references: unread,
+        classes: classCount,
+        batch,
+        seed: 0,
+        aggregation: 'signed',
+      })
       const ranking = rank(chosen, scores, { ranking: 'per-unit' }), dense = costOf(model, input).macs
       for (const share of [0.5, 0.25]) {
         const cost = (plan: Plan) => planCost(model, found, plan, input).macs
@@ -55,9 +72,23 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
         masked.dispose!()
         unmaskModel(model)
         const small = await sliceModel(model, [1, ...input], onlyCuts(plan), { found, weights })
-        const subjects = [checkless(forward('dense', model, values, shape), expected), forward('sliced', small, values, shape)]
+        const subjects = [
+          checkless(forward('dense', model, values, shape), expected),
+          forward('sliced', small, values, shape),
+        ]
         subjects[1].note = `${(100 * cost(plan) / dense).toFixed(1)} % of the multiply-adds`
-        rows.push(...await measure({ suite: 'pruned', name: `${name} pruned`, shape: `batch=${batch} macs=${share}`, flops: 0, bytes: 0, expected, tolerance: 1e-4, subjects }, options))
+        rows.push(
+          ...await measure({
+            suite: 'pruned',
+            name: `${name} pruned`,
+            shape: `batch=${batch} macs=${share}`,
+            flops: 0,
+            bytes: 0,
+            expected,
+            tolerance: 1e-4,
+            subjects,
+          }, options),
+        )
         freeModel(small)
       }
     }
@@ -68,18 +99,45 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
 }
 
 /** One batch scored by relevance at all gates, as `prune` does it, beside one forward pass. */
-async function scoring(name: string, model: Model, values: Float32Array, shape: readonly number[], classes: number, options: PrunedOptions): Promise<Row[]> {
-  const folded = foldBatchNorm(model, shape), plain = forward('forward', model, values, shape), expected = await plain.run()
+async function scoring(
+  name: string,
+  model: Model,
+  values: Float32Array,
+  shape: readonly number[],
+  classes: number,
+  options: PrunedOptions,
+): Promise<Row[]> {
+  const folded = foldBatchNorm(model, shape),
+    plain = forward('forward', model, values, shape),
+    expected = await plain.run()
   const criterion = lrp(attnLRP)
-  const relevance: Subject = { impl: 'scoring', note: 'AttnLRP, read at every gate and softmax', run: async () => {
-    const images = tensor(values, shape), targets = oneHot(Array.from({ length: shape[0] }, (_, i) => i % classes), classes)
-    const { logits, input, sites } = criterion(folded, images, targets, { gates: true, softmax: true, absolute: true })
-    const found = await logits.data()
-    for (const site of sites.values()) await site.data()
-    disposeTree([logits, input, [...sites.values()], images, targets])
-    return found
-  } }
-  const rows = await measure({ suite: 'pruned', name: `${name} scoring`, shape: `batch=${shape[0]}`, flops: 0, bytes: 0, expected, tolerance: 1e-3, subjects: [plain, relevance] }, options)
+  const relevance: Subject = {
+    impl: 'scoring',
+    note: 'AttnLRP, read at every gate and softmax',
+    run: async () => {
+      const images = tensor(values, shape),
+        targets = oneHot(Array.from({ length: shape[0] }, (_, i) => i % classes), classes)
+      const { logits, input, sites } = criterion(folded, images, targets, {
+        gates: true,
+        softmax: true,
+        absolute: true,
+      })
+      const found = await logits.data()
+      for (const site of sites.values()) await site.data()
+      disposeTree([logits, input, [...sites.values()], images, targets])
+      return found
+    },
+  }
+  const rows = await measure({
+    suite: 'pruned',
+    name: `${name} scoring`,
+    shape: `batch=${shape[0]}`,
+    flops: 0,
+    bytes: 0,
+    expected,
+    tolerance: 1e-3,
+    subjects: [plain, relevance],
+  }, options)
   disposeTree(folded)
   return rows
 }

@@ -1,5 +1,5 @@
-// The cost of a relevance pass beside one training backward, both without their forward: `node dist/bench/relevance.js <model> [adapter]
-// [batch] [rounds]`. They take turns; medians and ratios are printed.
+// The cost of a relevance pass beside one training backward, both without their forward: `node dist/bench/relevance.js
+// <model> [adapter] [batch] [rounds]`. They take turns; medians and ratios are printed.
 import { compositeOf } from '../src/attribution/composite.ts'
 import { choose, Network } from '../src/attribution/choose.ts'
 import { oneHot, pathsOf } from '../src/attribution/relevance.ts'
@@ -15,7 +15,13 @@ import { tensor, type Tensor } from '../src/core/tensor.ts'
 import { scope } from '../src/core/transform.ts'
 import { disposeTree, parameters } from '../src/core/tree.ts'
 
-const composites = ['attn-lrp', 'cp-lrp', 'pxp:gamma,gamma,gamma,gamma', 'z-plus', 'pxp:alpha2-beta1,alpha2-beta1,alpha2-beta1,alpha2-beta1']
+const composites = [
+  'attn-lrp',
+  'cp-lrp',
+  'pxp:gamma,gamma,gamma,gamma',
+  'z-plus',
+  'pxp:alpha2-beta1,alpha2-beta1,alpha2-beta1,alpha2-beta1',
+]
 const [path, adapter, batch = '4', rounds = '5'] = process.argv.slice(2)
 if (!path) {
   process.stderr.write('relevance: expected <model> [adapter] [batch] [rounds]\n')
@@ -30,8 +36,15 @@ const classes = Int32Array.from({ length: shape[0] }, (_, i) => i % classCount)
 const labels = tensor(classes), targets = oneHot(classes, classCount)
 const weights = parameters(model).map(([, leaf]) => leaf)
 
-/** Milliseconds of a walk back over a fresh tape, from when the forward is done until the device has nothing left to do. */
-async function walk(forward: () => Tensor, tracked: Tensor[], seed: (out: Tensor) => Tensor, rules?: (calls: readonly Call[]) => ReturnType<typeof choose>) {
+/**
+ * Milliseconds of a walk back over a fresh tape, from when the forward is done until the device has nothing left to do.
+ */
+async function walk(
+  forward: () => Tensor,
+  tracked: Tensor[],
+  seed: (out: Tensor) => Tensor,
+  rules?: (calls: readonly Call[]) => ReturnType<typeof choose>,
+) {
   const { result, calls } = scope(() => record(forward, tracked))
   await result.data()
   const start = performance.now()
@@ -46,19 +59,33 @@ async function walk(forward: () => Tensor, tracked: Tensor[], seed: (out: Tensor
 
 const subjects = new Map<string, () => Promise<number>>([
   ['training backward', () => walk(() => crossEntropy(model.call(images), labels), weights, () => full([], 1))],
-  ...composites.map((name): [string, () => Promise<number>] => [name, () => walk(() => model.call(images), [images], () => targets,
-    (calls) => choose(compositeOf(name), new Network(calls, [images], pathsOf(model).leaves)))]),
+  ...composites.map((
+    name,
+  ): [string, () => Promise<number>] => [
+    name,
+    () =>
+      walk(
+        () => model.call(images),
+        [images],
+        () => targets,
+        (calls) => choose(compositeOf(name), new Network(calls, [images], pathsOf(model).leaves)),
+      ),
+  ]),
 ])
 const times = new Map([...subjects.keys()].map((name) => [name, [] as number[]]))
 for (let round = -1; round < Number(rounds); round++) {
   for (const [name, run] of subjects) {
     const time = await run()
-    if (round >= 0) times.get(name)!.push(time)                    // the first round warms up
+    if (round >= 0) times.get(name)!.push(time) // the first round warms up
   }
 }
 const base = median(times.get('training backward')!)
 console.log(`${gpu.adapter.name}, batch ${batch}, ${rounds} rounds`)
 for (const [name, list] of times) {
-  console.log(`${name.padEnd(60)} ${median(list).toFixed(0).padStart(7)} ms   ${(median(list) / base).toFixed(2)} of a training backward`)
+  console.log(
+    `${name.padEnd(60)} ${median(list).toFixed(0).padStart(7)} ms   ${
+      (median(list) / base).toFixed(2)
+    } of a training backward`,
+  )
 }
 await close()

@@ -1,5 +1,5 @@
-// The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter, measures, compares. `embedded` chooses its adapters and
-// peers itself.
+// The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter, measures, compares. `embedded` chooses
+// its adapters and peers itself.
 import { InputError } from '../src/base/errors.ts'
 import { close, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned } from '../src/gpu/tune.ts'
@@ -19,39 +19,70 @@ import { loadPeer, type Peer, type PeerName } from './peers.ts'
 export type Suite = 'kernels' | 'models' | 'pruned' | 'overhead' | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
-export interface BenchOptions extends InitOptions, MeasureOptions { suite: Suite, only?: string[], against?: PeerName[] }
+export interface BenchOptions extends InitOptions, MeasureOptions {
+  suite: Suite
+  only?: string[]
+  against?: PeerName[]
+}
 
 /** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
-export interface BenchReport { adapter: string, versions: Record<string, string>, profile: string, rows: Row[] }
+export interface BenchReport {
+  adapter: string
+  versions: Record<string, string>
+  profile: string
+  rows: Row[]
+}
 
-const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [matmulCases, attentionCases, convolutionCases, layerCases]
+const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [
+  matmulCases,
+  attentionCases,
+  convolutionCases,
+  layerCases,
+]
 
 /**
  * Opens the adapter, checks and times the cases of a suite one after the other.
  * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
  */
-export async function runBench({ suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions): Promise<BenchReport> {
-  if (suite === 'embedded') {                          // opens several adapters, one after the other
+export async function runBench(
+  { suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions,
+): Promise<BenchReport> {
+  if (suite === 'embedded') { // opens several adapters, one after the other
     const { threads = 2 } = options
-    const rows = await embeddedRows({ threads, only, say }), versions = { espalier: packageVersion(), node: process.versions.node }
+    const rows = await embeddedRows({ threads, only, say }),
+      versions = { espalier: packageVersion(), node: process.versions.node }
     return { adapter: `embedded device, ${threads} threads on ${cpuName()}`, versions, profile: 'browser', rows }
   }
   if (suite === 'models' && names.some((name) => name !== 'ort')) {
-    throw new InputError(`bench models --against ${names.join(',')}: expected ort, the only peer that runs whole networks here`)
+    throw new InputError(
+      `bench models --against ${names.join(',')}: expected ort, the only peer that runs whole networks here`,
+    )
   }
   const peers: Peer[] = []
   for (const name of names) peers.push(await loadPeer(name))
   // Peers run on dawn, so we do too, unless another adapter is asked for.
-  const { adapter } = await init({ fixedVariants: false, ...options, adapter: options.adapter ?? (peers.length ? 'dawn' : undefined) })
+  const { adapter } = await init({
+    fixedVariants: false,
+    ...options,
+    adapter: options.adapter ?? (peers.length ? 'dawn' : undefined),
+  })
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
   const rows: Row[] = []
   try {
     if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
-    if (suite === 'models') rows.push(...await modelRows({ wanted, ort: names.includes('ort'), threads: options.threads, rounds, msPerRound, say }))
+    if (suite === 'models') {
+      rows.push(
+        ...await modelRows({ wanted, ort: names.includes('ort'), threads: options.threads, rounds, msPerRound, say }),
+      )
+    }
     if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, say }))
-    for (const { make } of suite === 'kernels' ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name)) : []) {
+    for (
+      const { make } of suite === 'kernels'
+        ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name))
+        : []
+    ) {
       const work = await make()
-      for (const { run } of work.subjects) await run()             // first use: lets the tuner see the shape
+      for (const { run } of work.subjects) await run() // first use: lets the tuner see the shape
       await tuned()
       rows.push(...await measure(work, { rounds, msPerRound, say }))
     }
@@ -59,18 +90,29 @@ export async function runBench({ suite, only, against: names = [], say, rounds, 
     await close()
   }
   if (!rows.length) throw new InputError(`bench ${suite}: nothing matches --only ${only?.join(',')}`)
-  const versions = { espalier: packageVersion(), node: process.versions.node, ...Object.fromEntries(peers.map(({ name, version }) => [name, version])) }
+  const versions = {
+    espalier: packageVersion(),
+    node: process.versions.node,
+    ...Object.fromEntries(peers.map(({ name, version }) => [name, version])),
+  }
   return { adapter: adapter.name, versions, profile: adapter.profile, rows }
 }
 
 /** The report as text: the table, and how it compares with the peers. */
 export function benchText({ adapter, versions, profile, rows }: BenchReport): string {
-  const lines = [`adapter: ${adapter}   profile: ${profile}   ${Object.entries(versions).map((pair) => pair.join(' ')).join(', ')}`, table(rows)]
+  const lines = [
+    `adapter: ${adapter}   profile: ${profile}   ${Object.entries(versions).map((pair) => pair.join(' ')).join(', ')}`,
+    table(rows),
+  ]
   for (const by of ['msMedian', 'msP10'] as const) {
     const ratios = against(rows, by)
     if (!ratios) continue
-    lines.push('', `times as fast as the fastest peer (${by === 'msMedian' ? 'medians' : 'fastest tenth'}):`,
-      ...ratios.cases.map(({ name, shape, peer, ratio }) => `  ${name} ${shape}: ${ratio.toFixed(2)} (${peer})`), `  geometric mean: ${ratios.mean.toFixed(2)}`)
+    lines.push(
+      '',
+      `times as fast as the fastest peer (${by === 'msMedian' ? 'medians' : 'fastest tenth'}):`,
+      ...ratios.cases.map(({ name, shape, peer, ratio }) => `  ${name} ${shape}: ${ratio.toFixed(2)} (${peer})`),
+      `  geometric mean: ${ratios.mean.toFixed(2)}`,
+    )
   }
   return lines.join('\n')
 }

@@ -1,8 +1,9 @@
 // Fused softmax attention for GPUs. A workgroup takes 32 queries and walks over the keys, 32 at a time;
-// invocation (x, y) of 8 x 8 holds 4 queries x 4 keys of the scores, then 4 queries x 4 entries of out for every 32 entries of E.
-// Rows are staged in workgroup memory, keys transposed so that all arithmetic is on vectors. No N x M matrix: the softmax is
-// kept up to date as keys stream past (online softmax).
-// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
+// invocation (x, y) of 8 x 8 holds 4 queries x 4 keys of the scores, then 4 queries x 4 entries of out for every 32
+// entries of E. Rows are staged in workgroup memory, keys transposed so that all arithmetic is on vectors. No N x M
+// matrix: the softmax is kept up to date as keys stream past (online softmax).
+// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum:
+// [B, H, N]
 
 struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
@@ -59,7 +60,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let mine = first + 4u * y < p.N;                      // whether there are such queries: a last block is rarely full
 
   var sums: array<vec4f, 16>;                           // [4 queries, 4]: four entries of each 32 of E
-  var high = -1.0e30;                                   // of query lid, if that is below 32: largest score so far, sum of weights
+  // of query lid, if that is below 32: largest score so far, sum of weights
+  var high = -1.0e30;
   var total = 0.0;
   for (var j = 0u; j < p.M; j += 32u) {
     var s = mat4x4f();                                  // s[r]: query 4y + r, keys 4x .. 4x + 3

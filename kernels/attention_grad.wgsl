@@ -1,8 +1,10 @@
-// Backward of attention.wgsl with the same tiles: 32 own rows against 32 other rows at a time, 4 x 4 pairs an invocation.
-// Probabilities are made again from the scores and their log-sum:
-//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q   dbias = sum g
+// Backward of attention.wgsl with the same tiles: 32 own rows against 32 other rows at a time, 4 x 4 pairs an
+// invocation. Probabilities are made again from the scores and their log-sum:
+//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q  
+//   dbias = sum g
 // `queries` makes dq, `keys` dk, `values` dv, `bias` dbias: each entry has one owner, so there are no atomics.
-// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
+// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and
+// delta = dout . out
 
 struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, chunks: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
@@ -15,14 +17,16 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
 @group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
-@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;     // [chunks, H, N, M]: sums over parts of the batch
+// [chunks, H, N, M]: sums over parts of the batch
+@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(11) var<uniform> p: Params;
 override DCHUNKS: u32 = 2;                 // D and E in pieces of 32, at most 4
 override ECHUNKS: u32 = 2;
 override BIAS: u32 = 0;                    // whether there are a bias and a mask
 override MASK: u32 = 0;
 
-// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq, store_dk, store_dv.
+// Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq,
+// store_dk, store_dv.
 /*rows*/
 
 const lowest = -3.0e38;
@@ -98,8 +102,8 @@ fn stage(what: u32, b: u32, h: u32, j: u32, d: u32, width: u32, lid: u32) {
   }
 }
 
-// Own rows 4y + r in column r: weights times what was staged, entries 4x .. 4x + 3. `own_left` own rows and `left_over` other rows
-// are left from here on.
+// Own rows 4y + r in column r: weights times what was staged, entries 4x .. 4x + 3. `own_left` own rows and `left_over`
+// other rows are left from here on.
 fn mixed(own_left: u32, left_over: u32, lid: u32) -> mat4x4f {
   let x = lid % 8u;
   var sum = mat4x4f();

@@ -1,7 +1,9 @@
-// Fused softmax attention for software drivers, where a load costs as much as ten multiply-adds and code size counts. A workgroup
-// is one subgroup; each of its lanes owns R queries and holds their scores against LANES x KEYS keys in registers. A key row
-// is loaded by one lane and shuffled to the others. No N x M matrix: the softmax is kept up to date as keys stream past.
-// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
+// Fused softmax attention for software drivers, where a load costs as much as ten multiply-adds and code size counts. A
+// workgroup is one subgroup; each of its lanes owns R queries and holds their scores against LANES x KEYS keys in
+// registers. A key row is loaded by one lane and shuffled to the others. No N x M matrix: the softmax is kept up to
+// date as keys stream past.
+// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum:
+// [B, H, N]
 enable subgroups;
 
 struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32 }
@@ -32,7 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = (item % blocks) * LANES * R;              // lane l owns queries first + l + r LANES
 
   var s: array<f32, 64>;                                // s[(r LANES + i) KEYS + c]: query r, key c LANES + i
-  var at: array<u32, 8>;                                // rows of q and out; past the end the last one, which is not stored
+  // rows of q and out; past the end the last one, which is not stored
+  var at: array<u32, 8>;
   var high: array<f32, 8>;                              // largest score so far, and the sum of exp(score - high)
   var total: array<f32, 8>;
   var shrink: array<f32, 8>;
@@ -43,8 +46,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   for (var j = 0u; j < p.M; j += LANES * KEYS) {
     for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { s[i * KEYS + c] = 0.0; } }
-    // Query u is read by lanes that stand for keys, and only lane u keeps it. p.extras is LANES, or 0 without bias and mask; a
-    // constant would unroll the loop.
+    // Query u is read by lanes that stand for keys, and only lane u keeps it. p.extras is LANES, or 0 without bias and
+    // mask; a constant would unroll the loop.
     for (var u = 0u; u < p.extras; u++) {
       for (var r = 0u; r < R; r++) {
         let row = min(first + r * LANES + u, p.N - 1u);

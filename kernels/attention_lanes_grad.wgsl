@@ -1,8 +1,11 @@
-// Backward of attention_lanes.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the other side
-// stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and their log-sum:
-//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q   dbias = sum g
+// Backward of attention_lanes.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the
+// other side stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and
+// their log-sum:
+//   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q  
+//   dbias = sum g
 // `queries` makes dq, `keys` dk and dv, `bias` dbias: each entry has one owner, so there are no atomics.
-// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and delta = dout . out
+// q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and
+// delta = dout . out
 enable subgroups;
 
 struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32, chunks: u32 }
@@ -16,13 +19,15 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
 @group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
-@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;     // [chunks, H, N, M]: sums over parts of the batch
+// [chunks, H, N, M]: sums over parts of the batch
+@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(11) var<uniform> p: Params;
 override LANES: u32 = 8;                   // the subgroup size
 override R: u32 = 2;                       // own rows of a lane
 override KEYS: u32 = 2;                    // LANES x KEYS rows of the other side at a time
 
-// Spliced in: load_q, load_k, load_v, load_dout, load_dq, load_dk, load_dv: four entries of a row from 4d on; store_dq ...
+// Spliced in: load_q, load_k, load_v, load_dout, load_dq, load_dk, load_dv: four entries of a row from 4d on; store_dq
+// ...
 /*rows*/
 
 alias Tile = array<f32, 64>;               // [(r LANES + i) KEYS + c]: own row r, other row c LANES + i

@@ -1,8 +1,9 @@
-// Fused softmax attention for the embedded device, whose processor wants long rows in its caches rather than many small tiles. A
-// workgroup takes OWN queries and walks over the keys, OTHER at a time. An invocation makes the scores of 4 keys with 4 COLUMNS
-// queries, then 4 queries x 4 COLUMNS entries of out. Scores lie with queries along vectors, so that the softmax, kept up to date as
-// keys stream past (online softmax), needs no sums across a vector.
-// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum: [B, H, N]
+// Fused softmax attention for the embedded device, whose processor wants long rows in its caches rather than many small
+// tiles. A workgroup takes OWN queries and walks over the keys, OTHER at a time. An invocation makes the scores of 4
+// keys with 4 COLUMNS queries, then 4 queries x 4 COLUMNS entries of out. Scores lie with queries along vectors, so
+// that the softmax, kept up to date as keys stream past (online softmax), needs no sums across a vector.
+// q: [B, N, H, D]  k: [B, M, H, D]  v: [B, M, H, E]  biases: [H, N, M]  masks: [G, N, M]  out: [B, N, H, E]  logsum:
+// [B, H, N]
 
 struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
@@ -25,7 +26,8 @@ override CHUNKS: u32 = 1;                  // E in pieces of OTHER, at most 4
 /*rows*/
 /*extra*/
 
-var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;        // queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
+// queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
+var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;
 // keys: [OTHER / 4][DDEPTH], four keys each; later values: [E / (4 COLUMNS)][OTHER][COLUMNS]
 var<workgroup> staged: array<vec4f, OTHER / 4u * max(DDEPTH, EDEPTH)>;
 var<workgroup> weights: array<vec4f, OWN * OTHER / 4u>;    // [OWN / (4 COLUMNS)][OTHER][COLUMNS], four queries each
@@ -48,7 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let query = lid % (OWN / 4u) * 4u;
   let entry = lid / (OWN / 4u) * 4u * COLUMNS;
 
-  // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out of.
+  // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out
+  // of.
   for (var i = lid * 4u; i < min(OWN, p.N - first); i += 4u * LANES) {
     let s = query_row(b, h, first + i);
     let t = query_row(b, h, first + i + 1u);
@@ -61,7 +64,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   var sums: array<vec4f, 64>;                           // [CHUNKS][4 queries][COLUMNS]
-  var high: array<vec4f, 4>;                            // of the queries 4 COLUMNS lid and after: largest score so far, sum of weights
+  // of the queries 4 COLUMNS lid and after: largest score so far, sum of weights
+  var high: array<vec4f, 4>;
   var total: array<vec4f, 4>;
   for (var c = 0u; c < COLUMNS; c++) { high[c] = vec4f(-1.0e30); }
   for (var j = 0u; j < p.M; j += OTHER) {

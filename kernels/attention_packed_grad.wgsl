@@ -1,8 +1,9 @@
-// Backward of attention_packed.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again, once, from the
-// scores and their log-sum:
+// Backward of attention_packed.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again,
+// once, from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dk = scale sum g q   dq = scale sum g k
-// A workgroup takes all keys of a head, or one of `slabs` stretches of them (none empty), block by block, and adds to dq what each
-// block gives: every entry has one owner, so there are no atomics. Parts of dq from several slabs are added afterwards.
+// A workgroup takes all keys of a head, or one of `slabs` stretches of them (none empty), block by block, and adds to
+// dq what each block gives: every entry has one owner, so there are no atomics. Parts of dq from several slabs are
+// added afterwards.
 // q: [B, N, H, D]  dq: [slabs, B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]
 // stats: [B, H, N], log-sum and delta = dout . out
 
@@ -25,8 +26,8 @@ override LANES: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
 
-// Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end; store_dq, store_dk,
-// store_dv; extra.
+// Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end;
+// store_dq, store_dk, store_dv; extra.
 /*rows*/
 /*extra*/
 
@@ -35,7 +36,8 @@ const K = 1u;
 const V = 2u;
 const DOUT = 3u;
 
-// Keys, then values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each. The keys once more, [OWN][DDEPTH / 4]: four entries each.
+// Keys, then values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each. The keys once more, [OWN][DDEPTH / 4]: four
+// entries each.
 var<workgroup> own: array<vec4f, OWN / 4u * (DDEPTH + EDEPTH)>;
 var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;
 // Queries, then dout, each [OTHER][depth / 4]: four entries each. w, then g, each [OTHER][OWN / 4]: four keys each.
@@ -85,8 +87,8 @@ fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) 
   }
 }
 
-// Products of four other rows with 4 COLUMNS own rows over four times `quads` entries: of other row r and own rows 4c to 4c + 3 in
-// [r COLUMNS + c].
+// Products of four other rows with 4 COLUMNS own rows over four times `quads` entries: of other row r and own rows 4c
+// to 4c + 3 in [r COLUMNS + c].
 fn products(left: u32, right: u32, depth: u32, quads: u32) -> array<vec4f, 16> {
   var s: array<vec4f, 16>;
   for (var i = 0u; i < quads; i++) {
@@ -116,7 +118,8 @@ fn mixed(sums: array<vec4f, 16>, left: u32, right: u32, depth: u32, count: u32) 
   return s;
 }
 
-// Into `sums`, of four queries whose g begin at `left`: 4 COLUMNS entries of the sum of g times key, over four times `quads` keys.
+// Into `sums`, of four queries whose g begin at `left`: 4 COLUMNS entries of the sum of g times key, over four times
+// `quads` keys.
 fn mixed_keys(sums: ptr<function, array<vec4f, 16>>, left: u32, right: u32, quads: u32) {
   var s: array<vec4f, 16>;
   for (var i = 0u; i < quads; i++) {
@@ -140,7 +143,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (b >= p.B) { return; }
   let slab = item % p.slabs;
   let span = ((p.M + OWN - 1u) / OWN + p.slabs - 1u) / p.slabs * OWN;
-  // Four queries with all vectors of keys, four keys with all pieces of their entries, and four queries with all pieces of theirs.
+  // Four queries with all vectors of keys, four keys with all pieces of their entries, and four queries with all pieces
+  // of theirs.
   let other = lid % (OTHER / 4u) * 4u;
   let vectors = lid / (OTHER / 4u);
   let mine = lid % (OWN / 4u) * 4u;

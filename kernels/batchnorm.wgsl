@@ -3,7 +3,8 @@
 
 struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, chunk: u32, eps: f32, momentum: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> parts: array<vec2f>;            // [shares, channels]: sums of x - first and of its square
+// [shares, channels]: sums of x - first and of its square
+@group(0) @binding(1) var<storage, read_write> parts: array<vec2f>;
 @group(0) @binding(2) var<storage, read> gain: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>;
@@ -18,7 +19,8 @@ struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, c
 override LANES: u32 = 64;
 var<workgroup> partial: array<vec2f, LANES>;
 
-// A workgroup sums one channel of a share of the batch. Subtracting the channel's first value keeps the squares from cancelling.
+// A workgroup sums one channel of a share of the batch. Subtracting the channel's first value keeps the squares from
+// cancelling.
 @compute @workgroup_size(LANES)
 fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let number = group.y * groups.x + group.x;
@@ -50,7 +52,8 @@ fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   if (lane == 0u && share < p.shares) { parts[number] = partial[0]; }
 }
 
-// The batch's statistics, and the running ones moved towards them in place (with the unbiased variance, as PyTorch does).
+// The batch's statistics, and the running ones moved towards them in place (with the unbiased variance, as PyTorch
+// does).
 @compute @workgroup_size(LANES)
 fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let channel = (group.y * groups.x + group.x) * LANES + lane;

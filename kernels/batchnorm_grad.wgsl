@@ -1,10 +1,12 @@
-// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm.wgsl for the vectors.
+// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm.wgsl for the
+// vectors.
 
 struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, chunk: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> saved: array<vec2f>;                  // mean and 1 / std
-@group(0) @binding(3) var<storage, read_write> parts: array<vec2f>;            // [shares, channels]: sums of dy and of dy (x - mean)
+// [shares, channels]: sums of dy and of dy (x - mean)
+@group(0) @binding(3) var<storage, read_write> parts: array<vec2f>;
 @group(0) @binding(4) var<storage, read> gain: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dgain: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dbias: array<f32>;

@@ -1,6 +1,7 @@
-// Functions of up to three tensors that broadcast: the op table's expression in x, y, z (and a constant a) is spliced in as `f`.
-// out: [size], contiguous, four elements per invocation. x, y, z are read by strides over at most six axes, the innermost
-// first: `inner` elements at stride x0 (1, or 0 where the operand repeats), n1 of them at stride x1, and so on.
+// Functions of up to three tensors that broadcast: the op table's expression in x, y, z (and a constant a) is spliced
+// in as `f`. out: [size], contiguous, four elements per invocation. x, y, z are read by strides over at most six axes,
+// the innermost first: `inner` elements at stride x0 (1, or 0 where the operand repeats), n1 of them at stride x1, and
+// so on.
 
 struct Params {
   size: u32, inner: u32, n1: u32, n2: u32, n3: u32, n4: u32,

@@ -1,10 +1,10 @@
-// Convolution as an implicit matrix product in registers: an invocation makes 4 TM output channels of TN neighbouring pixels.
-// For software drivers and the embedded device; conv2d_tiled.wgsl is its sibling for GPUs.
-// x: [batch, groups, channels, rows, parts, columns], padded by conv2d_layout.wgsl, or the plain image where it needs no padding
-// w: [groups, tiles, rows of taps, TAPS, TM] of vec4f over output channels, packed by conv2d_layout.wgsl
-// offsets: [rows of taps], how far a row of TAPS neighbouring taps is from the first one
-// bias: [groups, outputs]   y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise
-// for columns.
+// Convolution as an implicit matrix product in registers: an invocation makes 4 TM output channels of TN neighbouring
+// pixels. For software drivers and the embedded device; conv2d_tiled.wgsl is its sibling for GPUs. x: [batch, groups,
+// channels, rows, parts, columns], padded by conv2d_layout.wgsl, or the plain image where it needs no padding w:
+// [groups, tiles, rows of taps, TAPS, TM] of vec4f over output channels, packed by conv2d_layout.wgsl offsets: [rows of
+// taps], how far a row of TAPS neighbouring taps is from the first one
+// bias: [groups, outputs]   y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y;
+// likewise
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.
 const TM = 2u;        // vectors of output channels
@@ -63,7 +63,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
 
-  // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds to compile.
+  // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds
+  // to compile.
   let plane = p.height_out * p.width_out;
   var to = ((n * p.groups + g) * p.outputs + first_output) * plane + (p.first_y + i * p.step_y) * p.width_out + p.first_x + column * p.step_x;
   for (var t = 0u; t < min(TN, p.width - column); t++) {

@@ -1,5 +1,5 @@
-// Convolutions whose windows do not overlap (1 x 1, patch embedding): the windows as columns of a matrix, and back. Nothing is
-// copied twice, so a plain product does the rest.
+// Convolutions whose windows do not overlap (1 x 1, patch embedding): the windows as columns of a matrix, and back.
+// Nothing is copied twice, so a plain product does the rest.
 // columns: [batch, channels, kernel_y, kernel_x, rows, columns_out]   image: [batch, channels, height, width]
 
 struct Params {

@@ -7,8 +7,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-// x: [planes, rows_in, columns_in] -> out: [planes, rows, parts, columns]: what part r of a row has at column q is column
-// q stride + r next_part of the padded image, so that what neighbouring outputs read are neighbours. Zero outside of x.
+// x: [planes, rows_in, columns_in] -> out: [planes, rows, parts, columns]: what part r of a row has at column q is
+// column q stride + r next_part of the padded image, so that what neighbouring outputs read are neighbours. Zero
+// outside of x.
 // `columns` is a multiple of 4, and `top` and `left` may be negative, which crops. Four columns per invocation.
 @compute @workgroup_size(64)
 fn pad(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -39,9 +40,9 @@ struct PackParams {
 @group(0) @binding(4) var<storage, read_write> packed: array<f32>;
 @group(0) @binding(5) var<uniform> q: PackParams;
 
-// w -> packed: [groups, tiles, channels, taps_y, parts, taps_x, tile]. Outputs beyond the last one and taps beyond the kernel
-// are zero. Which tap stands where is linear: the gradient to the input reads the kernel backwards and every n-th tap of it.
-// One invocation packs all taps of one channel for one tile of outputs.
+// w -> packed: [groups, tiles, channels, taps_y, parts, taps_x, tile]. Outputs beyond the last one and taps beyond the
+// kernel are zero. Which tap stands where is linear: the gradient to the input reads the kernel backwards and every
+// n-th tap of it. One invocation packs all taps of one channel for one tile of outputs.
 @compute @workgroup_size(64)
 fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let number = (group.y * groups.x + group.x) * 64u + lane;

@@ -9,8 +9,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> places: array<vec2u>;
 @group(0) @binding(2) var<uniform> p: Params;
 
-// offsets: [channels, taps_y, taps_x]: how far tap (u, v) of a channel is from the first tap of the first channel in the image,
-// and where its weight is from the first one of an output. The gradient to the input reads the kernel backwards.
+// offsets: [channels, taps_y, taps_x]: how far tap (u, v) of a channel is from the first tap of the first channel in
+// the image, and where its weight is from the first one of an output. The gradient to the input reads the kernel
+// backwards.
 @compute @workgroup_size(64)
 fn taps(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;

@@ -1,8 +1,7 @@
-// Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per workgroup.
-// For GPUs; conv2d.wgsl is its sibling without workgroup memory.
-// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: the weights as they are   bias: [groups, outputs]
-// offsets: [depth], how far input k of a pixel is from its first one, and how far its weight is from the output's first one
-// y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y; likewise for columns.
+// Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per
+// workgroup. For GPUs; conv2d.wgsl is its sibling without workgroup memory.
+// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: the weights as they are   bias:
+// [groups, outputs]
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.
 const TM = 2u;        // vectors of output channels of an invocation
@@ -32,7 +31,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let number = group.y * groups.x + group.x;
   let all_tiles = p.groups * p.tiles;
   let tile = number % all_tiles;
-  let first_job = number / all_tiles * X * TN;       // workgroups beyond the last pixel compute its value and store nothing
+  // workgroups beyond the last pixel compute its value and store nothing
+  let first_job = number / all_tiles * X * TN;
   let g = tile / p.tiles;
 
   // This invocation stages input `staged_k` of every step, for pixels X TN / COPIES apart.
@@ -49,7 +49,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let m = lane / X * TM;
   var sum: array<vec4f, TM * TN>;
   for (var k = 0u; k < p.depth; k += STEP) {
-    // Weights: neighbours in k by neighbouring invocations. Outputs beyond the last one read it again and are not stored.
+    // Weights: neighbours in k by neighbouring invocations. Outputs beyond the last one read it again and are not
+    // stored.
     let weight_k = k + lane % STEP;
     let weight_at = g * p.weight_group + offsets[min(weight_k, p.depth - 1u)].y;
     for (var s = lane / STEP; s < Y * TM; s += apart) {

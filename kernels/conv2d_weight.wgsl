@@ -1,6 +1,6 @@
-// Gradient of a convolution to its weight, in registers: an invocation makes 4 TM output channels x TC input channels x TAPS
-// neighbouring taps, summed over a share of the image rows.
-// x: [batch, groups, channels, rows, parts, columns], padded by conv2d_layout.wgsl or plain
+// Gradient of a convolution to its weight, in registers: an invocation makes 4 TM output channels x TC input channels x
+// TAPS neighbouring taps, summed over a share of the image rows. x: [batch, groups, channels, rows, parts, columns],
+// padded by conv2d_layout.wgsl or plain
 // dy: [batch, groups, outputs, height, width]   dw: [shares, groups, outputs, channels, taps_y, kernel_x]
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.
@@ -75,7 +75,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
 
-  // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds to compile.
+  // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds
+  // to compile.
   for (var k = 0u; k < min(TC, p.channels - first_c) * TAPS; k++) {
     let tap = part + k % TAPS * p.step_tap;
     let base = (((share * p.groups + g) * p.outputs + first_m) * p.channels + first_c + k / TAPS) * p.taps_y * p.kernel_x + u * p.kernel_x + tap;

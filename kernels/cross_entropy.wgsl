@@ -1,6 +1,8 @@
-// Cross-entropy of softmax(x) with labels, and its gradient. x, dx: [rows, width]   given: [rows] labels or [rows, width] shares
+// Cross-entropy of softmax(x) with labels, and its gradient. x, dx: [rows, width]   given: [rows] labels or [rows,
+// width] shares
 // logsum, weight, losses: [rows]: log sum e^x, the sum of the target t, the loss of the row   loss, dloss: one number
-// t = (1 - smoothing) share + smoothing / width;   row loss = -sum t (x - logsum);   dx = (weight softmax(x) - t) dloss / rows.
+// t = (1 - smoothing) share + smoothing / width;   row loss = -sum t (x - logsum);   dx = (weight softmax(x) - t) dloss
+// / rows.
 
 struct Params { rows: u32, width: u32, smoothing: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -62,7 +64,8 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var c = lid % LANES; c < end; c += LANES) {
     let t = expected(row, c);
     heavy += t;
-    cost += select(t * (all - x[base + c]), 0.0, t == 0.0);    // a class at -infinity costs nothing where it is not expected
+    // a class at -infinity costs nothing where it is not expected
+    cost += select(t * (all - x[base + c]), 0.0, t == 0.0);
   }
   let row_loss = row_sum(lid, cost);
   let row_weight = row_sum(lid, heavy);

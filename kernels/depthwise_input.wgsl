@@ -1,4 +1,5 @@
-// Gradient of a depthwise convolution to its input, for strides: each input pixel collects from the outputs that read it.
+// Gradient of a depthwise convolution to its input, for strides: each input pixel collects from the outputs that read
+// it.
 // dy: [batch, channels, rows, columns]   w: [channels, taps_y, taps_x]   dx: [batch, channels, height, width]
 
 struct Params {
@@ -10,7 +11,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-// Which output reads position `at` through a tap that is `shift` further: at + padding = output stride + shift. count if none.
+// Which output reads position `at` through a tap that is `shift` further: at + padding = output stride + shift. count
+// if none.
 fn reader(at: u32, padding: u32, shift: u32, stride: u32, count: u32) -> u32 {
   let sum = at + padding;
   if (sum < shift || (sum - shift) % stride != 0u) { return count; }

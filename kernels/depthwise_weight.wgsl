@@ -1,5 +1,5 @@
-// Gradient of a depthwise convolution to its weight. An invocation makes TAPS neighbouring taps of a row of one kernel, summed
-// over a share of the image rows.
+// Gradient of a depthwise convolution to its weight. An invocation makes TAPS neighbouring taps of a row of one kernel,
+// summed over a share of the image rows.
 // x: [batch, channels, height, width]   dy: [batch, channels, rows, columns]   dw: [shares, channels, taps_y, taps_x]
 
 struct Params {

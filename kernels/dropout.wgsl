@@ -1,6 +1,8 @@
-// Dropout from a counter-based generator, Philox4x32-10 (Salmon et al. 2011), the same as src/random.ts: word i of (seed, stream) is
-// word i % 4 of the block with counter [i / 4, 0, stream] and key seed. state: [seed, seed high, stream, stream high].
-// `draw` hands out the state as `key` and moves it to the next stream; the mask of a key can be made again for the backward pass.
+// Dropout from a counter-based generator, Philox4x32-10 (Salmon et al. 2011), the same as src/random.ts: word i of
+// (seed, stream) is word i % 4 of the block with counter [i / 4, 0, stream] and key seed. state: [seed, seed high,
+// stream, stream high].
+// `draw` hands out the state as `key` and moves it to the next stream; the mask of a key can be made again for the
+// backward pass.
 
 struct Params { size: u32, threshold: u32, factor: f32 }
 @group(0) @binding(0) var<storage, read_write> state: array<u32, 4>;

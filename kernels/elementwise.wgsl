@@ -14,8 +14,8 @@ fn decay(a: vec4f) -> vec4f {
   return select(exp(-a), vec4f(0.0), a > vec4f(87.0));
 }
 
-// erfc(z), z >= 0, to 4e-7 of itself up to z = 9, so that tails do not cancel: erfc(z) e^(z^2) / t is nearly a polynomial in
-// t = 1 / (1 + 0.4 z); the coefficients are a least-squares fit to it with relative error 1e-8.
+// erfc(z), z >= 0, to 4e-7 of itself up to z = 9, so that tails do not cancel: erfc(z) e^(z^2) / t is nearly a
+// polynomial in t = 1 / (1 + 0.4 z); the coefficients are a least-squares fit to it with relative error 1e-8.
 fn upper_tail(z: vec4f) -> vec4f { return tail_series(z) * decay(z * z); }
 
 // erfc(z) e^(z^2).
@@ -89,7 +89,8 @@ fn soft_plus(v: vec4f) -> vec4f {
   return max(v, vec4f(0.0)) + 2.0 * s * (sum * q + 1.0);
 }
 
-// v to a constant exponent. Whole exponents up to 16 are products, so that they are exact and negative bases have a sign.
+// v to a constant exponent. Whole exponents up to 16 are products, so that they are exact and negative bases have a
+// sign.
 fn raised(v: vec4f, exponent: f32) -> vec4f {
   let whole = exponent == floor(exponent);
   if (whole && abs(exponent) <= 16.0) {

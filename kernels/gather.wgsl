@@ -1,5 +1,5 @@
-// x [outer, size, inner] read along its middle axis at index [count]: out [outer, count, inner]. Bits are moved, not numbers.
-// An index outside of x gives NaN, which shows, rather than somebody else's value.
+// x [outer, size, inner] read along its middle axis at index [count]: out [outer, count, inner]. Bits are moved, not
+// numbers. An index outside of x gives NaN, which shows, rather than somebody else's value.
 
 struct Params { outer: u32, size: u32, inner: u32, count: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4u>;
@@ -10,7 +10,8 @@ override VECTORS: u32 = 0;    // 1: inner is a multiple of four
 
 const NAN = 0x7fc00000u;
 
-// First element in x of the row that becomes row `row` of [outer, count]; for a bad index, past the end of every tensor.
+// First element in x of the row that becomes row `row` of [outer, count]; for a bad index, past the end of every
+// tensor.
 fn source(row: u32) -> u32 {
   let outer = row / p.count;
   let entry = index[row - outer * p.count];

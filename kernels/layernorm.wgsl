@@ -1,5 +1,6 @@
 // Layer norm. x, y: [rows, width]   gain, bias: [width]   mean, rstd: [rows], kept for the backward pass.
-// LANES invocations share a row. Two passes for the statistics: the squares are taken about the mean, which loses no digits.
+// LANES invocations share a row. Two passes for the statistics: the squares are taken about the mean, which loses no
+// digits.
 
 alias V = /*V*/f32;                       // vec4f where the width divides by 4; `width` counts V
 

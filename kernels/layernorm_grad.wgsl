@@ -54,7 +54,8 @@ fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   }
 }
 
-// One invocation per column and chunk of rows; `combine` adds the chunks. Many short sums are also more exact than one long one.
+// One invocation per column and chunk of rows; `combine` adds the chunks. Many short sums are also more exact than one
+// long one.
 @compute @workgroup_size(64)
 fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
   let item = (group.y * groups.x + group.x) * 64u + lid;

@@ -1,6 +1,8 @@
-// Linear attention: o_i = q_i S / z_i with S = sum_j k_j v_j and z_i = q_i . sum_j k_j + eps. A one is appended to every v, so that S has
-// the sum of k as one more column (number E) and every step below is a plain product. T rows (queries or keys), A = E + 1 rounded up.
-// x, dx: [B, T, H, D]   y: [B, T, H, A] appended values, or their cotangents   matrix: [B, H, D, A]   v, o, dout: [B, T, H, E]   z: [B, T, H]
+// Linear attention: o_i = q_i S / z_i with S = sum_j k_j v_j and z_i = q_i . sum_j k_j + eps. A one is appended to
+// every v, so that S has the sum of k as one more column (number E) and every step below is a plain product. T rows
+// (queries or keys), A = E + 1 rounded up.
+// x, dx: [B, T, H, D]   y: [B, T, H, A] appended values, or their cotangents   matrix: [B, H, D, A]   v, o, dout: [B,
+// T, H, E]   z: [B, T, H]
 
 struct Params { B: u32, T: u32, H: u32, D: u32, E: u32, A: u32, chunks: u32, divide: u32, frozen: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array</*D*/f32>;
@@ -47,7 +49,8 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   let d = i / across % down * 8u;
   let more = d + 4u < p.D;
   let each = (p.T + p.chunks - 1u) / p.chunks;
-  var a = mat4x4f();                       // a[i]: row d + i of the matrix, entries 4e ..; b: the next four; c, s: rows d + 4 + i
+  // a[i]: row d + i of the matrix, entries 4e ..; b: the next four; c, s: rows d + 4 + i
+  var a = mat4x4f();
   var b = mat4x4f();
   var c = mat4x4f();
   var s = mat4x4f();
@@ -107,7 +110,8 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sum = mat4x4f();
   for (var d = 0u; d < p.D; d += 4u) {
     let at = (head * p.D + d) * quads + e;
-    let last = (head * p.D + p.D - 1u) * quads + e;     // x is zero past the end, the matrix only has to be a number there
+    // x is zero past the end, the matrix only has to be a number there
+    let last = (head * p.D + p.D - 1u) * quads + e;
     let m0 = matrix[at];
     let m1 = matrix[min(at + quads, last)];
     let m2 = matrix[min(at + 2u * quads, last)];
@@ -152,7 +156,8 @@ fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   }
 }
 
-// Cotangents of the appended product: dout / z, then -(dout . o) / z for z itself, which is nothing where z is held constant.
+// Cotangents of the appended product: dout / z, then -(dout . o) / z for z itself, which is nothing where z is held
+// constant.
 @compute @workgroup_size(64)
 fn cotangents(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
   let row = number(group, groups, lid);

@@ -1,6 +1,7 @@
 // Spliced in after matmul_output.wgsl: four neighbouring sums at a time, whatever the rows of out are.
 
-// The sums of four columns from n on in one row of matrix `which`, which starts at `start`. Outside M x N nothing happens.
+// The sums of four columns from n on in one row of matrix `which`, which starts at `start`. Outside M x N nothing
+// happens.
 fn finish(which: u32, start: u32, row: u32, n: u32, sums: vec4f) {
   if (row >= p.M || n >= p.N) { return; }
   let at = start + row * p.N + n;

@@ -1,15 +1,19 @@
-// Matrix product for the embedded device, laid out for the caches of a processor (Goto and van de Geijn 2008): a workgroup of
-// X by Y invocations makes 4 X rows by 4 COLUMNS Y columns, and packs STEP steps of k of them so that what an invocation reads lies in a
-// row. Each makes 4 x 4 COLUMNS outputs; rows go round fastest, so its columns stay in the first-level cache while all rows pass by.
+// Matrix product for the embedded device, laid out for the caches of a processor (Goto and van de Geijn 2008): a
+// workgroup of X by Y invocations makes 4 X rows by 4 COLUMNS Y columns, and packs STEP steps of k of them so that what
+// an invocation reads lies in a row. Each makes 4 x 4 COLUMNS outputs; rows go round fastest, so its columns stay in
+// the first-level cache while all rows pass by.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
 /*product*/
 
-// Rows and columns of a tile are multiples of sixteen, as blocks of four are packed four at a time: X and Y COLUMNS are multiples of four.
-override X: u32 = 16;                                     // at least COLUMNS, so that there is an invocation for all columns
+// Rows and columns of a tile are multiples of sixteen, as blocks of four are packed four at a time: X and Y COLUMNS are
+// multiples of four.
+// at least COLUMNS, so that there is an invocation for all columns
+override X: u32 = 16;
 override Y: u32 = 8;
 override COLUMNS: u32 = 2;                                // vectors of four columns that an invocation makes: 1, 2 or 4
-override STEP: u32 = 32;                                  // a multiple of four; packed are 16 STEP (X + COLUMNS Y) bytes
+// a multiple of four; packed are 16 STEP (X + COLUMNS Y) bytes
+override STEP: u32 = 32;
 var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
 var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
@@ -23,7 +27,8 @@ fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
 }
 
-// One step of k of sixteen rows of a matrix [K, M], from `row` on. Places past the last row repeat others; what they make is never stored.
+// One step of k of sixteen rows of a matrix [K, M], from `row` on. Places past the last row repeat others; what they
+// make is never stored.
 fn line_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   let at = tile.a + row + k * p.M;
   let left = p.M - row;
@@ -61,11 +66,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (tile.matrix >= p.splits * p.batch) { return; }
   let m = tile.m + local.x * 4u;
   let n = tile.n + local.y * COLUMNS * 4u;
-  var sums: array<vec4f, 16>;              // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the pieces of k
+  // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the pieces of k
+  var sums: array<vec4f, 16>;
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
-    // An invocation packs whole blocks, because a loop with one counter is what the compiler takes the index checks out of; four of
-    // them where they lie side by side in memory, because a step of them is a line of the cache then.
+    // An invocation packs whole blocks, because a loop with one counter is what the compiler takes the index checks out
+    // of; four of them where they lie side by side in memory, because a step of them is a line of the cache then.
     if (TRANSPOSE_A == 1u) {
       let row = tile.m + lane * 16u;
       if (lane < (X + 3u) / 4u && row < p.M) {
@@ -106,15 +112,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let b = local.y * STEP * COLUMNS;
       var sum: array<vec4f, 16>;
       if (k > tile.first) { sum = sums; }
-      // With wide pieces two steps at a time, because the engine unrolls some loops and others not; with narrow ones, for engines
-      // that do not join vectors, two steps would need more registers than there are.
+      // With wide pieces two steps at a time, because the engine unrolls some loops and others not; with narrow ones,
+      // for engines that do not join vectors, two steps would need more registers than there are.
       let pairs = select(0u, steps / 2u, COLUMNS > 2u);
       for (var i = 0u; i < pairs; i++) {
         multiply(a + 2u * i, b + 2u * i * COLUMNS, &sum);
         multiply(a + 2u * i + 1u, b + (2u * i + 1u) * COLUMNS, &sum);
       }
       for (var step = 2u * pairs; step < steps; step++) { multiply(a + step, b + step * COLUMNS, &sum); }
-      // Here and not after the last barrier, so that sums of one piece of k never leave the registers and writes meet computation.
+      // Here and not after the last barrier, so that sums of one piece of k never leave the registers and writes meet
+      // computation.
       if (k + STEP < tile.last) {
         sums = sum;
       } else {

@@ -1,8 +1,10 @@
-// Spliced into every matrix product: sizes, which tile a workgroup makes, how b is read, what happens to sums on their way out.
+// Spliced into every matrix product: sizes, which tile a workgroup makes, how b is read, what happens to sums on their
+// way out.
 
 struct Params {
   M: u32, N: u32, K: u32,
-  batch: u32, inner: u32,                  // batch = outer x inner; strides are elements from one matrix to the next, 0 to share it
+  // batch = outer x inner; strides are elements from one matrix to the next, 0 to share it
+  batch: u32, inner: u32,
   a_outer: u32, a_inner: u32, b_outer: u32, b_inner: u32,
   a_first: u32, b_first: u32, out_first: u32,
   out_step: u32,                           // from one matrix of out to the next; 0 where each has a buffer of its own
@@ -13,7 +15,8 @@ struct Params {
 override TRANSPOSE_A: u32 = 0;
 override TRANSPOSE_B: u32 = 0;
 
-// What one workgroup does: rows from m, columns from n, steps of k from first to last. a, b and out are where its matrices start.
+// What one workgroup does: rows from m, columns from n, steps of k from first to last. a, b and out are where its
+// matrices start.
 struct Tile { matrix: u32, m: u32, n: u32, first: u32, last: u32, a: u32, b: u32, out: u32 }
 
 fn tile_at(index: u32, rows: u32, columns: u32) -> Tile {
@@ -27,11 +30,13 @@ fn tile_at(index: u32, rows: u32, columns: u32) -> Tile {
     p.a_first + outer * p.a_outer + inner * p.a_inner, p.b_first + outer * p.b_outer + inner * p.b_inner, p.out_first + matrix * p.out_step);
 }
 
-// Spliced in turn: load_a, load_b, load_bias, load_residual: four elements from an index on, of which those after the first
+// Spliced in turn: load_a, load_b, load_bias, load_residual: four elements from an index on, of which those after the
+// first
 // `left` are zero (they are never read); and store. `which` is the matrix, where several weights have a buffer each.
 /*memory*/
 
-// Four steps of k of the four columns from `column` on, one vector of columns per step. Steps beyond the last may hold anything finite.
+// Four steps of k of the four columns from `column` on, one vector of columns per step. Steps beyond the last may hold
+// anything finite.
 fn quad_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
   if (TRANSPOSE_B == 0u) {
     let at = tile.b + column;

@@ -1,7 +1,7 @@
 enable subgroups;
-// Matrix product for software drivers, where one load costs as much as dozens of multiply-adds: within a subgroup no element
-// is loaded twice. A workgroup is one subgroup of LANES lanes and makes ROWS x 4 LANES outputs, four steps of k at a time: a
-// lane owns four columns; the elements of a are dealt out over the lanes and handed round by shuffles.
+// Matrix product for software drivers, where one load costs as much as dozens of multiply-adds: within a subgroup no
+// element is loaded twice. A workgroup is one subgroup of LANES lanes and makes ROWS x 4 LANES outputs, four steps of k
+// at a time: a lane owns four columns; the elements of a are dealt out over the lanes and handed round by shuffles.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
 /*product*/

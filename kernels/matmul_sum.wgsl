@@ -1,6 +1,7 @@
 // The second pass of a split product, and sums over a middle axis (gradients of a bias, of a broadcast argument):
-// out[o, piece, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the same bits.
-// The sum over s may itself be cut into pieces of `depth` terms, which another launch adds. a: [outer, count, M, N]
+// out[o, piece, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the
+// same bits. The sum over s may itself be cut into pieces of `depth` terms, which another launch adds. a: [outer,
+// count, M, N]
 
 struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 }
 @group(0) @binding(5) var<uniform> p: Params;
@@ -10,7 +11,8 @@ struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 
 
 /*output*/
 
-override EACH: u32 = 1;                  // quads of columns that an invocation sums side by side: 4 fill a line of a processor's cache
+// quads of columns that an invocation sums side by side: 4 fill a line of a processor's cache
+override EACH: u32 = 1;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -1,6 +1,7 @@
-// Matrix product through workgroup memory, for GPUs, and the embedded device with at most eight rows: a workgroup of 8 x 16 invocations
-// makes 64 x 64 outputs, each invocation 4 rows x 8 columns. STEP steps of k are staged at a time: a transposed as single numbers, because
-// all columns of a row read the same one, b as vectors. STEP 32 fills the 16 KiB that every adapter has.
+// Matrix product through workgroup memory, for GPUs, and the embedded device with at most eight rows: a workgroup of 8
+// x 16 invocations makes 64 x 64 outputs, each invocation 4 rows x 8 columns. STEP steps of k are staged at a time: a
+// transposed as single numbers, because all columns of a row read the same one, b as vectors. STEP 32 fills the 16 KiB
+// that every adapter has.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
 /*product*/

@@ -25,7 +25,8 @@ fn advance() {
   control[4] = 1.0;
 }
 
-// Coupled decay is added to the gradient (Adam), decoupled shrinks the weight (AdamW); `nesterov` > 0 says coupled here.
+// Coupled decay is added to the gradient (Adam), decoupled shrinks the weight (AdamW); `nesterov` > 0 says coupled
+// here.
 @compute @workgroup_size(64)
 fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
@@ -78,8 +79,8 @@ fn squared(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   if (lane == 0u) { squares[p.slot + group.x] = partial[0]; }
 }
 
-// Gradient scale for clipping by the global norm. A gradient that is not finite gets 0: the step then leaves the weights alone,
-// so that the forward pass that went wrong can be run again and looked at.
+// Gradient scale for clipping by the global norm. A gradient that is not finite gets 0: the step then leaves the
+// weights alone, so that the forward pass that went wrong can be run again and looked at.
 @compute @workgroup_size(1)
 fn clip() {
   var total = 0.0;

@@ -1,6 +1,7 @@
-// Values moved along axes: out[c] = x[d], d_k = (c_k - before_k) / step_k where that is a whole number inside x, else `value`.
-// With step 1 that is pad (before < 0: crop), with steps the way back from a strided slice. ROLL: d_k = (c_k + before_k) mod n_k.
-// out: [size], contiguous, four elements per invocation; up to six axes, innermost first: n of out, m of x, x's stride.
+// Values moved along axes: out[c] = x[d], d_k = (c_k - before_k) / step_k where that is a whole number inside x, else
+// `value`. With step 1 that is pad (before < 0: crop), with steps the way back from a strided slice. ROLL: d_k = (c_k +
+// before_k) mod n_k. out: [size], contiguous, four elements per invocation; up to six axes, innermost first: n of out,
+// m of x, x's stride.
 
 struct Params {
   size: u32, value: f32,

@@ -1,5 +1,6 @@
-// Values moved, none computed. `strided`: out[c] = x[base + sum of c_k x_k], which is permute, slice with steps and split.
-// out: [size], contiguous, four elements per invocation; up to six axes, innermost first: `inner` elements at stride x0, n1 at x1, ...
+// Values moved, none computed. `strided`: out[c] = x[base + sum of c_k x_k], which is permute, slice with steps and
+// split. out: [size], contiguous, four elements per invocation; up to six axes, innermost first: `inner` elements at
+// stride x0, n1 at x1, ...
 
 struct Params {
   size: u32, inner: u32, n1: u32, n2: u32, n3: u32, n4: u32,

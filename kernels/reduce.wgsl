@@ -1,6 +1,6 @@
-// Sums, maxima and minima along an axis. `rows`: x [rows, width] -> out [rows, chunks]. `columns`: x [outer, length, width] ->
-// out [outer, chunks, width]. A long axis is cut into chunks of `chunk` elements, each with a result of its own, which a second
-// launch reduces: many workgroups take part, and no partial sum gets long.
+// Sums, maxima and minima along an axis. `rows`: x [rows, width] -> out [rows, chunks]. `columns`: x [outer, length,
+// width] -> out [outer, chunks, width]. A long axis is cut into chunks of `chunk` elements, each with a result of its
+// own, which a second launch reduces: many workgroups take part, and no partial sum gets long.
 
 struct Params { outer: u32, length: u32, width: u32, chunks: u32, chunk: u32, factor: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -9,7 +9,8 @@ struct Params { outer: u32, length: u32, width: u32, chunks: u32, chunk: u32, fa
 override KIND: u32 = 0;       // 0 sum, 1 maximum, 2 minimum
 override SQUARE: u32 = 0;     // 1: squares are summed
 override ROOT: u32 = 0;       // 1: the result is the root
-override LANES: u32 = 64;     // rows: invocations that share a row; columns: vectors side by side. A power of two up to 64
+// rows: invocations that share a row; columns: vectors side by side. A power of two up to 64
+override LANES: u32 = 64;
 var<workgroup> partial: array<vec4f, 64>;
 
 fn join(a: vec4f, b: vec4f) -> vec4f {

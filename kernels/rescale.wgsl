@@ -1,5 +1,6 @@
-// Relevance is carried as the coefficient c = R / activation. Rules rescale it at a layer's output and join two products at its
-// input; see src/attribution/rules.ts. All tensors have `size` elements, four per invocation; buffers are padded to whole vectors.
+// Relevance is carried as the coefficient c = R / activation. Rules rescale it at a layer's output and join two
+// products at its input; see src/attribution/rules.ts. All tensors have `size` elements, four per invocation; buffers
+// are padded to whole vectors.
 //   z the layer's output, a = |x| |W| + |b| the same sum without signs, so (z + a) / 2 is its positive part
 
 struct Params { size: u32, eps: f32, s: f32, t: f32 }
@@ -25,7 +26,8 @@ fn divided(r: vec4f, q: vec4f) -> vec4f {
   return select(vec4f(0.0), r / divisor, divisor != vec4f(0.0));
 }
 
-// r / x where x is a sum whose terms have absolute values up to `terms`; nothing where x is only what rounding left of them.
+// r / x where x is a sum whose terms have absolute values up to `terms`; nothing where x is only what rounding left of
+// them.
 fn over(r: vec4f, x: vec4f, terms: vec4f) -> vec4f {
   return select(vec4f(0.0), r / stable(x), abs(x) > 1e-6 * terms);
 }

@@ -1,6 +1,6 @@
-// x [outer, count, inner] added up along its middle axis at index [count]: out [outer, size, inner]. No atomics: `list` writes down
-// which entries of the index belong to each row, in order, and `add` lets each element of the result walk its row's list, so
-// that sums are the same in every run.
+// x [outer, count, inner] added up along its middle axis at index [count]: out [outer, size, inner]. No atomics: `list`
+// writes down which entries of the index belong to each row, in order, and `add` lets each element of the result walk
+// its row's list, so that sums are the same in every run.
 
 struct Params { outer: u32, size: u32, inner: u32, count: u32 }
 @group(0) @binding(0) var<storage, read> index: array<vec4u>;
@@ -41,7 +41,8 @@ fn list(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
-// Sum over the list of element e, every LANES-th entry from `mine` on, in parts of sixteen so that no partial sum gets long.
+// Sum over the list of element e, every LANES-th entry from `mine` on, in parts of sixteen so that no partial sum gets
+// long.
 fn element(e: u32, mine: u32) -> f32 {
   let row = e / p.inner;
   let outer = row / p.size;

@@ -1,5 +1,6 @@
-// Softmax and its logarithm along one axis. x, y: [outer, width, inner]; a row is one (outer, inner), its entries `inner` apart.
-// LANES invocations share a row: one where there are rows enough, more where they are few or memory likes neighbours.
+// Softmax and its logarithm along one axis. x, y: [outer, width, inner]; a row is one (outer, inner), its entries
+// `inner` apart. LANES invocations share a row: one where there are rows enough, more where they are few or memory
+// likes neighbours.
 
 alias V = /*V*/f32;                       // vec4f where inner is 1 and the width divides by 4; `width` counts V
 
@@ -8,8 +9,8 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
 override LANES: u32 = 8;
-// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with LANES and inner 1: the
-// same, two entries a turn.
+// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with LANES and
+// inner 1: the same, two entries a turn.
 override KEEP: u32 = 0;
 var<workgroup> partial: array<f32, 64>;
 
@@ -81,7 +82,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
   let base = row / p.inner * p.width * p.inner + row % p.inner;
   let first = base + lid % LANES * p.inner;
-  let end = base + select(0u, p.width * p.inner, row < p.rows);       // lanes past the last row still meet the others at the barriers
+  // lanes past the last row still meet the others at the barriers
+  let end = base + select(0u, p.width * p.inner, row < p.rows);
   let step = LANES * p.inner;
 
   if (KEEP == 2u && p.log == 0u) {

@@ -2,7 +2,11 @@
 import { type Context, Gate, Linear, relu, reshape, type Tensor } from '../src/index.ts'
 
 /** Sizes of an MLP; the defaults fit MNIST. */
-export interface MLPOptions { inputs?: number, hidden?: readonly number[], classes?: number }
+export interface MLPOptions {
+  inputs?: number
+  hidden?: readonly number[]
+  classes?: number
+}
 
 /** Linear layers with relu between; each hidden layer's neurons are prunable. */
 export class MLP {

@@ -1,8 +1,21 @@
-// FLatten-PVT (Han et al. 2023), unverified: the Pyramid Vision Transformer (Wang et al. 2021) with focused linear attention in all
-// four stages. As that is linear in the number of tokens, every token attends to all others, and PVT's reduction of keys and values
-// has no use. No weights or outputs of it were at hand; instead of PVT's class token in the last stage, tokens are averaged.
+// FLatten-PVT (Han et al. 2023), unverified: the Pyramid Vision Transformer (Wang et al. 2021) with focused linear
+// attention in all four stages. As that is linear in the number of tokens, every token attends to all others, and PVT's
+// reduction of keys and values has no use. No weights or outputs of it were at hand; instead of PVT's class token in
+// the last stage, tokens are averaged.
 //   B images, T tokens, C channels of a stage
-import { add, type Context, Gate, LayerNorm, Linear, mean, Patches, permute, reshape, type Tensor, zeros } from '../src/index.ts'
+import {
+  add,
+  type Context,
+  Gate,
+  LayerNorm,
+  Linear,
+  mean,
+  Patches,
+  permute,
+  reshape,
+  type Tensor,
+  zeros,
+} from '../src/index.ts'
 import { Block } from './vit.ts'
 
 /** Sizes of a FLatten-PVT, one entry per stage; the defaults are FLatten-PVT-T on 224 x 224. */
@@ -52,14 +65,31 @@ export class FlattenPVT {
   head: Linear
 
   constructor(options: PVTOptions = {}) {
-    const { image = 224, channels = 3, patches = [4, 2, 2, 2], widths = [64, 128, 320, 512], depths = [2, 2, 2, 2], heads = [1, 2, 5, 8],
-      ratios = [8, 8, 4, 4], classes = 1000, eps = 1e-6, dropPath = 0 } = options
+    const {
+      image = 224,
+      channels = 3,
+      patches = [4, 2, 2, 2],
+      widths = [64, 128, 320, 512],
+      depths = [2, 2, 2, 2],
+      heads = [1, 2, 5, 8],
+      ratios = [8, 8, 4, 4],
+      classes = 1000,
+      eps = 1e-6,
+      dropPath = 0,
+    } = options
     const total = depths.reduce((sum, depth) => sum + depth, 0)
     let side = image, inputs = channels, number = 0
     this.stages = widths.map((width, stage) => {
       side = Math.floor(side / patches[stage])
-      const blocks = Array.from({ length: depths[stage] }, () => new Block(width, heads[stage], Math.floor(width * ratios[stage]),
-        { eps, grid: side, dropPath: total > 1 ? dropPath * number++ / (total - 1) : dropPath }))
+      const blocks = Array.from(
+        { length: depths[stage] },
+        () =>
+          new Block(width, heads[stage], Math.floor(width * ratios[stage]), {
+            eps,
+            grid: side,
+            dropPath: total > 1 ? dropPath * number++ / (total - 1) : dropPath,
+          }),
+      )
       const made = new PVTStage(inputs, width, patches[stage], side, eps, blocks)
       inputs = width
       return made
@@ -74,7 +104,9 @@ export class FlattenPVT {
     this.stages.forEach((stage, i) => {
       tokens = stage.call(map, context)
       const [batch, , width] = tokens.shape
-      if (i < this.stages.length - 1) map = reshape(permute(tokens, { order: [0, 2, 1] }), { shape: [batch, width, stage.side, stage.side] })
+      if (i < this.stages.length - 1) {
+        map = reshape(permute(tokens, { order: [0, 2, 1] }), { shape: [batch, width, stage.side, stage.side] })
+      }
     })
     return this.head.call(mean(this.norm.call(tokens), { axes: [1] }))
   }
@@ -83,4 +115,5 @@ export class FlattenPVT {
 /** FLatten-PVT-T (unverified). */
 export const flattenPVTTiny = (options: PVTOptions = {}): FlattenPVT => new FlattenPVT(options)
 /** FLatten-PVT-S (unverified). */
-export const flattenPVTSmall = (options: PVTOptions = {}): FlattenPVT => new FlattenPVT({ depths: [3, 4, 6, 3], ...options })
+export const flattenPVTSmall = (options: PVTOptions = {}): FlattenPVT =>
+  new FlattenPVT({ depths: [3, 4, 6, 3], ...options })

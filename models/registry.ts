@@ -1,6 +1,15 @@
-// Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type` being one of
-// the names below and everything else an option of that family's constructor: `{ "type": "vit", "width": 96, "depth": 4 }`.
-import { defaultPreprocessing, InputError, leaves, type Model, type Preprocessing, type Scheme, ShapeError } from '../src/index.ts'
+// Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type`
+// being one of the names below and everything else an option of that family's constructor: `{ "type": "vit", "width":
+// 96, "depth": 4 }`.
+import {
+  defaultPreprocessing,
+  InputError,
+  leaves,
+  type Model,
+  type Preprocessing,
+  type Scheme,
+  ShapeError,
+} from '../src/index.ts'
 import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
 import { FlattenPVT, flattenPVTSmall, flattenPVTTiny } from './pvt.ts'
@@ -13,7 +22,10 @@ import { ViT, vitBase, vitSmall, vitTiny } from './vit.ts'
 export type Family = 'vit' | 'swin' | 'pvt' | 'vgg' | 'resnet' | 'mlp'
 
 /** A name of the registry, and options that differ from what the name stands for. */
-export interface Architecture { type: string, [option: string]: unknown }
+export interface Architecture {
+  type: string
+  [option: string]: unknown
+}
 
 /** One name: its family, its constructor, and the side of its images where the options do not say it. */
 export interface ArchitectureEntry {
@@ -26,8 +38,16 @@ const vit = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: '
 const swin = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'swin', image: 224, make })
 const pvt = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'pvt', image: 224, make })
 const resnet = (make: ArchitectureEntry['make']): ArchitectureEntry => ({ family: 'resnet', image: 224, make })
-const cifar = (depth: number): ArchitectureEntry => ({ family: 'resnet', image: 32, make: (options) => cifarResNet(depth, options) })
-const vgg = (options: VGGOptions): ArchitectureEntry => ({ family: 'vgg', image: 224, make: (more) => new VGG({ ...options, ...more }) })
+const cifar = (depth: number): ArchitectureEntry => ({
+  family: 'resnet',
+  image: 32,
+  make: (options) => cifarResNet(depth, options),
+})
+const vgg = (options: VGGOptions): ArchitectureEntry => ({
+  family: 'vgg',
+  image: 224,
+  make: (more) => new VGG({ ...options, ...more }),
+})
 
 const distilled = (make: ArchitectureEntry['make']) => vit((options) => make({ distilled: true, ...options }))
 const compact = { image: 32, patch: 4, width: 96, depth: 4, heads: 3, hidden: 192, classes: 10 }
@@ -35,22 +55,44 @@ const compact = { image: 32, patch: 4, width: 96, depth: 4, heads: 3, hidden: 19
 /** Every name that `--arch` and `train` know. */
 export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
   'vit': vit((options) => new ViT(options)),
-  'vit-tiny': vit(vitTiny), 'vit-small': vit(vitSmall), 'vit-base': vit(vitBase),
-  'deit-tiny': vit(vitTiny), 'deit-small': vit(vitSmall), 'deit-base': vit(vitBase),
-  'deit-tiny-distilled': distilled(vitTiny), 'deit-small-distilled': distilled(vitSmall),
+  'vit-tiny': vit(vitTiny),
+  'vit-small': vit(vitSmall),
+  'vit-base': vit(vitBase),
+  'deit-tiny': vit(vitTiny),
+  'deit-small': vit(vitSmall),
+  'deit-base': vit(vitBase),
+  'deit-tiny-distilled': distilled(vitTiny),
+  'deit-small-distilled': distilled(vitSmall),
   'deit-base-distilled': distilled(vitBase),
   'vit-compact': { family: 'vit', image: 32, make: (options) => new ViT({ ...compact, ...options }) },
   'swin': swin((options) => new Swin(options)),
-  'swin-tiny': swin(swinTiny), 'swin-small': swin(swinSmall), 'swin-base': swin(swinBase),
-  'flatten-swin-tiny': swin(flattenSwinTiny), 'flatten-swin-small': swin(flattenSwinSmall), 'flatten-swin-base': swin(flattenSwinBase),
-  'flatten-deit-tiny': vit(flattenDeiTTiny), 'flatten-deit-small': vit(flattenDeiTSmall),
-  'flatten-pvt': pvt((options) => new FlattenPVT(options)), 'flatten-pvt-tiny': pvt(flattenPVTTiny), 'flatten-pvt-small': pvt(flattenPVTSmall),
+  'swin-tiny': swin(swinTiny),
+  'swin-small': swin(swinSmall),
+  'swin-base': swin(swinBase),
+  'flatten-swin-tiny': swin(flattenSwinTiny),
+  'flatten-swin-small': swin(flattenSwinSmall),
+  'flatten-swin-base': swin(flattenSwinBase),
+  'flatten-deit-tiny': vit(flattenDeiTTiny),
+  'flatten-deit-small': vit(flattenDeiTSmall),
+  'flatten-pvt': pvt((options) => new FlattenPVT(options)),
+  'flatten-pvt-tiny': pvt(flattenPVTTiny),
+  'flatten-pvt-small': pvt(flattenPVTSmall),
   'vgg': vgg({}),
-  ...Object.fromEntries(Object.entries(plans).flatMap(([name, plan]) => [[name, vgg({ plan })], [`${name}-bn`, vgg({ plan, batchNorm: true })]])),
+  ...Object.fromEntries(
+    Object.entries(plans).flatMap((
+      [name, plan],
+    ) => [[name, vgg({ plan })], [`${name}-bn`, vgg({ plan, batchNorm: true })]]),
+  ),
   'tiny-vgg': { family: 'vgg', image: 64, make: tinyVGG },
   'resnet': resnet((options) => new ResNet(options)),
-  'resnet18': resnet(resnet18), 'resnet34': resnet(resnet34), 'resnet50': resnet(resnet50), 'resnet101': resnet(resnet101),
-  'resnet20': cifar(20), 'resnet32': cifar(32), 'resnet44': cifar(44), 'resnet56': cifar(56),
+  'resnet18': resnet(resnet18),
+  'resnet34': resnet(resnet34),
+  'resnet50': resnet(resnet50),
+  'resnet101': resnet(resnet101),
+  'resnet20': cifar(20),
+  'resnet32': cifar(32),
+  'resnet44': cifar(44),
+  'resnet56': cifar(56),
   'mlp': { family: 'mlp', image: 28, make: (options) => new MLP(options) },
 }
 
@@ -59,11 +101,15 @@ export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
 /** Says what was expected of a value, or null where it is right. Bounds keep a lying header from building a giant. */
 type Check = (value: unknown) => string | null
 
-const isWhole = (value: unknown, least: number, most: number) => Number.isInteger(value) && value as number >= least && value as number <= most
-const whole = (most: number, least = 1): Check => (value) => isWhole(value, least, most) ? null : `a whole number from ${least} to ${most}`
+const isWhole = (value: unknown, least: number, most: number) =>
+  Number.isInteger(value) && value as number >= least && value as number <= most
+const whole = (most: number, least = 1): Check => (value) =>
+  isWhole(value, least, most) ? null : `a whole number from ${least} to ${most}`
 const list = (most: number, least = 1, { empty = false } = {}): Check => (value) =>
-  Array.isArray(value) && value.length <= 64 && (empty || value.length > 0) && value.every((item) => isWhole(item, least, most))
-    ? null : `a list of whole numbers from ${least} to ${most}`
+  Array.isArray(value) && value.length <= 64 && (empty || value.length > 0)
+    && value.every((item) => isWhole(item, least, most))
+    ? null
+    : `a list of whole numbers from ${least} to ${most}`
 const within = (low: number, high: number): Check => (value) =>
   typeof value === 'number' && value >= low && value <= high ? null : `a number from ${low} to ${high}`
 const flag: Check = (value) => typeof value === 'boolean' ? null : 'true or false'
@@ -72,29 +118,102 @@ const either = (first: Check, second: Check): Check => (value) => {
   const reason = first(value)
   return reason && second(value) ? `${reason}, or ${second(value)}` : null
 }
-const plan: Check = (value) => Array.isArray(value) && value.length > 0 && value.length <= 256 && value.some((step) => step !== 'pool')
-  && value.every((step) => step === 'pool' || isWhole(step, 1, 16384)) ? null : "a list of channel counts and 'pool'"
-const kinds: Check = (value) => typeof value === 'string' && /^[SL]{1,64}$/.test(value) ? null : "one letter for each stage, S (softmax) or L (focused linear)"
+const plan: Check = (value) =>
+  Array.isArray(value) && value.length > 0 && value.length <= 256 && value.some((step) => step !== 'pool')
+    && value.every((step) => step === 'pool' || isWhole(step, 1, 16384))
+    ? null
+    : "a list of channel counts and 'pool'"
+const kinds: Check = (value) =>
+  typeof value === 'string' && /^[SL]{1,64}$/.test(value)
+    ? null
+    : 'one letter for each stage, S (softmax) or L (focused linear)'
 
-const width = whole(16384), depth = whole(512), image = whole(4096), patch = whole(1024), channels = whole(4096), classes = whole(2 ** 20)
+const width = whole(16384),
+  depth = whole(512),
+  image = whole(4096),
+  patch = whole(1024),
+  channels = whole(4096),
+  classes = whole(2 ** 20)
 const eps = within(1e-15, 1), rate = within(0, 0.99)
 
 const options: Record<Family, Record<string, Check>> = {
-  vit: { image, patch, channels, width, depth, heads: whole(1024), hidden: whole(2 ** 17), classes, eps, distilled: flag, norm: one('pre', 'post'),
-    classToken: flag, attention: one('softmax', 'focused'), dropPath: rate },
-  swin: { image, patch, channels, width, depths: list(512), heads: list(1024), windows: either(whole(256), list(256)), kinds, ratio: within(0.01, 64),
-    classes, eps, dropPath: rate, fit: one('shrink', 'pad') },
-  pvt: { image, channels, patches: list(1024), widths: list(16384), depths: list(512), heads: list(1024), ratios: list(64), classes, eps, dropPath: rate },
-  vgg: { plan, channels, classes, batchNorm: flag, padding: whole(1, 0), side: whole(1024), adaptive: flag, hidden: list(2 ** 17, 1, { empty: true }), dropout: rate },
-  resnet: { layers: list(512), width, classes, channels, block: one('basic', 'bottleneck'), stem: one('imagenet', 'cifar') },
+  vit: {
+    image,
+    patch,
+    channels,
+    width,
+    depth,
+    heads: whole(1024),
+    hidden: whole(2 ** 17),
+    classes,
+    eps,
+    distilled: flag,
+    norm: one('pre', 'post'),
+    classToken: flag,
+    attention: one('softmax', 'focused'),
+    dropPath: rate,
+  },
+  swin: {
+    image,
+    patch,
+    channels,
+    width,
+    depths: list(512),
+    heads: list(1024),
+    windows: either(whole(256), list(256)),
+    kinds,
+    ratio: within(0.01, 64),
+    classes,
+    eps,
+    dropPath: rate,
+    fit: one('shrink', 'pad'),
+  },
+  pvt: {
+    image,
+    channels,
+    patches: list(1024),
+    widths: list(16384),
+    depths: list(512),
+    heads: list(1024),
+    ratios: list(64),
+    classes,
+    eps,
+    dropPath: rate,
+  },
+  vgg: {
+    plan,
+    channels,
+    classes,
+    batchNorm: flag,
+    padding: whole(1, 0),
+    side: whole(1024),
+    adaptive: flag,
+    hidden: list(2 ** 17, 1, { empty: true }),
+    dropout: rate,
+  },
+  resnet: {
+    layers: list(512),
+    width,
+    classes,
+    channels,
+    block: one('basic', 'bottleneck'),
+    stem: one('imagenet', 'cifar'),
+  },
   mlp: { inputs: whole(2 ** 24), hidden: list(2 ** 17, 1, { empty: true }), classes },
 }
 
-/** The registry's entry of an architecture; `source` is what messages call it. @throws InputError for a name that is not here. */
+/**
+ * The registry's entry of an architecture; `source` is what messages call it. @throws InputError for a name that is not
+ * here.
+ */
 export function entryOf({ type }: Architecture, source = 'architecture'): ArchitectureEntry {
   const name = canonical(type)
   if (!Object.hasOwn(architectures, name)) {
-    throw new InputError(`${source}: unknown architecture ${JSON.stringify(type)}, expected one of ${Object.keys(architectures).join(', ')}`)
+    throw new InputError(
+      `${source}: unknown architecture ${JSON.stringify(type)}, expected one of ${
+        Object.keys(architectures).join(', ')
+      }`,
+    )
   }
   return architectures[name]
 }
@@ -102,7 +221,8 @@ export function entryOf({ type }: Architecture, source = 'architecture'): Archit
 const canonical = (type: unknown) => String(type).toLowerCase().replaceAll('_', '-')
 
 /**
- * Reads `--arch`: a name, or JSON with options and, if it stands alone, a `type`. Options are checked, not yet that they fit together.
+ * Reads `--arch`: a name, or JSON with options and, if it stands alone, a `type`. Options are checked, not yet that
+ * they fit together.
  * @throws InputError naming the option, what it may be and what it is.
  */
 export function parseArchitecture(text: string, source = '--arch'): Partial<Architecture> {
@@ -115,23 +235,34 @@ export function parseArchitecture(text: string, source = '--arch'): Partial<Arch
     value = JSON.parse(text)
   } catch (error) {
     const reason = (error as Error).message.replace(/\s+/g, ' ').slice(0, 80)
-    throw new InputError(`${source}: not valid JSON (${reason}); expected a name, or e.g. {"type":"vit","width":96}`, { cause: error })
+    throw new InputError(`${source}: not valid JSON (${reason}); expected a name, or e.g. {"type":"vit","width":96}`, {
+      cause: error,
+    })
   }
   const architecture = value as Partial<Architecture>
   if (architecture.type !== undefined) return checkArchitecture(architecture as Architecture, source)
   return architecture
 }
 
-/** Checks names and values of all options; returns the architecture with its name as the registry writes it. @throws InputError. */
+/**
+ * Checks names and values of all options; returns the architecture with its name as the registry writes it. @throws
+ * InputError.
+ */
 export function checkArchitecture(architecture: Architecture, source = 'architecture'): Architecture {
   if (typeof architecture !== 'object' || architecture === null || typeof architecture.type !== 'string') {
-    throw new InputError(`${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture)}`)
+    throw new InputError(
+      `${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture)}`,
+    )
   }
   const { family } = entryOf(architecture, source)
   for (const [name, value] of Object.entries(architecture)) {
     if (name === 'type') continue
     if (!Object.hasOwn(options[family], name)) {
-      throw new InputError(`${source}: ${architecture.type} has no option ${shown(name)}, expected ${Object.keys(options[family]).join(', ')}`)
+      throw new InputError(
+        `${source}: ${architecture.type} has no option ${shown(name)}, expected ${
+          Object.keys(options[family]).join(', ')
+        }`,
+      )
     }
     const expected = options[family][name](value)
     if (expected) throw new InputError(`${source}: ${name} is ${shown(value)}, expected ${expected}`)
@@ -141,20 +272,33 @@ export function checkArchitecture(architecture: Architecture, source = 'architec
   return { ...architecture, type: canonical(architecture.type) }
 }
 
-interface SwinSizes { depths?: number[], heads?: number[], windows?: number | number[], kinds?: string, image?: number, patch?: number }
+interface SwinSizes {
+  depths?: number[]
+  heads?: number[]
+  windows?: number | number[]
+  kinds?: string
+  image?: number
+  patch?: number
+}
 
 /** Sizes of one stage each, and tables that grow with the fourth power of a window. */
 function checkSwin(architecture: Architecture, source: string): void {
   const { depths, heads, windows, kinds, image = 224, patch = 4 } = architecture as SwinSizes
-  const lengths = [depths, heads, Array.isArray(windows) ? windows : undefined, kinds].filter((list) => list !== undefined).map(({ length }) => length)
+  const lengths = [depths, heads, Array.isArray(windows) ? windows : undefined, kinds].filter((list) =>
+    list !== undefined
+  ).map(({ length }) => length)
   if (lengths.some((length) => length !== (depths?.length ?? 4))) {
-    throw new InputError(`${source}: depths, heads, windows and kinds name ${lengths.join(', ')} stages, expected the same number in each`)
+    throw new InputError(
+      `${source}: depths, heads, windows and kinds name ${lengths.join(', ')} stages, expected the same number in each`,
+    )
   }
   const softmax = [windows ?? 7].flat().filter((_, i) => kinds?.[i] !== 'L')
   const largest = Math.max(0, ...softmax.map((window) => Math.min(window, Math.ceil(image / patch))))
   if (largest > 64 || largest * image / patch > 4096) {
     const map = Math.floor(image / patch)
-    throw new InputError(`${source}: a softmax window of ${largest} on a map of ${map} is too large, expected at most 64; make windows smaller`)
+    throw new InputError(
+      `${source}: a softmax window of ${largest} on a map of ${map} is too large, expected at most 64; make windows smaller`,
+    )
   }
 }
 
@@ -163,11 +307,19 @@ function checkPVT(architecture: Architecture, source: string): void {
   const names = ['patches', 'widths', 'depths', 'heads', 'ratios'], image = Number(architecture.image ?? 224)
   const lengths = names.map((name) => (architecture[name] as number[] | undefined)?.length ?? 4)
   if (lengths.some((length) => length !== lengths[0])) {
-    throw new InputError(`${source}: ${names.join(', ')} name ${lengths.join(', ')} stages (4 where not given), expected the same number in each`)
+    throw new InputError(
+      `${source}: ${names.join(', ')} name ${
+        lengths.join(', ')
+      } stages (4 where not given), expected the same number in each`,
+    )
   }
   const patches = (architecture.patches as number[] | undefined) ?? [4, 2, 2, 2]
   if (patches.reduce((side, patch) => Math.floor(side / patch), image) < 1) {
-    throw new InputError(`${source}: images of ${image} are too small for patches of ${patches.join(', ')}, which leave nothing; expected at least ${patches.reduce((a, b) => a * b)}`)
+    throw new InputError(
+      `${source}: images of ${image} are too small for patches of ${
+        patches.join(', ')
+      }, which leave nothing; expected at least ${patches.reduce((a, b) => a * b)}`,
+    )
   }
 }
 
@@ -204,15 +356,26 @@ export function inputOf(architecture: Architecture): [number, number, number] {
 }
 
 /** The architecture with sizes taken from data wherever it does not state them: image side, channels, classes. */
-export function fitToData(architecture: Architecture, [channels, height, width]: readonly [number, number, number], classes: number): Architecture {
+export function fitToData(
+  architecture: Architecture,
+  [channels, height, width]: readonly [number, number, number],
+  classes: number,
+): Architecture {
   const { family } = entryOf(architecture)
-  const found: Record<string, unknown> = family === 'mlp' ? { inputs: channels * height * width, classes } : { channels, classes }
+  const found: Record<string, unknown> = family === 'mlp'
+    ? { inputs: channels * height * width, classes }
+    : { channels, classes }
   if (transformers.has(family)) found.image = height
   if (architecture.type === 'tiny-vgg') found.side = Math.floor((Math.floor((height - 4) / 2) - 4) / 2)
-  return { ...architecture, ...Object.fromEntries(Object.entries(found).filter(([name]) => !Object.hasOwn(architecture, name))) }
+  return {
+    ...architecture,
+    ...Object.fromEntries(Object.entries(found).filter(([name]) => !Object.hasOwn(architecture, name))),
+  }
 }
 
-/** How pictures are prepared for an architecture where its checkpoint says nothing: timm's and torchvision's defaults. */
+/**
+ * How pictures are prepared for an architecture where its checkpoint says nothing: timm's and torchvision's defaults.
+ */
 export function preprocessingFor(architecture: Architecture, channels = inputOf(architecture)[0]): Preprocessing {
   const { family } = entryOf(architecture)
   const [, side] = inputOf(architecture)

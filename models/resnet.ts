@@ -1,7 +1,19 @@
 // Residual networks (He et al. 2016): ImageNet's with projection shortcuts, and CIFAR's with option-A shortcuts
 // (every second pixel, zero channels on both sides: no parameters).
 //   B images, C channels
-import { add, BatchNorm, type Context, Conv2d, Gate, Linear, maxPool, mean, relu, slice, type Tensor } from '../src/index.ts'
+import {
+  add,
+  BatchNorm,
+  type Context,
+  Conv2d,
+  Gate,
+  Linear,
+  maxPool,
+  mean,
+  relu,
+  slice,
+  type Tensor,
+} from '../src/index.ts'
 
 /** Convolution without bias and its batch norm. */
 export class ConvNorm {
@@ -19,8 +31,8 @@ export class ConvNorm {
 }
 
 /**
- * A residual block. The inner convolutions' channels are prunable each; the last one and the projection end in closing gates,
- * so that their filters can go while the residual stays wide; `stream` gates the residual width itself.
+ * A residual block. The inner convolutions' channels are prunable each; the last one and the projection end in closing
+ * gates, so that their filters can go while the residual stays wide; `stream` gates the residual width itself.
  */
 export class ResidualBlock {
   layers: ConvNorm[]
@@ -35,14 +47,17 @@ export class ResidualBlock {
     const outputs = widths.at(-1)!
     const chain = [inputs, ...widths]
     this.layers = widths.map((width, i) =>
-      new ConvNorm(chain[i], width, sizes[i], { stride: i === strided ? stride : 1, padding: sizes[i] >> 1 }))
+      new ConvNorm(chain[i], width, sizes[i], { stride: i === strided ? stride : 1, padding: sizes[i] >> 1 })
+    )
     this.inner = widths.slice(1).map(() => new Gate([-3]))
     const changes = stride !== 1 || inputs !== outputs
     this.shortcut = projection && changes ? new ConvNorm(inputs, outputs, 1, { stride }) : null
     // Option A: the inputs' channels in the middle of the outputs', zeros on both sides.
     const before = (outputs - inputs) >> 1
-    this.shortcutGate = this.shortcut ? new Gate([-3], { closing: true })
-      : inputs === outputs ? null
+    this.shortcutGate = this.shortcut
+      ? new Gate([-3], { closing: true })
+      : inputs === outputs
+      ? null
       : new Gate([-3], { scatter: { positions: Array.from({ length: inputs }, (_, i) => before + i), width: outputs } })
     this.stride = stride
   }
@@ -60,7 +75,9 @@ export class ResidualBlock {
   private shorten(x: Tensor, context: Context): Tensor {
     if (this.shortcut) return this.shortcutGate!.call(this.shortcut.call(x, context))
     const { stride } = this
-    const thin = stride === 1 ? x : slice(x, { starts: [0, 0, 0, 0], stops: [...x.shape], steps: [1, 1, stride, stride] })
+    const thin = stride === 1
+      ? x
+      : slice(x, { starts: [0, 0, 0, 0], stops: [...x.shape], steps: [1, 1, stride, stride] })
     return this.shortcutGate ? this.shortcutGate.call(thin) : thin
   }
 }
@@ -88,20 +105,27 @@ export class ResNet {
   head: Linear
   readonly pooled: boolean
 
-  constructor({ layers = [2, 2, 2, 2], width = 64, classes = 1000, channels = 3, block = 'basic', stem = 'imagenet' }: ResNetOptions = {}) {
+  constructor(
+    { layers = [2, 2, 2, 2], width = 64, classes = 1000, channels = 3, block = 'basic', stem = 'imagenet' }:
+      ResNetOptions = {},
+  ) {
     const imagenet = stem === 'imagenet'
     this.pooled = imagenet
-    this.stem = imagenet ? new ConvNorm(channels, width, 7, { stride: 2, padding: 3 }) : new ConvNorm(channels, width, 3, { padding: 1 })
+    this.stem = imagenet
+      ? new ConvNorm(channels, width, 7, { stride: 2, padding: 3 })
+      : new ConvNorm(channels, width, 3, { padding: 1 })
     let inputs = width
-    this.stages = layers.map((depth, stage) => Array.from({ length: depth }, (_, i) => {
-      const base = width * 2 ** stage
-      const stride = stage > 0 && i === 0 ? 2 : 1
-      const made = block === 'basic'
-        ? new ResidualBlock(inputs, [base, base], [3, 3], { stride, projection: imagenet })
-        : new ResidualBlock(inputs, [base, base, 4 * base], [1, 3, 1], { stride, strided: 1, projection: imagenet })
-      inputs = block === 'basic' ? base : 4 * base
-      return made
-    }))
+    this.stages = layers.map((depth, stage) =>
+      Array.from({ length: depth }, (_, i) => {
+        const base = width * 2 ** stage
+        const stride = stage > 0 && i === 0 ? 2 : 1
+        const made = block === 'basic'
+          ? new ResidualBlock(inputs, [base, base], [3, 3], { stride, projection: imagenet })
+          : new ResidualBlock(inputs, [base, base, 4 * base], [1, 3, 1], { stride, strided: 1, projection: imagenet })
+        inputs = block === 'basic' ? base : 4 * base
+        return made
+      })
+    )
     const residual = this.stages[0][0].shortcut === null
     this.stemGate = new Gate([-3], { closing: residual })
     this.stream = residual ? new Gate([-3]) : null
@@ -129,6 +153,8 @@ export const resnet18 = (options: ResNetOptions = {}): ResNet => new ResNet({ la
 /** ImageNet ResNet-34. */
 export const resnet34 = (options: ResNetOptions = {}): ResNet => new ResNet({ layers: [3, 4, 6, 3], ...options })
 /** ImageNet ResNet-50. */
-export const resnet50 = (options: ResNetOptions = {}): ResNet => new ResNet({ layers: [3, 4, 6, 3], block: 'bottleneck', ...options })
+export const resnet50 = (options: ResNetOptions = {}): ResNet =>
+  new ResNet({ layers: [3, 4, 6, 3], block: 'bottleneck', ...options })
 /** ImageNet ResNet-101. */
-export const resnet101 = (options: ResNetOptions = {}): ResNet => new ResNet({ layers: [3, 4, 23, 3], block: 'bottleneck', ...options })
+export const resnet101 = (options: ResNetOptions = {}): ResNet =>
+  new ResNet({ layers: [3, 4, 23, 3], block: 'bottleneck', ...options })

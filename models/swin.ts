@@ -1,7 +1,30 @@
 // Swin Transformer (Liu et al. 2021), and with focused linear attention in some stages FLatten-Swin (Han et al. 2023).
 //   B images, Y and X the map, C channels
-import { add, type Context, dropPath, FocusedAttention, fromWindows, Gate, LayerNorm, Linear, linear, mean, Mlp, pad, Patches, permute,
-  reshape, roll, shiftMask, slice, type Tensor, tensor, toWindows, WindowAttention, zeros } from '../src/index.ts'
+import {
+  add,
+  type Context,
+  dropPath,
+  FocusedAttention,
+  fromWindows,
+  Gate,
+  LayerNorm,
+  Linear,
+  linear,
+  mean,
+  Mlp,
+  pad,
+  Patches,
+  permute,
+  reshape,
+  roll,
+  shiftMask,
+  slice,
+  type Tensor,
+  tensor,
+  toWindows,
+  WindowAttention,
+  zeros,
+} from '../src/index.ts'
 
 /** Sizes of a Swin; the defaults are Swin-T on 224 x 224. */
 export interface SwinOptions {
@@ -26,7 +49,10 @@ export interface SwinOptions {
 
 const up = (size: number, window: number) => Math.ceil(size / window) * window
 
-/** One block on a map of `side` x `side`: attention in windows, shifted or not, and a perceptron, each beside a residual. */
+/**
+ * One block on a map of `side` x `side`: attention in windows, shifted or not, and a perceptron, each beside a
+ * residual.
+ */
 export class SwinBlock {
   static readonly state = ['mask']
   norm1: LayerNorm
@@ -39,25 +65,34 @@ export class SwinBlock {
   readonly shift: number
   readonly dropPath: number
 
-  constructor(width: number, heads: number, side: number, options: { window: number, shift: number, kind: string, hidden: number, eps: number, dropPath: number }) {
+  constructor(
+    width: number,
+    heads: number,
+    side: number,
+    options: { window: number, shift: number, kind: string, hidden: number, eps: number, dropPath: number },
+  ) {
     const { window, shift, kind, hidden, eps, dropPath } = options
     this.norm1 = new LayerNorm(width, { eps })
-    this.attention = kind === 'L' ? new FocusedAttention(width, heads, window) : new WindowAttention(width, heads, window)
+    this.attention = kind === 'L'
+      ? new FocusedAttention(width, heads, window)
+      : new WindowAttention(width, heads, window)
     this.norm2 = new LayerNorm(width, { eps })
     this.mlp = new Mlp(width, hidden)
     this.side = side
     this.window = window
     const padded = up(side, window)
-    this.shift = padded > window ? shift : 0              // one window covers all: nothing to shift
+    this.shift = padded > window ? shift : 0 // one window covers all: nothing to shift
     const windows = (padded / window) ** 2
     this.mask = this.shift && kind === 'S'
-      ? tensor(shiftMask(padded, padded, window, [this.shift, this.shift]), [windows, window ** 2, window ** 2]) : null
+      ? tensor(shiftMask(padded, padded, window, [this.shift, this.shift]), [windows, window ** 2, window ** 2])
+      : null
     this.dropPath = dropPath
   }
 
   /** x [B, side, side, C] -> the same shape. */
   call(x: Tensor, context: Context = {}): Tensor {
-    const drop = (branch: Tensor) => context.training && this.dropPath ? dropPath(branch, context.random!, { rate: this.dropPath }) : branch
+    const drop = (branch: Tensor) =>
+      context.training && this.dropPath ? dropPath(branch, context.random!, { rate: this.dropPath }) : branch
     const y = add(x, drop(this.attend(this.norm1.call(x))))
     return add(y, drop(this.mlp.call(this.norm2.call(y))))
   }
@@ -75,7 +110,9 @@ export class SwinBlock {
   }
 }
 
-/** Four neighbours become one token of twice the channels: layer norm and linear over [2, 2, C], columns before rows. */
+/**
+ * Four neighbours become one token of twice the channels: layer norm and linear over [2, 2, C], columns before rows.
+ */
 export class PatchMerging {
   norm: LayerNorm
   weight: Tensor
@@ -116,8 +153,21 @@ export class Swin {
   head: Linear
 
   constructor(options: SwinOptions = {}) {
-    const { image = 224, patch = 4, channels = 3, width = 96, depths = [2, 2, 6, 2], heads = [3, 6, 12, 24], windows = 7,
-      kinds = 'S'.repeat(depths.length), ratio = 4, classes = 1000, eps = 1e-5, dropPath = 0, fit = 'shrink' } = options
+    const {
+      image = 224,
+      patch = 4,
+      channels = 3,
+      width = 96,
+      depths = [2, 2, 6, 2],
+      heads = [3, 6, 12, 24],
+      windows = 7,
+      kinds = 'S'.repeat(depths.length),
+      ratio = 4,
+      classes = 1000,
+      eps = 1e-5,
+      dropPath = 0,
+      fit = 'shrink',
+    } = options
     this.patches = new Patches(channels, width, patch)
     this.patchNorm = new LayerNorm(width, { eps })
     const total = depths.reduce((sum, depth) => sum + depth, 0)
@@ -126,9 +176,15 @@ export class Swin {
       const channels = width * 2 ** stage
       const asked = typeof windows === 'number' ? windows : windows[stage]
       const window = fit === 'shrink' ? Math.min(asked, side) : asked
-      const blocks = Array.from({ length: depth }, (_, i) => new SwinBlock(channels, heads[stage], side, {
-        window, shift: i % 2 ? window >> 1 : 0, kind: kinds[stage], hidden: Math.floor(channels * ratio), eps,
-        dropPath: total > 1 ? dropPath * number++ / (total - 1) : dropPath }))
+      const blocks = Array.from({ length: depth }, (_, i) =>
+        new SwinBlock(channels, heads[stage], side, {
+          window,
+          shift: i % 2 ? window >> 1 : 0,
+          kind: kinds[stage],
+          hidden: Math.floor(channels * ratio),
+          eps,
+          dropPath: total > 1 ? dropPath * number++ / (total - 1) : dropPath,
+        }))
       side = Math.ceil(side / 2)
       return new SwinStage(blocks, stage < depths.length - 1 ? new PatchMerging(channels, eps) : null)
     })
@@ -157,4 +213,5 @@ export const swinTiny = (options: SwinOptions = {}): Swin => new Swin(options)
 /** Swin-S. */
 export const swinSmall = (options: SwinOptions = {}): Swin => new Swin({ depths: [2, 2, 18, 2], ...options })
 /** Swin-B. */
-export const swinBase = (options: SwinOptions = {}): Swin => new Swin({ width: 128, depths: [2, 2, 18, 2], heads: [4, 8, 16, 32], ...options })
+export const swinBase = (options: SwinOptions = {}): Swin =>
+  new Swin({ width: 128, depths: [2, 2, 18, 2], heads: [4, 8, 16, 32], ...options })

@@ -1,6 +1,18 @@
 // VGG (Simonyan & Zisserman 2015), with and without batch norm, and small relatives such as Tiny VGG of CNN Explainer.
 //   B images, C channels
-import { adaptiveAvgPool, BatchNorm, type Context, Conv2d, dropout, Gate, linear, maxPool, relu, type Tensor, zeros } from '../src/index.ts'
+import {
+  adaptiveAvgPool,
+  BatchNorm,
+  type Context,
+  Conv2d,
+  dropout,
+  Gate,
+  linear,
+  maxPool,
+  relu,
+  type Tensor,
+  zeros,
+} from '../src/index.ts'
 
 /** Channels of each convolution in order; 'pool' halves the map. */
 export type Plan = readonly (number | 'pool')[]
@@ -63,8 +75,19 @@ export class VGG {
   readonly side: number | null
   readonly dropout: number
 
-  constructor({ plan = plans.vgg11, channels = 3, classes = 1000, batchNorm = false, padding = 1, side = 7, adaptive = true,
-    hidden = [4096, 4096], dropout = 0.5 }: VGGOptions = {}) {
+  constructor(
+    {
+      plan = plans.vgg11,
+      channels = 3,
+      classes = 1000,
+      batchNorm = false,
+      padding = 1,
+      side = 7,
+      adaptive = true,
+      hidden = [4096, 4096],
+      dropout = 0.5,
+    }: VGGOptions = {},
+  ) {
     let inputs = channels
     this.layers = plan.map((step) => {
       if (step === 'pool') return step
@@ -98,7 +121,12 @@ const wide = (...counts: [number, number, number, number, number]): Plan =>
   counts.flatMap((count, i) => [...Array.from({ length: count }, () => Math.min(512, 64 * 2 ** i)), 'pool' as const])
 
 /** Layer plans of the published depths. */
-export const plans = { vgg11: wide(1, 1, 2, 2, 2), vgg13: wide(2, 2, 2, 2, 2), vgg16: wide(2, 2, 3, 3, 3), vgg19: wide(2, 2, 4, 4, 4) }
+export const plans = {
+  vgg11: wide(1, 1, 2, 2, 2),
+  vgg13: wide(2, 2, 2, 2, 2),
+  vgg16: wide(2, 2, 3, 3, 3),
+  vgg19: wide(2, 2, 4, 4, 4),
+}
 
 /** VGG-11. */
 export const vgg11 = (options: VGGOptions = {}): VGG => new VGG({ plan: plans.vgg11, ...options })
@@ -110,4 +138,12 @@ export const vgg16 = (options: VGGOptions = {}): VGG => new VGG({ plan: plans.vg
 export const vgg19 = (options: VGGOptions = {}): VGG => new VGG({ plan: plans.vgg19, ...options })
 /** Tiny VGG of CNN Explainer: 64 x 64 images, ten channels, no padding. */
 export const tinyVGG = (options: VGGOptions = {}): VGG =>
-  new VGG({ plan: [10, 10, 'pool', 10, 10, 'pool'], classes: 10, padding: 0, side: 13, adaptive: false, hidden: [], ...options })
+  new VGG({
+    plan: [10, 10, 'pool', 10, 10, 'pool'],
+    classes: 10,
+    padding: 0,
+    side: 13,
+    adaptive: false,
+    hidden: [],
+    ...options,
+  })

@@ -1,7 +1,27 @@
 // Vision Transformer (Dosovitskiy et al. 2021) and DeiT (Touvron et al. 2021), with distillation token or without,
-// pre- or post-norm, class token or mean over tokens, softmax attention or FLatten's focused linear attention (Han et al. 2023).
+// pre- or post-norm, class token or mean over tokens, softmax attention or FLatten's focused linear attention (Han et
+// al. 2023).
 //   B images, T tokens, C width
-import { add, Attention, concat, type Context, dropPath, FocusedAttention, Gate, LayerNorm, Linear, mean, Mlp, Patches, reshape, scale, ShapeError, slice, type Tensor, zeros } from '../src/index.ts'
+import {
+  add,
+  Attention,
+  concat,
+  type Context,
+  dropPath,
+  FocusedAttention,
+  Gate,
+  LayerNorm,
+  Linear,
+  mean,
+  Mlp,
+  Patches,
+  reshape,
+  scale,
+  ShapeError,
+  slice,
+  type Tensor,
+  zeros,
+} from '../src/index.ts'
 
 /** Sizes of a ViT; the defaults are DeiT-Tiny/16 on 224 x 224. */
 export interface ViTOptions {
@@ -33,7 +53,12 @@ export class Block {
   readonly dropPath: number
 
   /** `grid`: side of the grid of tokens for focused linear attention; null for softmax attention over any tokens. */
-  constructor(width: number, heads: number, hidden: number, { eps = 1e-6, norm = 'pre' as 'pre' | 'post', dropPath = 0, grid = null as number | null } = {}) {
+  constructor(
+    width: number,
+    heads: number,
+    hidden: number,
+    { eps = 1e-6, norm = 'pre' as 'pre' | 'post', dropPath = 0, grid = null as number | null } = {},
+  ) {
     this.norm1 = new LayerNorm(width, { eps })
     this.attention = grid ? new FocusedAttention(width, heads, grid) : new Attention(width, heads)
     this.norm2 = new LayerNorm(width, { eps })
@@ -44,7 +69,8 @@ export class Block {
 
   /** x [B, T, C] -> [B, T, C]. */
   call(x: Tensor, context: Context = {}): Tensor {
-    const drop = (branch: Tensor) => context.training && this.dropPath ? dropPath(branch, context.random!, { rate: this.dropPath }) : branch
+    const drop = (branch: Tensor) =>
+      context.training && this.dropPath ? dropPath(branch, context.random!, { rate: this.dropPath }) : branch
     if (this.norm === 'post') {
       const y = this.norm1.call(add(x, drop(this.attention.call(x))))
       return this.norm2.call(add(y, drop(this.mlp.call(y))))
@@ -67,18 +93,42 @@ export class ViT {
   distillHead: Linear | null
 
   constructor(options: ViTOptions = {}) {
-    const { image = 224, patch = 16, channels = 3, width = 192, depth = 12, heads = 3, hidden = 4 * width, classes = 1000,
-      eps = 1e-6, distilled = false, norm = 'pre', classToken = true, attention = 'softmax', dropPath = 0 } = options
+    const {
+      image = 224,
+      patch = 16,
+      channels = 3,
+      width = 192,
+      depth = 12,
+      heads = 3,
+      hidden = 4 * width,
+      classes = 1000,
+      eps = 1e-6,
+      distilled = false,
+      norm = 'pre',
+      classToken = true,
+      attention = 'softmax',
+      dropPath = 0,
+    } = options
     const side = Math.floor(image / patch), tokens = side ** 2 + Number(classToken) + Number(distilled)
     if (attention === 'focused' && tokens > side ** 2) {
-      throw new ShapeError('focused linear attention works on a grid of patches, where class and distillation tokens have no place; set classToken to false')
+      throw new ShapeError(
+        'focused linear attention works on a grid of patches, where class and distillation tokens have no place; set classToken to false',
+      )
     }
     this.patches = new Patches(channels, width, patch)
     this.classToken = classToken ? zeros([1, 1, width], true) : null
     this.distillToken = distilled ? zeros([1, 1, width], true) : null
     this.positions = zeros([tokens, width], true)
-    this.blocks = Array.from({ length: depth }, (_, i) =>
-      new Block(width, heads, hidden, { eps, norm, dropPath: depth > 1 ? dropPath * i / (depth - 1) : dropPath, grid: attention === 'focused' ? side : null }))
+    this.blocks = Array.from(
+      { length: depth },
+      (_, i) =>
+        new Block(width, heads, hidden, {
+          eps,
+          norm,
+          dropPath: depth > 1 ? dropPath * i / (depth - 1) : dropPath,
+          grid: attention === 'focused' ? side : null,
+        }),
+    )
     this.norm = new LayerNorm(width, { eps })
     this.head = new Linear(width, classes)
     this.distillHead = distilled ? new Linear(width, classes) : null

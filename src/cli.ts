@@ -19,7 +19,20 @@ import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './base/errors.ts'
 import { packageVersion } from './files/package.ts'
 
-const commands = [doctor, inspect, evalCommand, explainCommand, prune, sweep, search, train, pullCommand, bench, demo, checkKernel] as CommandSpec[]
+const commands = [
+  doctor,
+  inspect,
+  evalCommand,
+  explainCommand,
+  prune,
+  sweep,
+  search,
+  train,
+  pullCommand,
+  bench,
+  demo,
+  checkKernel,
+] as CommandSpec[]
 
 async function main(args: string[]): Promise<number> {
   const json = args.includes('--json')
@@ -28,7 +41,7 @@ async function main(args: string[]): Promise<number> {
     .description('Runs, explains and prunes vision networks on WebGPU.')
     .version(packageVersion())
     .exitOverride()
-    .configureOutput({ writeErr: () => {}, outputError: () => {} })          // said below, as one sentence
+    .configureOutput({ writeErr: () => {}, outputError: () => {} }) // said below, as one sentence
   for (const spec of commands) {
     const command = program.command(spec.name).description(spec.summary).allowExcessArguments(false)
     spec.declare(command)
@@ -40,11 +53,17 @@ async function main(args: string[]): Promise<number> {
     })
   }
   try {
-    if (!args.length) throw new InputError(`espalier: expected a command (${commands.map(({ name }) => name).join(', ')}), found none; see 'espalier --help'`)
+    if (!args.length) {
+      throw new InputError(
+        `espalier: expected a command (${
+          commands.map(({ name }) => name).join(', ')
+        }), found none; see 'espalier --help'`,
+      )
+    }
     await program.parseAsync(args, { from: 'user' })
     return exitCode
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return 0    // --help, --version
+    if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
     const { message, code } = explain(error)
     process.stderr.write(`${message}\n`)
     if (json) process.stdout.write(`${JSON.stringify({ error: message, exitCode: code })}\n`)
@@ -54,11 +73,21 @@ async function main(args: string[]): Promise<number> {
 
 function explain(error: unknown): { message: string, code: number } {
   if (error instanceof CommanderError) {
-    return { message: `espalier: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ').replace(/\.$/, '')}; see 'espalier --help'`, code: 2 }
+    return {
+      message: `espalier: ${
+        error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ').replace(/\.$/, '')
+      }; see 'espalier --help'`,
+      code: 2,
+    }
   }
   if (error instanceof EspalierError) return { message: error.message, code: error.exitCode }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
-  return { message: process.env.ESPALIER_DEBUG ? String(stack) : `espalier: unexpected failure: ${message} (ESPALIER_DEBUG=1 shows where)`, code: 1 }
+  return {
+    message: process.env.ESPALIER_DEBUG
+      ? String(stack)
+      : `espalier: unexpected failure: ${message} (ESPALIER_DEBUG=1 shows where)`,
+    code: 1,
+  }
 }
 
 // `espalier … | head` closes the pipe early; that is no failure.

@@ -1,6 +1,17 @@
 // The public API. Nothing else is public: models, commands and tests of models import from here.
 export { version } from './base/version.ts'
-export { AdapterError, DeviceError, DeviceLostError, DTypeError, EspalierError, FreedError, InputError, KernelError, NumericError, ShapeError } from './base/errors.ts'
+export {
+  AdapterError,
+  DeviceError,
+  DeviceLostError,
+  DTypeError,
+  EspalierError,
+  FreedError,
+  InputError,
+  KernelError,
+  NumericError,
+  ShapeError,
+} from './base/errors.ts'
 
 export { type AdapterDescription, close, type Gpu, gpu, init, type InitOptions } from './gpu/device.ts'
 export { type Memory } from './gpu/buffers.ts'
@@ -15,7 +26,19 @@ export { type DType, empty, type Nested, Tensor, tensor, type TypedArray } from 
 export { copyInto, copyOf, full, zeros } from './core/fill.ts'
 export { disposeTree, leaves, type Leaf, mapTree, parameters, put, take, type Tree } from './core/tree.ts'
 export { type Call, pullback, type PullbackOptions, record, type Rule } from './core/tape.ts'
-export { finite, grad, lean, type Loss, scope, stopGradient, trace, type Trace, valueAndGrad, valueAndGradAux, vjp } from './core/transform.ts'
+export {
+  finite,
+  grad,
+  lean,
+  type Loss,
+  scope,
+  stopGradient,
+  trace,
+  type Trace,
+  valueAndGrad,
+  valueAndGradAux,
+  vjp,
+} from './core/transform.ts'
 export { firstNonFinite } from './core/diagnose.ts'
 export { compile, type Compiled } from './core/compile.ts'
 export { type AxesSpec, type Link, linksOf, type Mapping } from './core/axes.ts'
@@ -60,7 +83,15 @@ export { hostWeights, type Plan, sliceModel, type SliceOptions } from './pruning
 export { type Member, type Traceable, type Unit, type UnitOptions, units } from './pruning/units/units.ts'
 export { chooseUnits, kindsOf, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
 export { type LatencyTable, latencyTable } from './pruning/latency.ts'
-export { countAt, keptOf, onlyCuts, rank, type Ranking, type SelectOptions, withinBudget } from './pruning/plan/select.ts'
+export {
+  countAt,
+  keptOf,
+  onlyCuts,
+  rank,
+  type Ranking,
+  type SelectOptions,
+  withinBudget,
+} from './pruning/plan/select.ts'
 export { type Score, type Scores, type Scoring } from './pruning/scores/score.ts'
 export { scoreNames, scoreOf } from './pruning/scores/index.ts'
 export { planCost, type TrialResult, Trials } from './pruning/trial.ts'
@@ -72,11 +103,54 @@ export { drawReferences, hold, ofClasses } from './data/subset.ts'
 export { defaultPreprocessing, type Preprocessing } from './data/preprocess.ts'
 export * from './base/random.ts'
 
-export { choose, type Composite, type Group, type Line, type LrpRule, Network, on, type Place } from './attribution/choose.ts'
+export {
+  choose,
+  type Composite,
+  type Group,
+  type Line,
+  type LrpRule,
+  Network,
+  on,
+  type Place,
+} from './attribution/choose.ts'
 export * as rules from './attribution/rules.ts'
-export { attnLRP, attnLRPGamma, boxOf, compositeNames, compositeOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox, epsilonPlus, epsilonPlusFlat,
-  recipe, type Recipe, type RuleName, type SoftmaxHandling, structure, zPlusEverywhere } from './attribution/composite.ts'
-export { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp, taylor } from './attribution/criteria.ts'
-export { type Aggregation, attribute, type Criterion, oneHot, type Reading, type Request, scoreUnits, type Walk } from './attribution/relevance.ts'
+export {
+  attnLRP,
+  attnLRPGamma,
+  boxOf,
+  compositeNames,
+  compositeOf,
+  cpLRP,
+  epsilonAlpha2Beta1,
+  epsilonGammaBox,
+  epsilonPlus,
+  epsilonPlusFlat,
+  recipe,
+  type Recipe,
+  type RuleName,
+  type SoftmaxHandling,
+  structure,
+  zPlusEverywhere,
+} from './attribution/composite.ts'
+export {
+  attentionRollout,
+  criterionNames,
+  criterionOf,
+  gradient,
+  gradientTimesInput,
+  integratedGradients,
+  lrp,
+  taylor,
+} from './attribution/criteria.ts'
+export {
+  type Aggregation,
+  attribute,
+  type Criterion,
+  oneHot,
+  type Reading,
+  type Request,
+  scoreUnits,
+  type Walk,
+} from './attribution/relevance.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
 export { foldBatchNorm, Identity } from './nn/fold.ts'

@@ -5,12 +5,12 @@ import { expect, test } from 'vitest'
 import { Golden, golden, opCase, unusedGoldens } from './support/golden.ts'
 
 test('tensors come out with shape, dtype and values', () => {
-  const { inputs, out, grads, weights } = opCase('cumsum')     // a case that the ledger does not ask for
+  const { inputs, out, grads, weights } = opCase('cumsum') // a case that the ledger does not ask for
   expect(out.shape).toEqual([4, 7])
   for (let row = 0, i = 0; row < 4; row++) {
     for (let column = 0, sum = 0; column < 7; column++, i++) expect(out.data[i]).toBeCloseTo(sum += inputs.x.data[i], 5)
   }
-  expect(grads.x.data[27]).toBe(weights.data[27])              // the last element only reaches its own sum
+  expect(grads.x.data[27]).toBe(weights.data[27]) // the last element only reaches its own sum
   const labels = golden('deit_mini').get('labels')
   expect(labels.dtype).toBe('i32')
   expect(labels.shape).toEqual([2])

@@ -1,5 +1,5 @@
-// Before all tests: is there an adapter for dawn? Installs the software driver where that is allowed. After all tests: was
-// every golden in test/fixtures used?
+// Before all tests: is there an adapter for dawn? Installs the software driver where that is allowed. After all tests:
+// was every golden in test/fixtures used?
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,7 +27,10 @@ async function findDawn(): Promise<string> {
   if (works()) return ''
   const why = () => probe.adapters[0]?.failure ?? diagnose(vulkanFacts(), probe.messages, probe.failure)
   const plan = driverPlan(osRelease(), aptSources())
-  if (process.platform !== 'linux' || vulkanFacts().override || plan.kind !== 'apt' || !mayInstall({ root: isRoot(), container: inContainer(), env: process.env })) {
+  if (
+    process.platform !== 'linux' || vulkanFacts().override || plan.kind !== 'apt'
+    || !mayInstall({ root: isRoot(), container: inContainer(), env: process.env })
+  ) {
     return `${why()}. Run \`npx espalier doctor --fix\``
   }
   say(`No adapter for dawn: ${why()}. Installing Mesa's software Vulkan driver.`)
@@ -50,7 +53,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     const { state, config } = project.vitest
     const every = await project.vitest.globTestSpecifications()
-    const long = config.env.ESPALIER_LONG === '1'                  // test:long reads none of them
+    const long = config.env.ESPALIER_LONG === '1' // test:long reads none of them
     const whole = state.getFiles().length === every.length && !config.testNamePattern && !config.watch && !long
     const unused = whole ? unusedGoldens(ledger) : []
     rmSync(ledger, { recursive: true, force: true })

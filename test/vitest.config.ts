@@ -7,7 +7,7 @@ export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'test/long/**'],                // npm run test:long
+    exclude: ['**/node_modules/**', 'test/long/**'], // npm run test:long
     globalSetup: ['test/setup.ts'],
     pool: 'forks',
     fileParallelism: false,

@@ -8,12 +8,23 @@ import type { BenchCase, CaseMaker, Subject } from '../harness.ts'
 import type { Peer } from '../peers.ts'
 
 /** The shapes that are compared with peers. */
-export const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [1576, 192, 192]] as const
+export const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [
+  1576,
+  192,
+  192,
+]] as const
 
-/** Products as they are written, against the peers; and the three products of a linear layer's forward and backward pass. */
+/**
+ * Products as they are written, against the peers; and the three products of a linear layer's forward and backward
+ * pass.
+ */
 export function matmulCases(peers: readonly Peer[]): CaseMaker[] {
-  const one = (name: string, shape: readonly [number, number, number], options: MatmulOptions, against: readonly Peer[] = []): CaseMaker =>
-    ({ name, make: () => matmulCase(name, shape, options, against) })
+  const one = (
+    name: string,
+    shape: readonly [number, number, number],
+    options: MatmulOptions,
+    against: readonly Peer[] = [],
+  ): CaseMaker => ({ name, make: () => matmulCase(name, shape, options, against) })
   return [
     ...matmulShapes.map((shape) => one('matmul', shape, {}, peers)),
     // y = x W^T, dx = dy W, dW = dy^T x of 1576 tokens; a head that lost channels, so that no row is a whole vector
@@ -25,7 +36,12 @@ export function matmulCases(peers: readonly Peer[]): CaseMaker[] {
   ]
 }
 
-async function matmulCase(name: string, [M, K, N]: readonly [number, number, number], options: MatmulOptions, peers: readonly Peer[]): Promise<BenchCase> {
+async function matmulCase(
+  name: string,
+  [M, K, N]: readonly [number, number, number],
+  options: MatmulOptions,
+  peers: readonly Peer[],
+): Promise<BenchCase> {
   const a = fillUniform(new Float32Array(M * K), 1, 'a', -1), b = fillUniform(new Float32Array(K * N), 1, 'b', -1)
   const ta = tensor(options.transposeA ? flipped(a, M, K) : a, options.transposeA ? [K, M] : [M, K])
   const tb = tensor(options.transposeB ? flipped(b, K, N) : b, options.transposeB ? [N, K] : [K, N])
@@ -37,14 +53,29 @@ async function matmulCase(name: string, [M, K, N]: readonly [number, number, num
       out.dispose()
       return values
     },
-    device: () => deviceTime(() => { scope(() => { matmul(ta, tb, options) }) }),
+    device: () =>
+      deviceTime(() => {
+        scope(() => {
+          matmul(ta, tb, options)
+        })
+      }),
     dispose() {
       ta.dispose()
       tb.dispose()
     },
   }]
-  for (const peer of peers) subjects.push({ impl: peer.name, run: await peer.prepare({ kind: 'matmul', M, K, N, a, b }) })
-  return { suite: 'kernels', name, shape: `${M}x${K}x${N}`, flops: 2 * M * K * N, bytes: 4 * (M * K + K * N + M * N), expected: inDoubles(a, b, M, K, N), subjects }
+  for (const peer of peers) {
+    subjects.push({ impl: peer.name, run: await peer.prepare({ kind: 'matmul', M, K, N, a, b }) })
+  }
+  return {
+    suite: 'kernels',
+    name,
+    shape: `${M}x${K}x${N}`,
+    flops: 2 * M * K * N,
+    bytes: 4 * (M * K + K * N + M * N),
+    expected: inDoubles(a, b, M, K, N),
+    subjects,
+  }
 }
 
 function flipped(x: Float32Array, rows: number, columns: number): Float32Array {

@@ -13,17 +13,25 @@ export interface LrpRule extends Rule {
   readonly atSoftmax?: number
 }
 
-/** Depth groups of Pruning by eXplaining (arXiv 2408.12568): first quarter of the blocks, middle, last quarter, classifier. */
+/**
+ * Depth groups of Pruning by eXplaining (arXiv 2408.12568): first quarter of the blocks, middle, last quarter,
+ * classifier.
+ */
 export type Group = 'low' | 'middle' | 'high' | 'classifier'
 
 /**
- * Where a line applies: a path of the weight that the call reads, `*` standing for anything (`blocks.*.attention.query`); a
- * depth group; a range of depth from 0 (first layer with weights) to 1 (last); or the first layer.
+ * Where a line applies: a path of the weight that the call reads, `*` standing for anything
+ * (`blocks.*.attention.query`); a depth group; a range of depth from 0 (first layer with weights) to 1 (last); or the
+ * first layer.
  */
 export type Place = string | { group: Group } | { depth: readonly [from: number, to: number] } | { first: true }
 
 /** One line of a composite. */
-export interface Line { ops: readonly string[], place: Place | null, rule: LrpRule }
+export interface Line {
+  ops: readonly string[]
+  place: Place | null
+  rule: LrpRule
+}
 
 /** Lines in order; the first that matches a call wins, and a call that none matches gets its vjp. */
 export type Composite = readonly Line[]
@@ -33,12 +41,17 @@ export function on(ops: string | readonly string[], rule: LrpRule): Line
 export function on(ops: string | readonly string[], place: Place, rule: LrpRule): Line
 export function on(ops: string | readonly string[], placeOrRule: Place | LrpRule, rule?: LrpRule): Line {
   const list = typeof ops === 'string' ? [ops] : ops
-  return rule ? { ops: list, place: placeOrRule as Place, rule } : { ops: list, place: null, rule: placeOrRule as LrpRule }
+  return rule
+    ? { ops: list, place: placeOrRule as Place, rule }
+    : { ops: list, place: null, rule: placeOrRule as LrpRule }
 }
 
 /** Where an op has its weight and bias: the layers that rules are written for. */
 export const weighted: Readonly<Record<string, { weight: number, bias: number }>> = {
-  linear: { weight: 1, bias: 2 }, conv2d: { weight: 1, bias: 2 }, depthwise: { weight: 1, bias: 2 }, 'masked-linear': { weight: 1, bias: 3 },
+  linear: { weight: 1, bias: 2 },
+  conv2d: { weight: 1, bias: 2 },
+  depthwise: { weight: 1, bias: 2 },
+  'masked-linear': { weight: 1, bias: 3 },
 }
 
 /** Ops that only move values, so that what follows them still reads the image itself. */
@@ -65,7 +78,10 @@ export class Network {
       this.layers.set(call, layer)
       const needed = call.args.filter((_, i) => call.needs[i])
       if (moving.has(call.op.name) && needed.length === 1 && this.images.has(needed[0]!)) this.images.add(call.out)
-      if (call.op.name === 'norm' || call.op.name === 'variance' || (needed.length && needed.every((arg) => this.statistics.has(arg!)))) {
+      if (
+        call.op.name === 'norm' || call.op.name === 'variance'
+        || (needed.length && needed.every((arg) => this.statistics.has(arg!)))
+      ) {
         this.statistics.add(call.out)
       }
       if (call.op.name in weighted) this.order.set(call, this.order.size)
@@ -104,7 +120,10 @@ export class Network {
   isAt(call: Call, place: Place): boolean {
     if (typeof place === 'string') {
       const path = this.pathOf(call)
-      return path !== null && new RegExp(`^${place.split('*').map((part) => part.replace(/[.[\]()+?^$|\\]/g, '\\$&')).join('.*')}$`).test(path)
+      return path !== null
+        && new RegExp(`^${place.split('*').map((part) => part.replace(/[.[\]()+?^$|\\]/g, '\\$&')).join('.*')}$`).test(
+          path,
+        )
     }
     if ('first' in place) return this.isFirst(call)
     const rank = this.order.get(call)
@@ -133,7 +152,9 @@ export class Network {
       const inside = inTrunk.includes(block)
       const group = inside
         ? seen < quarter ? 'low' : seen < inTrunk.length - quarter ? 'middle' : 'high'
-        : seen === 0 ? 'low' : 'classifier'
+        : seen === 0
+        ? 'low'
+        : 'classifier'
       if (inside) seen++
       this.groups.set(block, group)
     }
@@ -150,14 +171,21 @@ const blockOf = (path: string) => /^[^.]+(\.\d+)?/.exec(path)![0]
 export function choose(composite: Composite, network: Network): (call: Call) => LrpRule {
   return (call) => {
     const line = composite.find(({ ops, place }) =>
-      (ops.includes(call.op.name) || ops.includes('*')) && (place === null || network.isAt(call, place)))
+      (ops.includes(call.op.name) || ops.includes('*')) && (place === null || network.isAt(call, place))
+    )
     const rule: LrpRule = line?.rule ?? call.op.vjp
     if (rule.firstLayerOnly && !network.isFirst(call)) {
       const path = network.pathOf(call)
-      throw new ShapeError(`${call.op.name}${path ? ` (${path})` : ''}: w-square, flat and z-box are for the layer that reads the image, ` +
-        'since their relevance is not proportional to the input; give it the place { first: true }')
+      throw new ShapeError(
+        `${call.op.name}${path ? ` (${path})` : ''}: w-square, flat and z-box are for the layer that reads the image, `
+          + 'since their relevance is not proportional to the input; give it the place { first: true }',
+      )
     }
     const applied: LrpRule = (at, c) => rule(network.withoutStatistics(at), c)
-    return Object.assign(applied, { firstLayerOnly: rule.firstLayerOnly, bySign: rule.bySign, atSoftmax: rule.atSoftmax })
+    return Object.assign(applied, {
+      firstLayerOnly: rule.firstLayerOnly,
+      bySign: rule.bySign,
+      atSoftmax: rule.atSoftmax,
+    })
   }
 }

@@ -3,23 +3,64 @@ import { InputError } from '../base/errors.ts'
 import { attentionOpen, type AttentionOptions } from '../ops/attention/attention.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { type Composite, type Group, on, type LrpRule } from './choose.ts'
-import { alphaBeta, type Box, epsilon, flat, frozen, gamma, identity, inside, quotient, share, softmaxZPlus, uniform, zBox, zPlus } from './rules.ts'
+import {
+  alphaBeta,
+  type Box,
+  epsilon,
+  flat,
+  frozen,
+  gamma,
+  identity,
+  inside,
+  quotient,
+  share,
+  softmaxZPlus,
+  uniform,
+  zBox,
+  zPlus,
+} from './rules.ts'
 
 /** Ops that convolve, and ops that multiply by a matrix. */
 export const conv = ['conv2d', 'depthwise'], dense = ['linear', 'masked-linear']
 
-const activations = ['gelu', 'geluTanh', 'silu', 'sigmoid', 'tanh', 'exp', 'log', 'sqrt', 'rsqrt', 'erf', 'softplus', 'hardswish', 'relu6',
-  'leakyRelu', 'abs', 'reciprocal', 'square', 'sin', 'cos', 'pow']
+const activations = [
+  'gelu',
+  'geluTanh',
+  'silu',
+  'sigmoid',
+  'tanh',
+  'exp',
+  'log',
+  'sqrt',
+  'rsqrt',
+  'erf',
+  'softplus',
+  'hardswish',
+  'relu6',
+  'leakyRelu',
+  'abs',
+  'reciprocal',
+  'square',
+  'sin',
+  'cos',
+  'pow',
+]
 
 /**
- * How relevance passes attention: AttnLRP halves it at both products and takes the softmax's own gradient; CP-LRP holds the
- * probabilities constant; z-plus propagates through the softmax by its positive contributions, with a virtual bias or without.
+ * How relevance passes attention: AttnLRP halves it at both products and takes the softmax's own gradient; CP-LRP holds
+ * the probabilities constant; z-plus propagates through the softmax by its positive contributions, with a virtual bias
+ * or without.
  */
 export type SoftmaxHandling = 'attn-lrp' | 'cp-lrp' | 'z-plus' | 'z-plus-bias'
 
-const opened = (virtualBias: boolean): LrpRule => Object.assign(
-  inside<AttentionOptions>(([q, k, v, bias, mask], attrs) => attentionOpen(q!, k!, v!, bias as Tensor | null, mask as Tensor | null, attrs),
-    [on('matmul', uniform), on('softmax', softmaxZPlus({ virtualBias }))]), { atSoftmax: 0.5 })
+const opened = (virtualBias: boolean): LrpRule =>
+  Object.assign(
+    inside<AttentionOptions>(
+      ([q, k, v, bias, mask], attrs) => attentionOpen(q!, k!, v!, bias as Tensor | null, mask as Tensor | null, attrs),
+      [on('matmul', uniform), on('softmax', softmaxZPlus({ virtualBias }))],
+    ),
+    { atSoftmax: 0.5 },
+  )
 
 const attentions: Record<SoftmaxHandling, LrpRule> = {
   // The additive bias of the logits is a constant beside q k, so it is not halved twice.
@@ -30,8 +71,9 @@ const attentions: Record<SoftmaxHandling, LrpRule> = {
 }
 
 /**
- * Rules of everything that has no weights. Focused linear attention (arXiv 2308.00442) is the same product of three without the
- * softmax: its normaliser is held constant like layer norm's deviation, and so are the norms of its focusing function.
+ * Rules of everything that has no weights. Focused linear attention (arXiv 2308.00442) is the same product of three
+ * without the softmax: its normaliser is held constant like layer norm's deviation, and so are the norms of its
+ * focusing function.
  */
 export function structure(softmax: SoftmaxHandling = 'attn-lrp'): Composite {
   return [
@@ -57,12 +99,22 @@ export const epsilonAlpha2Beta1: Composite = [on(conv, alphaBeta(2, 1)), on(dens
 /** z-plus at every layer (Yeom et al. 2021). */
 export const zPlusEverywhere: Composite = [on([...conv, ...dense], zPlus()), ...structure()]
 /** Epsilon for linear layers, gamma 0.25 for convolutions, and z-box where the image is read. */
-export const epsilonGammaBox = (box: Box): Composite =>
-  [on('*', { first: true }, zBox(box)), on(conv, gamma(0.25)), on(dense, epsilon()), ...structure()]
-/** Gamma at every layer (0.25 for convolutions, 0.05 for linear layers) with AttnLRP; the projections of attention keep epsilon. */
+export const epsilonGammaBox = (
+  box: Box,
+): Composite => [on('*', { first: true }, zBox(box)), on(conv, gamma(0.25)), on(dense, epsilon()), ...structure()]
+/**
+ * Gamma at every layer (0.25 for convolutions, 0.05 for linear layers) with AttnLRP; the projections of attention keep
+ * epsilon.
+ */
 export const attnLRPGamma: Composite = [
-  on(dense, '*.query', epsilon()), on(dense, '*.key', epsilon()), on(dense, '*.value', epsilon()), on(dense, '*.out', epsilon()),
-  on(conv, gamma(0.25)), on(dense, gamma(0.05)), ...structure()]
+  on(dense, '*.query', epsilon()),
+  on(dense, '*.key', epsilon()),
+  on(dense, '*.value', epsilon()),
+  on(dense, '*.out', epsilon()),
+  on(conv, gamma(0.25)),
+  on(dense, gamma(0.05)),
+  ...structure(),
+]
 
 /** Rules that Pruning by eXplaining chooses from. */
 export type RuleName = 'epsilon' | 'alpha2-beta1' | 'gamma' | 'z-plus'
@@ -79,38 +131,65 @@ const ruleNames: Record<RuleName, { conv: LrpRule, dense: LrpRule }> = {
 
 /** A composite of the search space of Pruning by eXplaining (arXiv 2408.12568): four depth groups, one rule each. */
 export function recipe({ softmax, ...groups }: Recipe): Composite {
-  return [...Object.entries(groups).flatMap(([group, name]) => {
-    const place = { group: group as Group }
-    return [on(conv, place, ruleNames[name].conv), on(dense, place, ruleNames[name].dense)]
-  }), on([...conv, ...dense], epsilon()), ...structure(softmax)]
+  return [
+    ...Object.entries(groups).flatMap(([group, name]) => {
+      const place = { group: group as Group }
+      return [on(conv, place, ruleNames[name].conv), on(dense, place, ruleNames[name].dense)]
+    }),
+    on([...conv, ...dense], epsilon()),
+    ...structure(softmax),
+  ]
 }
 
 /** Bounds of pixels 0..1 after normalisation by mean and deviation, per channel. */
 export function boxOf({ mean, std, channels }: Normalised): Box {
-  const each = (value: number) => Array.from({ length: channels }, (_, c) => (value - mean[c % mean.length]) / std[c % std.length])
+  const each = (value: number) =>
+    Array.from({ length: channels }, (_, c) => (value - mean[c % mean.length]) / std[c % std.length])
   return { low: each(0), high: each(1) }
 }
 
 const softmaxNames = Object.keys(attentions) as SoftmaxHandling[]
 
 /** Names that `compositeOf` knows, beside `pxp:<low>,<middle>,<high>,<classifier>,<softmax>`. */
-export const compositeNames = ['epsilon', 'epsilon-plus', 'epsilon-plus-flat', 'epsilon-gamma-box', 'epsilon-alpha2-beta1', 'z-plus',
-  'attn-lrp', 'attn-lrp-gamma', 'cp-lrp'] as const
+export const compositeNames = [
+  'epsilon',
+  'epsilon-plus',
+  'epsilon-plus-flat',
+  'epsilon-gamma-box',
+  'epsilon-alpha2-beta1',
+  'z-plus',
+  'attn-lrp',
+  'attn-lrp-gamma',
+  'cp-lrp',
+] as const
 
 /** How pixels 0..1 were normalised. */
-interface Normalised { mean: readonly number[], std: readonly number[], channels: number }
+interface Normalised {
+  mean: readonly number[]
+  std: readonly number[]
+  channels: number
+}
 
 /** A composite by name; `pixels` bounds the z-box. @throws InputError listing the names. */
 export function compositeOf(name: string, pixels: Normalised = { mean: [0.5], std: [0.5], channels: 3 }): Composite {
   switch (name) {
-    case 'epsilon': case 'attn-lrp': return attnLRP
-    case 'attn-lrp-gamma': return attnLRPGamma
-    case 'cp-lrp': return cpLRP
-    case 'epsilon-plus': return epsilonPlus
-    case 'epsilon-plus-flat': return epsilonPlusFlat
-    case 'epsilon-alpha2-beta1': return epsilonAlpha2Beta1
-    case 'epsilon-gamma-box': return epsilonGammaBox(boxOf(pixels))
-    case 'z-plus': return zPlusEverywhere
+    case 'epsilon':
+    case 'attn-lrp':
+      return attnLRP
+    case 'attn-lrp-gamma':
+      return attnLRPGamma
+    case 'cp-lrp':
+      return cpLRP
+    case 'epsilon-plus':
+      return epsilonPlus
+    case 'epsilon-plus-flat':
+      return epsilonPlusFlat
+    case 'epsilon-alpha2-beta1':
+      return epsilonAlpha2Beta1
+    case 'epsilon-gamma-box':
+      return epsilonGammaBox(boxOf(pixels))
+    case 'z-plus':
+      return zPlusEverywhere
   }
   const parts = name.startsWith('pxp:') ? name.slice(4).split(',') : []
   const [low, middle, high, classifier, softmax = 'attn-lrp'] = parts
@@ -119,6 +198,8 @@ export function compositeOf(name: string, pixels: Normalised = { mean: [0.5], st
     const [a, b, c, d] = rules as RuleName[]
     return recipe({ low: a, middle: b, high: c, classifier: d, softmax: softmax as SoftmaxHandling })
   }
-  throw new InputError(`composite '${name}': expected ${compositeNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>] ` +
-    `with rules ${Object.keys(ruleNames).join(', ')} and softmax ${softmaxNames.join(', ')}`)
+  throw new InputError(
+    `composite '${name}': expected ${compositeNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>] `
+      + `with rules ${Object.keys(ruleNames).join(', ')} and softmax ${softmaxNames.join(', ')}`,
+  )
 }

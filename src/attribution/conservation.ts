@@ -1,5 +1,6 @@
-// Where relevance is lost on the way: what enters each call from above, what its inputs get, and what biases and other constants
-// absorb (b times its own coefficient). What is left belongs to the stabiliser, or to a softmax, which does not conserve.
+// Where relevance is lost on the way: what enters each call from above, what its inputs get, and what biases and other
+// constants absorb (b times its own coefficient). What is left belongs to the stabiliser, or to a softmax, which does
+// not conserve.
 import { full } from '../core/fill.ts'
 import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
 import { concat } from '../ops/permute.ts'
@@ -11,9 +12,18 @@ import type { LrpRule, Network } from './choose.ts'
 
 /** Arguments that are added to the output (or to logits) and so absorb relevance where nothing asks for it. */
 const addends: Readonly<Record<string, readonly number[]>> = {
-  linear: [2], conv2d: [2], depthwise: [2], 'masked-linear': [3], layerNorm: [2], batchnorm: [2], attention: [3], add: [0, 1], sub: [0, 1],
+  linear: [2],
+  conv2d: [2],
+  depthwise: [2],
+  'masked-linear': [3],
+  layerNorm: [2],
+  batchnorm: [2],
+  attention: [3],
+  add: [0, 1],
+  sub: [0, 1],
 }
-const addendsOf = ({ op, args }: Call): readonly number[] => op.name === 'concat' ? args.map((_, i) => i) : addends[op.name] ?? []
+const addendsOf = ({ op, args }: Call): readonly number[] =>
+  op.name === 'concat' ? args.map((_, i) => i) : addends[op.name] ?? []
 
 /** Sums over all images of one call's relevance. */
 export interface Flow {
@@ -30,7 +40,13 @@ export interface Flow {
   rest: number
 }
 
-interface Note { op: string, layer: string, entering: Tensor, leaving: Tensor[], absorbed: Tensor[] }
+interface Note {
+  op: string
+  layer: string
+  entering: Tensor
+  leaving: Tensor[]
+  absorbed: Tensor[]
+}
 
 /** Notes down every call that relevance passes. One ledger is for one walk. */
 export class Ledger {
@@ -41,20 +57,27 @@ export class Ledger {
     const watched: LrpRule = (call, c) => {
       const constants = addendsOf(call).filter((i) => call.args[i] && !call.needs[i])
       const parts = rule({ ...call, needs: call.needs.map((need, i) => need || constants.includes(i)) }, c)
-      const dot = (x: Tensor, y: Tensor) => unscoped(() => {
-        const both = mul(x, y), total = sum(both), flat = total.view([1])
-        disposeTree([both, total])
-        return flat
-      })
+      const dot = (x: Tensor, y: Tensor) =>
+        unscoped(() => {
+          const both = mul(x, y), total = sum(both), flat = total.view([1])
+          disposeTree([both, total])
+          return flat
+        })
       const given = rule.firstLayerOnly ? (x: Tensor) => full(x.shape, 1) : (x: Tensor) => x
       const leaving = call.args.flatMap((arg, i) => arg && parts[i] && call.needs[i] ? [dot(given(arg), parts[i])] : [])
-      const absorbed = call.args.flatMap((_, i) => constants.includes(i) && parts[i] ? [dot(constantOf(call, i), parts[i])] : [])
+      const absorbed = call.args.flatMap((_, i) =>
+        constants.includes(i) && parts[i] ? [dot(constantOf(call, i), parts[i])] : []
+      )
       const { by } = call.attrs as { by?: number }
       if (call.op.name === 'offset') absorbed.push(dot(full(c.shape, by!), c))
       this.notes.push({ op: call.op.name, layer: network.layerOf(call), entering: dot(call.out, c), leaving, absorbed })
       return parts.map((part, i) => call.needs[i] ? part : null)
     }
-    return Object.assign(watched, { firstLayerOnly: rule.firstLayerOnly, bySign: rule.bySign, atSoftmax: rule.atSoftmax })
+    return Object.assign(watched, {
+      firstLayerOnly: rule.firstLayerOnly,
+      bySign: rule.bySign,
+      atSoftmax: rule.atSoftmax,
+    })
   }
 
   /** The flows, first layer first. Frees what was noted down. */

@@ -1,4 +1,5 @@
-// Ways to attribute, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention rollout.
+// Ways to attribute, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention
+// rollout.
 import { InputError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
 import type { AttentionOptions } from '../ops/attention/attention.ts'
@@ -27,21 +28,34 @@ export const gradient: Criterion = (model, images, targets, request) =>
 export const gradientTimesInput: Criterion = (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'logit', composite: null, read: 'relevance' }, request)
 
-/** Activation times gradient of the cross-entropy: to first order, what the loss would fall if the activation were 0. */
+/**
+ * Activation times gradient of the cross-entropy: to first order, what the loss would fall if the activation were 0.
+ */
 export const taylor: Criterion = (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'loss', composite: null, read: 'relevance' }, request)
 
 /** What integrated gradients gather at one place. */
-interface Gathered { sum: Tensor, activation: Tensor, coefficient: Tensor, toUnits: ToUnits }
+interface Gathered {
+  sum: Tensor
+  activation: Tensor
+  coefficient: Tensor
+  toUnits: ToUnits
+}
 
 /**
- * Integrated gradients (Sundararajan et al. 2017) from the zero tensor, which is the mean colour of normalised images. `true` sums
- * gradient times change of activation along the path (trapezoids), so that the input's values add up to the change of the logit;
- * `averaged` is the mean gradient alone, as the code of Pruning by eXplaining has it. Costs `steps` passes (one more for `true`).
+ * Integrated gradients (Sundararajan et al. 2017) from the zero tensor, which is the mean colour of normalised images.
+ * `true` sums gradient times change of activation along the path (trapezoids), so that the input's values add up to the
+ * change of the logit;
+ * `averaged` is the mean gradient alone, as the code of Pruning by eXplaining has it. Costs `steps` passes (one more
+ * for `true`).
  * @throws ShapeError for a number of steps below 1.
  */
-export function integratedGradients({ steps = 20, kind = 'true' }: { steps?: number, kind?: 'true' | 'averaged' } = {}): Criterion {
-  if (!Number.isInteger(steps) || steps < 1) throw new ShapeError(`integratedGradients: ${steps} steps; expected a whole number of at least 1`)
+export function integratedGradients(
+  { steps = 20, kind = 'true' }: { steps?: number, kind?: 'true' | 'averaged' } = {},
+): Criterion {
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new ShapeError(`integratedGradients: ${steps} steps; expected a whole number of at least 1`)
+  }
   const walk = { seed: 'logit', composite: null, read: 'coefficient' } as const
   return (model, images, targets, request = {}) => {
     const places = new Map<string, Gathered>()
@@ -51,12 +65,19 @@ export function integratedGradients({ steps = 20, kind = 'true' }: { steps?: num
         places.set(path, gather(places.get(path), activation, coefficient, toUnits, kind, steps))
       }
       const at = scale(images, { by: step / steps })
-      const reading = attribute(model, at, targets, walk, { gates: request.gates, softmax: request.softmax, absolute: request.absolute, visit })
+      const reading = attribute(model, at, targets, walk, {
+        gates: request.gates,
+        softmax: request.softmax,
+        absolute: request.absolute,
+        visit,
+      })
       logits?.dispose()
       logits = reading.logits
       const weight = (kind === 'true' && (step === 0 || step === steps) ? 0.5 : 1) / steps
       const before: Tensor | null = input
-      input = scope((): Tensor => before ? add(before, scale(reading.input, { by: weight })) : scale(reading.input, { by: weight }))
+      input = scope((): Tensor =>
+        before ? add(before, scale(reading.input, { by: weight })) : scale(reading.input, { by: weight })
+      )
       disposeTree([before, reading.input, at])
     }
     const average = input!
@@ -69,26 +90,41 @@ export function integratedGradients({ steps = 20, kind = 'true' }: { steps?: num
   }
 }
 
-/** One more step at one place: the change of the activation times the mean of both ends' gradients, or the gradient's part of the mean. */
-function gather(before: Gathered | undefined, activation: Tensor, coefficient: Tensor, toUnits: ToUnits,
-  kind: 'true' | 'averaged', steps: number): Gathered {
+/**
+ * One more step at one place: the change of the activation times the mean of both ends' gradients, or the gradient's
+ * part of the mean.
+ */
+function gather(
+  before: Gathered | undefined,
+  activation: Tensor,
+  coefficient: Tensor,
+  toUnits: ToUnits,
+  kind: 'true' | 'averaged',
+  steps: number,
+): Gathered {
   return unscoped(() => {
-    const sum = scope(() => unrecorded(() => {
-      if (kind === 'averaged') {
-        const part = scale(coefficient, { by: 1 / steps })
-        return before ? add(before.sum, part) : part
-      }
-      if (!before) return zeros(activation.shape)
-      return add(before.sum, scale(mul(add(before.coefficient, coefficient), sub(activation, before.activation)), { by: 0.5 }))
-    }))
+    const sum = scope(() =>
+      unrecorded(() => {
+        if (kind === 'averaged') {
+          const part = scale(coefficient, { by: 1 / steps })
+          return before ? add(before.sum, part) : part
+        }
+        if (!before) return zeros(activation.shape)
+        return add(
+          before.sum,
+          scale(mul(add(before.coefficient, coefficient), sub(activation, before.activation)), { by: 0.5 }),
+        )
+      })
+    )
     if (before) disposeTree([before.sum, before.activation, before.coefficient])
     return { sum, activation, coefficient, toUnits }
   })
 }
 
 /**
- * Attention rollout (Abnar and Zuidema 2020): the product over layers of half the mean attention of the heads and half the identity,
- * read for the class token (mean over tokens without one). It scores patches, and knows neither classes nor units.
+ * Attention rollout (Abnar and Zuidema 2020): the product over layers of half the mean attention of the heads and half
+ * the identity, read for the class token (mean over tokens without one). It scores patches, and knows neither classes
+ * nor units.
  * @throws InputError where the model has no attention over all patches, or units are asked for.
  */
 export const attentionRollout: Criterion = (model, images, _targets, request = {}) => {
@@ -105,7 +141,9 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
     const extra = tokens - rows * columns
     const partial = attentions.some(({ args: [q] }) => q!.shape[0] !== batch || q!.shape[1] !== tokens)
     if (extra < 0 || !rows || height % rows || width % columns || partial) {
-      throw new InputError('attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another criterion')
+      throw new InputError(
+        'attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another criterion',
+      )
     }
     return unrecorded(() => {
       const rolled = attentions.map(probabilities).reduce((below, layer) => matmul(layer, below))
@@ -113,8 +151,14 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
         ? slice(rolled, { starts: [0, 0, extra], stops: [batch, 1, tokens] })
         : mean(rolled, { axes: [1], keep: true })
       const [patchHeight, patchWidth] = [height / rows, width / columns]
-      const pixels = expanded(read.view([batch, 1, rows, 1, columns, 1]), [batch, images.shape[1], rows, patchHeight, columns, patchWidth],
-        1 / (images.shape[1] * patchHeight * patchWidth))
+      const pixels = expanded(read.view([batch, 1, rows, 1, columns, 1]), [
+        batch,
+        images.shape[1],
+        rows,
+        patchHeight,
+        columns,
+        patchWidth,
+      ], 1 / (images.shape[1] * patchHeight * patchWidth))
       return { logits, input: pixels.view(images.shape), sites: new Map<string, Tensor>() }
     })
   })
@@ -145,13 +189,19 @@ export const isShareOfLogit = (name: string): boolean => !Object.hasOwn(plain, n
 /** Names that `criterionOf` knows. */
 export const criterionNames: readonly string[] = [...compositeNames, ...Object.keys(plain)]
 
-/** A criterion by name: a composite, or one of the methods without. `pixels` bounds the z-box. @throws InputError listing the names. */
+/**
+ * A criterion by name: a composite, or one of the methods without. `pixels` bounds the z-box. @throws InputError
+ * listing the names.
+ */
 export function criterionOf(name: string, pixels?: Parameters<typeof compositeOf>[1]): Criterion {
   if (Object.hasOwn(plain, name)) return plain[name]()
   try {
     return lrp(compositeOf(name, pixels))
   } catch (error) {
     if (!(error instanceof InputError) || name.startsWith('pxp:')) throw error
-    throw new InputError(`'${name}': expected ${criterionNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, { cause: error })
+    throw new InputError(
+      `'${name}': expected ${criterionNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`,
+      { cause: error },
+    )
   }
 }

@@ -1,5 +1,5 @@
-// Attribution: one forward pass on a tape, one walk back by rules, read at the input, at gates and at the softmax. Rows of a batch
-// do not mix, so every image's figures are exact and as if it had been alone.
+// Attribution: one forward pass on a tape, one walk back by rules, read at the input, at gates and at the softmax. Rows
+// of a batch do not mix, so every image's figures are exact and as if it had been alone.
 //   B images, classes logits
 import { NumericError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
@@ -22,13 +22,16 @@ export interface Request {
   /** Read attention heads at the softmax (sum over keys), as `<path of the attention>.softmax`; default false. */
   softmax?: boolean
   /**
-   * Absolute value per token and per image before the sum over tokens, as Pruning by eXplaining has it; `everywhere` takes it of every pixel of a
-   * filter's map too, as Yeom et al. 2021 do; default false: signed.
+   * Absolute value per token and per image before the sum over tokens, as Pruning by eXplaining has it; `everywhere`
+   * takes it of every pixel of a filter's map too, as Yeom et al. 2021 do; default false: signed.
    */
   absolute?: boolean | 'everywhere'
   /** Notes down where relevance goes. */
   ledger?: Ledger
-  /** Sees activation and coefficient of each gate and softmax that is read, in full; both are the visitor's to free. Nothing else is read then. */
+  /**
+   * Sees activation and coefficient of each gate and softmax that is read, in full; both are the visitor's to free.
+   * Nothing else is read then.
+   */
   visit?: (path: string, activation: Tensor, coefficient: Tensor, toUnits: ToUnits) => void
 }
 
@@ -58,13 +61,18 @@ export interface Walk {
   read: 'relevance' | 'coefficient'
 }
 
-/** Runs the network and one walk back. @throws ShapeError if targets do not fit the logits, or a rule does not fit its layer. */
+/**
+ * Runs the network and one walk back. @throws ShapeError if targets do not fit the logits, or a rule does not fit its
+ * layer.
+ */
 export function attribute(model: Model, images: Tensor, targets: Tensor, walk: Walk, request: Request = {}): Reading {
   const names = pathsOf(model)
   const { logits, input, sites } = scope(() => {
     const { result: logits, calls } = record(() => model.call(images), [images])
     if (logits.shape.join() !== targets.shape.join()) {
-      throw new ShapeError(`attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`)
+      throw new ShapeError(
+        `attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`,
+      )
     }
     const network = new Network(calls, [images], names.leaves)
     const chosen = walk.composite ? choose(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
@@ -76,7 +84,11 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
     }
     const coefficient = reader.orFree(() => {
       const seed = seedOf(logits, targets, walk.seed)
-      return pullback(calls, [[logits, seed]], { ruleFor, wanted: [images], releaseExcept: new Set([images, logits, targets]) }).get(images)
+      return pullback(calls, [[logits, seed]], {
+        ruleFor,
+        wanted: [images],
+        releaseExcept: new Set([images, logits, targets]),
+      }).get(images)
     })
     if (!coefficient) throw new ShapeError('attribute: the logits do not depend on the images')
     reader.fill(calls)
@@ -88,15 +100,19 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
 }
 
 function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
-  return unrecorded(() => seed === 'logit' ? targets : seed === 'unit' ? overOrZero(targets, logits) : sub(softmax(logits), targets))
+  return unrecorded(() =>
+    seed === 'logit' ? targets : seed === 'unit' ? overOrZero(targets, logits) : sub(softmax(logits), targets)
+  )
 }
 
 /** Rules that treat the signs of weights apart would take a convolution without the batch norm that rescales it. */
 function refuseUnfolded(calls: readonly Call[], chosen: (call: Call) => LrpRule) {
   const bySign = new Set(calls.filter((call) => chosenBySign(call, chosen)).map(({ out }) => out))
   if (calls.some(({ op, args }) => op.name === 'batchnorm' && args[0] && bySign.has(args[0]))) {
-    throw new ShapeError('attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; ' +
-      'pass the model through foldBatchNorm first')
+    throw new ShapeError(
+      'attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; '
+        + 'pass the model through foldBatchNorm first',
+    )
   }
 }
 
@@ -115,7 +131,13 @@ class Reader {
   private readonly walk: Walk
   private readonly request: Request
 
-  constructor(calls: readonly Call[], images: Tensor, gates: ReadonlyMap<object, string>, walk: Walk, request: Request) {
+  constructor(
+    calls: readonly Call[],
+    images: Tensor,
+    gates: ReadonlyMap<object, string>,
+    walk: Walk,
+    request: Request,
+  ) {
     this.batch = images.shape[0]
     this.gates = gates
     this.walk = walk
@@ -171,8 +193,11 @@ class Reader {
         const axes = gate === undefined ? [2] : (at.attrs as { axes: readonly number[] }).axes
         const factor = head === undefined ? 1 : rule.atSoftmax ?? 1
         const toUnits: ToUnits = (values) => perImage(values, axes, this.batch, this.request.absolute ?? false, factor)
-        if (this.request.visit) unscoped(() => { this.request.visit!(name, at.out.view(at.out.shape), c.view(c.shape), toUnits) })
-        else this.note(name, toUnits(this.walk.read === 'coefficient' ? c : mul(at.out, c)))
+        if (this.request.visit) {
+          unscoped(() => {
+            this.request.visit!(name, at.out.view(at.out.shape), c.view(c.shape), toUnits)
+          })
+        } else this.note(name, toUnits(this.walk.read === 'coefficient' ? c : mul(at.out, c)))
       }
       return rule(at, c)
     }
@@ -180,59 +205,94 @@ class Reader {
 }
 
 /**
- * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a head), then over
- * tokens and windows, of absolute values if asked for. Leading entries of a batch of windows belong to their image.
+ * One vector per image, outside all scopes: sums over what lies within a unit (pixels of a channel, channels of a
+ * head), then over tokens and windows, of absolute values if asked for. Leading entries of a batch of windows belong to
+ * their image.
  */
-export function perImage(values: Tensor, gateAxes: readonly number[], batch: number, absolute: boolean | 'everywhere', factor: number): Tensor {
+export function perImage(
+  values: Tensor,
+  gateAxes: readonly number[],
+  batch: number,
+  absolute: boolean | 'everywhere',
+  factor: number,
+): Tensor {
   const axes = gateAxes.map((axis) => axis < 0 ? axis + values.shape.length : axis), first = Math.min(...axes)
   const inner = values.shape.map((_, axis) => axis).filter((axis) => axis > first && !axes.includes(axis))
   const middle = values.shape.map((_, axis) => axis).filter((axis) => axis > 0 && axis < first)
-  return unscoped(() => scope(() => unrecorded(() => {
-    const taken = absolute === 'everywhere' ? abs(values) : values
-    let r = inner.length ? sum(taken, { axes: inner, keep: true }) : taken
-    if (absolute) r = abs(r)
-    if (middle.length) r = sum(r, { axes: middle, keep: true })
-    const perWindow = r.view([batch, values.shape[0] / batch, ...axes.map((axis) => values.shape[axis])])
-    r = sum(perWindow, { axes: [1] })
-    return factor === 1 ? r : scale(r, { by: factor })
-  })))
+  return unscoped(() =>
+    scope(() =>
+      unrecorded(() => {
+        const taken = absolute === 'everywhere' ? abs(values) : values
+        let r = inner.length ? sum(taken, { axes: inner, keep: true }) : taken
+        if (absolute) r = abs(r)
+        if (middle.length) r = sum(r, { axes: middle, keep: true })
+        const perWindow = r.view([batch, values.shape[0] / batch, ...axes.map((axis) => values.shape[axis])])
+        r = sum(perWindow, { axes: [1] })
+        return factor === 1 ? r : scale(r, { by: factor })
+      })
+    )
+  )
 }
 
 /** Paths of a model's tensors and gates. */
 export function pathsOf(model: unknown): { leaves: Map<Tensor, string>, gates: Map<object, string> } {
-  return { leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])), gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])) }
+  return {
+    leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])),
+    gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])),
+  }
 }
 
 /**
- * How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs` absolute ones, with
+ * How per-image scores become one score per unit. `abs-of-mean` and `signed` want signed readings, `mean-of-abs`
+ * absolute ones, with
  * `-everywhere` of every single value.
  */
 export type Aggregation = 'signed' | 'abs-of-mean' | 'mean-of-abs' | 'mean-of-abs-everywhere'
 
 /** One pass of images and their classes. */
-export interface Batch { images: Tensor, targets: Tensor }
+export interface Batch {
+  images: Tensor
+  targets: Tensor
+}
 
 /**
- * Scores of every gate's units, averaged over images: how Pruning by eXplaining ranks components. Memory does not grow with the
- * number of batches; each batch's tensors are freed here. `from` picks gates, the softmax of attentions, or both.
+ * Scores of every gate's units, averaged over images: how Pruning by eXplaining ranks components. Memory does not grow
+ * with the number of batches; each batch's tensors are freed here. `from` picks gates, the softmax of attentions, or
+ * both.
  * @throws NumericError naming the unit whose relevance is not finite.
  */
-export async function scoreUnits(model: Model, batches: AsyncIterable<Batch> | Iterable<Batch>, criterion: Criterion,
-  { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: { aggregation?: Aggregation, gates?: boolean, softmax?: boolean } = {},
+export async function scoreUnits(
+  model: Model,
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  criterion: Criterion,
+  { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: {
+    aggregation?: Aggregation,
+    gates?: boolean,
+    softmax?: boolean,
+  } = {},
 ): Promise<Map<string, Float32Array>> {
   const absolute = aggregation === 'mean-of-abs-everywhere' ? 'everywhere' : aggregation === 'mean-of-abs'
   const totals = new Map<string, Float64Array>()
   let images = 0
   for await (const batch of batches) {
     const reading = criterion(model, batch.images, batch.targets, { gates, softmax: heads, absolute })
-    for (const [path, site] of reading.sites) addUp(totals, path, await site.data() as Float32Array, batch.images.shape[0])
+    for (const [path, site] of reading.sites) {
+      addUp(totals, path, await site.data() as Float32Array, batch.images.shape[0])
+    }
     images += batch.images.shape[0]
     disposeTree([reading.logits, reading.input, [...reading.sites.values()], batch.images, batch.targets])
   }
   return new Map([...totals].map(([path, total]) => {
-    const score = Float32Array.from(total, (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images)
+    const score = Float32Array.from(
+      total,
+      (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images,
+    )
     const bad = score.findIndex((value) => !Number.isFinite(value))
-    if (bad >= 0) throw new NumericError(`relevance of ${path}, unit ${bad}, is ${score[bad]}; a logit or an activation is not finite`)
+    if (bad >= 0) {
+      throw new NumericError(
+        `relevance of ${path}, unit ${bad}, is ${score[bad]}; a logit or an activation is not finite`,
+      )
+    }
     return [path, score]
   }))
 }
@@ -240,15 +300,22 @@ export async function scoreUnits(model: Model, batches: AsyncIterable<Batch> | I
 function addUp(totals: Map<string, Float64Array>, path: string, values: Float32Array, batch: number) {
   const size = values.length / batch
   const total = totals.get(path) ?? new Float64Array(size)
-  values.forEach((value, i) => { total[i % size] += value })
+  values.forEach((value, i) => {
+    total[i % size] += value
+  })
   totals.set(path, total)
 }
 
-/** Targets for `attribute`: [B, classes] with a 1 at each image's class. @throws ShapeError for a class that does not exist. */
+/**
+ * Targets for `attribute`: [B, classes] with a 1 at each image's class. @throws ShapeError for a class that does not
+ * exist.
+ */
 export function oneHot(classes: readonly number[] | Int32Array, count: number): Tensor {
   const data = new Float32Array(classes.length * count)
   classes.forEach((c, i) => {
-    if (!Number.isInteger(c) || c < 0 || c >= count) throw new ShapeError(`oneHot: class ${c} of image ${i}; expected 0 to ${count - 1}`)
+    if (!Number.isInteger(c) || c < 0 || c >= count) {
+      throw new ShapeError(`oneHot: class ${c} of image ${i}; expected 0 to ${count - 1}`)
+    }
     data[i * count + c] = 1
   })
   return tensor(data, [classes.length, count])

@@ -18,7 +18,15 @@ function run(made: typeof ratioKernel, c: Tensor, z: Tensor, q: Tensor, eps = 0)
   return out
 }
 
-function runPair(made: typeof ratioKernel, c: Tensor, z: Tensor, q: Tensor, eps: number, s: number, t: number): [Tensor, Tensor] {
+function runPair(
+  made: typeof ratioKernel,
+  c: Tensor,
+  z: Tensor,
+  q: Tensor,
+  eps: number,
+  s: number,
+  t: number,
+): [Tensor, Tensor] {
   const out = empty(z.shape), absolute = empty(z.shape)
   launch(made, { c, z, q, out, absolute }, { size: z.size, eps, s, t }, grid(Math.ceil(z.size / 256)))
   return [out, absolute]
@@ -32,8 +40,14 @@ export const gammaFactors = (c: Tensor, z: Tensor, a: Tensor, gamma: number, eps
   runPair(gammaKernel, c, z, a, eps, gamma, 0)
 
 /** Factors [for W, for |W|] of the alpha-beta rule. */
-export const alphaBetaFactors = (c: Tensor, z: Tensor, a: Tensor, alpha: number, beta: number, eps: number): [Tensor, Tensor] =>
-  runPair(alphaBetaKernel, c, z, a, eps, alpha, beta)
+export const alphaBetaFactors = (
+  c: Tensor,
+  z: Tensor,
+  a: Tensor,
+  alpha: number,
+  beta: number,
+  eps: number,
+): [Tensor, Tensor] => runPair(alphaBetaKernel, c, z, a, eps, alpha, beta)
 
 /** c z over the positive part (z + a) / 2; 0 where there is none. */
 export const overPositive = (c: Tensor, z: Tensor, a: Tensor, eps: number): Tensor => run(positiveKernel, c, z, a, eps)

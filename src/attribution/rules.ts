@@ -1,5 +1,6 @@
-// Rules of layer-wise relevance propagation. What travels back is the coefficient c = R / activation, so LRP-0 of a linear map is
-// its vjp, and a rule is: change the call, rescale the coefficient, run the op's own vjp. Formulas: docs/attribution.md.
+// Rules of layer-wise relevance propagation. What travels back is the coefficient c = R / activation, so LRP-0 of a
+// linear map is its vjp, and a rule is: change the call, rescale the coefficient, run the op's own vjp. Formulas:
+// docs/attribution.md.
 //   x input, W weight, b bias, z output, a = |x| |W| + |b|
 import { full } from '../core/fill.ts'
 import { abs, add, expanded, greater, mul, neg, ratio, relu, scale, square, sub, where } from '../ops/elementwise.ts'
@@ -13,7 +14,12 @@ import { alphaBetaFactors, bySide, gammaFactors, join, overPositive, rescale } f
 const defaultEps = 1e-6
 
 /** A call with other values for its weight and bias (and input, if given). */
-function withParameters(call: Call, change: (parameter: Tensor) => Tensor, input: Tensor | null = null, bias: 'changed' | 'none' = 'changed'): Call {
+function withParameters(
+  call: Call,
+  change: (parameter: Tensor) => Tensor,
+  input: Tensor | null = null,
+  bias: 'changed' | 'none' = 'changed',
+): Call {
   const at = weighted[call.op.name]
   const args = call.args.map((arg, i) => {
     if (i === 0 && input) return input
@@ -43,26 +49,36 @@ export const epsilon = (eps = defaultEps): LrpRule => (call, c) => back(call, re
 export const norm = epsilon
 
 /**
- * Generalised gamma rule, for inputs of any sign: contributions of the output's own sign count (1 + gamma) times. Three products:
+ * Generalised gamma rule, for inputs of any sign: contributions of the output's own sign count (1 + gamma) times. Three
+ * products:
  * |x| |W| forward, and back with W and with |W|.
  */
 export function gamma(strength = 0.25, eps = defaultEps): LrpRule {
   return bySignOf((call, c) => joined(call, gammaFactors(c, call.out, absoluteSum(call), strength, eps)))
 }
 
-/** Alpha-beta rule (alpha - beta = 1): positive contributions share alpha R, negative ones -beta R. Three products as in `gamma`. */
+/**
+ * Alpha-beta rule (alpha - beta = 1): positive contributions share alpha R, negative ones -beta R. Three products as in
+ * `gamma`.
+ */
 export function alphaBeta(alpha = 2, beta = 1, eps = defaultEps): LrpRule {
   if (beta === 0) return zPlus(eps)
   return bySignOf((call, c) => joined(call, alphaBetaFactors(c, call.out, absoluteSum(call), alpha, beta, eps)))
 }
 
-/** z-plus (alpha 1, beta 0): positive contributions share R. Three products; back with max(W, 0) and min(W, 0), so nothing cancels. */
+/**
+ * z-plus (alpha 1, beta 0): positive contributions share R. Three products; back with max(W, 0) and min(W, 0), so
+ * nothing cancels.
+ */
 export function zPlus(eps = defaultEps): LrpRule {
   return bySignOf((call, c) => {
     const share = overPositive(c, call.out, absoluteSum(call), eps)
     const bias = weighted[call.op.name].bias
     const positive = back(withParameters(call, relu), share)
-    const negative = back(withParameters({ ...call, needs: call.needs.map((need, i) => need && i === 0) }, negativePart), share)
+    const negative = back(
+      withParameters({ ...call, needs: call.needs.map((need, i) => need && i === 0) }, negativePart),
+      share,
+    )
     return call.args.map((arg, i) => {
       if (i === 0) return positive[0] && negative[0] && bySide(arg!, positive[0], negative[0])
       const part = i === bias ? positive[i] : null
@@ -73,14 +89,22 @@ export function zPlus(eps = defaultEps): LrpRule {
 
 const bySignOf = (rule: LrpRule): LrpRule => Object.assign(rule, { bySign: true as const })
 
-/** vjp with W for the first factor plus, by the sign of what it belongs to, with |W| for the second. A bias is a weight of input 1. */
+/**
+ * vjp with W for the first factor plus, by the sign of what it belongs to, with |W| for the second. A bias is a weight
+ * of input 1.
+ */
 function joined(call: Call, [plain, forAbsolute]: [Tensor, Tensor]): (Tensor | null)[] {
   const bias = weighted[call.op.name].bias
   const signed = back(call, plain), absolute = back(withParameters(call, abs), forAbsolute)
-  return call.args.map((arg, i) => (i === 0 || i === bias) && signed[i] && absolute[i] ? join(signed[i], arg!, absolute[i]) : null)
+  return call.args.map((arg, i) =>
+    (i === 0 || i === bias) && signed[i] && absolute[i] ? join(signed[i], arg!, absolute[i]) : null
+  )
 }
 
-/** Identity rule: all relevance of f(x) goes to x, by f(x) / x in closed form where there is one, else divided by x ± eps. */
+/**
+ * Identity rule: all relevance of f(x) goes to x, by f(x) / x in closed form where there is one, else divided by x ±
+ * eps.
+ */
 export const identity = (eps = 1e-9): LrpRule => (call, c) => {
   const [x] = call.args
   const factor = ratio(call.op.name, x!, call.attrs)
@@ -103,40 +127,47 @@ export const uniform: LrpRule = (call, c) => {
 /** A quotient: the denominator is a normaliser and held constant. */
 export const quotient: LrpRule = (call, c) => back({ ...call, needs: [call.needs[0], false] }, c)
 
-/** A rule on the call with its statistics held constant: 1 / std of a layer norm, the normaliser of linear attention. */
+/**
+ * A rule on the call with its statistics held constant: 1 / std of a layer norm, the normaliser of linear attention.
+ */
 export const frozen = (rule: LrpRule = vjp): LrpRule => (call, c) => rule({ ...call, frozen: true }, c)
 
-/** Opens a fused op: replays it as plain ops and walks those by a composite of their own. `form` takes the op's arguments and attributes. */
-export const inside = <A>(form: (args: readonly (Tensor | null)[], attrs: A) => Tensor, composite: Composite): LrpRule => (call, c) => {
-  const wanted = call.args.filter((_, i) => call.needs[i]) as Tensor[]
-  const { result, calls } = record(() => form(call.args, call.attrs as A), wanted)
-  const found = pullback(calls, [[result, c]], { ruleFor: choose(composite, new Network(calls, [])), wanted })
-  return call.args.map((arg) => {
-    if (!arg) return null
-    const part = found.get(arg) ?? null
-    found.delete(arg)                     // an argument given twice has one sum for both
-    return part
-  })
-}
+/**
+ * Opens a fused op: replays it as plain ops and walks those by a composite of their own. `form` takes the op's
+ * arguments and attributes.
+ */
+export const inside =
+  <A>(form: (args: readonly (Tensor | null)[], attrs: A) => Tensor, composite: Composite): LrpRule => (call, c) => {
+    const wanted = call.args.filter((_, i) => call.needs[i]) as Tensor[]
+    const { result, calls } = record(() => form(call.args, call.attrs as A), wanted)
+    const found = pullback(calls, [[result, c]], { ruleFor: choose(composite, new Network(calls, [])), wanted })
+    return call.args.map((arg) => {
+      if (!arg) return null
+      const part = found.get(arg) ?? null
+      found.delete(arg) // an argument given twice has one sum for both
+      return part
+    })
+  }
 
 /**
- * z-plus rule of the softmax over the last axis, seen as a map of its logits by the Jacobian s_i (1[i = j] - s_j). Its positive
- * part has a closed form per row, so no Jacobian is built. `virtualBias` adds what the linear map lacks of s to the denominator.
+ * z-plus rule of the softmax over the last axis, seen as a map of its logits by the Jacobian s_i (1[i = j] - s_j). Its
+ * positive part has a closed form per row, so no Jacobian is built. `virtualBias` adds what the linear map lacks of s
+ * to the denominator.
  */
 export const softmaxZPlus = ({ virtualBias = false, eps = defaultEps } = {}): LrpRule => (call, c) => {
   const s = call.out
   const rows = { axes: [-1], keep: true }
-  const x = where(s, call.args[0]!, full([], 0))                // a masked logit is -infinity; it has no share
+  const x = where(s, call.args[0]!, full([], 0)) // a masked logit is -infinity; it has no share
   const positive = relu(x), negative = relu(neg(x))
   const weightedNegative = mul(negative, s)
-  const rest = sub(full([], 1), s)                              // 1 - s
+  const rest = sub(full([], 1), s) // 1 - s
   // o_i = s_i (x_i+ (1 - s_i) + sum over j other than i of x_j- s_j)
   let denominator = mul(s, add(mul(positive, rest), sub(sum(weightedNegative, rows), weightedNegative)))
   if (virtualBias) {
-    const linear = mul(s, sub(x, sum(mul(x, s), rows)))         // the whole linear map at i
+    const linear = mul(s, sub(x, sum(mul(x, s), rows))) // the whole linear map at i
     denominator = add(denominator, relu(sub(s, linear)))
   }
-  const t = rescale(c, s, denominator, eps)                     // R_i / (o_i ± eps)
+  const t = rescale(c, s, denominator, eps) // R_i / (o_i ± eps)
   const st = mul(s, t)
   const above = mul(rest, st), below = neg(mul(s, sub(sum(st, rows), st)))
   return [where(greater(x, full([], 0)), above, where(negative, below, full([], 0)))]
@@ -149,31 +180,42 @@ const onOnes = (call: Call, change: (parameter: Tensor) => Tensor, bias: 'change
   withParameters(call, change, full(call.args[0]!.shape, 1), bias)
 
 /** w-square rule, first layer only: R_x = W² R / sum W², whatever the input. */
-export const wSquare = (eps = defaultEps): LrpRule => firstLayer((call, c) => {
-  const squared = onOnes(call, square, 'changed')
-  return [back(squared, rescale(c, call.out, run(squared), eps))[0]]
-})
+export const wSquare = (eps = defaultEps): LrpRule =>
+  firstLayer((call, c) => {
+    const squared = onOnes(call, square, 'changed')
+    return [back(squared, rescale(c, call.out, run(squared), eps))[0]]
+  })
 
 /** Flat rule, first layer only: every input of a unit gets the same share of its relevance. */
-export const flat = (eps = defaultEps): LrpRule => firstLayer((call, c) => {
-  const ones = onOnes(call, (weight) => full(weight.shape, 1), 'none')
-  return [back(ones, rescale(c, call.out, run(ones), eps))[0]]
-})
+export const flat = (eps = defaultEps): LrpRule =>
+  firstLayer((call, c) => {
+    const ones = onOnes(call, (weight) => full(weight.shape, 1), 'none')
+    return [back(ones, rescale(c, call.out, run(ones), eps))[0]]
+  })
 
 /** Bounds of the pixels: numbers, or one per channel of [B, C, Y, X]. */
-export interface Box { low: number | readonly number[], high: number | readonly number[] }
+export interface Box {
+  low: number | readonly number[]
+  high: number | readonly number[]
+}
 
-/** z-box rule, first layer only: R_x = x W S - low W+ S - high W- S with S = R / (the same sum of contributions); the bias cancels. */
-export const zBox = ({ low, high }: Box, eps = defaultEps): LrpRule => firstLayer((call, c) => {
-  const x = call.args[0]!
-  const perChannel = (values: readonly number[]) => tensor([...values], [values.length, ...x.shape.slice(2).map(() => 1)])
-  const bound = (values: Box['low']) => expanded(typeof values === 'number' ? tensor([values]) : perChannel(values), x.shape)
-  const parts = [
-    withParameters(call, (weight) => weight, x, 'none'),
-    withParameters(call, relu, bound(low), 'none'),
-    withParameters(call, negativePart, bound(high), 'none'),
-  ].map((part) => ({ ...part, needs: part.needs.map((need, i) => need && i === 0) }))
-  const less = (terms: Tensor[]) => sub(sub(terms[0], terms[1]), terms[2])
-  const share = rescale(c, call.out, less(parts.map(run)), eps)
-  return [less(parts.map((part) => mul(part.args[0]!, back(part, share)[0]!)))]
-})
+/**
+ * z-box rule, first layer only: R_x = x W S - low W+ S - high W- S with S = R / (the same sum of contributions); the
+ * bias cancels.
+ */
+export const zBox = ({ low, high }: Box, eps = defaultEps): LrpRule =>
+  firstLayer((call, c) => {
+    const x = call.args[0]!
+    const perChannel = (values: readonly number[]) =>
+      tensor([...values], [values.length, ...x.shape.slice(2).map(() => 1)])
+    const bound = (values: Box['low']) =>
+      expanded(typeof values === 'number' ? tensor([values]) : perChannel(values), x.shape)
+    const parts = [
+      withParameters(call, (weight) => weight, x, 'none'),
+      withParameters(call, relu, bound(low), 'none'),
+      withParameters(call, negativePart, bound(high), 'none'),
+    ].map((part) => ({ ...part, needs: part.needs.map((need, i) => need && i === 0) }))
+    const less = (terms: Tensor[]) => sub(sub(terms[0], terms[1]), terms[2])
+    const share = rescale(c, call.out, less(parts.map(run)), eps)
+    return [less(parts.map((part) => mul(part.args[0]!, back(part, share)[0]!)))]
+  })

@@ -1,6 +1,9 @@
 // Every error a user can meet. Each message says: the op or file, what was expected, what was found, the likely cure.
 
-/** Base of all errors thrown on purpose; `exitCode` is what the command line ends with (1 failed, 2 bad input, 3 no adapter). */
+/**
+ * Base of all errors thrown on purpose; `exitCode` is what the command line ends with (1 failed, 2 bad input, 3 no
+ * adapter).
+ */
 export class EspalierError extends Error {
   readonly exitCode: 1 | 2 | 3 = 1
   constructor(message: string, options?: ErrorOptions) {

@@ -1,9 +1,12 @@
-// Random numbers as pure functions of (seed, stream, index): no hidden state, so a weight, a shuffle or a crop is the same
-// whatever was drawn before it, on every thread, engine and machine. The generator is Philox4x32-10 (Salmon, Moraes, Dror,
-// Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply and xor over a 128-bit counter.
+// Random numbers as pure functions of (seed, stream, index): no hidden state, so a weight, a shuffle or a crop is the
+// same whatever was drawn before it, on every thread, engine and machine. The generator is Philox4x32-10 (Salmon,
+// Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011): ten rounds of multiply and xor over a
+// 128-bit counter.
 //   key     = seed, 64 bits
-//   counter = [block, attempt << 24 | block high, stream, stream high]; one block is four 32-bit words, so index i is word i % 4
-// Logarithm and sine are computed here from + - * / only, because Math.log and Math.cos may differ in the last bit by engine.
+//   counter = [block, attempt << 24 | block high, stream, stream high]; one block is four 32-bit words, so index i is
+//   word i % 4
+// Logarithm and sine are computed here from + - * / only, because Math.log and Math.cos may differ in the last bit by
+// engine.
 
 const TWO32 = 4294967296
 
@@ -22,7 +25,10 @@ export function philox(c0: number, c1: number, c2: number, c3: number, k0: numbe
     k0 = (k0 + 0x9e3779b9) >>> 0
     k1 = (k1 + 0xbb67ae85) >>> 0
   }
-  out[0] = c0; out[1] = c1; out[2] = c2; out[3] = c3
+  out[0] = c0
+  out[1] = c1
+  out[2] = c2
+  out[3] = c3
 }
 
 // Upper 32 bits of a 32 x 32 bit product, from 16-bit halves; no sum passes 2^32.
@@ -33,13 +39,20 @@ function mulHigh(a: number, b: number): number {
   return Math.imul(aHigh, bHigh) + (low >>> 16) + (middle >>> 16)
 }
 
-interface Key { seed0: number; seed1: number; stream0: number; stream1: number }
+interface Key {
+  seed0: number
+  seed1: number
+  stream0: number
+  stream1: number
+}
 
 function keyOf(seed: number, stream: Stream): Key {
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new RangeError(`random: seed must be an integer from 0 to 2^53 - 1, got ${seed}`)
   }
-  const [stream0, stream1] = typeof stream === 'string' ? hashText(stream) : [stream >>> 0, Math.floor(stream / TWO32) >>> 0]
+  const [stream0, stream1] = typeof stream === 'string'
+    ? hashText(stream)
+    : [stream >>> 0, Math.floor(stream / TWO32) >>> 0]
   return { seed0: seed >>> 0, seed1: Math.floor(seed / TWO32), stream0, stream1 }
 }
 
@@ -56,7 +69,15 @@ function hashText(text: string): [number, number] {
 }
 
 function block(key: Key, number: number, attempt: number, out: Uint32Array): void {
-  philox(number >>> 0, (attempt << 24 | Math.floor(number / TWO32)) >>> 0, key.stream0, key.stream1, key.seed0, key.seed1, out)
+  philox(
+    number >>> 0,
+    (attempt << 24 | Math.floor(number / TWO32)) >>> 0,
+    key.stream0,
+    key.stream1,
+    key.seed0,
+    key.seed1,
+    out,
+  )
 }
 
 const scratch = new Uint32Array(4)
@@ -103,7 +124,9 @@ export function fillNormal(out: Float32Array, seed: number, stream: Stream, std 
  * counter of its next attempt, so every entry is still a function of (seed, stream, index) alone.
  */
 export function fillTruncatedNormal(out: Float32Array, seed: number, stream: Stream, std = 1, cut = 2): Float32Array {
-  if (!(cut >= 0.1)) throw new RangeError(`random: truncated normal needs a cut of at least 0.1 standard deviations, got ${cut}`)
+  if (!(cut >= 0.1)) {
+    throw new RangeError(`random: truncated normal needs a cut of at least 0.1 standard deviations, got ${cut}`)
+  }
   const key = keyOf(seed, stream), words = new Uint32Array(4), again = new Uint32Array(4)
   for (let i = 0; i < out.length; i++) {
     if (i % 4 === 0) block(key, i / 4, 0, words)
@@ -165,9 +188,9 @@ export function random(seed: number, stream: Stream): Draw {
   }
   return {
     next: () => nextWord() / TWO32,
-    integer: n => Math.floor(nextWord() / TWO32 * n),
+    integer: (n) => Math.floor(nextWord() / TWO32 * n),
     normal: normalNext,
-    beta: a => {
+    beta: (a) => {
       if (!(a > 0)) throw new RangeError(`random: beta needs a positive parameter, got ${a}`)
       const x = gamma(a), y = gamma(a)
       return x + y > 0 ? x / (x + y) : 0.5
@@ -185,7 +208,10 @@ function normalOf(words: Uint32Array, lane: number): number {
 // log x for 0 < x < 1: x = m * 2^e with m near 1, log m = 2 atanh((m-1)/(m+1)); |s| <= 0.172, error about 1e-16
 function logUnit(x: number): number {
   let e = 0
-  while (x < 0.7071067811865476) { x *= 2; e-- }
+  while (x < 0.7071067811865476) {
+    x *= 2
+    e--
+  }
   const s = (x - 1) / (x + 1), q = s * s
   return e * 0.6931471805599453 + 2 * s * horner(ATANH, q)
 }
@@ -193,7 +219,7 @@ function logUnit(x: number): number {
 // cos(2 pi u), or sin: reduced to a quarter turn about the nearest axis, then Taylor
 function turn(u: number, sine: boolean): number {
   const quarter = Math.floor(4 * u + 0.5), angle = (4 * u - quarter) * 1.5707963267948966, q = angle * angle
-  const phase = (quarter + (sine ? 3 : 0)) & 3            // sin x = cos(x - a quarter)
+  const phase = (quarter + (sine ? 3 : 0)) & 3 // sin x = cos(x - a quarter)
   const value = phase & 1 ? angle * horner(SINE, q) : horner(COSINE, q)
   return phase === 1 || phase === 2 ? -value : value
 }

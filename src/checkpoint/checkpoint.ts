@@ -1,5 +1,6 @@
-// Checkpoints: a safetensors file to an architecture and a model, and back. Ours hold everything in the metadata `espalier`; of
-// published ones the architecture comes from metadata `arch`, else from names and shapes. All checks happen before the device is touched.
+// Checkpoints: a safetensors file to an architecture and a model, and back. Ours hold everything in the metadata
+// `espalier`; of published ones the architecture comes from metadata `arch`, else from names and shapes. All checks
+// happen before the device is touched.
 import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../train/evaluate.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
@@ -7,7 +8,15 @@ import { costOf } from '../nn/macs.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
 import { leaves } from '../core/tree.ts'
 import {
-  type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture, preprocessingFor,
+  type Architecture,
+  buildModel,
+  checkArchitecture,
+  classesOf,
+  entryOf,
+  type Family,
+  inputOf,
+  parseArchitecture,
+  preprocessingFor,
 } from '../../models/registry.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
@@ -16,7 +25,10 @@ import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToSt
 import { checkShape, type HostTensor, layoutOf, loadWeights, saveWeights } from './weights.ts'
 
 /** Where weights came from: a file's name and the SHA-256 of its bytes. */
-export interface Origin { file: string, sha256: string }
+export interface Origin {
+  file: string
+  sha256: string
+}
 
 /** What a checkpoint says beside its weights. */
 export interface CheckpointInfo {
@@ -49,20 +61,26 @@ export interface ParsedCheckpoint extends CheckpointInfo {
 }
 
 /** A checkpoint on the device. */
-export interface Checkpoint extends ParsedCheckpoint { model: Model }
+export interface Checkpoint extends ParsedCheckpoint {
+  model: Model
+}
 
 const unread = /(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$/
 const derived = /(^|\.)(index|mask)$/
 
 /**
- * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options stand over what
- * the file says. @throws InputError, one sentence that names the file.
+ * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options
+ * stand over what the file says. @throws InputError, one sentence that names the file.
  */
-export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }: { arch?: string } = {}): Promise<ParsedCheckpoint> {
+export async function parseCheckpoint(
+  bytes: Uint8Array,
+  name: string,
+  { arch }: { arch?: string } = {},
+): Promise<ParsedCheckpoint> {
   const given = arch === undefined ? undefined : parseArchitecture(arch)
   const { metadata, tensors } = parseSafetensors(bytes, name)
   const digest = sha256(bytes)
-  digest.catch(() => {})                    // a refused file is reported as what it is
+  digest.catch(() => {}) // a refused file is reported as what it is
   try {
     const weights = new Map<string, HostTensor>(), others = new Map<string, StoredTensor>()
     for (const [key, tensor] of tensors) {
@@ -86,9 +104,21 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     return {
-      name, bytes: bytes.length, digest: await digest, architecture, naming, classCount, shape, weights, others, metadata: kept,
-      preprocessing: preprocessingOf(own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
-        preprocessingFor(architecture), name),
+      name,
+      bytes: bytes.length,
+      digest: await digest,
+      architecture,
+      naming,
+      classCount,
+      shape,
+      weights,
+      others,
+      metadata: kept,
+      preprocessing: preprocessingOf(
+        own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
+        preprocessingFor(architecture),
+        name,
+      ),
       classes: classNames(own ? own.classes : parsed(metadata.classes), classCount),
       pruning,
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
@@ -100,7 +130,10 @@ export async function parseCheckpoint(bytes: Uint8Array, name: string, { arch }:
 }
 
 /** Reads a checkpoint file and puts its weights on the device. @throws InputError as `parseCheckpoint`. */
-export async function loadCheckpoint(path: string, { arch, files = nodeFiles }: { arch?: string, files?: Files } = {}): Promise<Checkpoint> {
+export async function loadCheckpoint(
+  path: string,
+  { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
+): Promise<Checkpoint> {
   const checked = await parseCheckpoint(await files.read(path), path, { arch })
   return { ...checked, model: modelOf(checked) }
 }
@@ -108,36 +141,62 @@ export async function loadCheckpoint(path: string, { arch, files = nodeFiles }: 
 /** The model of a checked file, on the device. */
 export function modelOf({ architecture, naming, weights, name, pruning }: ParsedCheckpoint): Model {
   const dense = buildModel(architecture, name)
-  const model = pruning ? shrunken(dense, new Map([...weights].map(([path, { shape }]) => [path, shape])), pruning) : dense
+  const model = pruning
+    ? shrunken(dense, new Map([...weights].map(([path, { shape }]) => [path, shape])), pruning)
+    : dense
   if (naming !== 'espalier') loadWeights(model, published[naming].naming(architecture), weights)
   else for (const [path, leaf] of stored(model)) leaf.write(weights.get(path)!.data)
   return model
 }
 
 /** How `encodeCheckpoint` writes: under which names (default ours), and in which precision. */
-export interface SaveOptions { naming?: string, floats?: 'f32' | 'f16' }
+export interface SaveOptions {
+  naming?: string
+  floats?: 'f32' | 'f16'
+}
 
 /**
- * The bytes of a checkpoint. With a published naming the tensors have the names, shapes and fused layout of the family's own
- * checkpoints, so that a file loaded from there is written with equal content. @throws InputError for a naming of another family.
+ * The bytes of a checkpoint. With a published naming the tensors have the names, shapes and fused layout of the
+ * family's own checkpoints, so that a file loaded from there is written with equal content. @throws InputError for a
+ * naming of another family.
  */
-export async function encodeCheckpoint(model: Model, info: CheckpointInfo, { naming = 'espalier', floats }: SaveOptions = {}): Promise<Uint8Array> {
+export async function encodeCheckpoint(
+  model: Model,
+  info: CheckpointInfo,
+  { naming = 'espalier', floats }: SaveOptions = {},
+): Promise<Uint8Array> {
   const { architecture, preprocessing, classes, source, metadata, others, pruning } = info
   const tensors = new Map<string, TensorToStore>()
   if (naming === 'espalier') {
-    for (const [path, leaf] of stored(model)) tensors.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
+    for (const [path, leaf] of stored(model)) {
+      tensors.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
+    }
   } else {
     checkNaming(naming, entryOf(architecture).family)
-    if (pruning) throw new InputError(`a pruned network does not have the sizes that ${naming} names imply; save it under our own names`)
-    for (const [key, tensor] of await saveWeights(model, published[naming].naming(architecture))) tensors.set(key, tensor)
-    if (naming === info.naming) for (const [key, tensor] of others) tensors.set(key, tensor)
+    if (pruning) {
+      throw new InputError(
+        `a pruned network does not have the sizes that ${naming} names imply; save it under our own names`,
+      )
+    }
+    for (const [key, tensor] of await saveWeights(model, published[naming].naming(architecture))) {
+      tensors.set(key, tensor)
+    }
+    if (naming === info.naming) { for (const [key, tensor] of others) tensors.set(key, tensor) }
   }
   const espalier = JSON.stringify({ format: 1, naming, architecture, preprocessing, classes, source, pruning })
   return encodeSafetensors(tensors, { floats, metadata: { ...metadata, espalier } })
 }
 
-/** Writes a checkpoint beside its name and renames it into place. @throws InputError where it cannot be written. Node only. */
-export async function saveCheckpoint(path: string, model: Model, info: CheckpointInfo, options: SaveOptions = {}): Promise<void> {
+/**
+ * Writes a checkpoint beside its name and renames it into place. @throws InputError where it cannot be written. Node
+ * only.
+ */
+export async function saveCheckpoint(
+  path: string,
+  model: Model,
+  info: CheckpointInfo,
+  options: SaveOptions = {},
+): Promise<void> {
   const bytes = await encodeCheckpoint(model, info, options)
   const { writeOutput } = await import('../files/output.ts')
   writeOutput(path, bytes)
@@ -150,7 +209,9 @@ function stored(model: Model): [string, Tensor][] {
 
 function floats(key: string, { type, data }: StoredTensor): Float32Array {
   if (data instanceof Float32Array) return data
-  throw new InputError(`tensor '${key}' is ${type}, expected F32, F16 or BF16; quantised checkpoints must be converted first`)
+  throw new InputError(
+    `tensor '${key}' is ${type}, expected F32, F16 or BF16; quantised checkpoints must be converted first`,
+  )
 }
 
 function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
@@ -158,9 +219,12 @@ function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
   const missing = [...expected.keys()].filter((path) => !weights.has(path))
   const unknown = [...weights.keys()].filter((path) => !expected.has(path))
   if (missing.length || unknown.length) {
-    throw new InputError(`its tensors do not fit the architecture its metadata names: ${[
-      missing.length ? `${missing.length} are missing, e.g. '${missing[0]}'` : '',
-      unknown.length ? `${unknown.length} belong nowhere, e.g. '${unknown[0].slice(0, 60)}'` : ''].filter(Boolean).join(', ')}; save it anew`)
+    throw new InputError(`its tensors do not fit the architecture its metadata names: ${
+      [
+        missing.length ? `${missing.length} are missing, e.g. '${missing[0]}'` : '',
+        unknown.length ? `${unknown.length} belong nowhere, e.g. '${unknown[0].slice(0, 60)}'` : '',
+      ].filter(Boolean).join(', ')
+    }; save it anew`)
   }
   for (const [path, { shape }] of expected) checkShape(path, weights.get(path)!.shape, shape)
 }
@@ -180,7 +244,9 @@ function checkFit(shape: Model, input: [number, number, number]) {
     costOf(shape, input)
   } catch (error) {
     if (!(error instanceof EspalierError)) throw error
-    throw new InputError(`its pruned tensors do not fit each other (${error.message}); prune the original file again`, { cause: error })
+    throw new InputError(`its pruned tensors do not fit each other (${error.message}); prune the original file again`, {
+      cause: error,
+    })
   }
 }
 
@@ -188,12 +254,18 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   if (espalier === undefined) return null
   const value = parsed(espalier, 'espalier') as (Partial<OwnMetadata> & { format?: unknown }) | null
   if (typeof value !== 'object' || value === null || value.format !== 1) {
-    throw new InputError(`metadata espalier has format ${JSON.stringify(value?.format ?? null)}, expected 1; the file is damaged or from a newer version`)
+    throw new InputError(
+      `metadata espalier has format ${
+        JSON.stringify(value?.format ?? null)
+      }, expected 1; the file is damaged or from a newer version`,
+    )
   }
   const { naming, architecture, source } = value
   if (typeof naming !== 'string' || (naming !== 'espalier' && !Object.hasOwn(published, naming))) {
     const found = JSON.stringify(naming ?? null).slice(0, 60)
-    throw new InputError(`metadata espalier names its tensors after ${found}, expected espalier or ${Object.keys(published).join(', ')}`)
+    throw new InputError(
+      `metadata espalier names its tensors after ${found}, expected espalier or ${Object.keys(published).join(', ')}`,
+    )
   }
   if (source !== undefined && (typeof source?.file !== 'string' || !/^[0-9a-f]{64}$/.test(String(source.sha256)))) {
     throw new InputError('metadata espalier has a source without file and sha256; save the file anew')
@@ -201,14 +273,18 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   const checked = checkArchitecture(architecture as Architecture, 'metadata espalier')
   if (naming !== 'espalier') checkNaming(naming, entryOf(checked).family)
   const pruning = value.pruning === undefined ? undefined : checkRecord(value.pruning)
-  if (pruning && naming !== 'espalier') throw new InputError('metadata espalier has a pruning and published tensor names; expected our own')
+  if (pruning && naming !== 'espalier') {
+    throw new InputError('metadata espalier has a pruning and published tensor names; expected our own')
+  }
   return { ...value, naming, architecture: checked, source, pruning }
 }
 
 function checkNaming(naming: string, family: Family) {
   const known = Object.entries(published).filter(([, each]) => each.family === family).map(([name]) => name)
   if (known.includes(naming)) return
-  throw new InputError(`naming ${JSON.stringify(naming)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`)
+  throw new InputError(
+    `naming ${JSON.stringify(naming)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`,
+  )
 }
 
 function parsed(text: string | undefined, what = 'classes'): unknown {
@@ -223,23 +299,32 @@ function classNames(names: unknown, count: number): string[] | undefined {
   if (names === undefined || names === null) return undefined
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string') || names.length !== count) {
     const found = Array.isArray(names) ? names.length : 'no list of'
-    throw new InputError(`its metadata names ${found} classes, the network tells ${count} apart; remove or mend the names`)
+    throw new InputError(
+      `its metadata names ${found} classes, the network tells ${count} apart; remove or mend the names`,
+    )
   }
   return names as string[]
 }
 
 /** The architecture: what the file says, or shows, with `--arch` standing over it. */
 function decide(
-  given: Partial<Architecture> | undefined, own: OwnMetadata | null, naming: string, metadata: Record<string, string>, shapes: Shapes,
+  given: Partial<Architecture> | undefined,
+  own: OwnMetadata | null,
+  naming: string,
+  metadata: Record<string, string>,
+  shapes: Shapes,
 ): Architecture {
   let found: Architecture
   try {
-    found = own?.architecture ?? (metadata.arch === undefined ? published[naming].sizes(shapes) : referenceArchitecture(metadata.arch))
+    found = own?.architecture
+      ?? (metadata.arch === undefined ? published[naming].sizes(shapes) : referenceArchitecture(metadata.arch))
   } catch (error) {
     if (given?.type === undefined || !(error instanceof InputError)) throw error
     return given as Architecture
   }
-  if (given?.type !== undefined && entryOf(given as Architecture).family !== entryOf(found).family) return given as Architecture
+  if (given?.type !== undefined && entryOf(given as Architecture).family !== entryOf(found).family) {
+    return given as Architecture
+  }
   return { ...found, ...given }
 }
 

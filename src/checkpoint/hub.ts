@@ -1,6 +1,7 @@
-// Loads a checkpoint from a model hub with the address layout of Hugging Face: /{owner}/{name}/resolve/{revision}/{file}.
-// The headers of the first answer carry the content's SHA-256 (`x-linked-etag`) or git blob hash (`etag`); bytes go to a
-// .part file named after that hash, so an interrupted download resumes and a changed file starts afresh. Needs Node.
+// Loads a checkpoint from a model hub with the address layout of Hugging Face:
+// /{owner}/{name}/resolve/{revision}/{file}. The headers of the first answer carry the content's SHA-256
+// (`x-linked-etag`) or git blob hash (`etag`); bytes go to a .part file named after that hash, so an interrupted
+// download resumes and a changed file starts afresh. Needs Node.
 import { EspalierError, InputError } from '../base/errors.ts'
 
 /** Options of `pull`. */
@@ -20,7 +21,9 @@ export interface PullOptions {
   retries?: number
 }
 
-/** What `pull` did. `checked` names the hash that was verified; `none` where the hub gave none, then only the size was. */
+/**
+ * What `pull` did. `checked` names the hash that was verified; `none` where the hub gave none, then only the size was.
+ */
 export interface Pulled {
   path: string
   bytes: number
@@ -31,21 +34,33 @@ export interface Pulled {
   cached: boolean
 }
 
-interface Remote { url: string; tag: string; size: number; digest: Digest | null }
-interface Digest { kind: 'sha256' | 'git-sha1'; hex: string }
+interface Remote {
+  url: string
+  tag: string
+  size: number
+  digest: Digest | null
+}
+interface Digest {
+  kind: 'sha256' | 'git-sha1'
+  hex: string
+}
 
 /**
- * Downloads `owner/name` to `<dir>/<name>.safetensors` (other files: `<dir>/<name>-<file>`), resuming what an earlier call
- * left, and renames it into place once its checksum is right. A file that is already there and right is not loaded again.
- * Throws InputError for a bad name or a missing file, EspalierError when the network or the content fails.
+ * Downloads `owner/name` to `<dir>/<name>.safetensors` (other files: `<dir>/<name>-<file>`), resuming what an earlier
+ * call left, and renames it into place once its checksum is right. A file that is already there and right is not loaded
+ * again. Throws InputError for a bad name or a missing file, EspalierError when the network or the content fails.
  */
 export async function pull(model: string, options: PullOptions = {}): Promise<Pulled> {
   const { file = 'model.safetensors', endpoint = 'https://huggingface.co', revision = 'main', dir = '.' } = options
   const base = checkNames(model, file, revision, endpoint)
   const fs = await import('node:fs/promises'), path = await import('node:path')
   const short = model.slice(model.indexOf('/') + 1)
-  const target = path.join(dir, file === 'model.safetensors' ? `${short}.safetensors` : `${short}-${file.replaceAll('/', '-')}`)
-  const what = `${model}/${file}`, remote = await ask(`${base}/${model}/resolve/${encodeURIComponent(revision)}/${file}`, what)
+  const target = path.join(
+    dir,
+    file === 'model.safetensors' ? `${short}.safetensors` : `${short}-${file.replaceAll('/', '-')}`,
+  )
+  const what = `${model}/${file}`,
+    remote = await ask(`${base}/${model}/resolve/${encodeURIComponent(revision)}/${file}`, what)
 
   const here = await sizeOf(target)
   const { digest } = remote, mayBeIt = here !== null && (remote.size === 0 || here === remote.size)
@@ -64,9 +79,11 @@ export async function pull(model: string, options: PullOptions = {}): Promise<Pu
     const found = await digestOf(part, bytes, remote.digest.kind)
     if (found !== remote.digest.hex) {
       await fs.rm(part, { force: true })
-      throw new EspalierError(`${model}/${file}: expected ${remote.digest.kind} ${remote.digest.hex}, `
-        + `the ${bytes} bytes received have ${found}; `
-        + 'they were thrown away, pull again')
+      throw new EspalierError(
+        `${model}/${file}: expected ${remote.digest.kind} ${remote.digest.hex}, `
+          + `the ${bytes} bytes received have ${found}; `
+          + 'they were thrown away, pull again',
+      )
     }
   }
   await fs.rename(part, target)
@@ -76,20 +93,27 @@ export async function pull(model: string, options: PullOptions = {}): Promise<Pu
 function checkNames(model: string, file: string, revision: string, endpoint: string): string {
   const clean = /^[\w.-]+$/
   const parts = model.split('/')
-  if (parts.length !== 2 || !parts.every(part => clean.test(part) && !/^\.+$/.test(part))) {
-    throw new InputError(`model ${JSON.stringify(model)}: expected owner/name as on the hub, `
-      + 'e.g. timm/deit_tiny_patch16_224.fb_in1k')
+  if (parts.length !== 2 || !parts.every((part) => clean.test(part) && !/^\.+$/.test(part))) {
+    throw new InputError(
+      `model ${JSON.stringify(model)}: expected owner/name as on the hub, `
+        + 'e.g. timm/deit_tiny_patch16_224.fb_in1k',
+    )
   }
-  if (!file.split('/').every(part => clean.test(part) && !/^\.+$/.test(part)) || !/^[\w./-]+$/.test(revision)) {
-    throw new InputError(`file ${JSON.stringify(file)} at ${JSON.stringify(revision)}: `
-      + 'expected a path inside the repository and a branch or commit')
+  if (!file.split('/').every((part) => clean.test(part) && !/^\.+$/.test(part)) || !/^[\w./-]+$/.test(revision)) {
+    throw new InputError(
+      `file ${JSON.stringify(file)} at ${JSON.stringify(revision)}: `
+        + 'expected a path inside the repository and a branch or commit',
+    )
   }
   let url: URL
   try {
     url = new URL(endpoint)
   } catch (error) {
-    throw new InputError(`endpoint ${JSON.stringify(endpoint)}: `
-      + 'expected an address such as https://huggingface.co', { cause: error })
+    throw new InputError(
+      `endpoint ${JSON.stringify(endpoint)}: `
+        + 'expected an address such as https://huggingface.co',
+      { cause: error },
+    )
   }
   const local = ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname)
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local)) {
@@ -102,7 +126,12 @@ function checkNames(model: string, file: string, revision: string, endpoint: str
 async function ask(start: string, what: string): Promise<Remote> {
   let url = start
   for (let hop = 0; hop < 6; hop++) {
-    const answer = await reach(url, { method: 'HEAD', redirect: 'manual', headers: { 'accept-encoding': 'identity' } }, what, 60)
+    const answer = await reach(
+      url,
+      { method: 'HEAD', redirect: 'manual', headers: { 'accept-encoding': 'identity' } },
+      what,
+      60,
+    )
     const { status, headers } = answer.response
     answer.done()
     const linked = headers.get('x-linked-etag'), location = headers.get('location')
@@ -122,9 +151,15 @@ async function ask(start: string, what: string): Promise<Remote> {
 }
 
 function refusal(status: number, what: string): Error {
-  if (status === 404) return new InputError(`${what}: the hub has no such model or file (HTTP 404); check the name and --file`)
-  if (status === 401 || status === 403) return new InputError(`${what}: the hub refuses it (HTTP ${status}); it is private, `
-    + 'gated or misspelt, load it by hand')
+  if (status === 404) {
+    return new InputError(`${what}: the hub has no such model or file (HTTP 404); check the name and --file`)
+  }
+  if (status === 401 || status === 403) {
+    return new InputError(
+      `${what}: the hub refuses it (HTTP ${status}); it is private, `
+        + 'gated or misspelt, load it by hand',
+    )
+  }
   return new EspalierError(`${what}: the hub answers HTTP ${status}; try again later`)
 }
 
@@ -133,16 +168,24 @@ async function reach(url: string, init: RequestInit, what: string, patience: num
   const abort = new AbortController()
   let timer = setTimeout(() => abort.abort(), patience * 1000)
   const done = () => clearTimeout(timer)
-  const alive = () => { done(); timer = setTimeout(() => abort.abort(), patience * 1000) }
+  const alive = () => {
+    done()
+    timer = setTimeout(() => abort.abort(), patience * 1000)
+  }
   try {
     return { response: await fetch(url, { ...init, signal: abort.signal }), alive, done }
   } catch (error) {
     done()
     const { cause, message } = error as Error
-    const reason = abort.signal.aborted ? `no answer for ${patience} `
-      + 'seconds' : String((cause as Error | undefined)?.message || message)
-    throw new EspalierError(`${what}: ${new URL(url).host} cannot be reached (${reason}); `
-      + 'check the network and the endpoint', { cause: error })
+    const reason = abort.signal.aborted
+      ? `no answer for ${patience} `
+        + 'seconds'
+      : String((cause as Error | undefined)?.message || message)
+    throw new EspalierError(
+      `${what}: ${new URL(url).host} cannot be reached (${reason}); `
+        + 'check the network and the endpoint',
+      { cause: error },
+    )
   }
 }
 
@@ -162,14 +205,19 @@ async function download(remote: Remote, part: string, options: PullOptions, what
       failures = now > Math.max(furthest, before) ? 0 : failures + 1
       furthest = Math.max(furthest, now)
       if (error instanceof InputError || failures > retries) throw error
-      await new Promise(resolve => setTimeout(resolve, Math.min(8000, 100 * 2 ** failures)))
+      await new Promise((resolve) => setTimeout(resolve, Math.min(8000, 100 * 2 ** failures)))
     }
   }
 }
 
 // One connection's worth of bytes appended to the part; true once the file is complete.
 async function receive(
-  remote: Remote, part: string, have: number, what: string, patience: number, progress: PullOptions['progress'],
+  remote: Remote,
+  part: string,
+  have: number,
+  what: string,
+  patience: number,
+  progress: PullOptions['progress'],
 ): Promise<boolean> {
   const fs = await import('node:fs/promises')
   const headers: Record<string, string> = { 'accept-encoding': 'identity' }
@@ -177,7 +225,7 @@ async function receive(
   const { response, alive, done } = await reach(remote.url, { headers }, what, patience)
   try {
     const { status, body } = response
-    if (status === 416) {                 // more on disk than the hub has: start over
+    if (status === 416) { // more on disk than the hub has: start over
       await fs.rm(part, { force: true })
       throw new EspalierError(`${what}: the hub cannot resume at byte ${have}; pull again`)
     }
@@ -210,7 +258,9 @@ async function receive(
     return true
   } catch (error) {
     if (error instanceof EspalierError) throw error
-    throw new EspalierError(`${what}: the connection broke (${(error as Error).message}); pull again to resume`, { cause: error })
+    throw new EspalierError(`${what}: the connection broke (${(error as Error).message}); pull again to resume`, {
+      cause: error,
+    })
   } finally {
     done()
     await response.body?.cancel().catch(() => {})
@@ -219,13 +269,13 @@ async function receive(
 
 async function sizeOf(path: string): Promise<number | null> {
   const fs = await import('node:fs/promises')
-  return fs.stat(path).then(info => info.size, () => null)
+  return fs.stat(path).then((info) => info.size, () => null)
 }
 
 async function digestOf(path: string, size: number, kind: Digest['kind']): Promise<string> {
   const { createHash } = await import('node:crypto'), { createReadStream } = await import('node:fs')
   const hash = createHash(kind === 'sha256' ? 'sha256' : 'sha1')
-  if (kind === 'git-sha1') hash.update(`blob ${size}\0`)        // git hashes a header with the content
+  if (kind === 'git-sha1') hash.update(`blob ${size}\0`) // git hashes a header with the content
   for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array)
   return hash.digest('hex')
 }

@@ -6,19 +6,30 @@ import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
-const suites: readonly Suite[] = ['kernels', 'models', 'pruned', 'overhead', 'embedded'], peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
+const suites: readonly Suite[] = ['kernels', 'models', 'pruned', 'overhead', 'embedded'],
+  peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
 
-interface BenchOptions extends CommonOptions { only?: string, against?: string, profile?: 'browser' | 'native', rounds?: number }
+interface BenchOptions extends CommonOptions {
+  only?: string
+  against?: string
+  profile?: 'browser' | 'native'
+  rounds?: number
+}
 
 /** The command `espalier bench [suite]`. */
 export const bench: CommandSpec<BenchOptions> = {
   name: 'bench',
-  summary: 'checks kernels and networks against references, then times them, beside other runtimes if asked (npm run peers installs those, in a checkout)',
+  summary:
+    'checks kernels and networks against references, then times them, beside other runtimes if asked (npm run peers installs those, in a checkout)',
   declare(command: Command) {
     command.argument('[suite]', suites.join(', '), 'kernels')
       .option('--only <names>', 'cases whose name contains one of these words, with commas')
       .option('--against <peers>', `other runtimes, with commas: ${peers.join(', ')}`)
-      .option('--profile <name>', 'browser: what a page may use; native: also timestamps in full and unsafe features', oneOf(['browser', 'native'] as const, '--profile'))
+      .option(
+        '--profile <name>',
+        'browser: what a page may use; native: also timestamps in full and unsafe features',
+        oneOf(['browser', 'native'] as const, '--profile'),
+      )
       .option('--rounds <n>', 'how often the candidates take turns', wholeNumber(1, 10_000))
   },
   async run({ args, only, against, profile, rounds, adapter, threads }, talk) {
@@ -26,8 +37,22 @@ export const bench: CommandSpec<BenchOptions> = {
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
     const { benchText, jsonReport, runBench } = await loadBench()
     const progress = talk.progress(`bench ${suite}`, 1)
-    const report = await runBench({ suite, only: only?.split(','), against: names, profile, adapter, threads, rounds, say: (line) => { progress.update(0, line) } }).finally(() => { progress.stop() })
-    // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end by itself.
+    const report = await runBench({
+      suite,
+      only: only?.split(','),
+      against: names,
+      profile,
+      adapter,
+      threads,
+      rounds,
+      say: (line) => {
+        progress.update(0, line)
+      },
+    }).finally(() => {
+      progress.stop()
+    })
+    // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end
+    // by itself.
     if (names.length || suite === 'embedded') setTimeout(() => process.exit(), 2000).unref()
     return { json: jsonReport(report), text: benchText(report) }
   },
@@ -39,6 +64,8 @@ async function loadBench() {
     return await import('../../bench/run.ts')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    throw new InputError(`bench: ${(error as Error).message.split('\n')[0]}; install it: npm install tinybench`, { cause: error })
+    throw new InputError(`bench: ${(error as Error).message.split('\n')[0]}; install it: npm install tinybench`, {
+      cause: error,
+    })
   }
 }

@@ -1,5 +1,5 @@
-// `espalier check-kernel`: does a WGSL file compile on every backend at hand, and does it stay in bounds, without races and
-// without NaN when it runs?
+// `espalier check-kernel`: does a WGSL file compile on every backend at hand, and does it stay in bounds, without races
+// and without NaN when it runs?
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { CompiledKernel } from '../cpu/abi.ts'
@@ -27,16 +27,29 @@ export interface KernelFinding {
   count: number
 }
 
-interface Run { entry: string, grid: number[], workgroup: number[], buffers: { name: string, type: string, elements: number, bytes: number }[] }
+interface Run {
+  entry: string
+  grid: number[]
+  workgroup: number[]
+  buffers: { name: string, type: string, elements: number, bytes: number }[]
+}
 
-interface CheckOptions extends CommonOptions { entry?: string, setup?: string, dawn: boolean }
+interface CheckOptions extends CommonOptions {
+  entry?: string
+  setup?: string
+  dawn: boolean
+}
 
 /** The command `espalier check-kernel <file.wgsl>`. */
 export const checkKernel: CommandSpec<CheckOptions> = {
   name: 'check-kernel',
-  summary: 'compile a WGSL file on every backend at hand, and look for indices out of bounds, races and the origin of a NaN',
+  summary:
+    'compile a WGSL file on every backend at hand, and look for indices out of bounds, races and the origin of a NaN',
   declare(command) {
-    command.argument('<file.wgsl>', 'the kernel; a .json of the same name beside it may set grid, sizes, params, values, ranges, overrides, splice, entry')
+    command.argument(
+      '<file.wgsl>',
+      'the kernel; a .json of the same name beside it may set grid, sizes, params, values, ranges, overrides, splice, entry',
+    )
       .option('--entry <name>', 'check this entry point only')
       .option('--setup <file.json>', 'sizes, parameters and grid from this file')
       .option('--no-dawn', 'compile on the embedded device only')
@@ -53,14 +66,32 @@ export const checkKernel: CommandSpec<CheckOptions> = {
       backends = compiled.backends
       if (!compiled.program) continue
       for (const kernel of compiled.kernels) {
-        const inputs = makeInputs(compiled.program, kernel.compiled.bindings, kernel.compiled.workgroupSize, setup, beside)
-        runs.push({ entry: kernel.entry, grid: inputs.grid, workgroup: kernel.compiled.workgroupSize,
-          buffers: inputs.buffers.map(({ binding, type, elements, bytes }) => ({ name: binding.name, type, elements, bytes: bytes.length })) })
+        const inputs = makeInputs(
+          compiled.program,
+          kernel.compiled.bindings,
+          kernel.compiled.workgroupSize,
+          setup,
+          beside,
+        )
+        runs.push({
+          entry: kernel.entry,
+          grid: inputs.grid,
+          workgroup: kernel.compiled.workgroupSize,
+          buffers: inputs.buffers.map(({ binding, type, elements, bytes }) => ({
+            name: binding.name,
+            type,
+            elements,
+            bytes: bytes.length,
+          })),
+        })
         findings.push(...await runModes(text, file, kernel.entry, setup, inputs))
       }
     }
-    return { exitCode: findings.length ? 1 : 0, text: report(file, source, backends, runs, findings),
-      json: { file, backends, runs, findings, modes: ['bounds', 'race', 'nan', 'permuted'], version: packageVersion() } }
+    return {
+      exitCode: findings.length ? 1 : 0,
+      text: report(file, source, backends, runs, findings),
+      json: { file, backends, runs, findings, modes: ['bounds', 'race', 'nan', 'permuted'], version: packageVersion() },
+    }
   },
 }
 
@@ -75,29 +106,66 @@ function readText(file: string): string {
 function splice(source: string, { splice: parts = {} }: Setup, file: string): string {
   let text = source
   for (const [marker, value] of Object.entries(parts)) {
-    if (!text.includes(marker)) throw new InputError(`${file}: the setup splices into ${marker}, which the file does not have`)
+    if (!text.includes(marker)) {
+      throw new InputError(`${file}: the setup splices into ${marker}, which the file does not have`)
+    }
     // on one line, so that line numbers stay those of the file
-    text = text.replace(marker, () => value.endsWith('.wgsl') ? readText(join(dirname(file), value)).replace(/\/\/.*$/gm, '').replace(/\n/g, ' ') : value)
+    text = text.replace(
+      marker,
+      () =>
+        value.endsWith('.wgsl')
+          ? readText(join(dirname(file), value)).replace(/\/\/.*$/gm, '').replace(/\n/g, ' ')
+          : value,
+    )
   }
   return text
 }
 
-interface Compiled { program: Program | null, kernels: { entry: string, compiled: CompiledKernel }[], backends: string[] }
+interface Compiled {
+  program: Program | null
+  kernels: { entry: string, compiled: CompiledKernel }[]
+  backends: string[]
+}
 
-/** Compiles on the embedded device and on all of dawn's adapters, its null backend included; mistakes become findings. */
+/**
+ * Compiles on the embedded device and on all of dawn's adapters, its null backend included; mistakes become findings.
+ */
 async function compileEverywhere(
-  text: string, file: string, setup: Setup, only: string | undefined, withDawn: boolean, findings: KernelFinding[], say: (line: string) => void,
+  text: string,
+  file: string,
+  setup: Setup,
+  only: string | undefined,
+  withDawn: boolean,
+  findings: KernelFinding[],
+  say: (line: string) => void,
 ): Promise<Compiled> {
-  const device = (await (await createCpuGpu({ threads: 1 }).requestAdapter())!.requestDevice({ requiredFeatures: ['shader-f16'] as GPUFeatureName[] }))
+  const device = await (await createCpuGpu({ threads: 1 }).requestAdapter())!.requestDevice({
+    requiredFeatures: ['shader-f16'] as GPUFeatureName[],
+  })
   const backends = ['embedded device']
   const mistakes = await complaints(device, text, [], setup)
   const entries = mistakes.length ? [] : analyse(text).entryPoints.filter((name) => !only || name === only)
   if (!mistakes.length && !entries.length) {
-    throw new InputError(`${file}: expected ${only ? `an entry point '${only}'` : 'a compute entry point'}, found ${analyse(text).entryPoints.join(', ') || 'none'}`)
+    throw new InputError(
+      `${file}: expected ${only ? `an entry point '${only}'` : 'a compute entry point'}, found ${
+        analyse(text).entryPoints.join(', ') || 'none'
+      }`,
+    )
   }
   const add = (backend: string, found: Complaint[]) => {
     for (const { message, line, column, kernel } of found) {
-      findings.push({ mode: 'compile', backend, file, kernel: kernel ?? '', line, column, variable: null, index: null, message, count: 1 })
+      findings.push({
+        mode: 'compile',
+        backend,
+        file,
+        kernel: kernel ?? '',
+        line,
+        column,
+        variable: null,
+        index: null,
+        message,
+        count: 1,
+      })
     }
   }
   mistakes.push(...mistakes.length ? [] : await complaints(device, text, entries, setup))
@@ -106,7 +174,14 @@ async function compileEverywhere(
   if (withDawn) {
     const { adapters, failure } = await probeDawn()
     if (failure && !adapters.length) say(`check-kernel: dawn is left out: ${failure}`)
-    for (const flags of [...adapters.filter((one) => one.failure === null).map(({ backend, name }) => [`backend=${backend}`, `adapter=${name}`]), ['backend=null']]) {
+    for (
+      const flags of [
+        ...adapters.filter((one) => one.failure === null).map((
+          { backend, name },
+        ) => [`backend=${backend}`, `adapter=${name}`]),
+        ['backend=null'],
+      ]
+    ) {
       const adapter = await dawnAdapter(flags)
       if (!adapter) continue
       const wanted = ['shader-f16', 'subgroups'].filter((name) => adapter.features.has(name)) as GPUFeatureName[]
@@ -118,8 +193,16 @@ async function compileEverywhere(
     }
   }
   const module = mistakes.length ? null : analyse(text)
-  return { backends, program: module && module.program as Program,
-    kernels: module ? entries.map((entry) => ({ entry, compiled: compile(module, { entryPoint: entry, constants: setup.overrides, sharedMemory: false }) })) : [] }
+  return {
+    backends,
+    program: module && module.program as Program,
+    kernels: module
+      ? entries.map((entry) => ({
+        entry,
+        compiled: compile(module, { entryPoint: entry, constants: setup.overrides, sharedMemory: false }),
+      }))
+      : [],
+  }
 }
 
 // Once collected, dawn hangs or aborts.
@@ -138,15 +221,29 @@ async function dawnAdapter(flags: string[]): Promise<GPUAdapter | null> {
   }
 }
 
-interface Complaint { message: string, line: number | null, column?: number, kernel?: string }
+interface Complaint {
+  message: string
+  line: number | null
+  column?: number
+  kernel?: string
+}
 
 /** What a device says against a module and, if it has none of that, against the pipelines of its entry points. */
-async function complaints(device: GPUDevice, text: string, entries: string[], { overrides }: Setup): Promise<Complaint[]> {
+async function complaints(
+  device: GPUDevice,
+  text: string,
+  entries: string[],
+  { overrides }: Setup,
+): Promise<Complaint[]> {
   device.pushErrorScope('validation')
   const module = device.createShaderModule({ code: text })
   const { messages } = await module.getCompilationInfo()
   const error = await device.popErrorScope()
-  const found: Complaint[] = messages.filter(({ type }) => type === 'error').map(({ message, lineNum, linePos }) => ({ message, line: lineNum, column: linePos }))
+  const found: Complaint[] = messages.filter(({ type }) => type === 'error').map(({ message, lineNum, linePos }) => ({
+    message,
+    line: lineNum,
+    column: linePos,
+  }))
   if (error && !found.length) found.push({ message: error.message.split('\n')[0], line: null })
   for (const entryPoint of found.length ? [] : entries) {
     try {
@@ -154,52 +251,103 @@ async function complaints(device: GPUDevice, text: string, entries: string[], { 
     } catch (failure) {
       const { message } = failure as Error
       const at = /:(\d+):(\d+)/.exec(message)
-      found.push({ message: message.split('\n')[0], line: at && Number(at[1]), column: at ? Number(at[2]) : undefined, kernel: entryPoint })
+      found.push({
+        message: message.split('\n')[0],
+        line: at && Number(at[1]),
+        column: at ? Number(at[2]) : undefined,
+        kernel: entryPoint,
+      })
     }
   }
   return found
 }
 
 /** Runs one entry point in each debug mode; order mode is a plain run and one in reverse, compared bit by bit. */
-async function runModes(text: string, file: string, entry: string, setup: Setup, inputs: Inputs): Promise<KernelFinding[]> {
+async function runModes(
+  text: string,
+  file: string,
+  entry: string,
+  setup: Setup,
+  inputs: Inputs,
+): Promise<KernelFinding[]> {
   const findings: KernelFinding[] = []
   const plain = await runOnce('fast', text, entry, setup, inputs)
   for (const mode of ['bounds', 'race', 'nan', 'permuted'] as const) {
     const { device, outputs } = await runOnce(mode, text, entry, setup, inputs)
     for (const { line, variable, index, message, count } of device.takeFindings()) {
-      findings.push({ mode, backend: 'embedded device', file, kernel: entry, line, variable, index, count, message: message.replace(/^.*?: line \d+: /s, '') })
+      findings.push({
+        mode,
+        backend: 'embedded device',
+        file,
+        kernel: entry,
+        line,
+        variable,
+        index,
+        count,
+        message: message.replace(/^.*?: line \d+: /s, ''),
+      })
     }
-    // a store that was moved into bounds overwrites a neighbour's, which the other modes would report as a fault of its own
+    // a store that was moved into bounds overwrites a neighbour's, which the other modes would report as a fault of its
+    // own
     if (mode === 'bounds' && findings.length) return findings
     if (mode !== 'permuted') continue
     for (const [name, words] of Object.entries(outputs)) {
       const other = plain.outputs[name], index = words.findIndex((word, i) => word !== other[i])
       if (index < 0) continue
-      findings.push({ mode, backend: 'embedded device', file, kernel: entry, line: null, variable: name, index,
+      findings.push({
+        mode,
+        backend: 'embedded device',
+        file,
+        kernel: entry,
+        line: null,
+        variable: name,
+        index,
         count: words.reduce((sum, word, i) => sum + Number(word !== other[i]), 0),
-        message: `word ${index} of ${name} depends on the order of the invocations: ${hex(other[index])}, in reverse ${hex(words[index])}` })
+        message: `word ${index} of ${name} depends on the order of the invocations: ${hex(other[index])}, in reverse ${
+          hex(words[index])
+        }`,
+      })
     }
   }
   return findings
 }
 
-const hex = (word: number): string => `0x${word.toString(16).padStart(8, '0')} (${Number(new Float32Array(new Uint32Array([word]).buffer)[0].toPrecision(6))} as f32)`
+const hex = (word: number): string =>
+  `0x${word.toString(16).padStart(8, '0')} (${
+    Number(new Float32Array(new Uint32Array([word]).buffer)[0].toPrecision(6))
+  } as f32)`
 
 async function runOnce(mode: Mode, text: string, entry: string, { overrides }: Setup, { grid, buffers }: Inputs) {
   const adapter = (await createCpuGpu({ threads: 1, mode }).requestAdapter())!
   const device = await adapter.requestDevice({ requiredFeatures: ['shader-f16'] as GPUFeatureName[] }) as CpuDevice
-  device.onuncapturederror = () => undefined       // findings come again as errors
-  const pipeline = device.createComputePipeline({ label: entry, layout: 'auto', compute: { module: device.createShaderModule({ code: text }), entryPoint: entry, constants: overrides } })
+  device.onuncapturederror = () => undefined // findings come again as errors
+  const pipeline = device.createComputePipeline({
+    label: entry,
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code: text }), entryPoint: entry, constants: overrides },
+  })
   const made = buffers.map(({ binding, bytes }) => {
-    const buffer = device.createBuffer({ label: binding.name, size: bytes.length, usage: (binding.kind === 'uniform' ? 0x40 : 0x80) | 4 | 8 })
+    const buffer = device.createBuffer({
+      label: binding.name,
+      size: bytes.length,
+      usage: (binding.kind === 'uniform' ? 0x40 : 0x80) | 4 | 8,
+    })
     device.queue.writeBuffer(buffer, 0, bytes)
     return { binding, buffer }
   })
   const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass()
   pass.setPipeline(pipeline)
   for (const group of new Set(made.map(({ binding }) => binding.group))) {
-    pass.setBindGroup(group, device.createBindGroup({ layout: pipeline.getBindGroupLayout(group),
-      entries: made.filter(({ binding }) => binding.group === group).map(({ binding, buffer }) => ({ binding: binding.binding, resource: { buffer } })) }))
+    pass.setBindGroup(
+      group,
+      device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(group),
+        entries: made.filter(({ binding }) => binding.group === group).map(({ binding, buffer }) => ({
+          binding: binding.binding,
+          resource: { buffer },
+        })),
+      }),
+    )
   }
   pass.dispatchWorkgroups(...grid)
   pass.end()
@@ -220,13 +368,27 @@ async function runOnce(mode: Mode, text: string, entry: string, { overrides }: S
 }
 
 function report(file: string, source: string, backends: string[], runs: Run[], findings: KernelFinding[]): string {
-  const lines = backends.map((name) => `${basename(file)}: ${findings.some(({ mode, backend }) => mode === 'compile' && backend === name) ? 'DOES NOT COMPILE on' : 'compiles on'} ${name}`)
+  const lines = backends.map((name) =>
+    `${basename(file)}: ${
+      findings.some(({ mode, backend }) => mode === 'compile' && backend === name)
+        ? 'DOES NOT COMPILE on'
+        : 'compiles on'
+    } ${name}`
+  )
   for (const { entry, grid, workgroup, buffers } of runs) {
-    lines.push(`${entry}: ${grid.join(' x ')} workgroups of ${workgroup.join(' x ')}; ${buffers.map(({ name, type, elements }) => `${name} ${type}${elements > 1 ? ` of ${elements}` : ''}`).join(', ')}`)
+    lines.push(
+      `${entry}: ${grid.join(' x ')} workgroups of ${workgroup.join(' x ')}; ${
+        buffers.map(({ name, type, elements }) => `${name} ${type}${elements > 1 ? ` of ${elements}` : ''}`).join(', ')
+      }`,
+    )
   }
   for (const { mode, backend, kernel, line, column, message, count } of findings) {
     const place = `${file}${line ? `:${line}${column ? `:${column}` : ''}` : ''}`
-    lines.push(`${place}: ${mode}${mode === 'compile' ? ` on ${backend}` : `, ${kernel}`}: ${message}${count > 1 ? ` (${count} times)` : ''}`)
+    lines.push(
+      `${place}: ${mode}${mode === 'compile' ? ` on ${backend}` : `, ${kernel}`}: ${message}${
+        count > 1 ? ` (${count} times)` : ''
+      }`,
+    )
     if (line) lines.push(`    ${source.split('\n')[line - 1]?.trim() ?? ''}`)
   }
   if (!findings.length) lines.push('no findings: in bounds, no race, no NaN, the same in reverse order')

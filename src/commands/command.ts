@@ -21,9 +21,16 @@ export interface Talk {
 }
 
 /** How a command ends: `json` is the one object of `--json`, `text` what people read, `exitCode` 0 unless it failed. */
-export interface Answer { json: object, text: string, exitCode?: 0 | 1 }
+export interface Answer {
+  json: object
+  text: string
+  exitCode?: 0 | 1
+}
 
-/** One command of `espalier`; `args` are what stands there beside flags; errors are thrown as EspalierError, whose exit code the process ends with. */
+/**
+ * One command of `espalier`; `args` are what stands there beside flags; errors are thrown as EspalierError, whose exit
+ * code the process ends with.
+ */
 export interface CommandSpec<Options extends CommonOptions = CommonOptions> {
   name: string
   summary: string
@@ -56,7 +63,9 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 /** Talk for the flags given. */
 export function talkFor({ quiet = false }: CommonOptions): Talk {
   return {
-    say: (line) => { if (!quiet) process.stderr.write(`${line}\n`) },
+    say: (line) => {
+      if (!quiet) process.stderr.write(`${line}\n`)
+    },
     progress: (what, total) => progress(what, total, { quiet }),
   }
 }

@@ -1,5 +1,6 @@
-// `espalier demo`: the whole story on the network and images that ship with the package. A ResNet-20 is pruned by relevance and, for
-// comparison, at random; fine-tuned, saved, read back, evaluated and explained; the report says it all.
+// `espalier demo`: the whole story on the network and images that ship with the package. A ResNet-20 is pruned by
+// relevance and, for comparison, at random; fine-tuned, saved, read back, evaluated and explained; the report says it
+// all.
 import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
 import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
@@ -18,54 +19,110 @@ import { holdReferences, holdTest, openModel, prepareJob, scoresBy } from './pru
 const data = (name: string) => packageFile(`models/data/cifar10/${name}`)
 const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.7
 
-interface DemoOptions extends CommonOptions { out: string }
+interface DemoOptions extends CommonOptions {
+  out: string
+}
 
 /** The command `espalier demo`. */
 export const demo: CommandSpec<DemoOptions> = {
   name: 'demo',
-  summary: 'the whole story on the network and images that ship with the package: prune by relevance, check, compare with chance, explain, report',
+  summary:
+    'the whole story on the network and images that ship with the package: prune by relevance, check, compare with chance, explain, report',
   declare(command) {
     command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')
   },
   async run({ out, adapter, threads, seed = 0, json, quiet }, talk) {
     const network = data('resnet20.safetensors')
-    const options: PruneOptions & { args: string[] } = { args: [network], data: `cifar10:${data('train100.bin')}`, test: `cifar10:${data('test200.bin')}`,
-      out: join(out, 'resnet20-pruned.safetensors'), report: join(out, 'report.html'), method: 'pxp', macs, batch: 50, seed, adapter, threads, json, quiet,
-      aggregation: 'mean-of-abs', residual: 'coupled', ranking: 'global', multiple: 4, minimum: 1, steps: 1, finetune: 10, rate: 1e-3 }
+    const options: PruneOptions & { args: string[] } = {
+      args: [network],
+      data: `cifar10:${data('train100.bin')}`,
+      test: `cifar10:${data('test200.bin')}`,
+      out: join(out, 'resnet20-pruned.safetensors'),
+      report: join(out, 'report.html'),
+      method: 'pxp',
+      macs,
+      batch: 50,
+      seed,
+      adapter,
+      threads,
+      json,
+      quiet,
+      aggregation: 'mean-of-abs',
+      residual: 'coupled',
+      ranking: 'global',
+      multiple: 4,
+      minimum: 1,
+      steps: 1,
+      finetune: 10,
+      rate: 1e-3,
+    }
     makeFolder(out)
     const job = await prepareJob(network, options)
     const output = openOutput(options.out)
     const gpu = await init({ adapter, threads })
     try {
-      talk.say(`espalier demo on ${gpu.adapter.name}: ResNet-20, trained on CIFAR-10, is to lose ${percent(1 - macs, 0)} of its multiply-adds`)
-      const model = openModel(job), references = await holdReferences(job, options, talk), test = await holdTest(job.test!, talk)
+      talk.say(
+        `espalier demo on ${gpu.adapter.name}: ResNet-20, trained on CIFAR-10, is to lose ${
+          percent(1 - macs, 0)
+        } of its multiply-adds`,
+      )
+      const model = openModel(job),
+        references = await holdReferences(job, options, talk),
+        test = await holdTest(job.test!, talk)
       const trials = new Trials(model, job.found, job.input, test, { batch: options.batch })
       const curves: Curve[] = []
       for (const method of methods) {
-        const ranking = rank(job.chosen, await scoresBy(method, model, job, references, options, talk), { multipleOf: 1, minimum: 1 })
+        const ranking = rank(job.chosen, await scoresBy(method, model, job, references, options, talk), {
+          multipleOf: 1,
+          minimum: 1,
+        })
         const progress = talk.progress(`pruning by ${method === 'pxp' ? 'relevance' : 'chance'}`, rates.length)
         const points: Curve['points'] = []
         for (const rate of rates) {
-          const { top1, macs, params, msPerImage } = rate === 0 && curves.length ? curves[0].points[0] : await trials.run(ranking.at(rate))
+          const { top1, macs, params, msPerImage } = rate === 0 && curves.length
+            ? curves[0].points[0]
+            : await trials.run(ranking.at(rate))
           points.push({ rate, top1, macs, params, msPerImage, seeds: 1 })
           progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)
         }
         progress.stop()
         const accuracies = points.map(({ top1 }) => top1)
-        curves.push({ name: method, area: meanArea(accuracies), trapezoid: trapezoidArea(rates, accuracies), topRate: topRate(rates, accuracies, accuracies[0]), points })
+        curves.push({
+          name: method,
+          area: meanArea(accuracies),
+          trapezoid: trapezoidArea(rates, accuracies),
+          topRate: topRate(rates, accuracies, accuracies[0]),
+          points,
+        })
       }
       const result = await pruneJob(job, options, talk, output, gpu.adapter.name)
-      const report = { ...result.report, title: 'Espalier demo: ResNet-20 on CIFAR-10, pruned by relevance', command: commandLine(), curves }
+      const report = {
+        ...result.report,
+        title: 'Espalier demo: ResNet-20 on CIFAR-10, pruned by relevance',
+        command: commandLine(),
+        curves,
+      }
       writeOutput(options.report!, htmlReport(report))
       writeOutput(jsonBeside(options.report!), `${JSON.stringify({ ...result.json, curves }, null, 1)}\n`)
       const [relevance, chance] = curves.map(({ points }) => points.at(-1)!)
       const page = resolve(options.report!)
       return {
-        json: { ...result.json, curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })), report: page, seed, adapter: gpu.adapter.name, version: packageVersion() },
-        text: [result.text,
-          `  at ${percent(relevance.rate, 0)} of the filters: top-1 ${percent(relevance.top1, 1)} by relevance, ${percent(chance.top1, 1)} at random`,
+        json: {
+          ...result.json,
+          curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
+          report: page,
+          seed,
+          adapter: gpu.adapter.name,
+          version: packageVersion(),
+        },
+        text: [
+          result.text,
+          `  at ${percent(relevance.rate, 0)} of the filters: top-1 ${percent(relevance.top1, 1)} by relevance, ${
+            percent(chance.top1, 1)
+          } at random`,
           `report with curves, kept filters and heatmaps: ${page}`,
-          `next: npx espalier eval ${options.out} --data ${options.test!}`].join('\n'),
+          `next: npx espalier eval ${options.out} --data ${options.test!}`,
+        ].join('\n'),
       }
     } finally {
       output.abandon()

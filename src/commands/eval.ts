@@ -7,38 +7,83 @@ import { evaluate } from '../train/evaluate.ts'
 import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
-import { addArch, addPreprocessing, type ArchOptions, large, percent, preprocessingWith, type PreprocessingOptions } from './model.ts'
+import {
+  addArch,
+  addPreprocessing,
+  type ArchOptions,
+  large,
+  percent,
+  preprocessingWith,
+  type PreprocessingOptions,
+} from './model.ts'
 
-interface EvalOptions extends ArchOptions, PreprocessingOptions { data: string, batch: number, predictions?: boolean }
+interface EvalOptions extends ArchOptions, PreprocessingOptions {
+  data: string
+  batch: number
+  predictions?: boolean
+}
 
 /** The command `espalier eval <model> --data <data>`. */
 export const evalCommand: CommandSpec<EvalOptions> = {
   name: 'eval',
   summary: 'top-1, top-5, loss and time per image of a checkpoint on labelled images',
   declare(command) {
-    addPreprocessing(addArch(command.argument('<model>', 'a .safetensors file'))
-      .requiredOption('--data <data>', 'images with labels: cifar10:, idx:, images:, folder: or tensors:, each with an optional #first-last')
-      .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 16)
-      .option('--predictions', 'with --json: also the predicted class of each image'))
+    addPreprocessing(
+      addArch(command.argument('<model>', 'a .safetensors file'))
+        .requiredOption(
+          '--data <data>',
+          'images with labels: cifar10:, idx:, images:, folder: or tensors:, each with an optional #first-last',
+        )
+        .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 16)
+        .option('--predictions', 'with --json: also the predicted class of each image'),
+    )
   },
   async run({ args, arch, data, batch, predictions, adapter, threads, seed = 0, ...flags }, talk) {
     // Everything that can be wrong with the files is found before a device is opened.
     const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
-    const set = await openDataset(data, { preprocessing: preprocessingWith(checked.preprocessing, flags), classes: checked.classCount })
+    const set = await openDataset(data, {
+      preprocessing: preprocessingWith(checked.preprocessing, flags),
+      classes: checked.classCount,
+    })
     const { params, macs } = costOf(checked.shape, await set.inputShape())
     const gpu = await init({ adapter, threads })
     try {
       const progress = talk.progress('evaluating', set.length)
-      const found = await evaluate(modelOf(checked), set, { batch, onProgress: (done) => { progress.update(done) } }).finally(() => { progress.stop() })
+      const found = await evaluate(modelOf(checked), set, {
+        batch,
+        onProgress: (done) => {
+          progress.update(done)
+        },
+      }).finally(() => {
+        progress.stop()
+      })
       const { top1, top5, loss, images, msPerImage, imagesPerSecond } = found
       const { name } = gpu.adapter
       return {
-        json: { model: args[0], data, top1, top5, loss, images, params, macs, bytes: checked.bytes, msPerImage, imagesPerSecond, batch, seed, adapter: name,
-          version: packageVersion(), ...predictions && { predictions: [...found.predictions] } },
-        text: [`${args[0]} on ${data} (${images} images, ${name}):`,
+        json: {
+          model: args[0],
+          data,
+          top1,
+          top5,
+          loss,
+          images,
+          params,
+          macs,
+          bytes: checked.bytes,
+          msPerImage,
+          imagesPerSecond,
+          batch,
+          seed,
+          adapter: name,
+          version: packageVersion(),
+          ...predictions && { predictions: [...found.predictions] },
+        },
+        text: [
+          `${args[0]} on ${data} (${images} images, ${name}):`,
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
           `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,
-          `  ${msPerImage.toFixed(2)} ms per image (median, batch ${batch}), ${imagesPerSecond.toFixed(1)} images/s`].join('\n'),
+          `  ${msPerImage.toFixed(2)} ms per image (median, batch ${batch}), ${imagesPerSecond.toFixed(1)} images/s`,
+        ].join('\n'),
       }
     } finally {
       await close()

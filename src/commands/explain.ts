@@ -1,5 +1,5 @@
-// `espalier explain`: why a network sees what it sees. Heatmaps on a contact sheet, the best classes, where relevance is lost on
-// its way, and the units that matter.
+// `espalier explain`: why a network sees what it sees. Heatmaps on a contact sheet, the best classes, where relevance
+// is lost on its way, and the units that matter.
 import { mkdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
@@ -18,7 +18,15 @@ import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
-import { addArch, addPreprocessing, type ArchOptions, percent, preprocessingWith, type PreprocessingOptions, table } from './model.ts'
+import {
+  addArch,
+  addPreprocessing,
+  type ArchOptions,
+  percent,
+  preprocessingWith,
+  type PreprocessingOptions,
+  table,
+} from './model.ts'
 
 interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   image?: string[]
@@ -38,19 +46,37 @@ export const explain: CommandSpec<ExplainOptions> = {
   name: 'explain',
   summary: 'relevance heatmaps beside the images, the best classes, relevance lost by layer, the units that matter',
   declare(command: Command) {
-    addPreprocessing(addArch(command.argument('<model>', 'a .safetensors file'))
-      .option('--image <file...>', 'pictures to explain')
-      .option('--data <data>', 'a data set to explain, as in eval')
-      .option('--class <id or name...>', 'classes to explain; default the best one of each image')
-      .option('--composite <name...>', `ways to attribute, side by side: ${criterionNames.join(', ')}; `
-        + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma')
-      .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
-      .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
-      .option('--conservation', 'where relevance is created or lost, and by which op')
-      .option('--units', 'relevance of heads, neurons and channels, averaged over the images'))
+    addPreprocessing(
+      addArch(command.argument('<model>', 'a .safetensors file'))
+        .option('--image <file...>', 'pictures to explain')
+        .option('--data <data>', 'a data set to explain, as in eval')
+        .option('--class <id or name...>', 'classes to explain; default the best one of each image')
+        .option(
+          '--composite <name...>',
+          `ways to attribute, side by side: ${criterionNames.join(', ')}; `
+            + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma',
+        )
+        .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
+        .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
+        .option('--conservation', 'where relevance is created or lost, and by which op')
+        .option('--units', 'relevance of heads, neurons and channels, averaged over the images'),
+    )
   },
   async run(options, talk) {
-    const { args, arch, image, data, class: wanted, composite, out, batch, conservation = false, units = false, json = false, ...flags } = options
+    const {
+      args,
+      arch,
+      image,
+      data,
+      class: wanted,
+      composite,
+      out,
+      batch,
+      conservation = false,
+      units = false,
+      json = false,
+      ...flags
+    } = options
     const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
     const preprocessing = preprocessingWith(checked.preprocessing, flags)
     const { source, count } = await openImages(image, data, preprocessing, batch, checked.classCount)
@@ -60,16 +86,25 @@ export const explain: CommandSpec<ExplainOptions> = {
     const criteria = criteriaOf(composite ?? [usualComposite(checked)], preprocessing)
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
-      throw new InputError(`--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; ` +
-        'give a folder, which gets a file per image')
+      throw new InputError(
+        `--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; `
+          + 'give a folder, which gets a file per image',
+      )
     }
     if (out !== undefined && !asSheet) mkdirSync(out, { recursive: true })
-    const sheetFile = asSheet ? openOutput(out) : null               // found wanting now rather than after the work
+    const sheetFile = asSheet ? openOutput(out) : null // found wanting now rather than after the work
     const progress = talk.progress('explaining', count)
     try {
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
-      const explainer = new Explainer({ model: modelOf(checked), classes: checked.classCount, names, criteria, preprocessing,
-        flows: conservation || json, units })
+      const explainer = new Explainer({
+        model: modelOf(checked),
+        classes: checked.classCount,
+        names,
+        criteria,
+        preprocessing,
+        flows: conservation || json,
+        units,
+      })
       const sheetRows: Row[] = [], files: string[] = []
       let done = 0
       for await (const part of source()) {
@@ -91,11 +126,22 @@ export const explain: CommandSpec<ExplainOptions> = {
         files.push(sheetFile.path)
       }
       const totals = explainer.averages()
-      const explanations = totals.map((each) => ({ composite: each.criterion, input: each.input, layers: summarize(each.flows, -1),
-        ...units && { units: Object.fromEntries([...each.units].map(([path, values]) => [path, [...values]])) } }))
+      const explanations = totals.map((each) => ({
+        composite: each.criterion,
+        input: each.input,
+        layers: summarize(each.flows, -1),
+        ...units && { units: Object.fromEntries([...each.units].map(([path, values]) => [path, [...values]])) },
+      }))
       return {
-        json: { model: args[0], images: explainer.found, explanations, files, deviceBytes: gpu.pool.memory.peak,
-          adapter: gpu.adapter.name, version: packageVersion() },
+        json: {
+          model: args[0],
+          images: explainer.found,
+          explanations,
+          files,
+          deviceBytes: gpu.pool.memory.peak,
+          adapter: gpu.adapter.name,
+          version: packageVersion(),
+        },
         text: textOf(explainer.found, totals, files, { conservation, units }),
       }
     } finally {
@@ -106,46 +152,72 @@ export const explain: CommandSpec<ExplainOptions> = {
   },
 }
 
-interface Source { count: number, source: () => AsyncGenerator<Images> }
+interface Source {
+  count: number
+  source: () => AsyncGenerator<Images>
+}
 
 /** Pictures one batch after the other, from files or a data set. */
-async function openImages(image: string[] | undefined, data: string | undefined, preprocessing: Preprocessing,
-  batch: number, classes: number): Promise<Source> {
-  if (image === undefined && data === undefined) throw new InputError('explain: expected --image <file> or --data <data>, found neither')
-  if (image !== undefined && data !== undefined) throw new InputError('explain: expected --image or --data, found both; leave one out')
+async function openImages(
+  image: string[] | undefined,
+  data: string | undefined,
+  preprocessing: Preprocessing,
+  batch: number,
+  classes: number,
+): Promise<Source> {
+  if (image === undefined && data === undefined) {
+    throw new InputError('explain: expected --image <file> or --data <data>, found neither')
+  }
+  if (image !== undefined && data !== undefined) {
+    throw new InputError('explain: expected --image or --data, found both; leave one out')
+  }
   if (data !== undefined) return openData(data, preprocessing, batch, classes)
   const files = image!
   for (const file of files) if (!await nodeFiles.exists(file)) throw new InputError(`--image ${file}: no such file`)
-  return { count: files.length, source: async function* () {
-    for (let start = 0; start < files.length; start += batch) {
-      const names = files.slice(start, start + batch)
-      const loaded = await Promise.all(names.map((name) => loadImage(name, preprocessing)))
-      const [{ pixels: { channels, height, width } }] = loaded
-      const odd = loaded.findIndex(({ pixels }) => pixels.height !== height || pixels.width !== width)
-      if (odd >= 0) {
-        const { pixels } = loaded[odd]
-        throw new InputError(`--image ${names[odd]}: ${pixels.width} x ${pixels.height} pixels beside ${width} x ${height}; ` +
-          'give --resize and --crop, or --batch 1')
+  return {
+    count: files.length,
+    source: async function*() {
+      for (let start = 0; start < files.length; start += batch) {
+        const names = files.slice(start, start + batch)
+        const loaded = await Promise.all(names.map((name) => loadImage(name, preprocessing)))
+        const [{ pixels: { channels, height, width } }] = loaded
+        const odd = loaded.findIndex(({ pixels }) => pixels.height !== height || pixels.width !== width)
+        if (odd >= 0) {
+          const { pixels } = loaded[odd]
+          throw new InputError(
+            `--image ${names[odd]}: ${pixels.width} x ${pixels.height} pixels beside ${width} x ${height}; `
+              + 'give --resize and --crop, or --batch 1',
+          )
+        }
+        const values = new Float32Array(names.length * channels * height * width)
+        loaded.forEach(({ input }, i) => {
+          values.set(input, i * input.length)
+        })
+        yield { values, shape: [names.length, channels, height, width], names }
       }
-      const values = new Float32Array(names.length * channels * height * width)
-      loaded.forEach(({ input }, i) => { values.set(input, i * input.length) })
-      yield { values, shape: [names.length, channels, height, width], names }
-    }
-  } }
+    },
+  }
 }
 
 async function openData(data: string, preprocessing: Preprocessing, batch: number, classes: number): Promise<Source> {
   const set = await openDataset(data, { preprocessing, classes })
   const { slice, paths: [name] } = parseDataSpec(data), first = slice?.[0] ?? 0
-  return { count: set.length, source: async function* () {
-    for await (const { images, shape, indices } of set.batches({ size: batch })) {
-      yield { values: images, shape, names: [...indices].map((i) => `${name} ${first + i}`) }
-    }
-  } }
+  return {
+    count: set.length,
+    source: async function*() {
+      for await (const { images, shape, indices } of set.batches({ size: batch })) {
+        yield { values: images, shape, names: [...indices].map((i) => `${name} ${first + i}`) }
+      }
+    },
+  }
 }
 
 /** `classes.json` in the folder of the first image or of the data, or in the folder above. */
-async function namesBeside(image: string | undefined, data: string | undefined, count: number): Promise<string[] | null> {
+async function namesBeside(
+  image: string | undefined,
+  data: string | undefined,
+  count: number,
+): Promise<string[] | null> {
   const path = image ?? data!.replace(/^\w+:/, '').replace(/#[\d-]*$/, '').split(',')[0]
   for (const folder of [parent(path), parent(parent(path))]) {
     const found = await readClasses(folder, nodeFiles)
@@ -165,7 +237,9 @@ function classOf(text: string, names: string[] | null, count: number): number {
   const hit = names?.findIndex((name) => words(name).includes(wanted)) ?? -1
   if (hit >= 0) return hit
   const near = names?.filter((name) => name.toLowerCase().includes(wanted)).slice(0, 5) ?? []
-  const found = !names ? 'the names of the classes are not known here' : `no class of that name${near.length ? `, near it: ${near.join('; ')}` : ''}`
+  const found = !names
+    ? 'the names of the classes are not known here'
+    : `no class of that name${near.length ? `, near it: ${near.join('; ')}` : ''}`
   throw new InputError(`--class ${text}: ${found}; give its number, 0 to ${count - 1}`)
 }
 
@@ -174,35 +248,62 @@ function criteriaOf(names: string[], preprocessing: Preprocessing): Map<string, 
   return new Map(list.map((name) => [name, criterionOf(name, preprocessing)]))
 }
 
-function textOf(found: readonly Found[], totals: readonly Totals[], files: readonly string[],
-  asked: { conservation: boolean, units: boolean }): string {
+function textOf(
+  found: readonly Found[],
+  totals: readonly Totals[],
+  files: readonly string[],
+  asked: { conservation: boolean, units: boolean },
+): string {
   const lines = found.slice(0, 20).flatMap(({ file, best, explained }) => [
     file,
     ...best.map(({ name, probability, class: at }) => `  ${percent(probability, 1).padStart(7)}  ${name} (${at})`),
     ...explained.map(({ composite, name, logit, input }) =>
-      `  ${composite} for ${name}: logit ${logit.toFixed(3)}, sum of relevance at the input ${input.toFixed(3)}`),
-    ''])
+      `  ${composite} for ${name}: logit ${logit.toFixed(3)}, sum of relevance at the input ${input.toFixed(3)}`
+    ),
+    '',
+  ])
   if (found.length > 20) lines.push(`... and ${found.length - 20} more images`, '')
   for (const { criterion, input, flows, units } of totals) {
     if (asked.conservation) lines.push(...conservationText(criterion, input, flows), '')
     if (!asked.units) continue
     lines.push(`${criterion}: relevance of units (mean of absolute values over images), the strongest of each gate`)
-    lines.push(table(['gate', 'units', 'strongest, as unit: relevance'], [...units].map(([path, values]) => {
-      const order = [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, 5).filter((unit) => values[unit] > 0)
-      return [path, String(values.length), order.map((unit) => `${unit}: ${values[unit].toPrecision(2)}`).join('   ') || 'none gets any']
-    })), '')
+    lines.push(
+      table(
+        ['gate', 'units', 'strongest, as unit: relevance'],
+        [...units].map(([path, values]) => {
+          const order = [...values.keys()].sort((a, b) => values[b] - values[a]).slice(0, 5).filter((unit) =>
+            values[unit] > 0
+          )
+          return [
+            path,
+            String(values.length),
+            order.map((unit) => `${unit}: ${values[unit].toPrecision(2)}`).join('   ') || 'none gets any',
+          ]
+        }),
+      ),
+      '',
+    )
   }
-  if (files.length) lines.push(files.length > 3 ? `${files.length} pictures, ${files[0]} to ${files.at(-1)}` : files.join('\n'))
+  if (files.length) {
+    lines.push(files.length > 3 ? `${files.length} pictures, ${files[0]} to ${files.at(-1)}` : files.join('\n'))
+  }
   return lines.join('\n').trimEnd()
 }
 
-/** Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that took or made some. */
+/**
+ * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that took or made
+ * some.
+ */
 function conservationText(criterion: string, input: number, flows: readonly Flow[]): string[] {
   if (!flows.length) return [`${criterion}: has no relevance to account for`]
-  const rows = summarize(flows, 5e-5), isSoftmax = ({ op }: Flow) => op === 'attention', others = (flow: Flow) => !isSoftmax(flow)
+  const rows = summarize(flows, 5e-5),
+    isSoftmax = ({ op }: Flow) => op === 'attention',
+    others = (flow: Flow) => !isSoftmax(flow)
   const number = (value: number) => value.toFixed(4).replace(/^-(?=0\.0*$)/, '')
   const ending = (where: string, of: readonly Flow[], field: 'absorbed' | 'rest') => {
-    const most = [...of].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((flow) => Math.abs(flow[field]) >= 5e-4)
+    const most = [...of].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((flow) =>
+      Math.abs(flow[field]) >= 5e-4
+    )
     const total = number(of.reduce((sum, flow) => sum + flow[field], 0))
     const names = most.map((flow) => `${flow.layer}${isSoftmax(flow) ? '' : ` ${flow.op}`} (${flow[field].toFixed(3)})`)
     return `  ${total.padStart(8)}  ${where}${names.length ? `, most at ${names.join(', ')}` : ''}`
@@ -214,6 +315,9 @@ function conservationText(criterion: string, input: number, flows: readonly Flow
     ...rows.some(isSoftmax) ? [ending('in the softmax of attention', rows.filter(isSoftmax), 'rest')] : [],
     ending('elsewhere', rows.filter(others), 'rest'),
     '',
-    table(['layer', 'op', 'entering', 'to its inputs', 'biases, constants', 'elsewhere'],
-      rows.map((flow) => [flow.layer, flow.op, ...[flow.entering, flow.leaving, flow.absorbed, flow.rest].map(number)]))]
+    table(
+      ['layer', 'op', 'entering', 'to its inputs', 'biases, constants', 'elsewhere'],
+      rows.map((flow) => [flow.layer, flow.op, ...[flow.entering, flow.leaving, flow.absorbed, flow.rest].map(number)]),
+    ),
+  ]
 }

@@ -14,15 +14,26 @@ import { lean } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import { percent } from './model.ts'
 
-/** The composite to explain a network with where none is named: dense first layers have no use for the pixels' bounds. */
+/**
+ * The composite to explain a network with where none is named: dense first layers have no use for the pixels' bounds.
+ */
 export const usualComposite = ({ architecture: { type } }: { architecture: { type: string } }): string =>
   /vgg|resnet/.test(type) ? 'epsilon-gamma-box' : 'attn-lrp-gamma'
 
 /** Images of one batch: [count, ...shape] normalised, with their names. */
-export interface Images { values: Float32Array, shape: [number, number, number, number], names: string[] }
+export interface Images {
+  values: Float32Array
+  shape: [number, number, number, number]
+  names: string[]
+}
 
 /** One criterion over all images and classes: means of relevance at the input, by layer and by unit. */
-export interface Totals { criterion: string, input: number, flows: Flow[], units: Map<string, Float64Array> }
+export interface Totals {
+  criterion: string
+  input: number
+  flows: Flow[]
+  units: Map<string, Float64Array>
+}
 
 /** What was found out about one image. */
 export interface Found {
@@ -65,12 +76,17 @@ export class Explainer {
     const [, channels, height, width] = shape, area = channels * height * width
     const images = tensor(values, shape)
     const logits = await this.logits(images, names)
-    const found = names.map((name, i): Found => ({ file: name, explained: [],
-      best: bestOf(logits[i], 5).map(({ at, probability }) => ({ class: at, name: this.nameOf(at), probability })) }))
+    const found = names.map((name, i): Found => ({
+      file: name,
+      explained: [],
+      best: bestOf(logits[i], 5).map(({ at, probability }) => ({ class: at, name: this.nameOf(at), probability })),
+    }))
     const rows = found.map(({ file, best }, i) => ({
       name: basename(file).replace(/\.(png|jpe?g)$/i, ''),
       picture: pictureOf(values.subarray(i * area, (i + 1) * area), channels, height, width, preprocessing),
-      best: best.map(({ name, probability }) => `${percent(probability, 1).padStart(percent(best[0].probability, 1).length)}  ${brief(name)}`),
+      best: best.map(({ name, probability }) =>
+        `${percent(probability, 1).padStart(percent(best[0].probability, 1).length)}  ${brief(name)}`
+      ),
       panels: [] as Row['panels'][number][],
     }))
     for (let slot = 0; slot < (wanted?.length ?? 1); slot++) {
@@ -83,7 +99,12 @@ export class Explainer {
           const sign = isShareOfLogit(composite) && logit < 0 ? -1 : 1
           const part = relevance.subarray(i * area, (i + 1) * area).map((value) => sign * value), input = total(part)
           const note = `logit ${logit.toFixed(2)}, sum ${input.toPrecision(2)}`
-          row.panels.push({ heading: composite, subheading: brief(name), note, heatmap: heatmapOf(part, channels, height, width) })
+          row.panels.push({
+            heading: composite,
+            subheading: brief(name),
+            note,
+            heatmap: heatmapOf(part, channels, height, width),
+          })
           found[i].explained.push({ class: at, name, logit, composite, input })
         })
       }
@@ -101,15 +122,29 @@ export class Explainer {
     return names.map((name, i) => {
       const row = values.subarray(i * classes, (i + 1) * classes)
       const bad = row.findIndex((value) => !Number.isFinite(value))
-      if (bad >= 0) throw new NumericError(`${name}: the logit of class ${bad} is ${row[bad]}; the weights or the image are damaged`)
+      if (bad >= 0) {
+        throw new NumericError(
+          `${name}: the logit of class ${bad} is ${row[bad]}; the weights or the image are damaged`,
+        )
+      }
       return row
     })
   }
 
-  private async attribute(images: Tensor, classes: number[], name: string, criterion: Criterion, files: readonly string[]): Promise<Float32Array> {
+  private async attribute(
+    images: Tensor,
+    classes: number[],
+    name: string,
+    criterion: Criterion,
+    files: readonly string[],
+  ): Promise<Float32Array> {
     const ledger = this.options.flows ? new Ledger() : undefined
     const targets = oneHot(classes, this.options.classes)
-    const reading = criterion(this.folded!, images, targets, { ledger, gates: this.options.units && name !== 'attention-rollout', absolute: true })
+    const reading = criterion(this.folded!, images, targets, {
+      ledger,
+      gates: this.options.units && name !== 'attention-rollout',
+      absolute: true,
+    })
     try {
       const relevance = await reading.input.data() as Float32Array
       const flows = await ledger?.flows() ?? []
@@ -119,11 +154,17 @@ export class Explainer {
       for (const [path, site] of reading.sites) {
         const read = await site.data(), size = read.length / classes.length
         const sum = units.get(path) ?? new Float64Array(size)
-        read.forEach((value, i) => { sum[i % size] += value })
+        read.forEach((value, i) => {
+          sum[i % size] += value
+        })
         units.set(path, sum)
       }
-      this.sums.set(name, { criterion: name, units, input: (before?.input ?? 0) + total(relevance),
-        flows: before ? flows.map((flow, i) => combined(flow, (field) => flow[field] + before.flows[i][field])) : flows })
+      this.sums.set(name, {
+        criterion: name,
+        units,
+        input: (before?.input ?? 0) + total(relevance),
+        flows: before ? flows.map((flow, i) => combined(flow, (field) => flow[field] + before.flows[i][field])) : flows,
+      })
       return relevance
     } finally {
       disposeTree([reading.logits, reading.input, [...reading.sites.values()], targets])
@@ -134,10 +175,16 @@ export class Explainer {
   averages(): Totals[] {
     const gates = gatesOf(this.options.model).map(([path]) => path)
     return [...this.sums.values()].map(({ criterion, input, flows, units }) => {
-      const count = this.found.flatMap(({ explained }) => explained).filter(({ composite }) => composite === criterion).length
+      const count = this.found.flatMap(({ explained }) =>
+        explained
+      ).filter(({ composite }) => composite === criterion).length
       return {
-        criterion, input: input / count, flows: flows.map((flow) => combined(flow, (field) => flow[field] / count)),
-        units: new Map(gates.flatMap((path) => units.has(path) ? [[path, units.get(path)!.map((value) => value / count)] as const] : [])),
+        criterion,
+        input: input / count,
+        flows: flows.map((flow) => combined(flow, (field) => flow[field] / count)),
+        units: new Map(gates.flatMap((path) =>
+          units.has(path) ? [[path, units.get(path)!.map((value) => value / count)] as const] : []
+        )),
       }
     })
   }
@@ -148,7 +195,13 @@ export class Explainer {
 }
 
 function combined(flow: Flow, value: (field: 'entering' | 'leaving' | 'absorbed' | 'rest') => number): Flow {
-  return { ...flow, entering: value('entering'), leaving: value('leaving'), absorbed: value('absorbed'), rest: value('rest') }
+  return {
+    ...flow,
+    entering: value('entering'),
+    leaving: value('leaving'),
+    absorbed: value('absorbed'),
+    rest: value('rest'),
+  }
 }
 
 /** @throws NumericError naming the image, and the op where relevance first ceased to be finite if flows were noted. */
@@ -157,7 +210,9 @@ function refuseBroken(relevance: Float32Array, flows: readonly Flow[], name: str
   if (bad < 0) return
   const broken = flows.findLast(({ leaving, absorbed }) => !Number.isFinite(leaving + absorbed))
   const where = broken ? `, first at ${broken.op} in ${broken.layer}` : '; --conservation tells where'
-  throw new NumericError(`${files[Math.floor(bad * files.length / relevance.length)]}: relevance by ${name} is ${relevance[bad]}${where}`)
+  throw new NumericError(
+    `${files[Math.floor(bad * files.length / relevance.length)]}: relevance by ${name} is ${relevance[bad]}${where}`,
+  )
 }
 
 function bestOf(logits: Float32Array, count: number): { at: number, probability: number }[] {

@@ -8,16 +8,31 @@ import type { Heatmaps } from '../report/types.ts'
 import { Explainer, usualComposite } from './explainer.ts'
 
 /** The first images of a data set, explained for their own class by both networks. */
-export async function heatmapsOf(before: Model, after: Model, checked: ParsedCheckpoint, images: Dataset, count = 2): Promise<Heatmaps[]> {
+export async function heatmapsOf(
+  before: Model,
+  after: Model,
+  checked: ParsedCheckpoint,
+  images: Dataset,
+  count = 2,
+): Promise<Heatmaps[]> {
   const composite = usualComposite(checked), { preprocessing } = images
   const criteria = new Map([[composite, criterionOf(composite, preprocessing)]])
   const names = checked.classes ?? images.classes ?? null
-  const explainers = [before, after].map((model) => new Explainer({ model, classes: checked.classCount, names, criteria, preprocessing, flows: false, units: false }))
+  const explainers = [before, after].map((model) =>
+    new Explainer({ model, classes: checked.classCount, names, criteria, preprocessing, flows: false, units: false })
+  )
   const found: Heatmaps[] = []
-  for await (const { images: values, shape, labels } of images.batches({ size: 1, only: Array.from({ length: Math.min(count, images.length) }, (_, i) => i) })) {
+  for await (
+    const { images: values, shape, labels } of images.batches({
+      size: 1,
+      only: Array.from({ length: Math.min(count, images.length) }, (_, i) => i),
+    })
+  ) {
     const name = `${names?.[labels[0]] ?? `class ${labels[0]}`}, image ${found.length}`
     const pictures: Uint8Array[] = []
-    for (const explainer of explainers) pictures.push(sheet(await explainer.explain({ values, shape, names: [name] }, [labels[0]]), '').png())
+    for (const explainer of explainers) {
+      pictures.push(sheet(await explainer.explain({ values, shape, names: [name] }, [labels[0]]), '').png())
+    }
     found.push({ name, before: pictures[0], after: pictures[1] })
   }
   return found

@@ -5,7 +5,9 @@ import { type Preprocessing, withFlags } from '../data/preprocess.ts'
 import type { CommonOptions } from './command.ts'
 
 /** Flags that say which architecture a file is, where the file does not. */
-export interface ArchOptions extends CommonOptions { arch?: string }
+export interface ArchOptions extends CommonOptions {
+  arch?: string
+}
 
 /** Flags of preprocessing, as typed. */
 export interface PreprocessingOptions {
@@ -19,8 +21,12 @@ export interface PreprocessingOptions {
 
 /** Adds `--arch`. */
 export function addArch(command: Command): Command {
-  return command.option('--arch <name or JSON>',
-    `the architecture, or some of its options, where the file does not tell: ${Object.keys(architectures).join(', ')}; or {"heads":4}`)
+  return command.option(
+    '--arch <name or JSON>',
+    `the architecture, or some of its options, where the file does not tell: ${
+      Object.keys(architectures).join(', ')
+    }; or {"heads":4}`,
+  )
 }
 
 /** Adds the flags of preprocessing. */
@@ -30,12 +36,18 @@ export function addPreprocessing(command: Command): Command {
     .option('--crop <n|none>', 'side of the square cut out of the centre')
     .option('--mean <list>', 'mean of each channel, 0..1, with commas')
     .option('--std <list>', 'standard deviation of each channel, with commas')
-    .option('--crop-rounding <floor|torchvision>', 'where the crop of an odd margin starts: (size - crop) >> 1, or rounded half to even')
+    .option(
+      '--crop-rounding <floor|torchvision>',
+      'where the crop of an odd margin starts: (size - crop) >> 1, or rounded half to even',
+    )
     .option('--interpolation <bicubic|bilinear>', 'how pictures are resized')
 }
 
 /** The checkpoint's preprocessing with the flags over it. @throws InputError naming the flag. */
-export function preprocessingWith(base: Preprocessing, { cropRounding, ...flags }: PreprocessingOptions): Preprocessing {
+export function preprocessingWith(
+  base: Preprocessing,
+  { cropRounding, ...flags }: PreprocessingOptions,
+): Preprocessing {
   const { resize, crop, mean, std, interpolation } = flags
   return withFlags(base, { resize, crop, mean, std, interpolation, 'crop-rounding': cropRounding })
 }
@@ -44,7 +56,9 @@ export function preprocessingWith(base: Preprocessing, { cropRounding, ...flags 
 export function numberWithin(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (text.trim() === '' || !(value >= least && value <= most)) throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`)
+    if (text.trim() === '' || !(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`)
+    }
     return value
   }
 }
@@ -62,7 +76,10 @@ export function large(count: number): string {
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)))
-  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => /^-?[\d.,]* ?[%GMk]?$|^$/.test(row[column])))
-  const padded = (cell: string, column: number) => numeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])
+  const numeric = head.map((_, column) =>
+    rows.length > 0 && rows.every((row) => /^-?[\d.,]* ?[%GMk]?$|^$/.test(row[column]))
+  )
+  const padded = (cell: string, column: number) =>
+    numeric[column] ? cell.padStart(widths[column]) : cell.padEnd(widths[column])
   return all.map((row) => row.map(padded).join('  ').trimEnd()).join('\n')
 }

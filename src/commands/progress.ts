@@ -10,17 +10,29 @@ export interface Progress {
 }
 
 /** How progress is shown; without a terminal a line comes every `every` milliseconds at most. */
-export interface ProgressOptions { quiet?: boolean, stream?: NodeJS.WriteStream, every?: number }
+export interface ProgressOptions {
+  quiet?: boolean
+  stream?: NodeJS.WriteStream
+  every?: number
+}
 
 /** Starts to count `what` up to `total`. */
-export function progress(what: string, total: number, { quiet = false, stream = process.stderr, every = 10_000 }: ProgressOptions = {}): Progress {
+export function progress(
+  what: string,
+  total: number,
+  { quiet = false, stream = process.stderr, every = 10_000 }: ProgressOptions = {},
+): Progress {
   if (quiet) return { update() {}, stop() {} }
   return stream.isTTY ? bar(what, total, stream) : lines(what, total, stream, every)
 }
 
 function bar(what: string, total: number, stream: NodeJS.WriteStream): Progress {
   const shown = new SingleBar({
-    stream, hideCursor: true, clearOnComplete: false, etaBuffer: 20, gracefulExit: false,
+    stream,
+    hideCursor: true,
+    clearOnComplete: false,
+    etaBuffer: 20,
+    gracefulExit: false,
     format: '{what} {bar} {value}/{total}  {rate}/s  {eta_formatted} left  {note}',
   }, Presets.shades_classic)
   const start = performance.now()
@@ -41,7 +53,9 @@ function lines(what: string, total: number, stream: NodeJS.WriteStream, every: n
       last = now
       ended = done >= total
       const left = done ? Math.round((now - start) / done * (total - done) / 1000) : 0
-      stream.write(`${what}: ${done}/${total}, ${rate(done, start)}/s${ended ? '' : `, ${left} s left`}${note && `, ${note}`}\n`)
+      stream.write(
+        `${what}: ${done}/${total}, ${rate(done, start)}/s${ended ? '' : `, ${left} s left`}${note && `, ${note}`}\n`,
+      )
     },
     stop() {},
   }

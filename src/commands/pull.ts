@@ -4,7 +4,12 @@ import { packageVersion } from '../files/package.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
 import { large } from './model.ts'
 
-interface PullOptions extends CommonOptions { file: string, endpoint: string, revision: string, dir: string }
+interface PullOptions extends CommonOptions {
+  file: string
+  endpoint: string
+  revision: string
+  dir: string
+}
 
 /** The command `espalier pull <owner/name>`. */
 export const pullCommand: CommandSpec<PullOptions> = {
@@ -19,11 +24,27 @@ export const pullCommand: CommandSpec<PullOptions> = {
   },
   async run({ args, file, endpoint, revision, dir }, talk) {
     let progress: ReturnType<typeof talk.progress> | null = null
-    const pulled = await pull(args[0], { file, endpoint, revision, dir, progress: (received, total) => {
-      if (total) (progress ??= talk.progress(args[0], total)).update(received)
-    } }).finally(() => { progress?.stop() })
-    const how = pulled.cached ? 'was there already' : pulled.resumedAt ? `resumed at byte ${pulled.resumedAt}` : 'loaded'
-    return { json: { model: args[0], ...pulled, version: packageVersion() },
-      text: `${pulled.path}: ${large(pulled.bytes)}B, ${how}, ${pulled.checked === 'none' ? 'the hub gave no checksum' : `${pulled.checked} is right`}` }
+    const pulled = await pull(args[0], {
+      file,
+      endpoint,
+      revision,
+      dir,
+      progress: (received, total) => {
+        if (total) (progress ??= talk.progress(args[0], total)).update(received)
+      },
+    }).finally(() => {
+      progress?.stop()
+    })
+    const how = pulled.cached
+      ? 'was there already'
+      : pulled.resumedAt
+      ? `resumed at byte ${pulled.resumedAt}`
+      : 'loaded'
+    return {
+      json: { model: args[0], ...pulled, version: packageVersion() },
+      text: `${pulled.path}: ${large(pulled.bytes)}B, ${how}, ${
+        pulled.checked === 'none' ? 'the hub gave no checksum' : `${pulled.checked} is right`
+      }`,
+    }
   },
 }

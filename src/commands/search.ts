@@ -1,5 +1,5 @@
-// `espalier search`: which composite prunes this network best. Each evaluation is a whole curve on one part of the test images; what was found
-// best is compared with plain epsilon on the other part.
+// `espalier search`: which composite prunes this network best. Each evaluation is a whole curve on one part of the test
+// images; what was found best is compared with plain epsilon on the other part.
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Aggregation } from '../attribution/relevance.ts'
@@ -22,10 +22,21 @@ import { numberWithin, table } from './model.ts'
 import { holdReferences, holdTest, oneOf, openModel, scoresBy } from './pruner.ts'
 import { addCurveFlags, amongOf, openFolder, type SweepOptions } from './sweep-plan.ts'
 
-interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> { evaluations: number, strategy: 'bayes' | 'grid', holdout: number }
+interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> {
+  evaluations: number
+  strategy: 'bayes' | 'grid'
+  holdout: number
+}
 
 /** One evaluation as it is kept: `part` says on which images. */
-interface Entry { candidate: Candidate, method: string, aggregation: Aggregation, part: 'search' | 'held out', area: number, top1: number[] }
+interface Entry {
+  candidate: Candidate
+  method: string
+  aggregation: Aggregation
+  part: 'search' | 'held out'
+  area: number
+  top1: number[]
+}
 
 /** The command `espalier search <model> --data <data> --test <data> --out <dir>`. */
 export const search: CommandSpec<SearchOptions> = {
@@ -34,9 +45,19 @@ export const search: CommandSpec<SearchOptions> = {
   declare(command: Command) {
     addCurveFlags(command)
       .option('--evaluations <n>', 'composites to try, plain epsilon included', wholeNumber(2, 100_000), 30)
-      .option('--strategy <how>', 'bayes: a Gaussian process with expected improvement; grid: the whole space in random order', oneOf(['bayes', 'grid'] as const, '--strategy'), 'bayes')
+      .option(
+        '--strategy <how>',
+        'bayes: a Gaussian process with expected improvement; grid: the whole space in random order',
+        oneOf(['bayes', 'grid'] as const, '--strategy'),
+        'bayes',
+      )
       .option('--rates <first:last:step>', 'pruning rates, or a list with commas', '0:0.7:0.1')
-      .option('--holdout <fraction>', 'share of the test images that the search does not see', numberWithin(0.05, 0.95), 0.5)
+      .option(
+        '--holdout <fraction>',
+        'share of the test images that the search does not see',
+        numberWithin(0.05, 0.95),
+        0.5,
+      )
   },
   async run(options, talk) {
     const { seed = 0, strategy, evaluations, holdout, out, batch } = options
@@ -50,15 +71,29 @@ export const search: CommandSpec<SearchOptions> = {
     try {
       const references = await holdReferences(job, options, talk, among), test = await holdTest(job.test!, talk, among)
       const order = permutation(test.length, seed, 'halves'), cut = Math.round(holdout * test.length)
-      if (Math.min(cut, test.length - cut) < 1) throw new InputError(`--test ${options.test}: ${test.length} images cannot be parted with --holdout ${holdout}; give more`)
+      if (Math.min(cut, test.length - cut) < 1) {
+        throw new InputError(
+          `--test ${options.test}: ${test.length} images cannot be parted with --holdout ${holdout}; give more`,
+        )
+      }
       const parts = { 'held out': await hold(test, order.slice(0, cut)), 'search': await hold(test, order.slice(cut)) }
       const measure = async (candidate: Candidate, part: Entry['part']): Promise<Entry> => {
-        const known = journal.entries.find((entry) => entry.part === part && entry.candidate.join() === candidate.join())
+        const known = journal.entries.find((entry) =>
+          entry.part === part && entry.candidate.join() === candidate.join()
+        )
         if (known) return known
         const { method, aggregation } = named(space, candidate)
         const scores = await scoresBy(method, model, job, references, { ...options, aggregation }, talk)
-        const ranking = rank(job.chosen, scores, { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum })
-        const trials = new Trials(model, job.found, job.input, parts[part], { batch, among, foreign: options.restriction })
+        const ranking = rank(job.chosen, scores, {
+          ranking: options.ranking,
+          multipleOf: options.multiple,
+          minimum: options.minimum,
+        })
+        const trials = new Trials(model, job.found, job.input, parts[part], {
+          batch,
+          among,
+          foreign: options.restriction,
+        })
         const top1: number[] = []
         for (const rate of rates) top1.push((await trials.run(ranking.at(rate))).top1)
         const entry: Entry = { candidate, method, aggregation, part, area: meanArea(top1), top1 }
@@ -68,21 +103,53 @@ export const search: CommandSpec<SearchOptions> = {
       const tried = () => journal.entries.filter(({ part }) => part === 'search')
       const progress = talk.progress('searching', evaluations)
       while (tried().length < evaluations) {
-        const next = nextCandidate(space, tried().map(({ candidate, area: value }) => ({ candidate, value })), { strategy, seed })
+        const next = nextCandidate(space, tried().map(({ candidate, area: value }) => ({ candidate, value })), {
+          strategy,
+          seed,
+        })
         if (!next) break
         const { method, aggregation, area } = await measure(next, 'search')
         progress.update(tried().length, `${method} ${aggregation}: A_PR ${area.toFixed(3)}`)
       }
       progress.stop()
       const found = tried().toSorted((a, b) => b.area - a.area), [best] = found, plain = tried()[0]
-      const heldOut = { best: await measure(best.candidate, 'held out'), plain: await measure(plain.candidate, 'held out') }
-      const json = { model: options.args[0], data: options.data, test: options.test, command: commandLine(), rates, evaluations: tried(), best, plain, heldOut,
-        images: { search: parts.search.length, heldOut: parts['held out'].length }, references: references.length, among, seed, adapter: gpu.adapter.name, version: packageVersion() }
+      const heldOut = {
+        best: await measure(best.candidate, 'held out'),
+        plain: await measure(plain.candidate, 'held out'),
+      }
+      const json = {
+        model: options.args[0],
+        data: options.data,
+        test: options.test,
+        command: commandLine(),
+        rates,
+        evaluations: tried(),
+        best,
+        plain,
+        heldOut,
+        images: { search: parts.search.length, heldOut: parts['held out'].length },
+        references: references.length,
+        among,
+        seed,
+        adapter: gpu.adapter.name,
+        version: packageVersion(),
+      }
       writeOutput(join(out, 'search.json'), `${JSON.stringify(json)}\n`)
       const rows = found.slice(0, 8).map(({ method, aggregation, area }) => [method, aggregation, area.toFixed(4)])
-      return { json, text: [table(['composite', 'aggregation', 'A_PR'], rows), '',
-        `of ${found.length} tried; plain epsilon ${plain.area.toFixed(4)} on the ${parts.search.length} images of the search`,
-        `held-out ${parts['held out'].length} images: best ${heldOut.best.area.toFixed(4)}, plain epsilon ${heldOut.plain.area.toFixed(4)}`, join(out, 'search.json')].join('\n') }
+      return {
+        json,
+        text: [
+          table(['composite', 'aggregation', 'A_PR'], rows),
+          '',
+          `of ${found.length} tried; plain epsilon ${
+            plain.area.toFixed(4)
+          } on the ${parts.search.length} images of the search`,
+          `held-out ${parts['held out'].length} images: best ${heldOut.best.area.toFixed(4)}, plain epsilon ${
+            heldOut.plain.area.toFixed(4)
+          }`,
+          join(out, 'search.json'),
+        ].join('\n'),
+      }
     } finally {
       journal.close()
       disposeTree(model)

@@ -34,9 +34,18 @@ export function addCurveFlags(command: Command): Command {
     .requiredOption('--out <dir>', 'folder for results; the same command goes on there after an interruption')
     .option('--subset <n>', 'tell only n classes apart, drawn by each seed', wholeNumber(2, 100_000))
     .option('--classes <list>', 'tell only these classes apart')
-    .option('--restriction <how>', 'with fewer classes: excluded compares only their logits, zero sets the others to 0 as PxP\'s public code does',
-      oneOf(['excluded', 'zero'] as const, '--restriction'), 'excluded')
-    .option('--ranking <how>', 'global, or per-unit: the same share of every layer', oneOf(['global', 'per-unit'] as const, '--ranking'), 'global')
+    .option(
+      '--restriction <how>',
+      "with fewer classes: excluded compares only their logits, zero sets the others to 0 as PxP's public code does",
+      oneOf(['excluded', 'zero'] as const, '--restriction'),
+      'excluded',
+    )
+    .option(
+      '--ranking <how>',
+      'global, or per-unit: the same share of every layer',
+      oneOf(['global', 'per-unit'] as const, '--ranking'),
+      'global',
+    )
     .option('--multiple <n>', 'round widths to multiples of this', wholeNumber(1, 1024), 1)
     .option('--minimum <n>', 'leave at least so many elements of each unit', wholeNumber(0, 4096), 0)
 }
@@ -44,46 +53,119 @@ export function addCurveFlags(command: Command): Command {
 /** Adds the flags of `sweep`. */
 export function declareSweep(command: Command): void {
   addCurveFlags(command)
-    .requiredOption('--methods <list>', 'methods with commas, as for prune; iterative:<method> scores anew before each rate')
+    .requiredOption(
+      '--methods <list>',
+      'methods with commas, as for prune; iterative:<method> scores anew before each rate',
+    )
     .option('--rates <first:last:step>', 'pruning rates, or a list with commas', '0:0.95:0.05')
     .option('--seeds <n>', 'seeds of random scores, of --subset and of drawn references', wholeNumber(1, 1000), 5)
 }
 
 /** One point of a curve, as it is kept. `kept` counts what is left of each unit. */
-export interface Point { method: string, seed: number, rate: number, after: Figures, how: 'sliced' | 'masked', kept: number[] }
+export interface Point {
+  method: string
+  seed: number
+  rate: number
+  after: Figures
+  how: 'sliced' | 'masked'
+  kept: number[]
+}
 
 /** A method and a seed: one curve. */
-export interface Run { method: string, seed: number, among: number[] | undefined }
+export interface Run {
+  method: string
+  seed: number
+  among: number[] | undefined
+}
 
 /** A checked sweep. */
-export interface SweepPlan { job: Job, rates: number[], runs: Run[], journal: Journal<Point> }
+export interface SweepPlan {
+  job: Job
+  rates: number[]
+  runs: Run[]
+  journal: Journal<Point>
+}
 
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
 export async function planSweep(options: SweepOptions & { args: string[] }): Promise<SweepPlan> {
   const methods = [...new Set(options.methods.split(',').map((name) => name.trim()))]
   for (const name of methods) scoreOf(baseOf(name))
   const rates = parseRates(options.rates)
-  if (rates[0] !== 0) rates.unshift(0)                             // what accuracies are compared with
+  if (rates[0] !== 0) rates.unshift(0) // what accuracies are compared with
   // Scores that are computed anew depend on all rates before.
-  const { job, journal } = await openFolder<Point>(options, 'points.jsonl', { rates: methods.some((name) => name !== baseOf(name)) ? rates : null })
+  const { job, journal } = await openFolder<Point>(options, 'points.jsonl', {
+    rates: methods.some((name) => name !== baseOf(name)) ? rates : null,
+  })
   const { seed = 0, seeds, references, perClass, subset } = options
   const drawn = subset !== undefined || references !== undefined || perClass !== undefined
-  const runs = methods.flatMap((method) => Array.from({ length: method.endsWith('random') || drawn ? seeds : 1 }, (_, i): Run =>
-    ({ method, seed: seed + i, among: amongOf(options, job.checked.classCount, seed + i) })))
+  const runs = methods.flatMap((method) =>
+    Array.from(
+      { length: method.endsWith('random') || drawn ? seeds : 1 },
+      (_, i): Run => ({ method, seed: seed + i, among: amongOf(options, job.checked.classCount, seed + i) }),
+    )
+  )
   return { job, rates, runs, journal }
 }
 
 /** `iterative:yeom` scores by `yeom`. */
 export const baseOf = (method: string): string => method.replace(/^iterative:/, '')
 
-/** Opens the folder of results; `more` are further settings that must not change in between. @throws InputError if it is of another network, data or settings. */
-export async function openFolder<T>(options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] }, file: string, more: object): Promise<{ job: Job, journal: Journal<T> }> {
+/**
+ * Opens the folder of results; `more` are further settings that must not change in between. @throws InputError if it is
+ * of another network, data or settings.
+ */
+export async function openFolder<T>(
+  options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] },
+  file: string,
+  more: object,
+): Promise<{ job: Job, journal: Journal<T> }> {
   const job = await prepareJob(options.args[0], options)
   amongOf(options, job.checked.classCount, options.seed ?? 0)
-  const { data, test, units = null, references = null, perClass = null, aggregation, residual, subset = null, classes = null, restriction, ranking, multiple, minimum, batch, adapter = null, threads = null, arch = null } = options
-  const about = { format: 1, source: job.checked.digest, images: [job.data.length, job.test!.length], preprocessing: job.data.preprocessing,
-    data, test, units, references, perClass, aggregation, residual, subset, classes, restriction, ranking, multiple, minimum, batch, adapter, threads, arch, ...more }
-  const settings = join(options.out, `${file.replace(/\.\w+$/, '')}.settings.json`), text = `${JSON.stringify(about, null, 1)}\n`
+  const {
+    data,
+    test,
+    units = null,
+    references = null,
+    perClass = null,
+    aggregation,
+    residual,
+    subset = null,
+    classes = null,
+    restriction,
+    ranking,
+    multiple,
+    minimum,
+    batch,
+    adapter = null,
+    threads = null,
+    arch = null,
+  } = options
+  const about = {
+    format: 1,
+    source: job.checked.digest,
+    images: [job.data.length, job.test!.length],
+    preprocessing: job.data.preprocessing,
+    data,
+    test,
+    units,
+    references,
+    perClass,
+    aggregation,
+    residual,
+    subset,
+    classes,
+    restriction,
+    ranking,
+    multiple,
+    minimum,
+    batch,
+    adapter,
+    threads,
+    arch,
+    ...more,
+  }
+  const settings = join(options.out, `${file.replace(/\.\w+$/, '')}.settings.json`),
+    text = `${JSON.stringify(about, null, 1)}\n`
   makeFolder(options.out)
   const journal = openJournal<T>(join(options.out, file))
   if (journal.entries.length && await nodeFiles.exists(settings)) {
@@ -91,21 +173,33 @@ export async function openFolder<T>(options: Omit<SweepOptions, 'methods' | 'rat
     const other = Object.entries(about).find(([key, value]) => JSON.stringify(old[key]) !== JSON.stringify(value))
     if (other) {
       journal.close()
-      throw new InputError(`--out ${options.out}: holds results with ${other[0]} ${JSON.stringify(old[other[0]])?.slice(0, 80)}, this run has ${JSON.stringify(other[1]).slice(0, 80)}; give another folder`)
+      throw new InputError(
+        `--out ${options.out}: holds results with ${other[0]} ${
+          JSON.stringify(old[other[0]])?.slice(0, 80)
+        }, this run has ${JSON.stringify(other[1]).slice(0, 80)}; give another folder`,
+      )
     }
   } else writeOutput(settings, text)
   return { job, journal }
 }
 
 /** The classes a run tells apart; undefined for all. @throws InputError. */
-export function amongOf({ subset, classes }: Pick<SweepOptions, 'subset' | 'classes'>, count: number, seed: number): number[] | undefined {
+export function amongOf(
+  { subset, classes }: Pick<SweepOptions, 'subset' | 'classes'>,
+  count: number,
+  seed: number,
+): number[] | undefined {
   if (classes !== undefined) {
     const list = classes.split(',').map(Number)
     const bad = list.find((each) => !Number.isInteger(each) || each < 0 || each >= count)
-    if (bad !== undefined || new Set(list).size < 2) throw new InputError(`--classes ${classes}: expected two or more numbers from 0 to ${count - 1}, with commas`)
+    if (bad !== undefined || new Set(list).size < 2) {
+      throw new InputError(`--classes ${classes}: expected two or more numbers from 0 to ${count - 1}, with commas`)
+    }
     return [...new Set(list)].sort((a, b) => a - b)
   }
   if (subset === undefined) return undefined
-  if (subset > count) throw new InputError(`--subset ${subset}: the network tells ${count} classes apart; give at most that`)
+  if (subset > count) {
+    throw new InputError(`--subset ${subset}: the network tells ${count} classes apart; give at most that`)
+  }
   return [...permutation(count, seed, 'classes').slice(0, subset)].sort((a, b) => a - b)
 }

@@ -1,5 +1,5 @@
-// `espalier sweep`: accuracy, cost and time against pruning rate, for several methods and seeds. Every point is on the disk as soon as it
-// is measured; the same command goes on from there.
+// `espalier sweep`: accuracy, cost and time against pruning rate, for several methods and seeds. Every point is on the
+// disk as soon as it is measured; the same command goes on from there.
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { type Model } from '../train/evaluate.ts'
@@ -18,12 +18,21 @@ import { commandLine } from './command-line.ts'
 import { type CommandSpec, type Talk } from './command.ts'
 import { percent, table } from './model.ts'
 import { goneFirst, holdReferences, holdTest, type Job, openModel, scoresBy } from './pruner.ts'
-import { baseOf, declareSweep, planSweep, type Point, type Run, type SweepOptions, type SweepPlan } from './sweep-plan.ts'
+import {
+  baseOf,
+  declareSweep,
+  planSweep,
+  type Point,
+  type Run,
+  type SweepOptions,
+  type SweepPlan,
+} from './sweep-plan.ts'
 
 /** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
 export const sweep: CommandSpec<SweepOptions> = {
   name: 'sweep',
-  summary: 'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
+  summary:
+    'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
   declare: declareSweep,
   async run(options, talk) {
     const plan = await planSweep(options)
@@ -36,15 +45,46 @@ export const sweep: CommandSpec<SweepOptions> = {
       const before: Figures = { ...pointAt(entries, plan.runs[0], 0)!.after, bytes: checked.bytes }
       const best = curves.toSorted((a, b) => b.area - a.area)[0]
       const shown = entries.find(({ method, rate }) => method === best.name && rate === best.topRate) ?? entries[0]
-      const units = found.map(({ name, size }, i) => ({ name, size, kept: shown.kept[i] })).filter(({ name }) => chosen.some((unit) => unit.name === name))
+      const units = found.map(({ name, size }, i) => ({ name, size, kept: shown.kept[i] })).filter(({ name }) =>
+        chosen.some((unit) => unit.name === name)
+      )
       const common = { seed: options.seed ?? 0, adapter: gpu.adapter.name, version: packageVersion() }
-      const notes = [`Kept units are those of ${best.name} at its Top-PR, ${percent(shown.rate, 0)}.`,
-        ...stopped.length ? [`Stopped after two rates at chance, and counted with the last accuracy measured from there on: ${stopped.join(', ')}.`] : []]
-      const report: Report = { ...common, title: `${basename(checked.name)}: accuracy against pruning rate`, model: options.args[0], data: options.data, test: options.test,
-        command: commandLine(), before, units, curves, notes }
-      const json = { model: options.args[0], data: options.data, test: options.test, ...common, before, curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })), notes,
+      const notes = [
+        `Kept units are those of ${best.name} at its Top-PR, ${percent(shown.rate, 0)}.`,
+        ...stopped.length
+          ? [
+            `Stopped after two rates at chance, and counted with the last accuracy measured from there on: ${
+              stopped.join(', ')
+            }.`,
+          ]
+          : [],
+      ]
+      const report: Report = {
+        ...common,
+        title: `${basename(checked.name)}: accuracy against pruning rate`,
+        model: options.args[0],
+        data: options.data,
+        test: options.test,
+        command: commandLine(),
+        before,
+        units,
+        curves,
+        notes,
+      }
+      const json = {
+        model: options.args[0],
+        data: options.data,
+        test: options.test,
+        ...common,
+        before,
+        curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
+        notes,
         classes: plan.runs.filter(({ among }) => among).map(({ method, seed, among }) => ({ method, seed, among })),
-        results: entries.map(({ kept, ...point }) => ({ ...point, units: found.map(({ name, size }, i) => ({ name, size, kept: kept[i] })) })) }
+        results: entries.map(({ kept, ...point }) => ({
+          ...point,
+          units: found.map(({ name, size }, i) => ({ name, size, kept: kept[i] })),
+        })),
+      }
       const { htmlReport } = await import('../report/report.ts')
       writeOutput(join(options.out, 'report.html'), htmlReport(report))
       writeOutput(join(options.out, 'sweep.json'), `${JSON.stringify(json)}\n`)
@@ -82,9 +122,14 @@ class CurveRun {
     const points = () => rates.map((rate) => pointAt(journal.entries, run, rate))
     if (!points().includes(undefined) || isStopped(points(), run, job)) return
     const test = await testImages(job, talk, run.among)
-    const trials = new Trials(model, job.found, job.input, test, { batch: options.batch, among: run.among, foreign: options.restriction })
+    const trials = new Trials(model, job.found, job.input, test, {
+      batch: options.batch,
+      among: run.among,
+      foreign: options.restriction,
+    })
     const iterative = run.method !== baseOf(run.method)
-    const rankBy = (scores: Scores) => rank(job.chosen, scores, { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum })
+    const rankBy = (scores: Scores) =>
+      rank(job.chosen, scores, { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum })
     let ranking: ReturnType<typeof rankBy> | null = null
     const progress = talk.progress(`${run.method}, seed ${run.seed}`, rates.length)
     try {
@@ -99,13 +144,22 @@ class CurveRun {
           continue
         }
         // The dense network is the same for all methods.
-        const dense = rate === 0 ? journal.entries.find((point) => point.rate === 0 && String(this.amongOf(point)) === String(run.among)) : undefined
+        const dense = rate === 0
+          ? journal.entries.find((point) => point.rate === 0 && String(this.amongOf(point)) === String(run.among))
+          : undefined
         ranking ??= dense && !iterative ? null : rankBy(await this.scores(run.method))
         if (dense) journal.append({ ...dense, ...{ method: run.method, seed: run.seed } })
         else {
           const cut = ranking!.at(rate)
           const { how, ...after } = await trials.run(cut)
-          journal.append({ method: run.method, seed: run.seed, rate, after, how, kept: job.found.map(({ name, size }) => cut.get(name)?.reduce((a, b) => a + b, 0) ?? size) })
+          journal.append({
+            method: run.method,
+            seed: run.seed,
+            rate,
+            after,
+            how,
+            kept: job.found.map(({ name, size }) => cut.get(name)?.reduce((a, b) => a + b, 0) ?? size),
+          })
         }
         progress.update(i + 1, `rate ${rate} top-1 ${percent(pointAt(journal.entries, run, rate)!.after.top1!, 1)}`)
         if (isStopped(points(), run, job)) break
@@ -122,12 +176,20 @@ class CurveRun {
   /** Scores, kept beside the points so that nothing is computed twice. */
   private async scores(name: string, masks?: ReadonlyMap<string, Uint8Array>): Promise<Scores> {
     const { run, plan: { job }, options, model, talk } = this
-    const folder = join(options.out, 'scores'), file = join(folder, `${name.replace(/[^\w.-]+/g, '_')}-${run.seed}.safetensors`)
-    if (existsSync(file)) return new Map([...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]))
+    const folder = join(options.out, 'scores'),
+      file = join(folder, `${name.replace(/[^\w.-]+/g, '_')}-${run.seed}.safetensors`)
+    if (existsSync(file)) {
+      return new Map(
+        [...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]),
+      )
+    }
     this.references ??= await holdReferences(job, options, talk, run.among)
     const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, talk, masks)
     makeFolder(folder)
-    writeOutput(file, encodeSafetensors(new Map([...scores].map(([unit, data]) => [unit, { shape: [data.length], data }]))))
+    writeOutput(
+      file,
+      encodeSafetensors(new Map([...scores].map(([unit, data]) => [unit, { shape: [data.length], data }]))),
+    )
     return scores
   }
 }
@@ -146,12 +208,16 @@ async function testImages({ test }: Job, talk: Talk, among: readonly number[] | 
 
 /** Two rates in a row at chance end a curve. */
 function isStopped(points: readonly (Point | undefined)[], { among }: Run, { checked }: Job): boolean {
-  const guessing = points.map((point) => point !== undefined && atChance(point.after.top1!, among?.length ?? checked.classCount, point.after.images!))
+  const guessing = points.map((point) =>
+    point !== undefined && atChance(point.after.top1!, among?.length ?? checked.classCount, point.after.images!)
+  )
   return guessing.some((each, i) => each && guessing[i + 1])
 }
 
 /** Curves by method: means and standard errors over seeds. */
-export function summarize({ runs, rates, journal: { entries } }: Pick<SweepPlan, 'runs' | 'rates' | 'journal'>): { curves: Curve[], stopped: string[] } {
+export function summarize(
+  { runs, rates, journal: { entries } }: Pick<SweepPlan, 'runs' | 'rates' | 'journal'>,
+): { curves: Curve[], stopped: string[] } {
   const stopped: string[] = []
   const curves = [...new Set(runs.map(({ method }) => method))].map((name): Curve => {
     const seeds = runs.filter(({ method }) => method === name).map((run) => {
@@ -168,13 +234,23 @@ export function summarize({ runs, rates, journal: { entries } }: Pick<SweepPlan,
       return values.length ? meanArea(values) : undefined
     }
     return {
-      name, area: area.mean, ...seeds.length > 1 && { areaError: area.error }, trapezoid: meanArea(seeds.map(({ top1 }) => trapezoidArea(rates, top1))),
+      name,
+      area: area.mean,
+      ...seeds.length > 1 && { areaError: area.error },
+      trapezoid: meanArea(seeds.map(({ top1 }) => trapezoidArea(rates, top1))),
       topRate: topRate(rates, means.map(({ mean }) => mean), means[0].mean),
       points: rates.flatMap((rate, i) => {
         const macs = average(i, 'macs'), params = average(i, 'params'), { mean, error } = means[i]
         if (macs === undefined || params === undefined) return []
-        return [{ rate, top1: mean, ...seeds.length > 1 && { low: mean - error, high: mean + error }, seeds: seeds.filter(({ measured }) => measured[i]).length, macs, params,
-          msPerImage: average(i, 'msPerImage') }]
+        return [{
+          rate,
+          top1: mean,
+          ...seeds.length > 1 && { low: mean - error, high: mean + error },
+          seeds: seeds.filter(({ measured }) => measured[i]).length,
+          macs,
+          params,
+          msPerImage: average(i, 'msPerImage'),
+        }]
       }),
     }
   })
@@ -182,7 +258,18 @@ export function summarize({ runs, rates, journal: { entries } }: Pick<SweepPlan,
 }
 
 function textOf(curves: readonly Curve[], notes: readonly string[], out: string): string {
-  const rows = curves.toSorted((a, b) => b.area - a.area).map(({ name, area, areaError, trapezoid, topRate }) =>
-    [name, area.toFixed(3) + (areaError === undefined ? '' : ` ± ${areaError.toFixed(3)}`), trapezoid!.toFixed(3), percent(topRate, 0)])
-  return [table(['method', 'A_PR', 'trapezoid', 'Top-PR'], rows), '', ...notes, `${join(out, 'report.html')}, ${join(out, 'sweep.json')}`].join('\n')
+  const rows = curves.toSorted((a, b) => b.area - a.area).map((
+    { name, area, areaError, trapezoid, topRate },
+  ) => [
+    name,
+    area.toFixed(3) + (areaError === undefined ? '' : ` ± ${areaError.toFixed(3)}`),
+    trapezoid!.toFixed(3),
+    percent(topRate, 0),
+  ])
+  return [
+    table(['method', 'A_PR', 'trapezoid', 'Top-PR'], rows),
+    '',
+    ...notes,
+    `${join(out, 'report.html')}, ${join(out, 'sweep.json')}`,
+  ].join('\n')
 }

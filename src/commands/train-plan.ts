@@ -1,6 +1,15 @@
 // What `espalier train` is about to do, with everything checked that can be checked before a device is opened.
 import { existsSync } from 'node:fs'
-import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor, startOf } from '../../models/registry.ts'
+import {
+  type Architecture,
+  buildModel,
+  checkArchitecture,
+  entryOf,
+  fitToData,
+  parseArchitecture,
+  preprocessingFor,
+  startOf,
+} from '../../models/registry.ts'
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
@@ -66,7 +75,10 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
   const start = isFile ? await parseCheckpoint(await nodeFiles.read(name), name, options) : null
   const given = start?.architecture ?? named(name, options.arch)
-  const preprocessing = preprocessingWith(start?.preprocessing ?? await freshPreprocessing(given, options.data), options)
+  const preprocessing = preprocessingWith(
+    start?.preprocessing ?? await freshPreprocessing(given, options.data),
+    options,
+  )
   const data = await openDataset(options.data, { preprocessing })
   const classes = options.classes ?? (given.classes as number | undefined ?? start?.classCount)
     ?? data.classes?.length ?? Math.max(...data.labels) + 1
@@ -82,17 +94,65 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
   const { family } = entryOf(architecture)
   const warmup = options.warmup ?? (['vit', 'swin', 'pvt'].includes(family) ? options.epochs / 10 : 0)
   const { epochs, batch, rate, decay, clip, smoothing, ema = null, seed = 0 } = options
-  const scheme = options.start === undefined ? startOf(architecture) : options.start === 'normal' ? { std: 0.02 } : options.start
-  const recipe = { architecture, images: data.length, epochs, batch, rate, warmup, decay, clip, smoothing, ema, seed, augment, preprocessing, scheme,
-    start: start?.source.sha256 ?? null }
+  const scheme = options.start === undefined
+    ? startOf(architecture)
+    : options.start === 'normal'
+    ? { std: 0.02 }
+    : options.start
+  const recipe = {
+    architecture,
+    images: data.length,
+    epochs,
+    batch,
+    rate,
+    warmup,
+    decay,
+    clip,
+    smoothing,
+    ema,
+    seed,
+    augment,
+    preprocessing,
+    scheme,
+    start: start?.source.sha256 ?? null,
+  }
   const out = options.out ?? `${architecture.type}.safetensors`
   const stored = await findState(options, out, recipe)
-  const names = data.classes?.length === classes ? data.classes : start?.classCount === classes ? start.classes : undefined
+  const names = data.classes?.length === classes
+    ? data.classes
+    : start?.classCount === classes
+    ? start.classes
+    : undefined
   if (start?.pruning && start.classCount !== classes) {
-    throw new InputError(`${name}: a pruned network keeps its ${start.classCount} classes, the data or --classes ask for ${classes}; train the new classes first and prune then`)
+    throw new InputError(
+      `${name}: a pruned network keeps its ${start.classCount} classes, the data or --classes ask for ${classes}; train the new classes first and prune then`,
+    )
   }
-  const info = { pruning: start?.pruning, architecture, preprocessing, classes: names, source: start?.source, naming: 'espalier', metadata: {}, others: new Map() }
-  return { data, test, start, classes, scheme, augment, warmup, out, cost, recipe, stored, info, curve: `${out.replace(/\.safetensors$/i, '')}.svg` }
+  const info = {
+    pruning: start?.pruning,
+    architecture,
+    preprocessing,
+    classes: names,
+    source: start?.source,
+    naming: 'espalier',
+    metadata: {},
+    others: new Map(),
+  }
+  return {
+    data,
+    test,
+    start,
+    classes,
+    scheme,
+    augment,
+    warmup,
+    out,
+    cost,
+    recipe,
+    stored,
+    info,
+    curve: `${out.replace(/\.safetensors$/i, '')}.svg`,
+  }
 }
 
 function named(model: string, arch: string | undefined): Architecture {
@@ -101,8 +161,8 @@ function named(model: string, arch: string | undefined): Architecture {
 }
 
 /**
- * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are normalised by the mean
- * and deviation of the training data themselves.
+ * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are
+ * normalised by the mean and deviation of the training data themselves.
  */
 async function freshPreprocessing(architecture: Architecture, spec: string): Promise<Preprocessing> {
   const { kind } = parseDataSpec(spec)
@@ -110,7 +170,10 @@ async function freshPreprocessing(architecture: Architecture, spec: string): Pro
   const usual = preprocessingFor(architecture, channels === 1 ? 1 : 3)
   if (kind === 'images' || kind === 'folder') return usual
   const plain = architecture.image === undefined ? { ...usual, resize: null, crop: null } : usual
-  return { ...plain, ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })) }
+  return {
+    ...plain,
+    ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })),
+  }
 }
 
 /** Mean and standard deviation of each channel over at most 2,000 images, to four digits. */
@@ -130,12 +193,17 @@ async function statisticsOf(data: Dataset): Promise<{ mean: number[], std: numbe
   }
   const digits = (value: number) => Number(value.toFixed(4))
   const mean = Array.from(sums, (sum) => sum / count)
-  return { mean: mean.map(digits), std: mean.map((m, c) => Math.max(1e-4, digits(Math.sqrt(Math.max(0, squares[c] / count - m * m))))) }
+  return {
+    mean: mean.map(digits),
+    std: mean.map((m, c) => Math.max(1e-4, digits(Math.sqrt(Math.max(0, squares[c] / count - m * m))))),
+  }
 }
 
 function checkLabels({ name, labels }: Dataset, classes: number) {
   const at = labels.findIndex((label) => label >= classes)
-  if (at >= 0) throw new InputError(`${name}: image ${at} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`)
+  if (at >= 0) {
+    throw new InputError(`${name}: image ${at} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`)
+  }
 }
 
 function augmentationOf({ padCrop, resizedCrop, flip, randAugment, erase, mixup, cutmix }: TrainOptions): Augmentation {
@@ -148,33 +216,52 @@ function augmentationOf({ padCrop, resizedCrop, flip, randAugment, erase, mixup,
     return numbers as [number, number]
   }
   const strength = pair('rand-augment', randAugment), share = pair('resized-crop', resizedCrop)
-  const all: Augmentation = { padCrop, resizedCrop: share, flip, erase, mixup, cutmix,
-    randAugment: strength && { ops: strength[0], magnitude: strength[1] } }
+  const all: Augmentation = {
+    padCrop,
+    resizedCrop: share,
+    flip,
+    erase,
+    mixup,
+    cutmix,
+    randAugment: strength && { ops: strength[0], magnitude: strength[1] },
+  }
   const augment = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Augmentation
   checkAugmentation(augment)
   return augment
 }
 
-/** The state to go on from, if there is one and it was asked for. @throws InputError rather than replace or change a run. */
-async function findState({ resume, overwrite }: TrainOptions, out: string, recipe: Record<string, unknown>): Promise<Plan['stored']> {
+/**
+ * The state to go on from, if there is one and it was asked for. @throws InputError rather than replace or change a
+ * run.
+ */
+async function findState(
+  { resume, overwrite }: TrainOptions,
+  out: string,
+  recipe: Record<string, unknown>,
+): Promise<Plan['stored']> {
   const file = stateFileOf(out)
   if (!resume) {
     if (!overwrite && existsSync(out)) {
-      throw new InputError(`${out}: there is a checkpoint already; --resume goes on with it, --overwrite replaces it, --out names another`)
+      throw new InputError(
+        `${out}: there is a checkpoint already; --resume goes on with it, --overwrite replaces it, --out names another`,
+      )
     }
     return null
   }
   if (!existsSync(file)) {
-    if (existsSync(out)) throw new InputError(`${file}: --resume needs it beside ${out}, found none; train from ${out} with another --out`)
+    if (existsSync(out)) {
+      throw new InputError(`${file}: --resume needs it beside ${out}, found none; train from ${out} with another --out`)
+    }
     return null
   }
   const stored = parseState(await nodeFiles.read(file), file)
   for (const [key, value] of Object.entries(recipe)) {
     const before = JSON.stringify(stored.course.recipe[key]), now = JSON.stringify(value)
     if (before !== now) {
-      throw new InputError(`${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`)
+      throw new InputError(
+        `${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`,
+      )
     }
   }
   return stored
 }
-

@@ -1,4 +1,5 @@
-// `espalier train`: from scratch or fine-tuning. A checkpoint and the state to go on from are written after every epoch.
+// `espalier train`: from scratch or fine-tuning. A checkpoint and the state to go on from are written after every
+// epoch.
 import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
 import { buildModel, classesOf } from '../../models/registry.ts'
@@ -21,7 +22,8 @@ import { type Plan, prepare, type TrainOptions } from './train-plan.ts'
 /** The command `espalier train <architecture or model> --data <data>`. */
 export const train: CommandSpec<TrainOptions> = {
   name: 'train',
-  summary: 'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
+  summary:
+    'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
   declare,
   async run(options, talk) {
     const plan = await prepare(options)
@@ -32,12 +34,33 @@ export const train: CommandSpec<TrainOptions> = {
       const { course, msPerImage, last } = outcome
       const { cost: { params, macs }, test, info: { architecture } } = plan
       const { epoch: epochs, losses, steps, tests } = course
-      const json = { model: plan.out, architecture, ...last, ...last && { images: test!.length }, epochs, losses, steps, tests, trained: plan.data.length,
-        params, macs, msPerImage, imagesPerSecond: msPerImage ? 1000 / msPerImage : 0, curve: plan.curve, seed: options.seed ?? 0,
-        adapter: gpu.adapter.name, version: packageVersion() }
-      return { json, text: [`loss ${sparkline(course.losses)} ${course.losses.at(-1)?.toFixed(4) ?? ''}`,
-        ...last ? [`top-1 on ${plan.test!.length} test images: ${percent(last.top1)}`] : [],
-        `${plan.out} (${large(plan.cost.params)} parameters), learning curve in ${plan.curve}`].join('\n') }
+      const json = {
+        model: plan.out,
+        architecture,
+        ...last,
+        ...last && { images: test!.length },
+        epochs,
+        losses,
+        steps,
+        tests,
+        trained: plan.data.length,
+        params,
+        macs,
+        msPerImage,
+        imagesPerSecond: msPerImage ? 1000 / msPerImage : 0,
+        curve: plan.curve,
+        seed: options.seed ?? 0,
+        adapter: gpu.adapter.name,
+        version: packageVersion(),
+      }
+      return {
+        json,
+        text: [
+          `loss ${sparkline(course.losses)} ${course.losses.at(-1)?.toFixed(4) ?? ''}`,
+          ...last ? [`top-1 on ${plan.test!.length} test images: ${percent(last.top1)}`] : [],
+          `${plan.out} (${large(plan.cost.params)} parameters), learning curve in ${plan.curve}`,
+        ].join('\n'),
+      }
     } catch (error) {
       if (error instanceof Interrupted) talk.say(`train: ${error.message}`)
       throw error
@@ -51,23 +74,46 @@ export const train: CommandSpec<TrainOptions> = {
 
 function declare(command: Command) {
   const share = numberWithin(0, 1)
-  addPreprocessing(addArch(command.argument('<model>', 'an architecture (name or JSON) to train from scratch, or a .safetensors file to fine-tune')))
+  addPreprocessing(
+    addArch(
+      command.argument(
+        '<model>',
+        'an architecture (name or JSON) to train from scratch, or a .safetensors file to fine-tune',
+      ),
+    ),
+  )
     .requiredOption('--data <data>', 'training images, as for eval')
     .option('--test <data>', 'images to test on after every epoch')
-    .option('--out <file>', 'the checkpoint; beside it its .state.safetensors and its learning curve .svg (default: <architecture>.safetensors)')
+    .option(
+      '--out <file>',
+      'the checkpoint; beside it its .state.safetensors and its learning curve .svg (default: <architecture>.safetensors)',
+    )
     .option('--resume', 'go on where the run that wrote --out stopped, with the same recipe')
     .option('--overwrite', 'start anew although --out is there')
     .option('--classes <n>', 'number of classes (default: what the data show)', wholeNumber(1, 2 ** 20))
     .option('--epochs <n>', 'times through the data', wholeNumber(1, 100_000), 10)
     .option('--batch <n>', 'images per step', wholeNumber(1, 65536), 64)
     .option('--rate <x>', 'peak learning rate of AdamW; it falls along a cosine', numberWithin(0, 100), 1e-3)
-    .option('--warmup <epochs>', 'epochs of linear warm-up (default: a tenth for transformers, else none)', numberWithin(0, 100_000))
+    .option(
+      '--warmup <epochs>',
+      'epochs of linear warm-up (default: a tenth for transformers, else none)',
+      numberWithin(0, 100_000),
+    )
     .option('--decay <x>', 'weight decay of matrices and kernels', numberWithin(0, 100), 0.05)
     .option('--clip <x>', 'greatest norm of the gradient', numberWithin(1e-6, 1e30), 1)
-    .addOption(new Option('--start <scheme>', 'how weights start (default: normal for transformers, kaiming for CNNs; mimetic: vit on few images)')
-      .choices(['normal', 'fan-in', 'kaiming', 'mimetic']))
+    .addOption(
+      new Option(
+        '--start <scheme>',
+        'how weights start (default: normal for transformers, kaiming for CNNs; mimetic: vit on few images)',
+      )
+        .choices(['normal', 'fan-in', 'kaiming', 'mimetic']),
+    )
     .option('--smoothing <x>', 'label smoothing', numberWithin(0, 0.999), 0)
-    .option('--ema <x>', 'keep a moving average of the weights with this factor, e.g. 0.999, and save and test that', numberWithin(0, 0.999999))
+    .option(
+      '--ema <x>',
+      'keep a moving average of the weights with this factor, e.g. 0.999, and save and test that',
+      numberWithin(0, 0.999999),
+    )
     .option('--drop-path <x>', 'stochastic depth of the last block (vit, swin)', numberWithin(0, 0.99))
     .option('--pad-crop <n>', 'pad by n pixels and cut a random window (CIFAR: 4)', wholeNumber(0, 1024))
     .option('--resized-crop <low,high>', 'random rectangle of this share of the area, resized, e.g. 0.08,1')
@@ -95,17 +141,38 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
     check(epoch)
   }
   const state = await fit(model, data, {
-    epochs, batch, rate, warmup: plan.warmup, decay, clip, smoothing, seed, augment, classes, average: ema, onStep,
-    resume: stored ? { epoch: stored.course.epoch, load: (fresh) => {
-      stored.restore(model, fresh)
-      fresh.losses.push(...stored.course.losses)
-      fresh.steps.push(...stored.course.steps)
-    } } : undefined,
+    epochs,
+    batch,
+    rate,
+    warmup: plan.warmup,
+    decay,
+    clip,
+    smoothing,
+    seed,
+    augment,
+    classes,
+    average: ema,
+    onStep,
+    resume: stored
+      ? {
+        epoch: stored.course.epoch,
+        load: (fresh) => {
+          stored.restore(model, fresh)
+          fresh.losses.push(...stored.course.losses)
+          fresh.steps.push(...stored.course.steps)
+        },
+      }
+      : undefined,
     async onEpoch(now) {
       progress.stop()
       const start = performance.now(), best = now.average ?? model
       if (test) {
-        const { top1, top5, loss } = await evaluate(best, test, { batch, onProgress: () => { check(now.epoch) } })
+        const { top1, top5, loss } = await evaluate(best, test, {
+          batch,
+          onProgress: () => {
+            check(now.epoch)
+          },
+        })
         tests.push({ top1, top5, loss })
       }
       const { epoch, losses, steps } = now
@@ -114,15 +181,25 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
       const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
       writeOutput(plan.curve, curve(title, losses, tests))
       testing += performance.now() - start
-      talk.say(`epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${test ? `  top-1 ${percent(tests.at(-1)!.top1)}` : ''}  ${sparkline(losses)}`)
+      talk.say(
+        `epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${
+          test ? `  top-1 ${percent(tests.at(-1)!.top1)}` : ''
+        }  ${sparkline(losses)}`,
+      )
     },
-  }).finally(() => { progress.stop() })
+  }).finally(() => {
+    progress.stop()
+  })
   const course: Course = { epoch: state.epoch, losses: state.losses, steps: state.steps, tests, recipe }
   return { course, last: tests.at(-1), msPerImage: seen ? (performance.now() - begin - testing) / seen : 0 }
 }
 
 /** A fresh model, or the file's; where the number of classes differs, all weights of equal shape are taken over. */
-function startingModel({ start, scheme, info: { architecture }, classes, stored }: Plan, seed: number, talk: Talk): Model {
+function startingModel(
+  { start, scheme, info: { architecture }, classes, stored }: Plan,
+  seed: number,
+  talk: Talk,
+): Model {
   if (start && start.classCount === classes) return modelOf({ ...start, architecture })
   const model = initialize(buildModel(architecture), seed, scheme)
   if (!start) return model
@@ -134,15 +211,19 @@ function startingModel({ start, scheme, info: { architecture }, classes, stored 
     return []
   })
   disposeTree(old)
-  if (!stored) talk.say(`train: ${classes} classes instead of ${classesOf(old)}, so these start anew: ${fresh.join(', ')}`)
+  if (!stored) {
+    talk.say(`train: ${classes} classes instead of ${classesOf(old)}, so these start anew: ${fresh.join(', ')}`)
+  }
   return model
 }
 
 function curve(title: string, losses: readonly number[], tests: readonly EpochTest[]): string {
   const blue = '#1f6fb4', orange = '#d1661b'
-  return curveSVG(title,
-    [{ name: 'training', values: losses, colour: blue }, { name: 'test', values: tests.map(({ loss }) => loss), colour: orange }],
-    [{ name: 'test top-1', values: tests.map(({ top1 }) => top1), colour: orange }])
+  return curveSVG(title, [{ name: 'training', values: losses, colour: blue }, {
+    name: 'test',
+    values: tests.map(({ loss }) => loss),
+    colour: orange,
+  }], [{ name: 'test top-1', values: tests.map(({ top1 }) => top1), colour: orange }])
 }
 
 /** Ctrl-C during training. */
@@ -151,15 +232,23 @@ class Interrupted extends EspalierError {}
 /** The first Ctrl-C ends the run between two steps, with everything in place; a second one ends the process at once. */
 function watchInterrupt() {
   let stopped = false
-  const stop = () => { stopped = true }
+  const stop = () => {
+    stopped = true
+  }
   process.once('SIGINT', stop)
   return {
     check(epoch: number) {
       const from = epoch ? `the end of epoch ${epoch}` : 'the start'
-      if (stopped) throw new Interrupted(`interrupted in epoch ${epoch + 1}; the same command with --resume goes on from ${from}`)
+      if (stopped) {
+        throw new Interrupted(`interrupted in epoch ${epoch + 1}; the same command with --resume goes on from ${from}`)
+      }
     },
-    release() { process.off('SIGINT', stop) },
+    release() {
+      process.off('SIGINT', stop)
+    },
     /** Ends by the signal itself, so that a shell's loop stops as well. */
-    passOn() { if (stopped) process.kill(process.pid, 'SIGINT') },
+    passOn() {
+      if (stopped) process.kill(process.pid, 'SIGINT')
+    },
   }
 }

@@ -12,7 +12,9 @@ import { leaves, mapTree } from './tree.ts'
 /** A pool that never hands a constant's buffer to anybody else: a replay does not write it again. */
 class CapturePool extends Pool {
   private readonly constants = new Set<Buffer>()
-  withhold(buffer: Buffer): void { this.constants.add(buffer) }
+  withhold(buffer: Buffer): void {
+    this.constants.add(buffer)
+  }
   override release(buffer: Buffer): void {
     if (!this.constants.has(buffer)) super.release(buffer)
   }
@@ -35,13 +37,16 @@ export interface Compiled<A extends unknown[], R> {
 }
 
 /**
- * Captures the launches of `f` at the first call for each combination of argument shapes and dtypes, and replays them later.
- * Tensors among the arguments are inputs; tensors that `f` closes over (weights, optimiser state, counters) are used and updated in
- * place; everything else `f` does on the host happens at capture only. Results are copies and belong to the caller.
- * At most `limit` captures are kept, the least recently used goes.
+ * Captures the launches of `f` at the first call for each combination of argument shapes and dtypes, and replays them
+ * later. Tensors among the arguments are inputs; tensors that `f` closes over (weights, optimiser state, counters) are
+ * used and updated in place; everything else `f` does on the host happens at capture only. Results are copies and
+ * belong to the caller. At most `limit` captures are kept, the least recently used goes.
  * @throws DeviceError if `f` reads or writes values on the host.
  */
-export function compile<A extends unknown[], R>(f: (...args: A) => R, { limit = 4 }: { limit?: number } = {}): Compiled<A, R> {
+export function compile<A extends unknown[], R>(
+  f: (...args: A) => R,
+  { limit = 4 }: { limit?: number } = {},
+): Compiled<A, R> {
   const captures = new Map<string, Capture>()
   const drop = (key: string) => {
     const capture = captures.get(key)
@@ -55,7 +60,9 @@ export function compile<A extends unknown[], R>(f: (...args: A) => R, { limit = 
     if (known && (known.owner !== gpu() || known.outside.some(({ refs }) => refs === 0))) drop(key)
     let capture = captures.get(key)
     if (capture) {
-      inputs.forEach(([, input], i) => { copyInto(input, capture!.inputs[i]) })
+      inputs.forEach(([, input], i) => {
+        copyInto(input, capture!.inputs[i])
+      })
       gpu().launches.replay(capture.recording)
       captures.delete(key)
     } else {
@@ -65,14 +72,20 @@ export function compile<A extends unknown[], R>(f: (...args: A) => R, { limit = 
     captures.set(key, capture)
     return mapTree(capture.result, (tensor) => copyOf(tensor)) as R
   }
-  return Object.assign(run, { clear: () => { for (const key of [...captures.keys()]) drop(key) } })
+  return Object.assign(run, {
+    clear: () => {
+      for (const key of [...captures.keys()]) drop(key)
+    },
+  })
 }
 
 function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Capture {
   const owner = gpu()
   const pool = new CapturePool(owner.device, { memory: owner.pool.memory })
   const pinned = new Map<string, Tensor>()
-  const withhold = (constant: Tensor) => { pool.withhold(constant.buffer) }
+  const withhold = (constant: Tensor) => {
+    pool.withhold(constant.buffer)
+  }
   const outside = new Set<{ readonly refs: number }>()
   const result = capturing(pool, withhold, () => {
     for (const [path, input] of leaves(args)) {
@@ -82,15 +95,18 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
     }
     owner.launches.beginRecording()
     try {
-      return watchUses((used) => { if (used.pool !== pool) outside.add(used.sharing) },
-        () => scope(() => f(...mapTree(args, (_, path) => pinned.get(path)!))))
+      return watchUses((used) => {
+        if (used.pool !== pool) outside.add(used.sharing)
+      }, () => scope(() => f(...mapTree(args, (_, path) => pinned.get(path)!))))
     } catch (error) {
       owner.launches.endRecording(false)
       throw error
     }
   })
   const recording = owner.launches.endRecording(true)!
-  if (result instanceof Promise) throw new DeviceError('compile: the function is asynchronous; a captured function only launches, await outside it')
+  if (result instanceof Promise) {
+    throw new DeviceError('compile: the function is asynchronous; a captured function only launches, await outside it')
+  }
   return { owner, recording, pool, inputs: [...pinned.values()], result, outside: [...outside] }
 }
 

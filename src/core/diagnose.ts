@@ -5,8 +5,9 @@ import { scope } from './transform.ts'
 import { leaves } from './tree.ts'
 
 /**
- * Runs `work` once more, looks at every result in order, and says which op of which layer first gave a NaN or an infinity;
- * null if all is finite. A layer is named by the path of the weight that was read last. Slow: it reads everything back.
+ * Runs `work` once more, looks at every result in order, and says which op of which layer first gave a NaN or an
+ * infinity; null if all is finite. A layer is named by the path of the weight that was read last. Slow: it reads
+ * everything back.
  */
 export async function firstNonFinite(model: unknown, work: () => unknown): Promise<string | null> {
   const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
@@ -28,7 +29,11 @@ export async function firstNonFinite(model: unknown, work: () => unknown): Promi
       if (bad) found ??= `the input [${input!.shape}] of '${op.name}' holds ${bad}`
     }
     const result: string | null = found ? null : await firstBad(out)
-    if (result) found = `the first bad value is ${result}, from '${op.name}' with result [${out.shape}]${layer ? `, in or after the layer of '${layer}'` : ''}`
+    if (result) {
+      found = `the first bad value is ${result}, from '${op.name}' with result [${out.shape}]${
+        layer ? `, in or after the layer of '${layer}'` : ''
+      }`
+    }
     if (found) break
   }
   for (const { out, saved } of calls) for (const made of [out, ...Object.values(saved)]) made.dispose()

@@ -8,14 +8,20 @@ import { isTracing, type Tensor } from './tensor.ts'
 let currentOp = ''
 
 /** Extras of a launch: tile sizes of the variant, and the arithmetic it does (for the profiler). */
-export interface LaunchOptions { overrides?: Overrides, flops?: number }
+export interface LaunchOptions {
+  overrides?: Overrides
+  flops?: number
+}
 
 /**
  * Appends one dispatch of `kernel` to the list. Tensors and parameters are keyed by the names in the WGSL.
  * Does nothing while only shapes are traced.
  */
 export function launch(
-  kernel: Kernel, tensors: Readonly<Record<string, Tensor>>, params: Readonly<Record<string, number>>, grid: Grid,
+  kernel: Kernel,
+  tensors: Readonly<Record<string, Tensor>>,
+  params: Readonly<Record<string, number>>,
+  grid: Grid,
   { overrides, flops }: LaunchOptions = {},
 ): void {
   if (isTracing()) return
@@ -25,8 +31,16 @@ export function launch(
     onUse?.(tensors[name])
   }
   const op = currentOp
-  gpu().launches.append(kernel, buffers, params, grid, overrides,
-    () => `${op || kernel.label}(${Object.entries(tensors).map(([name, { shape }]) => `${name} [${shape}]`).join(', ')})`, flops)
+  gpu().launches.append(
+    kernel,
+    buffers,
+    params,
+    grid,
+    overrides,
+    () =>
+      `${op || kernel.label}(${Object.entries(tensors).map(([name, { shape }]) => `${name} [${shape}]`).join(', ')})`,
+    flops,
+  )
 }
 
 let onUse: ((tensor: Tensor) => void) | null = null

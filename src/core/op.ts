@@ -24,7 +24,10 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
   axes: AxesSpec
   /** Dtypes of the arguments; the last entry repeats; default f32. 'index' takes i32 and u32. */
   dtypes?: readonly (DType | 'index')[]
-  /** Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. May depend on attributes. */
+  /**
+   * Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. May depend
+   * on attributes.
+   */
   zero?: readonly Zero[] | ((attrs: A) => readonly Zero[])
   run(...all: [...T, A]): Run
   /** One cotangent per argument, null where `call.needs` is false or no gradient exists. */
@@ -46,20 +49,25 @@ export interface AnyOp {
 
 /** A callable op: tensors first, then attributes (which may be left out when all of them are optional). */
 export type OpFunction<T extends readonly (Tensor | null)[], A extends object> =
-  (object extends A ? (...all: [...T, A?]) => Tensor : (...all: [...T, A]) => Tensor) & { readonly op: AnyOp }
+  & (object extends A ? (...all: [...T, A?]) => Tensor : (...all: [...T, A]) => Tensor)
+  & { readonly op: AnyOp }
 
-/** Defines an op. The function it returns checks dtypes, runs, frees temporaries, and records the call on the active tape. */
+/**
+ * Defines an op. The function it returns checks dtypes, runs, frees temporaries, and records the call on the active
+ * tape.
+ */
 export function op<T extends readonly (Tensor | null)[], A extends object>(spec: OpSpec<T, A>): OpFunction<T, A> {
   const invoke = (args: readonly (Tensor | null)[], attrs: object): Tensor => {
     check(spec.name, args, spec.dtypes)
     const tape = activeTape()
     const wanted = tape?.wants(args) ?? false
-    const { out, ...saved } = scoped(() => named(spec.name, () => {
-      const result = spec.run(...[...args, attrs] as unknown as [...T, A])
-      const record = result instanceof Tensor ? { out: result } : result
-      // An op that has nothing to do may return its argument; a tape needs an output of its own.
-      return args.includes(record.out) ? { ...record, out: record.out.view(record.out.shape) } : record
-    }), (result) => wanted ? Object.values(result) : [result.out])
+    const { out, ...saved } = scoped(() =>
+      named(spec.name, () => {
+        const result = spec.run(...[...args, attrs] as unknown as [...T, A])
+        const record = result instanceof Tensor ? { out: result } : result
+        // An op that has nothing to do may return its argument; a tape needs an output of its own.
+        return args.includes(record.out) ? { ...record, out: record.out.view(record.out.shape) } : record
+      }), (result) => wanted ? Object.values(result) : [result.out])
     if (wanted) tape!.push(any, args, attrs, out, saved)
     else if (tape === null) onCall?.(any, args, attrs, out)
     return out
@@ -68,7 +76,8 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
     name: spec.name,
     axes: spec.axes,
     zero: (attrs) => typeof spec.zero === 'function' ? spec.zero(attrs as A) : spec.zero ?? [],
-    vjp: (call, cotangent) => named(`${spec.name} backward`, () => spec.vjp(call as unknown as TypedCall<T, A>, cotangent)),
+    vjp: (call, cotangent) =>
+      named(`${spec.name} backward`, () => spec.vjp(call as unknown as TypedCall<T, A>, cotangent)),
     flops: (args, out, attrs) => spec.flops?.(args as unknown as T, out, attrs as A) ?? 0,
     call: invoke,
   }
@@ -80,7 +89,10 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
   return Object.assign(callable, { op: any }) as unknown as OpFunction<T, A>
 }
 
-/** Records a call that a fused launch computed, under the plain op it stands for, so that rules and gates see plain ops only. */
+/**
+ * Records a call that a fused launch computed, under the plain op it stands for, so that rules and gates see plain ops
+ * only.
+ */
 export function recordCall(plain: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor): void {
   const tape = activeTape()
   if (tape?.wants(args)) tape.push(plain, args, attrs, out, {})
@@ -103,11 +115,21 @@ export function watchCalls<R>(watcher: NonNullable<typeof onCall>, work: () => R
 function check(name: string, args: readonly (Tensor | null)[], dtypes: readonly (DType | 'index')[] = ['f32']) {
   args.forEach((arg, i) => {
     if (arg === null) return
-    if (!(arg instanceof Tensor)) throw new ShapeError(`${name}: argument ${i + 1} is ${describe(arg)}, expected a tensor; wrap host values in tensor(...)`)
+    if (!(arg instanceof Tensor)) {
+      throw new ShapeError(
+        `${name}: argument ${i + 1} is ${describe(arg)}, expected a tensor; wrap host values in tensor(...)`,
+      )
+    }
     if (arg.disposed) void arg.buffer
     const expected = dtypes[Math.min(i, dtypes.length - 1)]
     const fits = expected === 'index' ? arg.dtype !== 'f32' : arg.dtype === expected
-    if (!fits) throw new DTypeError(`${name}: argument ${i + 1} [${arg.shape}] is ${arg.dtype}, expected ${expected === 'index' ? 'i32 or u32' : expected}`)
+    if (!fits) {
+      throw new DTypeError(
+        `${name}: argument ${i + 1} [${arg.shape}] is ${arg.dtype}, expected ${
+          expected === 'index' ? 'i32 or u32' : expected
+        }`,
+      )
+    }
   })
 }
 

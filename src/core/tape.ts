@@ -3,7 +3,10 @@ import type { AnyOp } from './op.ts'
 import { accumulate } from './accumulate.ts'
 import { scoped, Tensor } from './tensor.ts'
 
-/** One recorded call of an op. `saved` is what the forward kept for the backward; `frozen` holds statistics constant (LRP). */
+/**
+ * One recorded call of an op. `saved` is what the forward kept for the backward; `frozen` holds statistics constant
+ * (LRP).
+ */
 export interface Call {
   op: AnyOp
   args: readonly (Tensor | null)[]
@@ -14,7 +17,9 @@ export interface Call {
   frozen: boolean
 }
 
-/** How a cotangent (or relevance coefficient) goes back through a call: one tensor per argument, null where none is due. */
+/**
+ * How a cotangent (or relevance coefficient) goes back through a call: one tensor per argument, null where none is due.
+ */
 export type Rule = (call: Call, cotangent: Tensor) => (Tensor | null)[]
 
 /** A tape under recording. Calls that touch no tracked tensor are left out, unless `all` is set. */
@@ -34,7 +39,13 @@ export class Tape {
   }
 
   /** Appends a call and tracks its output. */
-  push(op: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor, saved: Readonly<Record<string, Tensor>>): void {
+  push(
+    op: AnyOp,
+    args: readonly (Tensor | null)[],
+    attrs: object,
+    out: Tensor,
+    saved: Readonly<Record<string, Tensor>>,
+  ): void {
     const needs = args.map((arg) => arg !== null && this.tracked.has(arg))
     if (needs.includes(true)) this.tracked.add(out)
     this.calls.push({ op, args, attrs, out, saved, needs, frozen: false })
@@ -44,9 +55,13 @@ export class Tape {
 let active: Tape | null = null
 
 /** The tape that is recording, or null. */
-export function activeTape(): Tape | null { return active }
+export function activeTape(): Tape | null {
+  return active
+}
 
-/** Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone. */
+/**
+ * Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone.
+ */
 export function record<R>(work: () => R, tracked: Iterable<Tensor>, all = false): { result: R, calls: Call[] } {
   const tape = new Tape(tracked, all)
   const result = onTape(tape, work)
@@ -74,15 +89,22 @@ export interface PullbackOptions {
   ruleFor?: (call: Call) => Rule
   /** Cotangents to keep (leaves, gate activations); default: those of tensors no recorded call made. */
   wanted?: Iterable<Tensor>
-  /** Frees outputs and saved tensors as the walk passes them, except these. Without it everything stays for another walk. */
+  /**
+   * Frees outputs and saved tensors as the walk passes them, except these. Without it everything stays for another
+   * walk.
+   */
   releaseExcept?: ReadonlySet<Tensor>
 }
 
 /**
- * Walks a tape back from one or more outputs. `seeds` are pairs [output, cotangent of its shape]; they stay the caller's.
- * Returns the cotangent of every wanted tensor that the outputs depend on.
+ * Walks a tape back from one or more outputs. `seeds` are pairs [output, cotangent of its shape]; they stay the
+ * caller's. Returns the cotangent of every wanted tensor that the outputs depend on.
  */
-export function pullback(calls: readonly Call[], seeds: Iterable<readonly [Tensor, Tensor]>, options: PullbackOptions = {}): Map<Tensor, Tensor> {
+export function pullback(
+  calls: readonly Call[],
+  seeds: Iterable<readonly [Tensor, Tensor]>,
+  options: PullbackOptions = {},
+): Map<Tensor, Tensor> {
   const { ruleFor = defaultRule, releaseExcept } = options
   const made = new Set(calls.map((call) => call.out))
   const wanted = options.wanted ? new Set(options.wanted) : null
@@ -112,10 +134,18 @@ export function pullback(calls: readonly Call[], seeds: Iterable<readonly [Tenso
 
 const defaultRule = (call: Call): Rule => call.op.vjp
 
-/** Runs one rule. What it returns may be the cotangent itself or a tensor of the call: those are shared, not handed over. */
+/**
+ * Runs one rule. What it returns may be the cotangent itself or a tensor of the call: those are shared, not handed
+ * over.
+ */
 function goBack(rule: Rule, call: Call, cotangent: Tensor, cotangents: Map<Tensor, Tensor>) {
   const parts = scoped(() => {
-    const before = new Set<Tensor>([cotangent, call.out, ...Object.values(call.saved), ...call.args.filter((arg) => arg !== null)])
+    const before = new Set<Tensor>([
+      cotangent,
+      call.out,
+      ...Object.values(call.saved),
+      ...call.args.filter((arg) => arg !== null),
+    ])
     const handed = new Set<Tensor>()
     return rule(call, cotangent).map((part, i) => {
       if (!part || !call.needs[i]) return null
@@ -126,7 +156,9 @@ function goBack(rule: Rule, call: Call, cotangent: Tensor, cotangents: Map<Tenso
       return part.view(part.shape)
     })
   }, (kept) => kept.filter((part) => part !== null))
-  parts.forEach((part, i) => { if (part) accumulate(cotangents, call.args[i]!, part) })
+  parts.forEach((part, i) => {
+    if (part) accumulate(cotangents, call.args[i]!, part)
+  })
 }
 
 function release(call: Call, except: ReadonlySet<Tensor>) {

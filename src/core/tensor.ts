@@ -1,4 +1,5 @@
-// A tensor is a shape and a buffer. All tensors are contiguous and row-major; `view` shares a buffer under another shape.
+// A tensor is a shape and a buffer. All tensors are contiguous and row-major; `view` shares a buffer under another
+// shape.
 import { DeviceError, DTypeError, FreedError, ShapeError } from '../base/errors.ts'
 import type { Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu } from '../gpu/device.ts'
@@ -12,7 +13,11 @@ export type TypedArray = Float32Array | Int32Array | Uint32Array
 const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const
 
 /** A buffer with the number of tensors that share it. `buffer` is null while only shapes are traced. */
-interface Storage { buffer: Buffer | null, pool: Pool | null, refs: number }
+interface Storage {
+  buffer: Buffer | null
+  pool: Pool | null
+  refs: number
+}
 
 let nextTensor = 1
 
@@ -40,18 +45,28 @@ export class Tensor {
   }
 
   /** Bytes of the content. */
-  get bytes(): number { return this.size * 4 }
+  get bytes(): number {
+    return this.size * 4
+  }
 
   /** Whether `dispose` was called. */
-  get disposed(): boolean { return this.storage === null }
+  get disposed(): boolean {
+    return this.storage === null
+  }
 
   /** Whether no other tensor shares the buffer, so that it may be written in place. */
-  get exclusive(): boolean { return this.storage?.refs === 1 }
+  get exclusive(): boolean {
+    return this.storage?.refs === 1
+  }
 
   /** The device buffer. @throws FreedError after `dispose`; DeviceError while only shapes are traced. */
   get buffer(): Buffer {
     if (!this.storage) throw new FreedError(freedMessage(this))
-    if (!this.storage.buffer) throw new DeviceError(`tensor [${this.shape}] was made while tracing shapes and has no content; create it outside trace()`)
+    if (!this.storage.buffer) {
+      throw new DeviceError(
+        `tensor [${this.shape}] was made while tracing shapes and has no content; create it outside trace()`,
+      )
+    }
     return this.storage.buffer
   }
 
@@ -62,7 +77,9 @@ export class Tensor {
   }
 
   /** Where the buffer came from and goes back to; null while only shapes are traced. */
-  get pool(): Pool | null { return this.storage?.pool ?? null }
+  get pool(): Pool | null {
+    return this.storage?.pool ?? null
+  }
 
   /** The same content under another shape of the same size, without copying. Not recorded on a tape: `reshape` is. */
   view(shape: readonly number[]): Tensor {
@@ -81,7 +98,11 @@ export class Tensor {
   /** The content on the host. Waits for the device. @throws the device's first error, if there was any. */
   async data(): Promise<TypedArray> {
     const { buffer } = this
-    if (recording) throw new DeviceError(`reading a tensor [${this.shape}] inside compile(): a captured function must not look at values on the host; return the tensor instead`)
+    if (recording) {
+      throw new DeviceError(
+        `reading a tensor [${this.shape}] inside compile(): a captured function must not look at values on the host; return the tensor instead`,
+      )
+    }
     return new arrays[this.dtype](await gpu().readback.read(buffer, this.bytes))
   }
 
@@ -93,22 +114,38 @@ export class Tensor {
 
   /** Overwrites the content from the host. @throws ShapeError, DTypeError if `values` does not fit. */
   write(values: TypedArray): void {
-    if (values.length !== this.size) throw new ShapeError(`write: expected ${this.size} values for [${this.shape}], got ${values.length}`)
+    if (values.length !== this.size) {
+      throw new ShapeError(`write: expected ${this.size} values for [${this.shape}], got ${values.length}`)
+    }
     this.writeAt(values, 0)
   }
 
-  /** Overwrites part of the content, from element `start` on. @throws ShapeError, DTypeError if `values` does not fit. */
+  /**
+   * Overwrites part of the content, from element `start` on. @throws ShapeError, DTypeError if `values` does not fit.
+   */
   writeAt(values: TypedArray, start: number): void {
-    if (start + values.length > this.size) throw new ShapeError(`write: ${values.length} values from ${start} on do not fit [${this.shape}]`)
-    if (!(values instanceof arrays[this.dtype])) throw new DTypeError(`write: expected ${arrays[this.dtype].name} for ${this.dtype}, got ${values.constructor.name}`)
+    if (start + values.length > this.size) {
+      throw new ShapeError(`write: ${values.length} values from ${start} on do not fit [${this.shape}]`)
+    }
+    if (!(values instanceof arrays[this.dtype])) {
+      throw new DTypeError(
+        `write: expected ${arrays[this.dtype].name} for ${this.dtype}, got ${values.constructor.name}`,
+      )
+    }
     const { buffer } = this
-    if (recording) throw new DeviceError(`writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; pass the values as an argument`)
+    if (recording) {
+      throw new DeviceError(
+        `writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; pass the values as an argument`,
+      )
+    }
     const { device, launches } = gpu()
-    launches.flush()                         // writeBuffer overtakes what is not submitted yet
+    launches.flush() // writeBuffer overtakes what is not submitted yet
     device.queue.writeBuffer(buffer.gpu, start * 4, values as Float32Array<ArrayBuffer>)
   }
 
-  toString(): string { return `${this.dtype}[${this.shape}]${this.disposed ? ' (freed)' : ''}` }
+  toString(): string {
+    return `${this.dtype}[${this.shape}]${this.disposed ? ' (freed)' : ''}`
+  }
 }
 
 /** An uninitialised tensor. `exact` allocates outside the size classes: for weights, which live long. */
@@ -126,8 +163,8 @@ export function empty(shape: readonly number[], dtype: DType = 'f32', exact = fa
 export type Nested = number | readonly Nested[]
 
 /**
- * A tensor from host values: a typed array with a shape, or nested arrays of numbers (f32 unless `dtype` says otherwise).
- * Its buffer has the exact size and belongs to nobody else.
+ * A tensor from host values: a typed array with a shape, or nested arrays of numbers (f32 unless `dtype` says
+ * otherwise). Its buffer has the exact size and belongs to nobody else.
  * @throws ShapeError if the count differs from the shape, or nested arrays are ragged.
  */
 export function tensor(values: TypedArray | Nested, shape?: readonly number[], dtype?: DType): Tensor {
@@ -144,7 +181,9 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
   }
   shape ??= [flat.length]
   const size = shape.reduce((product, n) => product * n, 1)
-  if (size !== flat.length) throw new ShapeError(`tensor: ${flat.length} values do not fill [${shape}], which takes ${size}`)
+  if (size !== flat.length) {
+    throw new ShapeError(`tensor: ${flat.length} values do not fill [${shape}], which takes ${size}`)
+  }
   const made = empty(shape, dtype, true)
   if (!tracing) {
     const { device, launches } = gpu()
@@ -158,7 +197,9 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
 function nestedShape(values: Nested): number[] {
   if (typeof values === 'number') return []
   const inner = values.map(nestedShape)
-  if (inner.some((shape) => shape.join() !== inner[0].join())) throw new ShapeError('tensor: nested arrays are ragged; every row needs the same length')
+  if (inner.some((shape) => shape.join() !== inner[0].join())) {
+    throw new ShapeError('tensor: nested arrays are ragged; every row needs the same length')
+  }
   return [values.length, ...(inner[0] ?? [])]
 }
 
@@ -175,8 +216,8 @@ function created(tensor: Tensor) {
 }
 
 /**
- * Runs `work` and frees every tensor made in it, except those `keep` names in its result. Survivors belong to the scope around it.
- * The base of `scope` in transform.ts, which keeps the tensors found in any returned tree.
+ * Runs `work` and frees every tensor made in it, except those `keep` names in its result. Survivors belong to the scope
+ * around it. The base of `scope` in transform.ts, which keeps the tensors found in any returned tree.
  */
 export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>): R {
   const mine: Tensor[] = []
@@ -192,8 +233,9 @@ export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>):
   scopes.pop()
   const outer = scopes.at(-1)
   const kept = [...keep(result)]
-  const survivors = kept.length > 8 ? new Set(kept) : null             // every op is a scope, and keeps one or two
-  // The youngest first: the pool keeps free buffers by age, and takes one that is older than all others at the least cost.
+  const survivors = kept.length > 8 ? new Set(kept) : null // every op is a scope, and keeps one or two
+  // The youngest first: the pool keeps free buffers by age, and takes one that is older than all others at the least
+  // cost.
   for (let i = mine.length - 1; i >= 0; i--) {
     const made = mine[i]
     if (survivors ? survivors.has(made) : kept.includes(made)) outer?.push(made)
@@ -202,7 +244,10 @@ export function scoped<R>(work: () => R, keep: (result: R) => Iterable<Tensor>):
   return result
 }
 
-/** Runs `work` outside all scopes: tensors made in it live until somebody disposes of them. For results noted down on the way back. */
+/**
+ * Runs `work` outside all scopes: tensors made in it live until somebody disposes of them. For results noted down on
+ * the way back.
+ */
 export function unscoped<R>(work: () => R): R {
   const outer = scopes
   scopes = []
@@ -225,11 +270,14 @@ export function withoutDevice<R>(work: () => R): R {
 }
 
 /** Whether only shapes are being traced. */
-export function isTracing(): boolean { return tracing }
+export function isTracing(): boolean {
+  return tracing
+}
 
 // ---- captures ---------------------------------------------------------------------------------------------------
 
-// Set while compile() records: called for tensors written from the host, whose buffer must never be reused in the capture.
+// Set while compile() records: called for tensors written from the host, whose buffer must never be reused in the
+// capture.
 let recording: ((constant: Tensor) => void) | null = null
 
 /** Runs `work` allocating from `pool`, and reports tensors written from the host to `onConstant`. For compile.ts. */

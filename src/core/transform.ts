@@ -13,7 +13,9 @@ import { leaves, mapTree, parameters } from './tree.ts'
 export function scope<R>(work: () => R): R {
   return scoped(() => {
     const result = work()
-    if (result instanceof Promise) throw new ShapeError('scope: the work is asynchronous; await read-backs outside the scope')
+    if (result instanceof Promise) {
+      throw new ShapeError('scope: the work is asynchronous; await read-backs outside the scope')
+    }
     return result
   }, tensorsOf)
 }
@@ -26,11 +28,13 @@ function tensorsOf(result: unknown): Tensor[] {
 export type Loss<M, R extends unknown[], X> = (model: M, ...rest: R) => Tensor | [Tensor, X]
 
 /**
- * The loss and its gradient with respect to the model's parameters. The gradient has the model's structure; fields that are
- * not trained, and parameters the loss does not depend on, are null. Everything else made on the way is freed.
+ * The loss and its gradient with respect to the model's parameters. The gradient has the model's structure; fields that
+ * are not trained, and parameters the loss does not depend on, are null. Everything else made on the way is freed.
  * @throws ShapeError if the loss is no scalar.
  */
-export function valueAndGrad<M, R extends unknown[]>(loss: (model: M, ...rest: R) => Tensor): (model: M, ...rest: R) => [Tensor, M] {
+export function valueAndGrad<M, R extends unknown[]>(
+  loss: (model: M, ...rest: R) => Tensor,
+): (model: M, ...rest: R) => [Tensor, M] {
   const withAux = valueAndGradAux<M, R, null>((model, ...rest) => [loss(model, ...rest), null])
   return (model, ...rest) => {
     const [value, grads] = withAux(model, ...rest)
@@ -39,18 +43,23 @@ export function valueAndGrad<M, R extends unknown[]>(loss: (model: M, ...rest: R
 }
 
 /** As `valueAndGrad`, for a function that returns `[loss, aux]`; the tensors of `aux` are kept and returned third. */
-export function valueAndGradAux<M, R extends unknown[], X>(loss: (model: M, ...rest: R) => [Tensor, X]): (model: M, ...rest: R) => [Tensor, M, X] {
-  return (model, ...rest) => scope(() => {
-    const wanted = parameters(model).map(([, leaf]) => leaf)
-    const { result: [value, aux], calls } = record(() => loss(model, ...rest), wanted)
-    if (value.size !== 1) throw new ShapeError(`valueAndGrad: the loss must be one number, got [${value.shape}]; take its mean or sum`)
-    const seed = full(value.shape, 1)
-    const keep = new Set([value, ...tensorsOf(aux), ...wanted])
-    const found = pullback(calls, [[value, seed]], { wanted, releaseExcept: keep })
-    const given = new Set(wanted)
-    const grads = mapTree(model, (leaf) => (given.has(leaf) ? found.get(leaf) ?? null : null))
-    return [value, grads, aux]
-  })
+export function valueAndGradAux<M, R extends unknown[], X>(
+  loss: (model: M, ...rest: R) => [Tensor, X],
+): (model: M, ...rest: R) => [Tensor, M, X] {
+  return (model, ...rest) =>
+    scope(() => {
+      const wanted = parameters(model).map(([, leaf]) => leaf)
+      const { result: [value, aux], calls } = record(() => loss(model, ...rest), wanted)
+      if (value.size !== 1) {
+        throw new ShapeError(`valueAndGrad: the loss must be one number, got [${value.shape}]; take its mean or sum`)
+      }
+      const seed = full(value.shape, 1)
+      const keep = new Set([value, ...tensorsOf(aux), ...wanted])
+      const found = pullback(calls, [[value, seed]], { wanted, releaseExcept: keep })
+      const given = new Set(wanted)
+      const grads = mapTree(model, (leaf) => (given.has(leaf) ? found.get(leaf) ?? null : null))
+      return [value, grads, aux]
+    })
 }
 
 /** The gradient alone; see `valueAndGrad`. */
@@ -64,11 +73,13 @@ export function grad<M, R extends unknown[]>(loss: (model: M, ...rest: R) => Ten
 }
 
 /**
- * Runs `f` on tensors and returns its outputs with a function from output cotangents to input cotangents. The tape stays, so
- * the function may be called again; `free()` gives everything back. `f` may return one tensor or an array.
+ * Runs `f` on tensors and returns its outputs with a function from output cotangents to input cotangents. The tape
+ * stays, so the function may be called again; `free()` gives everything back. `f` may return one tensor or an array.
  */
 export function vjp(f: (...inputs: Tensor[]) => Tensor | Tensor[], ...inputs: Tensor[]): {
-  outputs: Tensor[], back: (...cotangents: (Tensor | null)[]) => (Tensor | null)[], free: () => void,
+  outputs: Tensor[],
+  back: (...cotangents: (Tensor | null)[]) => (Tensor | null)[],
+  free: () => void,
 } {
   const { result, calls } = record(() => f(...inputs), inputs)
   const outputs = Array.isArray(result) ? result : [result]
@@ -76,7 +87,9 @@ export function vjp(f: (...inputs: Tensor[]) => Tensor | Tensor[], ...inputs: Te
     const seeds = outputs.map((out, i) => [out, cotangents[i] ?? null] as const)
       .filter((pair): pair is readonly [Tensor, Tensor] => pair[1] !== null)
     for (const [out, seed] of seeds) {
-      if (out.shape.join() !== seed.shape.join()) throw new ShapeError(`vjp: the cotangent [${seed.shape}] must have the shape of its output [${out.shape}]`)
+      if (out.shape.join() !== seed.shape.join()) {
+        throw new ShapeError(`vjp: the cotangent [${seed.shape}] must have the shape of its output [${out.shape}]`)
+      }
     }
     const found = pullback(calls, seeds, { wanted: inputs })
     return inputs.map((input) => found.get(input) ?? null)
@@ -91,49 +104,68 @@ export function vjp(f: (...inputs: Tensor[]) => Tensor | Tensor[], ...inputs: Te
 }
 
 /** What a shapes-only run saw: every call in order, and the result (tensors without content). */
-export interface Trace<R> { result: R, calls: Call[] }
+export interface Trace<R> {
+  result: R
+  calls: Call[]
+}
 
 /**
  * Runs `work` with shapes only and returns every op call. Nothing is allocated or computed and no device is needed;
  * reading a value throws. Use `input(shape)` for the arguments.
  */
 export function trace<R>(work: (input: (shape: readonly number[]) => Tensor) => R): Trace<R> {
-  return withoutDevice(() => record(() => work((shape) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)), [], true))
+  return withoutDevice(() =>
+    record(() => work((shape) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)), [], true)
+  )
 }
 
 /**
- * Runs `work` (inference: nothing is recorded) and frees each tensor as soon as no later op reads it, so that only the widest
- * place of the network is held at once. A shapes-only run beforehand finds out where each tensor is used last, so `work` must
- * make the same calls twice in a row.
+ * Runs `work` (inference: nothing is recorded) and frees each tensor as soon as no later op reads it, so that only the
+ * widest place of the network is held at once. A shapes-only run beforehand finds out where each tensor is used last,
+ * so `work` must make the same calls twice in a row.
  * @throws ShapeError if the two runs differ.
  */
 export function lean<R>(work: () => R): R {
   const madeBy = new Map<Tensor, number>(), lastUse: number[] = []
   let names = ''
-  const planned = withoutDevice(() => unrecorded(() => watchCalls((op, args, _, out) => {
-    const number = lastUse.length
-    lastUse.push(-1)
-    names += `${op.name} `
-    for (const arg of args) {
-      const maker = arg && madeBy.get(arg)
-      if (maker !== null && maker !== undefined) lastUse[maker] = number
-    }
-    madeBy.set(out, number)
-  }, work)))
+  const planned = withoutDevice(() =>
+    unrecorded(() =>
+      watchCalls((op, args, _, out) => {
+        const number = lastUse.length
+        lastUse.push(-1)
+        names += `${op.name} `
+        for (const arg of args) {
+          const maker = arg && madeBy.get(arg)
+          if (maker !== null && maker !== undefined) lastUse[maker] = number
+        }
+        madeBy.set(out, number)
+      }, work)
+    )
+  )
   for (const kept of tensorsOf(planned)) {
     const maker = madeBy.get(kept)
     if (maker !== undefined) lastUse[maker] = Infinity
   }
   const dying: number[][] = lastUse.map(() => [])
-  lastUse.forEach((reader, maker) => { dying[reader]?.push(maker) })
+  lastUse.forEach((reader, maker) => {
+    dying[reader]?.push(maker)
+  })
   const outs: Tensor[] = []
   let seen = ''
-  const result = scope(() => unrecorded(() => watchCalls((op, _, __, out) => {
-    seen += `${op.name} `
-    outs.push(out)
-    for (const maker of dying[outs.length - 1]) outs[maker].dispose()
-  }, work)))
-  if (seen !== names) throw new ShapeError('lean: the work made other calls than in its trace; it must not depend on values or change state')
+  const result = scope(() =>
+    unrecorded(() =>
+      watchCalls((op, _, __, out) => {
+        seen += `${op.name} `
+        outs.push(out)
+        for (const maker of dying[outs.length - 1]) outs[maker].dispose()
+      }, work)
+    )
+  )
+  if (seen !== names) {
+    throw new ShapeError(
+      'lean: the work made other calls than in its trace; it must not depend on values or change state',
+    )
+  }
   return result
 }
 
@@ -148,7 +180,9 @@ export function stopGradient<R>(work: () => R): R {
 export async function finite(value: Tensor, what = 'loss'): Promise<number> {
   const number = await value.item()
   if (!Number.isFinite(number)) {
-    throw new NumericError(`${what} is ${number}; lower the learning rate or clip gradients; firstNonFinite() finds the layer`)
+    throw new NumericError(
+      `${what} is ${number}; lower the learning rate or clip gradients; firstNonFinite() finds the layer`,
+    )
   }
   return number
 }

@@ -8,8 +8,13 @@ export type Tree = unknown
 /** A tensor in a tree with its path, e.g. `blocks.3.attention.query`. */
 export type Leaf = [path: string, tensor: Tensor]
 
-/** Classes list here the fields that are tensors but not trained (running statistics): `static readonly state = ['mean']`. */
-interface HasState { readonly state?: readonly string[] }
+/**
+ * Classes list here the fields that are tensors but not trained (running statistics): `static readonly state =
+ * ['mean']`.
+ */
+interface HasState {
+  readonly state?: readonly string[]
+}
 
 function isBranch(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Tensor) && !ArrayBuffer.isView(value)
@@ -20,7 +25,9 @@ function* walk(value: unknown, path: string, includeState: boolean): Generator<L
   else if (isBranch(value)) {
     const skip = includeState ? undefined : (value.constructor as HasState | undefined)?.state
     for (const [name, child] of value instanceof Map ? value : Object.entries(value)) {
-      if (!skip?.includes(name as string)) yield* walk(child, path ? `${path}.${String(name)}` : String(name), includeState)
+      if (!skip?.includes(name as string)) {
+        yield* walk(child, path ? `${path}.${String(name)}` : String(name), includeState)
+      }
     }
   }
 }
@@ -45,7 +52,9 @@ export function mapTree<T>(tree: T, replace: (tensor: Tensor, path: string) => T
   if (!isBranch(value)) return tree
   const at = (name: string) => path ? `${path}.${name}` : name
   if (Array.isArray(value)) return value.map((child, i) => mapTree<unknown>(child, replace, at(String(i)))) as T
-  if (value instanceof Map) return new Map([...value].map(([name, child]) => [name, mapTree<unknown>(child, replace, at(String(name)))])) as T
+  if (value instanceof Map) {
+    return new Map([...value].map(([name, child]) => [name, mapTree<unknown>(child, replace, at(String(name)))])) as T
+  }
   const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>
   for (const [name, child] of Object.entries(value)) copy[name] = mapTree<unknown>(child, replace, at(name))
   return copy as T

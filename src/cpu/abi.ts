@@ -1,6 +1,9 @@
-// What the two halves of the embedded device agree on: the compiler (WGSL in, WASM out) and the device that runs the result.
+// What the two halves of the embedded device agree on: the compiler (WGSL in, WASM out) and the device that runs the
+// result.
 
-/** A mistake in a shader, or something the embedded device does not know; positions count from 1, length in characters. */
+/**
+ * A mistake in a shader, or something the embedded device does not know; positions count from 1, length in characters.
+ */
 export class WgslError extends Error {
   /** Line of the construct, from 1. */
   readonly line: number
@@ -81,9 +84,10 @@ export interface CompileOptions {
  * `run(block: i32, scratch: i32, first: i32, last: i32)`, which executes the workgroups with linear index first..last-1
  * (x fastest, then y, then z) and may be called by several threads at once with disjoint ranges and own scratch areas.
  *
- * `block` is the byte address of u32 words: [0..2] number of workgroups x, y, z; [3] spare (never written); then for each
- * entry of `bindings`, in order, two words: byte address and byte length of the binding. `scratch` is the 16-byte aligned
- * address of `scratchBytes` bytes; its contents need not be zero and do not matter afterwards. Addresses are unsigned.
+ * `block` is the byte address of u32 words: [0..2] number of workgroups x, y, z; [3] spare (never written); then for
+ * each entry of `bindings`, in order, two words: byte address and byte length of the binding. `scratch` is the 16-byte
+ * aligned address of `scratchBytes` bytes; its contents need not be zero and do not matter afterwards. Addresses are
+ * unsigned.
  */
 export interface CompiledKernel {
   wasm: Uint8Array
@@ -100,8 +104,10 @@ export interface CompiledKernel {
 /**
  * Kinds of `env.report`. `line` is the source line of the access, from 1.
  * - bounds: a = the index (as i32), b = the number of elements it was compared with
- * - raceWorkgroup: a = 256 * id of the variable in `workgroupVariables` | kind of pair (0 write-write, 1 read after write,
- *   2 write after read), b = word index inside the variable * 65536 + the other invocation's local index, 2046 if several
+ * - raceWorkgroup: a = 256 * id of the variable in `workgroupVariables` | kind of pair (0 write-write, 1 read after
+ * write,
+ *   2 write after read), b = word index inside the variable * 65536 + the other invocation's local index, 2046 if
+ *   several
  * - raceStorage: a = 256 * slot of the binding | kind of pair as above, b = word index inside the binding
  * - nan: a = slot of the binding, b = word index inside the binding of the first NaN lane
  */

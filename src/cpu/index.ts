@@ -15,7 +15,9 @@ const compiler = cached({ analyse, compile })
  * The embedded device's `GPU`. Its adapter is always available; `info.vendor` is `espalier`.
  * Throws RangeError for a number of threads that makes no sense (at `requestAdapter`).
  */
-export function createCpuGpu(options: CpuOptions = {}): GPU { return new CpuGpu(options, compiler) }
+export function createCpuGpu(options: CpuOptions = {}): GPU {
+  return new CpuGpu(options, compiler)
+}
 
 /** The standard's constants by their global names, for environments without them. */
 export const globals = { GPUBufferUsage: usage, GPUMapMode: mapMode, GPUShaderStage: shaderStage } as const

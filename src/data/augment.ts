@@ -1,7 +1,8 @@
-// Training augmentation on the CPU. Everything is drawn from (seed, epoch, image index), so a resumed run, another batch
-// size or another thread sees the same pictures. Geometry and colour act on 8-bit planes before resizing and normalising;
-// erasing, mixup and cutmix act on the finished batch. Papers: Cubuk et al. 2020 (RandAugment), Zhong et al. 2020 (random
-// erasing), Zhang et al. 2018 (mixup), Yun et al. 2019 (cutmix), Szegedy et al. 2015 (random resized crop).
+// Training augmentation on the CPU. Everything is drawn from (seed, epoch, image index), so a resumed run, another
+// batch size or another thread sees the same pictures. Geometry and colour act on 8-bit planes before resizing and
+// normalising; erasing, mixup and cutmix act on the finished batch. Papers: Cubuk et al. 2020 (RandAugment), Zhong et
+// al. 2020 (random erasing), Zhang et al. 2018 (mixup), Yun et al. 2019 (cutmix), Szegedy et al. 2015 (random resized
+// crop).
 import { InputError } from '../base/errors.ts'
 import { type Draw, random } from '../base/random.ts'
 import { brightness, colourfulness, contrast, equalize, posterize, solarize, stretchContrast, warp } from './colour.ts'
@@ -13,12 +14,15 @@ import { type Interpolation, resize } from './resize.ts'
 export interface Augmentation {
   /** Pads by this many pixels of black and cuts a random window of the old size (CIFAR: 4). */
   padCrop?: number
-  /** Cuts a random rectangle of this share of the area, e.g. [0.08, 1], sides 3:4 to 4:3, and resizes it to the crop size. */
+  /**
+   * Cuts a random rectangle of this share of the area, e.g. [0.08, 1], sides 3:4 to 4:3, and resizes it to the crop
+   * size.
+   */
   resizedCrop?: readonly [number, number]
   /** Probability of mirroring left to right, e.g. 0.5. */
   flip?: number
   /** RandAugment: `ops` random operations of strength `magnitude` 0..10, e.g. { ops: 2, magnitude: 9 }. */
-  randAugment?: { ops: number; magnitude: number }
+  randAugment?: { ops: number, magnitude: number }
   /** Probability of filling a random rectangle with noise, e.g. 0.25. */
   erase?: number
   /** Beta(a, a) parameter of mixup, e.g. 0.8. */
@@ -50,9 +54,16 @@ export function drawFor(seed: number, epoch: number, index: number): Draw {
   return random(seed, `augment ${epoch} ${index}`)
 }
 
-/** Crop, mirror and RandAugment of one picture; `size` is the side that `resizedCrop` delivers (null: the picture's own). */
+/**
+ * Crop, mirror and RandAugment of one picture; `size` is the side that `resizedCrop` delivers (null: the picture's
+ * own).
+ */
 export function augmentPixels(
-  image: Pixels, a: Augmentation, draw: Draw, size: number | null, interpolation: Interpolation,
+  image: Pixels,
+  a: Augmentation,
+  draw: Draw,
+  size: number | null,
+  interpolation: Interpolation,
 ): Pixels {
   let result = image
   if (a.resizedCrop) result = randomResizedCrop(result, a.resizedCrop, draw, size, interpolation)
@@ -87,7 +98,11 @@ function padAndCrop(image: Pixels, pad: number, draw: Draw): Pixels {
 }
 
 function randomResizedCrop(
-  image: Pixels, [low, high]: readonly [number, number], draw: Draw, size: number | null, interpolation: Interpolation,
+  image: Pixels,
+  [low, high]: readonly [number, number],
+  draw: Draw,
+  size: number | null,
+  interpolation: Interpolation,
 ): Pixels {
   const { width, height } = image, outWidth = size ?? width, outHeight = size ?? height
   for (let attempt = 0; attempt < 10; attempt++) {
@@ -98,32 +113,48 @@ function randomResizedCrop(
     const left = draw.integer(width - w + 1), top = draw.integer(height - h + 1)
     return resize(crop(image, left, top, w, h), outWidth, outHeight, interpolation)
   }
-  const side = Math.min(width, height)      // no rectangle fitted: the centre square
+  const side = Math.min(width, height) // no rectangle fitted: the centre square
   return resize(crop(image, width - side >> 1, height - side >> 1, side, side), outWidth, outHeight, interpolation)
 }
 
 // RandAugment with ten of its fourteen operations; `m` is 0..1 and geometry goes either way.
 function randomOperation(image: Pixels, m: number, draw: Draw): Pixels {
   const signed = draw.next() < 0.5 ? -m : m, { width, height } = image
-  const cos = Math.cos(signed * Math.PI / 6), sin = Math.sin(signed * Math.PI / 6)       // up to 30 degrees
+  const cos = Math.cos(signed * Math.PI / 6), sin = Math.sin(signed * Math.PI / 6) // up to 30 degrees
   switch (draw.integer(10)) {
-    case 0: return stretchContrast(image)
-    case 1: return equalize(image)
-    case 2: return warp(image, [cos, sin, 0, -sin, cos, 0])
-    case 3: return warp(image, [1, 0.3 * signed, 0, 0, 1, 0])
-    case 4: return warp(image, [1, 0, 0, 0.3 * signed, 1, 0])
-    case 5: return warp(image, [1, 0, 0.3 * signed * width, 0, 1, 0.3 * signed * height])
-    case 6: return brightness(image, 1 + 0.9 * signed)
-    case 7: return contrast(image, 1 + 0.9 * signed)
-    case 8: return colourfulness(image, 1 + 0.9 * signed)
-    default: return draw.next() < 0.5 ? posterize(image, 8 - Math.round(4 * m)) : solarize(image, 256 - Math.round(256 * m))
+    case 0:
+      return stretchContrast(image)
+    case 1:
+      return equalize(image)
+    case 2:
+      return warp(image, [cos, sin, 0, -sin, cos, 0])
+    case 3:
+      return warp(image, [1, 0.3 * signed, 0, 0, 1, 0])
+    case 4:
+      return warp(image, [1, 0, 0, 0.3 * signed, 1, 0])
+    case 5:
+      return warp(image, [1, 0, 0.3 * signed * width, 0, 1, 0.3 * signed * height])
+    case 6:
+      return brightness(image, 1 + 0.9 * signed)
+    case 7:
+      return contrast(image, 1 + 0.9 * signed)
+    case 8:
+      return colourfulness(image, 1 + 0.9 * signed)
+    default:
+      return draw.next() < 0.5 ? posterize(image, 8 - Math.round(4 * m)) : solarize(image, 256 - Math.round(256 * m))
   }
 }
 
-/** Random erasing of one image [c, h, w] at `offset` of a batch: a rectangle of 2 to 33 % of the area becomes normal noise. */
+/**
+ * Random erasing of one image [c, h, w] at `offset` of a batch: a rectangle of 2 to 33 % of the area becomes normal
+ * noise.
+ */
 export function erase(
-  images: Float32Array, offset: number, [channels, height, width]: readonly [number, number, number],
-  probability: number, draw: Draw,
+  images: Float32Array,
+  offset: number,
+  [channels, height, width]: readonly [number, number, number],
+  probability: number,
+  draw: Draw,
 ): void {
   if (draw.next() >= probability) return
   for (let attempt = 0; attempt < 10; attempt++) {
@@ -146,12 +177,16 @@ export function erase(
  * whole images, cutmix pastes a rectangle. The share drawn from Beta(a, a) holds for the whole batch, as in timm.
  */
 export function mixBatch(
-  images: Float32Array, [n, channels, height, width]: readonly [number, number, number, number],
-  labels: Int32Array, classes: number, { mixup = 0, cutmix = 0 }: Pick<Augmentation, 'mixup' | 'cutmix'>, draw: Draw,
+  images: Float32Array,
+  [n, channels, height, width]: readonly [number, number, number, number],
+  labels: Int32Array,
+  classes: number,
+  { mixup = 0, cutmix = 0 }: Pick<Augmentation, 'mixup' | 'cutmix'>,
+  draw: Draw,
 ): Float32Array {
   const size = channels * height * width
   const useCut = cutmix > 0 && (mixup === 0 || draw.next() < 0.5), parameter = useCut ? cutmix : mixup
-  let kept = parameter > 0 ? draw.beta(parameter) : 1       // share of an image's own content
+  let kept = parameter > 0 ? draw.beta(parameter) : 1 // share of an image's own content
   if (useCut) {
     const side = Math.sqrt(1 - kept), h = Math.floor(height * side), w = Math.floor(width * side)
     const middleX = draw.integer(width), middleY = draw.integer(height)
@@ -168,7 +203,7 @@ export function mixBatch(
         }
       }
     }
-    kept = 1 - swap.length * Math.max(0, bottom - top) / (height * width)    // the rectangle may have been clipped
+    kept = 1 - swap.length * Math.max(0, bottom - top) / (height * width) // the rectangle may have been clipped
   } else if (kept < 1) {
     for (let i = 0; i < n >> 1; i++) {
       for (let j = 0, a = i * size, b = (n - 1 - i) * size; j < size; j++, a++, b++) {

@@ -7,7 +7,15 @@ import { type Files, nodeFiles } from '../files/files.ts'
 import { decodeImage, type Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
 import {
-  cifarSource, type Floats, folderSource, idxSource, listSource, parent, readClasses, type Source, tensorSource,
+  cifarSource,
+  type Floats,
+  folderSource,
+  idxSource,
+  listSource,
+  parent,
+  readClasses,
+  type Source,
+  tensorSource,
 } from './sources.ts'
 
 /** One batch: images [n, c, h, w] ready for the network, labels [n], positions in the data set [n]. */
@@ -78,8 +86,10 @@ export function parseDataSpec(text: string): DataSpec {
   const numbers = /^(\d+)-(\d+)$/.exec(tail)
   // a file name may hold a #, a slice holds no dot and no slash
   if (hash >= 0 && !numbers && !/[./\\]/.test(tail)) {
-    throw new InputError(`data ${JSON.stringify(text)}: the slice #${tail} must read #first-last, zero-based, both included, `
-      + 'e.g. #0-99')
+    throw new InputError(
+      `data ${JSON.stringify(text)}: the slice #${tail} must read #first-last, zero-based, both included, `
+        + 'e.g. #0-99',
+    )
   }
   const slice: [number, number] | null = numbers ? [Number(numbers[1]), Number(numbers[2])] : null
   if (slice && slice[0] > slice[1]) {
@@ -87,9 +97,11 @@ export function parseDataSpec(text: string): DataSpec {
   }
   const body = numbers ? rest.slice(0, hash) : rest
   const paths = kind === 'cifar10' || kind === 'idx' ? body.split(',') : [body]
-  if (paths.some(path => path === '') || kind === 'idx' && paths.length !== 2) {
-    throw new InputError(`data ${JSON.stringify(text)}: `
-      + `${kind === 'idx' ? 'idx needs two files, images and labels' : 'a file name is missing'}; expected ${FORMS}`)
+  if (paths.some((path) => path === '') || kind === 'idx' && paths.length !== 2) {
+    throw new InputError(
+      `data ${JSON.stringify(text)}: `
+        + `${kind === 'idx' ? 'idx needs two files, images and labels' : 'a file name is missing'}; expected ${FORMS}`,
+    )
   }
   return { kind: kind as DataSpec['kind'], paths, slice }
 }
@@ -101,31 +113,44 @@ export async function openDataset(spec: string | DataSpec, options: OpenOptions)
   const source = await openSource(kind, paths, files)
   const { labels, classCount } = source, count = labels.length
   if (slice && slice[1] >= count) {
-    throw new InputError(`${source.name}: the slice #${slice[0]}-${slice[1]} reaches beyond the ${count} images; `
-      + `the last one is ${count - 1}`)
+    throw new InputError(
+      `${source.name}: the slice #${slice[0]}-${slice[1]} reaches beyond the ${count} images; `
+        + `the last one is ${count - 1}`,
+    )
   }
   if (kind === 'folder' && classes !== undefined && classCount !== classes) {
-    throw new InputError(`${source.name}: ${classCount} classes, the network tells ${classes} apart; `
-      + 'put a classes.json with all of them into it')
+    throw new InputError(
+      `${source.name}: ${classCount} classes, the network tells ${classes} apart; `
+        + 'put a classes.json with all of them into it',
+    )
   }
   const most = classes ?? classCount ?? Infinity, [first, last] = slice ?? [0, count - 1]
   for (let i = first; i <= last; i++) {
     if (labels[i] >= most) {
-      throw new InputError(`${source.item(i)}: label ${labels[i]}, expected 0 to ${most - 1}; `
-        + 'the data does not belong to this network')
+      throw new InputError(
+        `${source.item(i)}: label ${labels[i]}, expected 0 to ${most - 1}; `
+          + 'the data does not belong to this network',
+      )
     }
   }
   return datasetOf(source, first, last - first + 1, preprocessing)
 }
 
 async function openSource(kind: DataSpec['kind'], paths: string[], files: Files): Promise<Source> {
-  const named = () => Promise.all(paths.map(async name => ({ name, bytes: await files.read(name) })))
+  const named = () => Promise.all(paths.map(async (name) => ({ name, bytes: await files.read(name) })))
   switch (kind) {
-    case 'cifar10': return cifarSource(await named(), await namesFor(paths[0], files, 10))
-    case 'idx': { const [images, labels] = await named(); return idxSource(images, labels) }
-    case 'images': return listSource(paths[0], files)
-    case 'folder': return folderSource(paths[0].replace(/(.)\/+$/, '$1'), files)
-    case 'tensors': return tensorSource((await named())[0], await namesFor(paths[0], files))
+    case 'cifar10':
+      return cifarSource(await named(), await namesFor(paths[0], files, 10))
+    case 'idx': {
+      const [images, labels] = await named()
+      return idxSource(images, labels)
+    }
+    case 'images':
+      return listSource(paths[0], files)
+    case 'folder':
+      return folderSource(paths[0].replace(/(.)\/+$/, '$1'), files)
+    case 'tensors':
+      return tensorSource((await named())[0], await namesFor(paths[0], files))
   }
 }
 
@@ -155,7 +180,11 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     if (!augment) return shaped()
     const draw = drawFor(seed, epoch, index)
     if (augment.resizedCrop) {
-      return shape(augmentPixels(image, augment, draw, p.crop, p.interpolation), { ...p, resize: null, crop: null }, name)
+      return shape(
+        augmentPixels(image, augment, draw, p.crop, p.interpolation),
+        { ...p, resize: null, crop: null },
+        name,
+      )
     }
     return augmentPixels(shaped(), augment, draw, null, p.interpolation)
   }
@@ -164,17 +193,19 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     const found: [number, number, number] = [image.channels, image.height, image.width]
     known ??= found
     if (found.some((d, i) => d !== known![i])) {
-      throw new InputError(`${source.item(first + index)}: its input is [${found}], that of the others [${known}]; `
-        + 'give --resize and --crop')
+      throw new InputError(
+        `${source.item(first + index)}: its input is [${found}], that of the others [${known}]; `
+          + 'give --resize and --crop',
+      )
     }
   }
 
   const makeBatch = async (indices: Int32Array, options: BatchOptions, number: number): Promise<Batch> => {
     const { seed = 0, epoch = 0, augment } = options
-    const pictures = await mapLimited(indices, 8, index => prepare(index, options))
+    const pictures = await mapLimited(indices, 8, (index) => prepare(index, options))
     pictures.forEach((picture, i) => checkShape(picture, indices[i]))
     const [channels, height, width] = known!, size = channels * height * width
-    const images = new Float32Array(indices.length * size), chosen = Int32Array.from(indices, index => labels[index])
+    const images = new Float32Array(indices.length * size), chosen = Int32Array.from(indices, (index) => labels[index])
     pictures.forEach((picture, i) => {
       if (picture.data instanceof Float32Array) images.set(picture.data, i * size)
       else normalise(picture as Pixels, preprocessing, images, i * size)
@@ -189,31 +220,41 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
 
   const softWidth = (options: BatchOptions) => {
     const width = options.classes ?? source.classCount
-    if (width === undefined) throw new InputError(`${source.name}: mixup and cutmix need the number of classes; give it`)
+    if (width === undefined) {
+      throw new InputError(`${source.name}: mixup and cutmix need the number of classes; give it`)
+    }
     return width
   }
 
   return {
-    name: source.name, length, labels, classes: source.classes, preprocessing,
+    name: source.name,
+    length,
+    labels,
+    classes: source.classes,
+    preprocessing,
     async inputShape() {
       if (!known) checkShape(await prepare(0, {}), 0)
       return known!
     },
-    async * batches(options) {
+    async *batches(options) {
       const { size, seed = 0, epoch = 0, shuffle = false, dropLast = false, prefetch = 2, only } = options
       const some = Int32Array.from(only ?? { length }, (_, i) => only?.[i] ?? i)
-      if (!(Number.isInteger(size) && size >= 1)) throw new InputError(`batch size must be a whole number from 1, got ${size}`)
+      if (!(Number.isInteger(size) && size >= 1)) {
+        throw new InputError(`batch size must be a whole number from 1, got ${size}`)
+      }
       if (options.augment) checkAugmentation(options.augment)
       const order = shuffle ? permutation(some.length, seed, `order ${epoch}`).map((i) => some[i]) : some
       const total = dropLast ? Math.floor(some.length / size) : Math.ceil(some.length / size)
       if (total === 0) {
-        throw new InputError(`${source.name}: ${some.length} images do not fill one batch of ${size}; make batches smaller`)
+        throw new InputError(
+          `${source.name}: ${some.length} images do not fill one batch of ${size}; make batches smaller`,
+        )
       }
       const queue: Promise<Batch>[] = []
       for (let next = 0, done = 0; done < total; done++) {
         while (next < total && queue.length <= prefetch) {
           const made = makeBatch(order.slice(next * size, (next + 1) * size), options, next++)
-          made.catch(() => {})            // it is reported when its turn comes, or dropped with the generator
+          made.catch(() => {}) // it is reported when its turn comes, or dropped with the generator
           queue.push(made)
         }
         yield await queue.shift()!
@@ -241,8 +282,10 @@ async function mapLimited<R>(indices: Int32Array, limit: number, make: (index: n
  * [channels, height, width]. Throws InputError.
  */
 export async function loadImage(
-  path: string, preprocessing: Preprocessing, files: Files = nodeFiles,
-): Promise<{ pixels: Pixels; input: Float32Array }> {
+  path: string,
+  preprocessing: Preprocessing,
+  files: Files = nodeFiles,
+): Promise<{ pixels: Pixels, input: Float32Array }> {
   checkPreprocessing(preprocessing, path)
   const pixels = shape(await decodeImage(await files.read(path), path), preprocessing, path)
   const input = new Float32Array(pixels.data.length)

@@ -14,15 +14,18 @@ export interface Preprocessing {
   std: readonly number[]
   /** What the network reads: 3, or 1 for grey. */
   channels: 1 | 3
-  /** Where an odd margin's extra pixel goes: `floor` starts at (size - crop) >> 1, `torchvision` rounds half to even. */
+  /**
+   * Where an odd margin's extra pixel goes: `floor` starts at (size - crop) >> 1, `torchvision` rounds half to even.
+   */
   cropRounding: 'floor' | 'torchvision'
 }
 
 const IMAGENET_MEAN = [0.485, 0.456, 0.406], IMAGENET_STD = [0.229, 0.224, 0.225]
 
 /**
- * Defaults of timm and torchvision for a network that reads `size` x `size` pictures: bicubic for transformers, bilinear
- * for CNNs; resize to size * 256 / 224 then crop; below 64 pixels (CIFAR, MNIST) neither. ImageNet's mean and deviation.
+ * Defaults of timm and torchvision for a network that reads `size` x `size` pictures: bicubic for transformers,
+ * bilinear for CNNs; resize to size * 256 / 224 then crop; below 64 pixels (CIFAR, MNIST) neither. ImageNet's mean and
+ * deviation.
  */
 export function defaultPreprocessing(kind: 'transformer' | 'cnn', size = 224, channels: 1 | 3 = 3): Preprocessing {
   const small = size < 64
@@ -39,7 +42,12 @@ export function defaultPreprocessing(kind: 'transformer' | 'cnn', size = 224, ch
 
 /** `--resize`, `--crop`, `--mean`, `--std`, `--crop-rounding`, `--interpolation` as typed on the command line. */
 export interface PreprocessingFlags {
-  resize?: string; crop?: string; mean?: string; std?: string; 'crop-rounding'?: string; interpolation?: string
+  resize?: string
+  crop?: string
+  mean?: string
+  std?: string
+  'crop-rounding'?: string
+  interpolation?: string
 }
 
 /**
@@ -57,14 +65,19 @@ export function preprocessingOf(metadata: Record<string, string>, base: Preproce
       throw new InputError(`${source}: metadata ${key} is not valid JSON; remove it or write it anew`, { cause: error })
     }
     if (key !== 'preprocessing') found[key] = value
-    else Object.assign(found, Object.fromEntries(Object.entries(Object(value)).filter(([field]) => Object.hasOwn(base, field))))
+    else {Object.assign(
+        found,
+        Object.fromEntries(Object.entries(Object(value)).filter(([field]) => Object.hasOwn(base, field))),
+      )}
   }
   const result = found as unknown as Preprocessing
   checkPreprocessing(result, source)
   return result
 }
 
-/** Command-line flags over `base`; sizes are numbers or `none`, lists have commas. Throws InputError naming the flag. */
+/**
+ * Command-line flags over `base`; sizes are numbers or `none`, lists have commas. Throws InputError naming the flag.
+ */
 export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Preprocessing {
   const size = (name: 'resize' | 'crop') => {
     const text = flags[name]
@@ -73,12 +86,13 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
     if (!/^\d+$/.test(text)) throw new InputError(`--${name} ${text}: expected a number of pixels or none`)
     return Number(text)
   }
-  const list = (name: 'mean' | 'std') => flags[name] === undefined ? base[name] : flags[name].split(',').map(part => {
-    if (part.trim() === '' || !Number.isFinite(Number(part))) {
-      throw new InputError(`--${name} ${flags[name]}: expected numbers of 0..1 with commas, e.g. 0.485,0.456,0.406`)
-    }
-    return Number(part)
-  })
+  const list = (name: 'mean' | 'std') =>
+    flags[name] === undefined ? base[name] : flags[name].split(',').map((part) => {
+      if (part.trim() === '' || !Number.isFinite(Number(part))) {
+        throw new InputError(`--${name} ${flags[name]}: expected numbers of 0..1 with commas, e.g. 0.485,0.456,0.406`)
+      }
+      return Number(part)
+    })
   const one = <T extends string>(name: 'crop-rounding' | 'interpolation', allowed: readonly T[], old: T): T => {
     const text = flags[name]
     if (text !== undefined && !allowed.includes(text as T)) {
@@ -87,7 +101,11 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
     return text as T | undefined ?? old
   }
   const result: Preprocessing = {
-    ...base, resize: size('resize'), crop: size('crop'), mean: list('mean'), std: list('std'),
+    ...base,
+    resize: size('resize'),
+    crop: size('crop'),
+    mean: list('mean'),
+    std: list('std'),
     cropRounding: one('crop-rounding', ['floor', 'torchvision'], base.cropRounding),
     interpolation: one('interpolation', ['bicubic', 'bilinear'], base.interpolation),
   }
@@ -97,10 +115,14 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
 
 /** Throws InputError where mean, std, sizes or rounding make no sense; `source` is named in the message. */
 export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): void {
-  if (!['bicubic', 'bilinear'].includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
-    || (p.channels !== 1 && p.channels !== 3)) {
-    throw new InputError(`${source}: expected interpolation bicubic or bilinear, cropRounding floor or torchvision, `
-      + `1 or 3 channels; got ${p.interpolation}, ${p.cropRounding}, ${p.channels}`)
+  if (
+    !['bicubic', 'bilinear'].includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
+    || (p.channels !== 1 && p.channels !== 3)
+  ) {
+    throw new InputError(
+      `${source}: expected interpolation bicubic or bilinear, cropRounding floor or torchvision, `
+        + `1 or 3 channels; got ${p.interpolation}, ${p.cropRounding}, ${p.channels}`,
+    )
   }
   const side = (name: string, value: number | null) => {
     if (value !== null && !(Number.isInteger(value) && value >= 1 && value <= 16384)) {
@@ -110,17 +132,21 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
   side('resize', p.resize)
   side('crop', p.crop)
   if (p.crop !== null && p.resize !== null && p.crop > p.resize) {
-    throw new InputError(`${source}: crop ${p.crop} is larger than resize ${p.resize}; make resize at least as large as crop`)
+    throw new InputError(
+      `${source}: crop ${p.crop} is larger than resize ${p.resize}; make resize at least as large as crop`,
+    )
   }
   for (const [name, list] of [['mean', p.mean], ['std', p.std]] as const) {
     if (!Array.isArray(list) || (list.length !== 1 && list.length !== p.channels) || !list.every(Number.isFinite)) {
       throw new InputError(`${source}: ${name} needs 1 or ${p.channels} finite numbers, got [${list}]`)
     }
   }
-  if (!p.std.every(s => s > 0)) throw new InputError(`${source}: std must be positive, got [${p.std}]`)
+  if (!p.std.every((s) => s > 0)) throw new InputError(`${source}: std must be positive, got [${p.std}]`)
 }
 
-/** Resized, cropped and brought to the channels asked for; still 8 bits. Throws InputError if it is too small to crop. */
+/**
+ * Resized, cropped and brought to the channels asked for; still 8 bits. Throws InputError if it is too small to crop.
+ */
 export function shape(image: Pixels, p: Preprocessing, name = 'image'): Pixels {
   const resized = p.resize === null ? image : resizeShortSide(image, p.resize, p.interpolation)
   return toChannels(p.crop === null ? resized : centreCrop(resized, p.crop, p.cropRounding, name), p.channels)
@@ -129,7 +155,9 @@ export function shape(image: Pixels, p: Preprocessing, name = 'image'): Pixels {
 function centreCrop(image: Pixels, size: number, rounding: Preprocessing['cropRounding'], name: string): Pixels {
   const { width, height } = image
   if (width < size || height < size) {
-    throw new InputError(`${name}: ${width}x${height} pixels cannot be cropped to ${size}x${size}; give --resize ${size} or more`)
+    throw new InputError(
+      `${name}: ${width}x${height} pixels cannot be cropped to ${size}x${size}; give --resize ${size} or more`,
+    )
   }
   const start = (length: number) => rounding === 'floor' ? length - size >> 1 : halfToEven((length - size) / 2)
   return crop(image, start(width), start(height), size, size)
@@ -157,14 +185,18 @@ export function crop(image: Pixels, left: number, top: number, width: number, he
 export function toChannels(image: Pixels, channels: 1 | 3): Pixels {
   if (image.channels === channels) return image
   const { width, height, data } = image, area = width * height, out = new Uint8Array(channels * area)
-  if (channels === 3) for (let c = 0; c < 3; c++) out.set(data, c * area)
+  if (channels === 3) { for (let c = 0; c < 3; c++) out.set(data, c * area) }
   else {
-    for (let i = 0; i < area; i++) out[i] = data[i] * 19595 + data[area + i] * 38470 + data[2 * area + i] * 7471 + 0x8000 >> 16
+    for (let i = 0; i < area; i++) {
+      out[i] = data[i] * 19595 + data[area + i] * 38470 + data[2 * area + i] * 7471 + 0x8000 >> 16
+    }
   }
   return { width, height, channels, data: out }
 }
 
-/** Writes `(u8 / 255 - mean) / std` of every plane into `out` at `offset`, each step rounded to float32 as torch does. */
+/**
+ * Writes `(u8 / 255 - mean) / std` of every plane into `out` at `offset`, each step rounded to float32 as torch does.
+ */
 export function normalise(image: Pixels, p: Pick<Preprocessing, 'mean' | 'std'>, out: Float32Array, offset = 0): void {
   const area = image.width * image.height, f = Math.fround, level = new Float32Array(256)
   for (let c = 0; c < image.channels; c++) {

@@ -1,13 +1,13 @@
 // Antialiased resizing, equal to Pillow's `Image.resize` value for value: the filter is stretched by the scale when
-// shrinking, weights are rounded to 22-bit fixed point, and the picture is rounded to 8 bits between the horizontal and the
-// vertical pass. Networks were evaluated on pictures made this way; a GPU's bilinear sampling costs them points.
+// shrinking, weights are rounded to 22-bit fixed point, and the picture is rounded to 8 bits between the horizontal and
+// the vertical pass. Networks were evaluated on pictures made this way; a GPU's bilinear sampling costs them points.
 import type { Pixels } from './images.ts'
 
 /** Filters: bicubic (a = -0.5) as DeiT and ViT are evaluated with, bilinear as torchvision's CNNs. */
 export type Interpolation = 'bicubic' | 'bilinear'
 
-const FILTERS: Record<Interpolation, { support: number; at(x: number): number }> = {
-  bilinear: { support: 1, at: x => Math.max(0, 1 - Math.abs(x)) },
+const FILTERS: Record<Interpolation, { support: number, at(x: number): number }> = {
+  bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
     at(x) {
@@ -17,7 +17,7 @@ const FILTERS: Record<Interpolation, { support: number; at(x: number): number }>
   },
 }
 
-const BITS = 22                           // of a weight: 32 - 8 bits of value - 2 bits of headroom for negative lobes
+const BITS = 22 // of a weight: 32 - 8 bits of value - 2 bits of headroom for negative lobes
 
 /** Resizes each plane to `width` x `height`. The same picture is returned when nothing changes. */
 export function resize(image: Pixels, width: number, height: number, interpolation: Interpolation): Pixels {
@@ -34,9 +34,14 @@ export function resizeShortSide(image: Pixels, size: number, interpolation: Inte
     : resize(image, Math.max(1, Math.trunc(size * width / height)), size, interpolation)
 }
 
-interface Weights { taps: number; first: Int32Array; count: Int32Array; weight: Int32Array }
+interface Weights {
+  taps: number
+  first: Int32Array
+  count: Int32Array
+  weight: Int32Array
+}
 
-const cache = new Map<string, Weights>()  // a data set has few sizes, and weights cost more than a row
+const cache = new Map<string, Weights>() // a data set has few sizes, and weights cost more than a row
 
 function weights(from: number, to: number, interpolation: Interpolation): Weights {
   const key = `${interpolation} ${from} ${to}`, known = cache.get(key)

@@ -1,21 +1,31 @@
-// Some images of a data set, decoded once and kept in memory: references that are scored by several methods, a test set that a
-// sweep evaluates many times.
+// Some images of a data set, decoded once and kept in memory: references that are scored by several methods, a test set
+// that a sweep evaluates many times.
 import { permutation } from '../base/random.ts'
 import type { Batch, BatchOptions, Dataset } from './datasets.ts'
 
 const most = 2 ** 30
 
 /**
- * Reads the images at `positions` (default all) into memory, as floats ready for the network; they cannot be augmented any more. What would take
- * more than 1 GiB is read anew each time instead.
+ * Reads the images at `positions` (default all) into memory, as floats ready for the network; they cannot be augmented
+ * any more. What would take more than 1 GiB is read anew each time instead.
  */
-export async function hold(data: Dataset, positions?: ArrayLike<number>, onProgress?: (done: number) => void): Promise<Dataset> {
+export async function hold(
+  data: Dataset,
+  positions?: ArrayLike<number>,
+  onProgress?: (done: number) => void,
+): Promise<Dataset> {
   const chosen = Int32Array.from(positions ?? { length: data.length }, (_, i) => positions?.[i] ?? i)
   const input = await data.inputShape(), size = input.reduce((a, b) => a * b, 1)
   const labels = Int32Array.from(chosen, (at) => data.labels[at])
   if (4 * chosen.length * size > most) {
-    return { ...data, length: chosen.length, labels, inputShape: () => Promise.resolve(input),
-      batches: (options) => data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }) }
+    return {
+      ...data,
+      length: chosen.length,
+      labels,
+      inputShape: () => Promise.resolve(input),
+      batches: (options) =>
+        data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }),
+    }
   }
   const images = new Float32Array(chosen.length * size)
   let done = 0
@@ -25,15 +35,26 @@ export async function hold(data: Dataset, positions?: ArrayLike<number>, onProgr
     onProgress?.(done)
   }
   return {
-    name: data.name, length: chosen.length, labels, classes: data.classes, preprocessing: data.preprocessing,
+    name: data.name,
+    length: chosen.length,
+    labels,
+    classes: data.classes,
+    preprocessing: data.preprocessing,
     inputShape: () => Promise.resolve(input),
-    async * batches({ size: count, only, shuffle = false, seed = 0, epoch = 0 }: BatchOptions): AsyncGenerator<Batch> {
+    async *batches({ size: count, only, shuffle = false, seed = 0, epoch = 0 }: BatchOptions): AsyncGenerator<Batch> {
       const some = Int32Array.from(only ?? { length: chosen.length }, (_, i) => only?.[i] ?? i)
       const order = shuffle ? permutation(some.length, seed, `order ${epoch}`).map((i) => some[i]) : some
       for (let start = 0; start < order.length; start += count) {
         const indices = order.slice(start, start + count), part = new Float32Array(indices.length * size)
-        indices.forEach((at, i) => { part.set(images.subarray(at * size, (at + 1) * size), i * size) })
-        yield { images: part, shape: [indices.length, ...input], labels: Int32Array.from(indices, (at) => labels[at]), indices }
+        indices.forEach((at, i) => {
+          part.set(images.subarray(at * size, (at + 1) * size), i * size)
+        })
+        yield {
+          images: part,
+          shape: [indices.length, ...input],
+          labels: Int32Array.from(indices, (at) => labels[at]),
+          indices,
+        }
       }
     },
   }
@@ -46,10 +67,14 @@ export function ofClasses({ labels }: Dataset, classes: readonly number[]): numb
 }
 
 /**
- * At most `most` positions drawn with a seed, evenly over the classes that are there: first one of each class, then a second one, and so on.
+ * At most `most` positions drawn with a seed, evenly over the classes that are there: first one of each class, then a
+ * second one, and so on.
  * `perClass` takes that many of every class. Sorted, so that the order of a file is kept.
  */
-export function drawReferences(data: Dataset, { most, perClass, seed, among }: { most?: number, perClass?: number, seed: number, among?: readonly number[] }): number[] {
+export function drawReferences(
+  data: Dataset,
+  { most, perClass, seed, among }: { most?: number, perClass?: number, seed: number, among?: readonly number[] },
+): number[] {
   const own = among && new Set(among)
   const rank = new Map<number, number>()
   const order = [...permutation(data.length, seed, 'references')].flatMap((at) => {

@@ -1,5 +1,5 @@
-// File access, the one part of the data layer that needs Node. Everything else takes bytes, or this interface, so that a browser
-// can hand in fetched or picked files. node: modules are imported when called, so bundles load without them.
+// File access, the one part of the data layer that needs Node. Everything else takes bytes, or this interface, so that
+// a browser can hand in fetched or picked files. node: modules are imported when called, so bundles load without them.
 import { InputError } from '../base/errors.ts'
 
 /** Where bytes come from: Node's file system here, `fetch` or dropped files in a browser. Both throw InputError. */
@@ -25,7 +25,9 @@ export const nodeFiles: Files = {
       if (!info.isFile()) {
         throw new InputError(`${path}: expected a regular file, it is a device or a pipe; copy it to a file first`)
       }
-      if (info.size > MAX_FILE) throw new InputError(`${path}: ${info.size} bytes, expected at most ${MAX_FILE}; split the file`)
+      if (info.size > MAX_FILE) {
+        throw new InputError(`${path}: ${info.size} bytes, expected at most ${MAX_FILE}; split the file`)
+      }
       return await fs.readFile(path)
     } catch (error) {
       throw explain(error, path, 'file')
@@ -36,8 +38,10 @@ export const nodeFiles: Files = {
     try {
       const entries = await fs.readdir(folder, { withFileTypes: true, recursive: true })
       // a symbolic link may point at an image; links to folders are not followed, so a loop of links ends
-      return entries.filter(entry => entry.isFile() || entry.isSymbolicLink())
-        .map(entry => `${entry.parentPath}/${entry.name}`.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, ''))
+      return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())
+        .map((entry) =>
+          `${entry.parentPath}/${entry.name}`.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, '')
+        )
     } catch (error) {
       throw explain(error, folder, 'folder')
     }
@@ -50,10 +54,13 @@ export const nodeFiles: Files = {
 
 function explain(error: unknown, path: string, kind: string): Error {
   if (error instanceof InputError) return error
-  const { code, message } = error as { code?: string; message: string }
-  const reason = code === 'ENOENT' ? `there is no such ${kind}; check the path`
-    : code === 'EACCES' ? `this ${kind} may not be read; check its permissions`
-    : code === 'ENOTDIR' ? 'part of the path is a file, expected a folder; check the path'
+  const { code, message } = error as { code?: string, message: string }
+  const reason = code === 'ENOENT'
+    ? `there is no such ${kind}; check the path`
+    : code === 'EACCES'
+    ? `this ${kind} may not be read; check its permissions`
+    : code === 'ENOTDIR'
+    ? 'part of the path is a file, expected a folder; check the path'
     : `the ${kind} cannot be read (${code ?? message}); check the path`
   return new InputError(`${path || '(no name)'}: ${reason}`, { cause: error })
 }

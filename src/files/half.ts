@@ -8,8 +8,10 @@ function table(): Float32Array {
   halfTable = new Float32Array(65536)
   for (let h = 0; h < 65536; h++) {
     const sign = h & 0x8000 ? -1 : 1, exponent = h >> 10 & 31, fraction = h & 1023
-    halfTable[h] = sign * (exponent === 0 ? fraction * 2 ** -24
-      : exponent === 31 ? (fraction ? NaN : Infinity)
+    halfTable[h] = sign * (exponent === 0
+      ? fraction * 2 ** -24
+      : exponent === 31
+      ? (fraction ? NaN : Infinity)
       : (1 + fraction / 1024) * 2 ** (exponent - 15))
   }
   return halfTable
@@ -36,7 +38,7 @@ export function floatToHalf(floats: Float32Array): Uint16Array {
   for (let i = 0; i < bits.length; i++) {
     const x = bits[i], sign = x >>> 16 & 0x8000, magnitude = x & 0x7fffffff
     if (magnitude > 0x7f800000) words[i] = sign | 0x7e00
-    else if (magnitude >= 0x477ff000) words[i] = sign | 0x7c00                    // 65520 and up round to infinity
+    else if (magnitude >= 0x477ff000) words[i] = sign | 0x7c00 // 65520 and up round to infinity
     else if (magnitude < 0x38800000) words[i] = sign | subnormal(Math.abs(floats[i]))
     else words[i] = sign | magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1) >> 13
   }

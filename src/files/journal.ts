@@ -1,5 +1,5 @@
-// A file that grows by one line of JSON at a time. A line is on the disk when `append` returns; what a crash cut short is left out when
-// the file is read again, and the next line starts on a line of its own. Node only.
+// A file that grows by one line of JSON at a time. A line is on the disk when `append` returns; what a crash cut short
+// is left out when the file is read again, and the next line starts on a line of its own. Node only.
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { InputError } from '../base/errors.ts'
 
@@ -26,7 +26,9 @@ export function openJournal<T>(path: string): Journal<T> {
       fsyncSync(descriptor)
       entries.push(entry)
     },
-    close() { closeSync(descriptor) },
+    close() {
+      closeSync(descriptor)
+    },
   }
 }
 
@@ -34,6 +36,8 @@ function parse<T>(line: string, where: string): T {
   try {
     return JSON.parse(line) as T
   } catch (error) {
-    throw new InputError(`${where} is not valid JSON; the file was edited or damaged, remove it to start anew`, { cause: error })
+    throw new InputError(`${where} is not valid JSON; the file was edited or damaged, remove it to start anew`, {
+      cause: error,
+    })
   }
 }

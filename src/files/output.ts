@@ -1,6 +1,17 @@
 // Output files: written beside their name and renamed into place, so that a crash, a full disk or Ctrl-C leaves the old
 // file or none, never half of one. Node only.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { EspalierError, InputError } from '../base/errors.ts'
 
@@ -20,17 +31,21 @@ const unfinished = new Set<Output>()
 let counter = 0
 
 /**
- * Opens `path` for writing. Throws InputError where it cannot be written at all (no such folder, a folder, no permission),
- * EspalierError where writing fails later (a full disk).
+ * Opens `path` for writing. Throws InputError where it cannot be written at all (no such folder, a folder, no
+ * permission), EspalierError where writing fails later (a full disk).
  */
 export function openOutput(path: string): Output {
-  const target = existsSync(path) ? realpathSync(path) : path      // a link stays a link
+  const target = existsSync(path) ? realpathSync(path) : path // a link stays a link
   const old = existsSync(target) ? statSync(target) : null
   if (old?.isDirectory()) throw new InputError(`${path}: expected a file to write, found a folder; add a file name`)
   // A pipe or a device has no half-written state, and must not be replaced by a file.
   const direct = old !== null && !old.isFile()
   const partial = direct ? target : join(dirname(target), `.${basename(target)}.${process.pid}.${counter++}.partial`)
-  const descriptor = guard(path, () => openSync(partial, direct ? 'w' : 'wx', old?.isFile() ? old.mode & 0o777 : 0o666), true)
+  const descriptor = guard(
+    path,
+    () => openSync(partial, direct ? 'w' : 'wx', old?.isFile() ? old.mode & 0o777 : 0o666),
+    true,
+  )
   let open = true
   const close = () => {
     if (open) closeSync(descriptor)
@@ -39,7 +54,8 @@ export function openOutput(path: string): Output {
     if (!unfinished.size) unwatch()
   }
   const output: Output = {
-    path, partial,
+    path,
+    partial,
     write: (data) => guard(path, () => writeAll(descriptor, typeof data === 'string' ? Buffer.from(data) : data)),
     commit() {
       guard(path, () => {
@@ -87,7 +103,9 @@ function guard<T>(path: string, action: () => T, opening = false): T {
     if (!code) throw error
     const [found, cure] = reasons[code] ?? [(error as Error).message, 'look at the disk']
     const message = `${path}: cannot write here, ${found}; ${cure}`
-    throw opening && code !== 'ENOSPC' ? new InputError(message, { cause: error }) : new EspalierError(message, { cause: error })
+    throw opening && code !== 'ENOSPC'
+      ? new InputError(message, { cause: error })
+      : new EspalierError(message, { cause: error })
   }
 }
 

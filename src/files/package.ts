@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { EspalierError } from '../base/errors.ts'
 
 function packageRoot(): URL {
-  for (let folder = new URL('./', import.meta.url); ; folder = new URL('../', folder)) {
+  for (let folder = new URL('./', import.meta.url);; folder = new URL('../', folder)) {
     if (existsSync(new URL('package.json', folder))) return folder
-    if (folder.pathname === '/' || folder.href === new URL('../', folder).href) throw new EspalierError('espalier: its package.json is missing; install it again')
+    if (folder.pathname === '/' || folder.href === new URL('../', folder).href) {
+      throw new EspalierError('espalier: its package.json is missing; install it again')
+    }
   }
 }
 

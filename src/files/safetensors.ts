@@ -1,6 +1,6 @@
 // safetensors: 8-byte little-endian header length, JSON header, raw little-endian data. Reading is strict, because the
-// header is the only thing between a damaged download and a model that is quietly wrong: every byte must belong to exactly
-// one tensor. Tensors are views of the file's bytes wherever their alignment allows.
+// header is the only thing between a damaged download and a model that is quietly wrong: every byte must belong to
+// exactly one tensor. Tensors are views of the file's bytes wherever their alignment allows.
 import { InputError } from '../base/errors.ts'
 import { bfloatToFloat, floatToHalf, halfToFloat } from './half.ts'
 
@@ -11,38 +11,57 @@ export type StoredType = 'F32' | 'F16' | 'BF16' | 'U8' | 'I8' | 'I32' | 'I64'
 export type StoredData = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array
 
 /** One tensor of a file: its type in the file, its shape ([] is a scalar), its values in row-major order. */
-export interface StoredTensor { type: StoredType; shape: number[]; data: StoredData }
+export interface StoredTensor {
+  type: StoredType
+  shape: number[]
+  data: StoredData
+}
 
 /** A file's content; tensors in file order. */
-export interface SafetensorsFile { metadata: Record<string, string>; tensors: Map<string, StoredTensor> }
+export interface SafetensorsFile {
+  metadata: Record<string, string>
+  tensors: Map<string, StoredTensor>
+}
 
-/** What `writeSafetensors` takes: a shape and values; the array's type decides how it is stored (floats: see `floats`). */
-export interface TensorToStore { shape: readonly number[]; data: StoredData }
+/**
+ * What `writeSafetensors` takes: a shape and values; the array's type decides how it is stored (floats: see `floats`).
+ */
+export interface TensorToStore {
+  shape: readonly number[]
+  data: StoredData
+}
 
 const BYTES: Record<StoredType, number> = { F32: 4, F16: 2, BF16: 2, U8: 1, I8: 1, I32: 4, I64: 8 }
-const MAX_HEADER = 100_000_000        // as the format's own library limits it
+const MAX_HEADER = 100_000_000 // as the format's own library limits it
 const MAX_RANK = 16
 
 /**
  * Parses a safetensors file. `name` is what errors call it. With `finite` (default) a NaN or an infinity in a float
- * tensor is refused by the tensor's name. Throws InputError, one sentence, for anything that is not exactly well formed.
+ * tensor is refused by the tensor's name. Throws InputError, one sentence, for anything that is not exactly well
+ * formed.
  */
 export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { finite = true } = {}): SafetensorsFile {
-  const bad = (message: string): never => { throw new InputError(`${name}: ${message}`) }
+  const bad = (message: string): never => {
+    throw new InputError(`${name}: ${message}`)
+  }
   if (bytes.length < 8) {
-    bad(`expected a safetensors file of at least 8 bytes, got ${bytes.length}; the file is empty or truncated, load it again`)
+    bad(
+      `expected a safetensors file of at least 8 bytes, got ${bytes.length}; the file is empty or truncated, load it again`,
+    )
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32
   if (length > bytes.length - 8 || length > MAX_HEADER) {
-    bad(`its header claims ${length} bytes, the file has ${bytes.length - 8} after the length field; `
-      + 'it is truncated or not a safetensors file')
+    bad(
+      `its header claims ${length} bytes, the file has ${bytes.length - 8} after the length field; `
+        + 'it is truncated or not a safetensors file',
+    )
   }
   const header = parseHeader(bytes.subarray(8, 8 + length), bad)
   const data = bytes.subarray(8 + length)
 
   let metadata: Record<string, string> = {}
-  const entries: { key: string; type: StoredType; shape: number[]; start: number; end: number }[] = []
+  const entries: { key: string, type: StoredType, shape: number[], start: number, end: number }[] = []
   for (const [key, value] of Object.entries(header)) {
     if (key === '__metadata__') metadata = checkMetadata(value, bad)
     else entries.push({ key, ...checkEntry(key, value, data.length, bad) })
@@ -56,8 +75,10 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
     if (finite && values instanceof Float32Array) {
       const at = firstNonFinite(values)
       if (at >= 0) {
-        bad(`tensor ${quote(key)} holds ${values[at]} at entry ${at}, expected finite numbers; `
-          + 'the checkpoint is damaged or its training diverged')
+        bad(
+          `tensor ${quote(key)} holds ${values[at]} at entry ${at}, expected finite numbers; `
+            + 'the checkpoint is damaged or its training diverged',
+        )
       }
     }
     tensors.set(key, { type, shape, data: values })
@@ -78,7 +99,9 @@ function parseHeader(bytes: Uint8Array, bad: (message: string) => never): Record
     bad('its header is not a JSON object; the file is damaged or not a safetensors file')
   }
   const twice = duplicateKey(text)
-  if (twice !== null) bad(`its header names ${quote(twice)} twice, expected unique names; it cannot be told which is meant`)
+  if (twice !== null) {
+    bad(`its header names ${quote(twice)} twice, expected unique names; it cannot be told which is meant`)
+  }
   return header as Record<string, unknown>
 }
 
@@ -98,7 +121,8 @@ function duplicateKey(text: string): string | null {
     if (found[0] === '{') seen.push(new Set())
     else if (found[0] === '}') seen.pop()
     else if (found[1] !== undefined) {
-      const key = JSON.parse(found[0].slice(0, found[0].length - found[1].length)) as string, keys = seen[seen.length - 1]
+      const key = JSON.parse(found[0].slice(0, found[0].length - found[1].length)) as string,
+        keys = seen[seen.length - 1]
       if (keys.has(key)) return key
       keys.add(key)
     }
@@ -107,9 +131,13 @@ function duplicateKey(text: string): string | null {
 }
 
 function checkMetadata(value: unknown, bad: (message: string) => never): Record<string, string> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)
-    || Object.values(value).some(text => typeof text !== 'string')) {
-    bad('its __metadata__ must be an object of strings; the file was written by something else than a safetensors library')
+  if (
+    typeof value !== 'object' || value === null || Array.isArray(value)
+    || Object.values(value).some((text) => typeof text !== 'string')
+  ) {
+    bad(
+      'its __metadata__ must be an object of strings; the file was written by something else than a safetensors library',
+    )
   }
   return value as Record<string, string>
 }
@@ -118,43 +146,67 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
   const label = `tensor ${quote(key)}`
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>
   if (typeof dtype !== 'string' || !Array.isArray(shape) || !Array.isArray(offsets) || offsets.length !== 2) {
-    bad(`${label} needs dtype, shape and data_offsets [start, end], got ${quote(JSON.stringify(value))}; the header is damaged`)
+    bad(
+      `${label} needs dtype, shape and data_offsets [start, end], got ${
+        quote(JSON.stringify(value))
+      }; the header is damaged`,
+    )
   }
   if (!Object.hasOwn(BYTES, dtype as string)) {
-    bad(`${label} has dtype ${quote(dtype as string)}, expected one of ${Object.keys(BYTES).join(', ')}; `
-      + 'convert the checkpoint to float32 first')
+    bad(
+      `${label} has dtype ${quote(dtype as string)}, expected one of ${Object.keys(BYTES).join(', ')}; `
+        + 'convert the checkpoint to float32 first',
+    )
   }
   const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
   const dims = shape as number[], [start, end] = offsets as number[], type = dtype as StoredType
-  if (dims.length > MAX_RANK || !dims.every(d => whole(d) && d > 0)) {
-    bad(`${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} sizes of at least 1; `
-      + 'the header is damaged')
+  if (dims.length > MAX_RANK || !dims.every((d) => whole(d) && d > 0)) {
+    bad(
+      `${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} sizes of at least 1; `
+        + 'the header is damaged',
+    )
   }
   if (!whole(start) || !whole(end) || start > end || end > available) {
-    bad(`${label} lies at bytes ${start} to ${end}, the file has ${available} bytes of data; `
-      + 'it is truncated or its header is wrong')
+    bad(
+      `${label} lies at bytes ${start} to ${end}, the file has ${available} bytes of data; `
+        + 'it is truncated or its header is wrong',
+    )
   }
   const size = dims.reduce((product, d) => product * d, 1) * BYTES[type]
   if (size !== end - start) {
-    bad(`${label} of shape [${dims}] and dtype ${type} needs ${size} bytes, its offsets hold ${end - start}; `
-      + 'the header is damaged')
+    bad(
+      `${label} of shape [${dims}] and dtype ${type} needs ${size} bytes, its offsets hold ${end - start}; `
+        + 'the header is damaged',
+    )
   }
   return { type, shape: dims, start, end }
 }
 
-function checkCover(entries: { key: string; start: number; end: number }[], available: number, bad: (message: string) => never) {
+function checkCover(
+  entries: { key: string, start: number, end: number }[],
+  available: number,
+  bad: (message: string) => never,
+) {
   let position = 0, previous = ''
   for (const { key, start, end } of entries.toSorted((a, b) => a.start - b.start)) {
-    if (start < position) bad(`tensors ${quote(previous)} and ${quote(key)} overlap at byte ${start}; the header is damaged`)
+    if (start < position) {
+      bad(`tensors ${quote(previous)} and ${quote(key)} overlap at byte ${start}; the header is damaged`)
+    }
     if (start > position) {
-      bad(`bytes ${position} to ${start} before tensor ${quote(key)} belong to no tensor, expected no holes; `
-        + 'the header is damaged')
+      bad(
+        `bytes ${position} to ${start} before tensor ${quote(key)} belong to no tensor, expected no holes; `
+          + 'the header is damaged',
+      )
     }
     position = end
     previous = key
   }
   if (position !== available) {
-    bad(`${available - position} bytes after the last tensor belong to no tensor; the header is damaged or files were joined`)
+    bad(
+      `${
+        available - position
+      } bytes after the last tensor belong to no tensor; the header is damaged or files were joined`,
+    )
   }
 }
 
@@ -164,13 +216,20 @@ function decode(bytes: Uint8Array, type: StoredType): StoredData {
   const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice()
   const { buffer, byteOffset } = aligned, length = aligned.byteLength / width
   switch (type) {
-    case 'F32': return new Float32Array(buffer, byteOffset, length)
-    case 'F16': return halfToFloat(new Uint16Array(buffer, byteOffset, length))
-    case 'BF16': return bfloatToFloat(new Uint16Array(buffer, byteOffset, length))
-    case 'U8': return new Uint8Array(buffer, byteOffset, length)
-    case 'I8': return new Int8Array(buffer, byteOffset, length)
-    case 'I32': return new Int32Array(buffer, byteOffset, length)
-    case 'I64': return new BigInt64Array(buffer, byteOffset, length)
+    case 'F32':
+      return new Float32Array(buffer, byteOffset, length)
+    case 'F16':
+      return halfToFloat(new Uint16Array(buffer, byteOffset, length))
+    case 'BF16':
+      return bfloatToFloat(new Uint16Array(buffer, byteOffset, length))
+    case 'U8':
+      return new Uint8Array(buffer, byteOffset, length)
+    case 'I8':
+      return new Int8Array(buffer, byteOffset, length)
+    case 'I32':
+      return new Int32Array(buffer, byteOffset, length)
+    case 'I64':
+      return new BigInt64Array(buffer, byteOffset, length)
   }
 }
 
@@ -184,30 +243,36 @@ function firstNonFinite(values: Float32Array): number {
     d += values[i + 3] * 0
   }
   for (; i < values.length; i++) a += values[i] * 0
-  return a + b + c + d === 0 ? -1 : values.findIndex(x => !Number.isFinite(x))
+  return a + b + c + d === 0 ? -1 : values.findIndex((x) => !Number.isFinite(x))
 }
 
 /** How `encodeSafetensors` stores: float arrays as `f32` (default) or `f16`, and the file's metadata strings. */
-export interface StoreOptions { floats?: 'f32' | 'f16'; metadata?: Record<string, string> }
+export interface StoreOptions {
+  floats?: 'f32' | 'f16'
+  metadata?: Record<string, string>
+}
 
 /**
  * The bytes of a safetensors file: tensors in the order given, wider types first so that each lies on a multiple of its
- * own width, header padded with spaces so that data starts at a multiple of 8. Throws InputError for a value that is not
- * finite or does not fit f16, and for a shape that does not match its data.
+ * own width, header padded with spaces so that data starts at a multiple of 8. Throws InputError for a value that is
+ * not finite or does not fit f16, and for a shape that does not match its data.
  */
 export function encodeSafetensors(
-  tensors: Iterable<readonly [string, TensorToStore]>, { floats = 'f32', metadata }: StoreOptions = {},
+  tensors: Iterable<readonly [string, TensorToStore]>,
+  { floats = 'f32', metadata }: StoreOptions = {},
 ): Uint8Array {
   const header: Record<string, unknown> = Object.create(null)
   if (metadata && Object.keys(metadata).length > 0) header.__metadata__ = metadata
   const parts = Array.from(tensors, ([key, { shape, data }]) => {
     const size = shape.reduce((product, d) => product * d, 1)
     if (size !== data.length || size === 0 || key === '__metadata__') {
-      throw new InputError(`tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; `
-        + 'empty tensors cannot be stored')
+      throw new InputError(
+        `tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; `
+          + 'empty tensors cannot be stored',
+      )
     }
     return { key, shape, ...store(key, data, floats) }
-  }).sort((a, b) => BYTES[b.type] - BYTES[a.type])       // a stable sort: equal widths keep their order
+  }).sort((a, b) => BYTES[b.type] - BYTES[a.type]) // a stable sort: equal widths keep their order
 
   let offset = 0
   for (const { key, shape, type, bytes } of parts) {
@@ -226,17 +291,23 @@ export function encodeSafetensors(
   return file
 }
 
-function store(key: string, data: StoredData, floats: 'f32' | 'f16'): { type: StoredType; bytes: Uint8Array } {
-  const raw = (type: StoredType, array: StoredData | Uint16Array) =>
-    ({ type, bytes: new Uint8Array(array.buffer, array.byteOffset, array.byteLength) })
+function store(key: string, data: StoredData, floats: 'f32' | 'f16'): { type: StoredType, bytes: Uint8Array } {
+  const raw = (type: StoredType, array: StoredData | Uint16Array) => ({
+    type,
+    bytes: new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
+  })
   if (data instanceof Float32Array) {
     const at = firstNonFinite(data)
     if (at >= 0) {
-      throw new InputError(`tensor ${quote(key)} holds ${data[at]} at entry ${at}; expected finite numbers, nothing was written`)
+      throw new InputError(
+        `tensor ${quote(key)} holds ${data[at]} at entry ${at}; expected finite numbers, nothing was written`,
+      )
     }
     if (floats === 'f32') return raw('F32', data)
-    const large = data.findIndex(x => Math.abs(x) >= 65520)
-    if (large >= 0) throw new InputError(`tensor ${quote(key)} holds ${data[large]}, beyond f16's 65504; store this file as f32`)
+    const large = data.findIndex((x) => Math.abs(x) >= 65520)
+    if (large >= 0) {
+      throw new InputError(`tensor ${quote(key)} holds ${data[large]}, beyond f16's 65504; store this file as f32`)
+    }
     return raw('F16', floatToHalf(data))
   }
   if (data instanceof Uint8Array) return raw('U8', data)

@@ -1,4 +1,5 @@
-// Which adapter computes: a GPU or software driver through dawn (Node) or the browser, or the embedded device, which is always there.
+// Which adapter computes: a GPU or software driver through dawn (Node) or the browser, or the embedded device, which is
+// always there.
 import type { Mode } from '../cpu/abi.ts'
 import { AdapterError } from '../base/errors.ts'
 
@@ -6,9 +7,18 @@ import { AdapterError } from '../base/errors.ts'
 export type AdapterKind = 'gpu' | 'software' | 'embedded' | 'null'
 
 /** What choosing an adapter depends on; see `InitOptions`. */
-export interface AdapterChoice { adapter?: string, threads?: number, mode?: Mode, profile?: 'browser' | 'native', backend?: string }
+export interface AdapterChoice {
+  adapter?: string
+  threads?: number
+  mode?: Mode
+  profile?: 'browser' | 'native'
+  backend?: string
+}
 
-interface Found { adapter: GPUAdapter, kind: AdapterKind }
+interface Found {
+  adapter: GPUAdapter
+  kind: AdapterKind
+}
 
 // Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
 const instances: GPU[] = []
@@ -23,16 +33,23 @@ export async function findAdapter(choice: AdapterChoice): Promise<Found> {
   const first = await platform({ ...choice, adapter: undefined })
   if (choice.backend || name === 'dawn') {
     if (first) return first
-    throw new AdapterError("no WebGPU adapter but the embedded device ('cpu') on this machine; 'npx espalier doctor' says why and how to mend it")
+    throw new AdapterError(
+      "no WebGPU adapter but the embedded device ('cpu') on this machine; 'npx espalier doctor' says why and how to mend it",
+    )
   }
   if (!name) return first?.kind === 'gpu' ? first : embedded(choice)
   const matches = ({ adapter }: Found) => nameOf(adapter).toLowerCase().includes(name)
-  // Dawn looks for the name among all adapters, but in the device's name only; the description is often what people know.
+  // Dawn looks for the name among all adapters, but in the device's name only; the description is often what people
+  // know.
   const found = first && matches(first) ? first : await platform(choice)
   if (found) return found
   const own = await embedded(choice)
   if (matches(own)) return own
-  throw new AdapterError(`no adapter matches '${choice.adapter}'; here: ${[...first ? [nameOf(first.adapter)] : [], `cpu (${nameOf(own.adapter)})`].join('; ')}`)
+  throw new AdapterError(
+    `no adapter matches '${choice.adapter}'; here: ${
+      [...first ? [nameOf(first.adapter)] : [], `cpu (${nameOf(own.adapter)})`].join('; ')
+    }`,
+  )
 }
 
 /** What people know an adapter by. */
@@ -49,7 +66,9 @@ const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?
 
 async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
   // In a page the device lives in a worker of its own, so that the page's thread never computes.
-  const create = typeof document === 'undefined' ? (await import('../cpu/index.ts')).createCpuGpu : (await import('../cpu/browser/page.ts')).createBrowserGpu
+  const create = typeof document === 'undefined'
+    ? (await import('../cpu/index.ts')).createCpuGpu
+    : (await import('../cpu/browser/page.ts')).createBrowserGpu
   try {
     return { adapter: (await create({ threads, mode }).requestAdapter())!, kind: 'embedded' }
   } catch (error) {
@@ -57,7 +76,10 @@ async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
   }
 }
 
-/** The first adapter of dawn or the browser, or the one dawn finds by name. Dawn throws where the name matches nothing; browsers return null. */
+/**
+ * The first adapter of dawn or the browser, or the one dawn finds by name. Dawn throws where the name matches nothing;
+ * browsers return null.
+ */
 async function platform(choice: AdapterChoice): Promise<Found | null> {
   try {
     const adapter = await (await entryPoint(choice))?.requestAdapter({ powerPreference: 'high-performance' })
@@ -76,7 +98,12 @@ async function entryPoint({ profile, backend, adapter }: AdapterChoice): Promise
   Object.assign(globalThis, globals)
   const flags = backend ? [`backend=${backend}`] : []
   if (adapter) flags.push(`adapter=${adapter}`)
-  if (profile === 'native') flags.push('enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=timestamp_quantization')
+  if (profile === 'native') {
+    flags.push(
+      'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+      'disable-dawn-features=timestamp_quantization',
+    )
+  }
   const instance = create(flags)
   instances.push(instance)
   return instance

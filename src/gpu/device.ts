@@ -1,4 +1,5 @@
-// The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a time.
+// The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a
+// time.
 import type { Mode } from '../cpu/abi.ts'
 import { DeviceError } from '../base/errors.ts'
 import { type AdapterKind, env, findAdapter } from './adapters.ts'
@@ -11,23 +12,26 @@ import { Readback } from './readback.ts'
 /** How to choose and open a device. */
 export interface InitOptions {
   /**
-   * Part of the adapter's name, case does not matter. `cpu` is the embedded device, `dawn` whatever dawn takes first. Without a
-   * name: a GPU if there is one, else the embedded device.
+   * Part of the adapter's name, case does not matter. `cpu` is the embedded device, `dawn` whatever dawn takes first.
+   * Without a name: a GPU if there is one, else the embedded device.
    */
   adapter?: string
   /** Threads of the embedded device; default all cores. */
   threads?: number
   /**
-   * How the embedded device compiles kernels: `bounds`, `race` and `nan` report what a kernel does wrong as an error at the next
-   * read-back, `permuted` runs invocations in reverse order. Chooses the embedded device where
-   * no adapter is named. With `bounds`, buffers are as long as their tensors, not rounded up.
+   * How the embedded device compiles kernels: `bounds`, `race` and `nan` report what a kernel does wrong as an error at
+   * the next read-back, `permuted` runs invocations in reverse order. Chooses the embedded device where no adapter is
+   * named. With `bounds`, buffers are as long as their tensors, not rounded up.
    */
   mode?: Mode
   /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
   profile?: 'browser' | 'native'
   /** Dawn's backend, e.g. `null`, which compiles every kernel and computes nothing. */
   backend?: string
-  /** Picks fixed kernel variants instead of timing them at first use; default true under a test runner or `ESPALIER_TUNE=0`. */
+  /**
+   * Picks fixed kernel variants instead of timing them at first use; default true under a test runner or
+   * `ESPALIER_TUNE=0`.
+   */
   fixedVariants?: boolean
 }
 
@@ -73,7 +77,10 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   launches.failures = failures
   const pool = new Pool(device, { exact: options.mode === 'bounds' && kind === 'embedded' })
   current = {
-    device, launches, failures, pool,
+    device,
+    launches,
+    failures,
+    pool,
     adapter: describeAdapter(adapter, kind, options.profile ?? 'browser'),
     limits: device.limits,
     features: new Set(wanted),
@@ -83,7 +90,9 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   }
   if (env('ESPALIER_PROFILE') === '1') {
     if (current.features.has('timestamp-query')) current.profiler = new Profiler(current)
-    else console.error(`ESPALIER_PROFILE: ${current.adapter.name} has no timestamp queries, so there will be no profile`)
+    else {console.error(
+        `ESPALIER_PROFILE: ${current.adapter.name} has no timestamp queries, so there will be no profile`,
+      )}
   }
   return current
 }
@@ -106,7 +115,7 @@ export async function close(): Promise<void> {
   current = null
   open.failures.close()
   try {
-    if (open.failures.failed) return                  // it was or will be reported where a result was asked for
+    if (open.failures.failed) return // it was or will be reported where a result was asked for
     open.launches.flush()
     await open.device.queue.onSubmittedWorkDone()
     if (open.profiler) console.error(await open.profiler.report())
@@ -116,13 +125,28 @@ export async function close(): Promise<void> {
 }
 
 function describeAdapter({ info }: GPUAdapter, kind: AdapterKind, profile: 'browser' | 'native'): AdapterDescription {
-  return { name: info.description || info.device || info.vendor || kind, vendor: info.vendor, architecture: info.architecture, kind, profile }
+  return {
+    name: info.description || info.device || info.vendor || kind,
+    vendor: info.vendor,
+    architecture: info.architecture,
+    kind,
+    profile,
+  }
 }
 
 /** Asks for all the adapter has, so that binding size, workgroup storage and buffers per stage are the machine's. */
 function adapterLimits(limits: GPUSupportedLimits): Record<string, number> {
-  const names = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize',
-    'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ',
-    'maxComputeWorkgroupsPerDimension', 'minUniformBufferOffsetAlignment'] as const
+  const names = [
+    'maxBufferSize',
+    'maxStorageBufferBindingSize',
+    'maxStorageBuffersPerShaderStage',
+    'maxComputeWorkgroupStorageSize',
+    'maxComputeInvocationsPerWorkgroup',
+    'maxComputeWorkgroupSizeX',
+    'maxComputeWorkgroupSizeY',
+    'maxComputeWorkgroupSizeZ',
+    'maxComputeWorkgroupsPerDimension',
+    'minUniformBufferOffsetAlignment',
+  ] as const
   return Object.fromEntries(names.map((name) => [name, limits[name]]))
 }

@@ -3,8 +3,8 @@
 import { DeviceError, DeviceLostError, type EspalierError, KernelError } from '../base/errors.ts'
 
 /**
- * The first error of a device and the checks still under way. A check knows the cause (the kernel, the line); what the device
- * reports meanwhile is usually its consequence, so a cause found later takes precedence.
+ * The first error of a device and the checks still under way. A check knows the cause (the kernel, the line); what the
+ * device reports meanwhile is usually its consequence, so a cause found later takes precedence.
  */
 export class Failures {
   private cause: EspalierError | null = null
@@ -21,7 +21,11 @@ export class Failures {
     })
     void device.lost.then((info) => {
       if (!this.closing) {
-        this.cause ??= new DeviceLostError(`the device was lost (${info.reason}): ${info.message || 'no reason given'}; results after that are not to be trusted, init() again`)
+        this.cause ??= new DeviceLostError(
+          `the device was lost (${info.reason}): ${
+            info.message || 'no reason given'
+          }; results after that are not to be trusted, init() again`,
+        )
       }
     })
   }
@@ -29,14 +33,20 @@ export class Failures {
   /** Registers a check whose outcome must be known before any result is handed out. */
   watch(check: Promise<EspalierError | null>): void {
     const settled: Promise<void> = check.then(
-      (error) => { if (error) this.cause ??= error },
-      (reason: unknown) => { this.cause ??= new DeviceError(String(reason)) },
+      (error) => {
+        if (error) this.cause ??= error
+      },
+      (reason: unknown) => {
+        this.cause ??= new DeviceError(String(reason))
+      },
     ).finally(() => this.pending.delete(settled))
     this.pending.add(settled)
   }
 
   /** Whether something failed. */
-  get failed(): boolean { return this.cause !== null || this.reported !== null }
+  get failed(): boolean {
+    return this.cause !== null || this.reported !== null
+  }
 
   /** @throws the first error so far, without waiting; while checks are under way, only one whose cause is known. */
   throwIfAny(): void {
@@ -59,6 +69,8 @@ export class Failures {
 function describe(error: GPUError, context: string): EspalierError {
   const text = error.message.split('\n').slice(0, 6).join('\n')
   const kind = error.constructor.name
-  if (kind === 'GPUOutOfMemoryError') return new DeviceError(`out of device memory (${context}): ${text}; use a smaller batch`)
+  if (kind === 'GPUOutOfMemoryError') {
+    return new DeviceError(`out of device memory (${context}): ${text}; use a smaller batch`)
+  }
   return new KernelError(`the device refused a command (${context}): ${text}`)
 }

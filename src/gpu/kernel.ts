@@ -1,5 +1,5 @@
-// A kernel is a WGSL file. Its launcher names buffers and parameters; reflection supplies binding numbers and offsets and
-// compares the names at load, so WGSL and TypeScript cannot drift apart.
+// A kernel is a WGSL file. Its launcher names buffers and parameters; reflection supplies binding numbers and offsets
+// and compares the names at load, so WGSL and TypeScript cannot drift apart.
 import { KernelError } from '../base/errors.ts'
 import { reflect, type Reflection } from './reflect.ts'
 import { wgsl } from './wgsl.generated.ts'
@@ -44,7 +44,9 @@ export class Kernel {
   get source(): string {
     if (this.text === null) {
       let text = wgsl[this.file]
-      if (text === undefined) throw new KernelError(`${this.file}: no such kernel file; run 'npm run embed' after adding one to kernels/`)
+      if (text === undefined) {
+        throw new KernelError(`${this.file}: no such kernel file; run 'npm run embed' after adding one to kernels/`)
+      }
       for (const [marker, replacement] of Object.entries(this.splice)) {
         if (!text.includes(marker)) throw new KernelError(`${this.file}: no marker ${marker} to splice into`)
         text = text.replaceAll(marker, () => replacement)
@@ -78,7 +80,10 @@ export function kernel(file: string, options: KernelOptions): Kernel {
   return made
 }
 
-/** A kernel from a text of the caller's own (a pattern that brings its kernel, a test); `name` stands for the file in messages. */
+/**
+ * A kernel from a text of the caller's own (a pattern that brings its kernel, a test); `name` stands for the file in
+ * messages.
+ */
 export function kernelFromText(name: string, text: string, options: KernelOptions): Kernel {
   wgsl[name] = text
   return new Kernel(name, options)

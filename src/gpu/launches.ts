@@ -1,5 +1,5 @@
-// The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host write,
-// or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
+// The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host
+// write, or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
 import { DeviceError, KernelError, ShapeError } from '../base/errors.ts'
 import type { Buffer } from './buffers.ts'
 import type { Failures } from './failures.ts'
@@ -16,7 +16,9 @@ export interface Pipeline {
   reflection: Reflection
   layout: GPUBindGroupLayout
   pipeline: GPUComputePipeline
-  /** Frozen parameters that were written last, where, and before which flush: the next launch with them writes nothing. */
+  /**
+   * Frozen parameters that were written last, where, and before which flush: the next launch with them writes nothing.
+   */
   written: { values: Readonly<Record<string, number>>, offset: number, flush: number } | null
 }
 
@@ -34,7 +36,11 @@ export interface Launch {
 }
 
 /** A captured list: entries bound to buffers that stay put. */
-export interface Recording { entries: Launch[], uniforms: Uint8Array, uniformBuffer: GPUBuffer | null }
+export interface Recording {
+  entries: Launch[]
+  uniforms: Uint8Array
+  uniformBuffer: GPUBuffer | null
+}
 
 /** What an observer sees of a launch. */
 export interface ObservedLaunch {
@@ -46,14 +52,22 @@ export interface ObservedLaunch {
 }
 
 /** A level of the bind group cache; the group itself stands at the level of the last buffer. */
-interface BindGroups { next: Map<Pipeline | Buffer, BindGroups>, group: GPUBindGroup | null }
+interface BindGroups {
+  next: Map<Pipeline | Buffer, BindGroups>
+  group: GPUBindGroup | null
+}
 
 const ringBytes = 1 << 18
 const longList = 1024
 const gridLimit = 65535
 
 /** Counters that tests and benches read: launches, submits, bind groups and pipelines created. */
-export interface LaunchCounts { launches: number, submits: number, bindGroups: number, pipelines: number }
+export interface LaunchCounts {
+  launches: number
+  submits: number
+  bindGroups: number
+  pipelines: number
+}
 
 /** The launch list of one device. */
 export class Launches {
@@ -74,14 +88,15 @@ export class Launches {
   private list: Launch[] = []
   private recent = () => 'nothing launched yet'
   private readonly pipelines = new Map<Kernel, Map<string, Pipeline>>()
-  // By pipeline and then by one buffer after the other: quicker than keys made of text, at thousands of launches a step.
+  // By pipeline and then by one buffer after the other: quicker than keys made of text, at thousands of launches a
+  // step.
   private readonly bindGroups = new Map<Pipeline | Buffer, BindGroups>()
   private recording: { entries: Launch[], bytes: number[] } | null = null
   failures!: Failures
 
   constructor(device: GPUDevice) {
     this.device = device
-    this.ring = device.createBuffer({ size: ringBytes, usage: 0x40 | 0x8, label: 'uniform ring' })   // UNIFORM | COPY_DST
+    this.ring = device.createBuffer({ size: ringBytes, usage: 0x40 | 0x8, label: 'uniform ring' }) // UNIFORM | COPY_DST
     this.alignment = Math.max(16, device.limits.minUniformBufferOffsetAlignment)
   }
 
@@ -92,17 +107,25 @@ export class Launches {
 
   /**
    * Appends one dispatch. `buffers` and `values` are keyed by the kernel's names; `label` says op and shapes.
-   * @throws ShapeError for an empty or too large grid; KernelError for a missing, extra or doubly bound buffer or parameter.
+   * @throws ShapeError for an empty or too large grid; KernelError for a missing, extra or doubly bound buffer or
+   * parameter.
    */
   append(
-    kernel: Kernel, buffers: Readonly<Record<string, Buffer>>, values: Readonly<Record<string, number>>, grid: Grid,
-    overrides: Overrides | undefined, label: () => string, flops = 0,
+    kernel: Kernel,
+    buffers: Readonly<Record<string, Buffer>>,
+    values: Readonly<Record<string, number>>,
+    grid: Grid,
+    overrides: Overrides | undefined,
+    label: () => string,
+    flops = 0,
   ): void {
     const pipeline = this.pipeline(kernel, overrides)
     const { storage, uniform } = pipeline.reflection
     const x = grid[0], y = grid[1] ?? 1, z = grid[2] ?? 1
     if (!(x >= 1 && x <= gridLimit && y >= 1 && y <= gridLimit && z >= 1 && z <= gridLimit)) {
-      throw new ShapeError(`${label()}: ${kernel.label} would start ${x} x ${y} x ${z} workgroups; each axis takes 1 to ${gridLimit}`)
+      throw new ShapeError(
+        `${label()}: ${kernel.label} would start ${x} x ${y} x ${z} workgroups; each axis takes 1 to ${gridLimit}`,
+      )
     }
     this.observer?.({ kernel, overrides: overrides ?? {}, values, buffers, grid: [x, y, z] })
     let known = below(this.bindGroups, pipeline)
@@ -181,7 +204,11 @@ export class Launches {
     const uniforms = new Uint8Array(recording.bytes)
     let uniformBuffer: GPUBuffer | null = null
     if (uniforms.length > 0) {
-      uniformBuffer = this.device.createBuffer({ size: Math.ceil(uniforms.length / 16) * 16, usage: 0x40 | 0x8, label: 'captured uniforms' })
+      uniformBuffer = this.device.createBuffer({
+        size: Math.ceil(uniforms.length / 16) * 16,
+        usage: 0x40 | 0x8,
+        label: 'captured uniforms',
+      })
       this.device.queue.writeBuffer(uniformBuffer, 0, uniforms)
     }
     const groups = new Map<string, GPUBindGroup>()
@@ -189,7 +216,9 @@ export class Launches {
       if (!entry.pipeline.reflection.uniform) return entry
       const key = [entry.pipeline.id, ...entry.buffers.map((buffer) => buffer.id)].join()
       let bindGroup = groups.get(key)
-      if (!bindGroup) groups.set(key, bindGroup = this.bind(entry.pipeline, entry.buffers, uniformBuffer!, entry.label()))
+      if (!bindGroup) {
+        groups.set(key, bindGroup = this.bind(entry.pipeline, entry.buffers, uniformBuffer!, entry.label()))
+      }
       return { ...entry, bindGroup }
     })
     return { entries, uniforms, uniformBuffer }
@@ -215,7 +244,7 @@ export class Launches {
     let variants = this.pipelines.get(kernel)
     if (!variants) this.pipelines.set(kernel, variants = new Map())
     let key = ''
-    if (overrides) for (const name in overrides) key += `${name}=${overrides[name]},`
+    if (overrides) { for (const name in overrides) key += `${name}=${overrides[name]},` }
     const cached = variants.get(key)
     if (cached) return cached
     const made = this.createPipeline(kernel, overrides ?? {})
@@ -226,40 +255,61 @@ export class Launches {
   private createPipeline(kernel: Kernel, overrides: Overrides): Pipeline {
     const { reflection, label } = kernel
     const unknown = Object.keys(overrides).filter((name) => !reflection.overrides.includes(name))
-    if (unknown.length) throw new KernelError(`${label}: no override ${unknown.join(', ')}; the file has ${reflection.overrides.join(', ') || 'none'}`)
+    if (unknown.length) {
+      throw new KernelError(
+        `${label}: no override ${unknown.join(', ')}; the file has ${reflection.overrides.join(', ') || 'none'}`,
+      )
+    }
     const entries: GPUBindGroupLayoutEntry[] = reflection.storage.map((slot) => ({
-      binding: slot.binding, visibility: 0x4, buffer: { type: slot.write ? 'storage' : 'read-only-storage' } }))
+      binding: slot.binding,
+      visibility: 0x4,
+      buffer: { type: slot.write ? 'storage' : 'read-only-storage' },
+    }))
     if (reflection.uniform) {
-      entries.push({ binding: reflection.uniform.binding, visibility: 0x4,
-        buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: reflection.uniform.size } })
+      entries.push({
+        binding: reflection.uniform.binding,
+        visibility: 0x4,
+        buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: reflection.uniform.size },
+      })
     }
     const { device } = this
     device.pushErrorScope('validation')
     device.pushErrorScope('internal')
     const layout = device.createBindGroupLayout({ label, entries })
     const module = device.createShaderModule({ label, code: kernel.source })
-    const pipeline = device.createComputePipeline({ label,
+    const pipeline = device.createComputePipeline({
+      label,
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: kernel.entry, constants: overrides as Record<string, number> } })
+      compute: { module, entryPoint: kernel.entry, constants: overrides as Record<string, number> },
+    })
     this.failures.watch(this.compilationError(kernel, overrides, module))
     this.counts.pipelines++
     return { id: this.counts.pipelines, kernel, reflection, layout, pipeline, written: null }
   }
 
-  private async compilationError(kernel: Kernel, overrides: Overrides, module: GPUShaderModule): Promise<KernelError | null> {
+  private async compilationError(
+    kernel: Kernel,
+    overrides: Overrides,
+    module: GPUShaderModule,
+  ): Promise<KernelError | null> {
     const scopes = [this.device.popErrorScope(), this.device.popErrorScope()]
     const errors = (await Promise.all(scopes)).filter((error) => error !== null)
     if (errors.length === 0) return null
     const { messages } = await module.getCompilationInfo()
     const first = messages.find((message) => message.type === 'error')
-    const at = first ? `${sourceLine(kernel.source, first.lineNum)}\n  ${first.message}` : errors[0].message.split('\n')[0]
+    const at = first
+      ? `${sourceLine(kernel.source, first.lineNum)}\n  ${first.message}`
+      : errors[0].message.split('\n')[0]
     const variant = Object.entries(overrides).map(([name, value]) => `${name}=${value}`).join(' ')
     return new KernelError(`${kernel.label}${variant ? ` [${variant}]` : ''}: does not compile, ${at}`)
   }
 
   private bind(pipeline: Pipeline, buffers: readonly Buffer[], uniforms: GPUBuffer, label: string): GPUBindGroup {
     const { storage, uniform } = pipeline.reflection
-    const entries: GPUBindGroupEntry[] = storage.map((slot, i) => ({ binding: slot.binding, resource: { buffer: buffers[i].gpu } }))
+    const entries: GPUBindGroupEntry[] = storage.map((slot, i) => ({
+      binding: slot.binding,
+      resource: { buffer: buffers[i].gpu },
+    }))
     if (uniform) entries.push({ binding: uniform.binding, resource: { buffer: uniforms, size: uniform.size } })
     this.counts.bindGroups++
     return this.device.createBindGroup({ label, layout: pipeline.layout, entries })
@@ -298,17 +348,23 @@ export function encodeAll(pass: GPUComputePassEncoder, list: readonly Launch[]):
     }
     if (grid[2] !== 1) pass.dispatchWorkgroups(grid[0], grid[1], grid[2])
     else if (grid[1] !== 1) pass.dispatchWorkgroups(grid[0], grid[1])
-    else pass.dispatchWorkgroups(grid[0])                     // each argument costs dawn-node a tenth of the call
+    else pass.dispatchWorkgroups(grid[0]) // each argument costs dawn-node a tenth of the call
   }
 }
 
-/** One buffer cannot be read-only and read_write in the same dispatch; WebGPU would refuse the whole submit later on. */
+/**
+ * One buffer cannot be read-only and read_write in the same dispatch; WebGPU would refuse the whole submit later on.
+ */
 function checkAliases({ reflection, kernel }: Pipeline, buffers: readonly Buffer[], label: () => string) {
   reflection.storage.forEach((slot, i) => {
     if (!slot.write) return
     const other = buffers.findIndex((buffer, j) => j !== i && buffer === buffers[i])
     if (other >= 0) {
-      throw new KernelError(`${label()}: ${kernel.label} got one tensor for '${slot.name}', which it writes, and '${reflection.storage[other].name}'; pass a copy`)
+      throw new KernelError(
+        `${label()}: ${kernel.label} got one tensor for '${slot.name}', which it writes, and '${
+          reflection.storage[other].name
+        }'; pass a copy`,
+      )
     }
   })
 }

@@ -3,11 +3,22 @@ import type { Gpu } from './device.ts'
 import { encodeAll, type Launch } from './launches.ts'
 
 /** One line of the profile. Times are milliseconds of device time. */
-export interface ProfileRow { kernel: string, calls: number, ms: number, gflops: number, gbps: number }
+export interface ProfileRow {
+  kernel: string
+  calls: number
+  ms: number
+  gflops: number
+  gbps: number
+}
 
-interface Sum { calls: number, ms: number, flops: number, bytes: number }
+interface Sum {
+  calls: number
+  ms: number
+  flops: number
+  bytes: number
+}
 
-const perSubmit = 1024            // timestamp pairs per query set; a query set takes at most 4096 queries
+const perSubmit = 1024 // timestamp pairs per query set; a query set takes at most 4096 queries
 
 /** Times each launch with timestamp queries; an adapter without them cannot be profiled. */
 export class Profiler {
@@ -17,7 +28,9 @@ export class Profiler {
 
   constructor(gpu: Gpu) {
     this.gpu = gpu
-    gpu.launches.encoder = (list) => { this.encode(list) }
+    gpu.launches.encoder = (list) => {
+      this.encode(list)
+    }
   }
 
   /** Stops profiling: later lists are encoded as one pass again. */
@@ -31,7 +44,11 @@ export class Profiler {
     this.gpu.launches.flush()
     await this.pending
     return [...this.sums].map(([kernel, { calls, ms, flops, bytes }]) => ({
-      kernel, calls, ms, gflops: ms ? flops / ms / 1e6 : 0, gbps: ms ? bytes / ms / 1e6 : 0,
+      kernel,
+      calls,
+      ms,
+      gflops: ms ? flops / ms / 1e6 : 0,
+      gbps: ms ? bytes / ms / 1e6 : 0,
     })).sort((a, b) => b.ms - a.ms)
   }
 
@@ -43,8 +60,16 @@ export class Profiler {
     return [
       `profile on ${this.gpu.adapter.name}`,
       line(['kernel', 'calls', 'ms', 'GFLOP/s', 'GB/s', '% time']),
-      ...rows.map((row) => line([row.kernel, String(row.calls), row.ms.toFixed(3), row.gflops ? row.gflops.toFixed(2) : '-',
-        row.gbps.toFixed(2), total ? (100 * row.ms / total).toFixed(1) : '-'])),
+      ...rows.map((row) =>
+        line([
+          row.kernel,
+          String(row.calls),
+          row.ms.toFixed(3),
+          row.gflops ? row.gflops.toFixed(2) : '-',
+          row.gbps.toFixed(2),
+          total ? (100 * row.ms / total).toFixed(1) : '-',
+        ])
+      ),
     ].join('\n')
   }
 
@@ -56,24 +81,31 @@ export class Profiler {
     const { device } = this.gpu
     const querySet = device.createQuerySet({ type: 'timestamp', count: list.length * 2 })
     const bytes = list.length * 16
-    const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 })       // QUERY_RESOLVE | COPY_SRC
-    const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 })          // MAP_READ | COPY_DST
+    const resolved = device.createBuffer({ size: bytes, usage: 0x200 | 0x4 }) // QUERY_RESOLVE | COPY_SRC
+    const staging = device.createBuffer({ size: bytes, usage: 0x1 | 0x8 }) // MAP_READ | COPY_DST
     const encoder = device.createCommandEncoder()
     list.forEach((launch, i) => {
-      const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } })
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      })
       encodeAll(pass, [launch])
       pass.end()
     })
     encoder.resolveQuerySet(querySet, 0, list.length * 2, resolved, 0)
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes)
     device.queue.submit([encoder.finish()])
-    this.pending = Promise.all([this.pending, staging.mapAsync(0x1).then(() => {
-      const times = new BigInt64Array(staging.getMappedRange())
-      list.forEach((launch, i) => { this.add(launch, Number(times[2 * i + 1] - times[2 * i]) / 1e6) })
-      staging.destroy()
-      resolved.destroy()
-      querySet.destroy()
-    })]).then(() => undefined)
+    this.pending = Promise.all([
+      this.pending,
+      staging.mapAsync(0x1).then(() => {
+        const times = new BigInt64Array(staging.getMappedRange())
+        list.forEach((launch, i) => {
+          this.add(launch, Number(times[2 * i + 1] - times[2 * i]) / 1e6)
+        })
+        staging.destroy()
+        resolved.destroy()
+        querySet.destroy()
+      }),
+    ]).then(() => undefined)
   }
 
   private add({ pipeline, flops, bytes }: Launch, ms: number) {

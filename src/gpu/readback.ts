@@ -12,7 +12,10 @@ export class Readback {
   private readonly takesRanges: boolean
   private readonly free = new Map<number, GPUBuffer[]>()
 
-  /** `takesRanges`: whether mapped ranges may be transferred, which the embedded device allows and browsers and dawn do not. */
+  /**
+   * `takesRanges`: whether mapped ranges may be transferred, which the embedded device allows and browsers and dawn do
+   * not.
+   */
   constructor(device: GPUDevice, launches: Launches, failures: Failures, takesRanges: boolean) {
     this.takesRanges = takesRanges
     this.device = device
@@ -28,7 +31,7 @@ export class Readback {
     this.launches.flush()
     const size = sizeClass(bytes)
     const staging = this.free.get(size)?.pop()
-      ?? this.device.createBuffer({ size, usage: 0x1 | 0x8, label: 'read-back' })     // MAP_READ | COPY_DST
+      ?? this.device.createBuffer({ size, usage: 0x1 | 0x8, label: 'read-back' }) // MAP_READ | COPY_DST
     const encoder = this.device.createCommandEncoder()
     encoder.copyBufferToBuffer(buffer.gpu, 0, staging, 0, Math.ceil(bytes / 4) * 4)
     this.device.queue.submit([encoder.finish()])
@@ -39,7 +42,9 @@ export class Readback {
       throw new DeviceLostError(`reading back ${bytes} bytes failed: ${String(error)}`, { cause: error })
     }
     const range = staging.getMappedRange(0, Math.ceil(bytes / 4) * 4)
-    const copy = this.takesRanges && range.byteLength === bytes ? structuredClone(range, { transfer: [range] }) : range.slice(0, bytes)
+    const copy = this.takesRanges && range.byteLength === bytes
+      ? structuredClone(range, { transfer: [range] })
+      : range.slice(0, bytes)
     staging.unmap()
     const list = this.free.get(size)
     if (!list) this.free.set(size, [staging])

@@ -1,15 +1,31 @@
-// What a kernel's text says about itself: bindings, parameter offsets, overrides. Read once per kernel, with the parser of the
-// embedded device: only the tree is wanted here; types are checked by whoever compiles the kernel.
+// What a kernel's text says about itself: bindings, parameter offsets, overrides. Read once per kernel, with the parser
+// of the embedded device: only the tree is wanted here; types are checked by whoever compiles the kernel.
 import { WgslError } from '../cpu/abi.ts'
 import { parseTree } from '../cpu/compiler/parse.ts'
-import { type Expr, type FunctionDecl, inside, type Program, type Stmt, type StructDecl, type VarDecl } from '../cpu/compiler/tree.ts'
+import {
+  type Expr,
+  type FunctionDecl,
+  inside,
+  type Program,
+  type Stmt,
+  type StructDecl,
+  type VarDecl,
+} from '../cpu/compiler/tree.ts'
 import { KernelError } from '../base/errors.ts'
 
 /** One storage binding of an entry point. */
-export interface StorageSlot { name: string, binding: number, write: boolean }
+export interface StorageSlot {
+  name: string
+  binding: number
+  write: boolean
+}
 
 /** One field of the uniform struct: byte offset and scalar type. */
-export interface ParamField { name: string, offset: number, type: 'f32' | 'i32' | 'u32' }
+export interface ParamField {
+  name: string
+  offset: number
+  type: 'f32' | 'i32' | 'u32'
+}
 
 /** Bindings, parameters and overrides of one entry point. `uniform` is null where the kernel has no parameters. */
 export interface Reflection {
@@ -20,24 +36,41 @@ export interface Reflection {
 
 /**
  * Reflects one entry point of a WGSL text.
- * @throws KernelError if the text does not parse, has no such entry point, or uses a parameter type other than f32, i32, u32.
+ * @throws KernelError if the text does not parse, has no such entry point, or uses a parameter type other than f32,
+ * i32, u32.
  */
 export function reflect(file: string, source: string, entry: string): Reflection {
   const { decls } = parsed(file, source)
   const functions = new Map(decls.filter((decl) => decl.kind === 'function').map((decl) => [decl.name, decl]))
   const points = [...functions.values()].filter((fn) => fn.attributes.some(({ name }) => name === 'compute'))
   const point = points.find(({ name }) => name === entry)
-  if (!point) throw new KernelError(`${file}: no compute entry point '${entry}'; the file has: ${points.map(({ name }) => name).join(', ') || 'none'}`)
+  if (!point) {
+    throw new KernelError(
+      `${file}: no compute entry point '${entry}'; the file has: ${
+        points.map(({ name }) => name).join(', ') || 'none'
+      }`,
+    )
+  }
   const variables = decls.filter((decl): decl is VarDecl => 'spaceNames' in decl)
-  const resources = new Map(variables.filter(({ attributes }) => attributes.some(({ name }) => name === 'binding')).map((decl) => [decl.name, decl]))
+  const resources = new Map(
+    variables.filter(({ attributes }) => attributes.some(({ name }) => name === 'binding')).map((
+      decl,
+    ) => [decl.name, decl]),
+  )
   const used = [...usedBy(point, functions, resources)]
   const storage = used.filter(({ spaceNames }) => spaceNames[0] === 'storage')
-    .map((decl) => ({ name: decl.name, binding: bindingOf(file, decl), write: decl.spaceNames[1] === 'read_write' })).sort((a, b) => a.binding - b.binding)
+    .map((decl) => ({ name: decl.name, binding: bindingOf(file, decl), write: decl.spaceNames[1] === 'read_write' }))
+    .sort((a, b) => a.binding - b.binding)
   const uniforms = used.filter(({ spaceNames }) => spaceNames[0] === 'uniform')
   if (uniforms.length > 1) throw new KernelError(`${file}: expected one uniform struct, found ${uniforms.length}`)
   const fields = uniforms.length ? fieldsOf(file, uniforms[0], decls.filter((decl) => decl.kind === 'struct')) : []
-  return { storage, uniform: uniforms.length ? { binding: bindingOf(file, uniforms[0]), size: Math.ceil(fields.length / 4) * 16, fields } : null,
-    overrides: variables.filter(({ kind }) => kind === 'override').map(({ name }) => name) }
+  return {
+    storage,
+    uniform: uniforms.length
+      ? { binding: bindingOf(file, uniforms[0]), size: Math.ceil(fields.length / 4) * 16, fields }
+      : null,
+    overrides: variables.filter(({ kind }) => kind === 'override').map(({ name }) => name),
+  }
 }
 
 function parsed(file: string, source: string): Program {
@@ -46,7 +79,10 @@ function parsed(file: string, source: string): Program {
   } catch (error) {
     if (!(error instanceof WgslError)) throw error
     const { message, line } = error
-    throw new KernelError(`${file}: the text does not parse as WGSL: ${message}\n  line ${line}: ${source.split('\n')[line - 1]?.trim()}`, { cause: error })
+    throw new KernelError(
+      `${file}: the text does not parse as WGSL: ${message}\n  line ${line}: ${source.split('\n')[line - 1]?.trim()}`,
+      { cause: error },
+    )
   }
 }
 
@@ -63,14 +99,23 @@ function fieldsOf(file: string, { name, typeExpr }: VarDecl, structs: readonly S
   return struct.members.map((member, i) => {
     const type = member.typeExpr.kind === 'name' ? member.typeExpr.name : ''
     if (type !== 'f32' && type !== 'i32' && type !== 'u32') {
-      throw new KernelError(`${file}: parameter '${member.name}' is ${type || 'of another type'}; a launcher can set f32, i32 and u32`)
+      throw new KernelError(
+        `${file}: parameter '${member.name}' is ${type || 'of another type'}; a launcher can set f32, i32 and u32`,
+      )
     }
     return { name: member.name, offset: 4 * i, type }
   })
 }
 
-/** The resources that a function names, itself or through what it calls. Names declared inside it hide them, from there on in their block. */
-function usedBy(entry: FunctionDecl, functions: ReadonlyMap<string, FunctionDecl>, resources: ReadonlyMap<string, VarDecl>): Set<VarDecl> {
+/**
+ * The resources that a function names, itself or through what it calls. Names declared inside it hide them, from there
+ * on in their block.
+ */
+function usedBy(
+  entry: FunctionDecl,
+  functions: ReadonlyMap<string, FunctionDecl>,
+  resources: ReadonlyMap<string, VarDecl>,
+): Set<VarDecl> {
   const used = new Set<VarDecl>(), seen = new Set<FunctionDecl>()
   const enter = (fn: FunctionDecl) => {
     if (seen.has(fn)) return

@@ -32,7 +32,9 @@ export async function deviceTime(work: () => void): Promise<number> {
     launches.encoder = before
   }
   if (lists.length > 1) throw new Error('deviceTime: the work is longer than one submit; time a smaller piece')
-  const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } })
+  const pass = encoder.beginComputePass({
+    timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+  })
   for (const list of lists) encodeAll(pass, list)
   pass.end()
   encoder.resolveQuerySet(querySet, 0, 2, resolved, 0)

@@ -5,8 +5,8 @@ import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 
 /**
- * Multi-head softmax attention with one tensor axis per prunable thing: no fused qkv, heads and their channels are axes.
- * query, key, value [heads, dim, width] with biases [heads, dim]; out [width, heads, dim] with bias [width].
+ * Multi-head softmax attention with one tensor axis per prunable thing: no fused qkv, heads and their channels are
+ * axes. query, key, value [heads, dim, width] with biases [heads, dim]; out [width, heads, dim] with bias [width].
  */
 export class Attention {
   query: Tensor
@@ -23,7 +23,11 @@ export class Attention {
   values = new Gate([-2, -1])
   heads = new Gate([-2])
 
-  constructor(width: number, heads: number, { dim = width / heads, bias = true }: { dim?: number, bias?: boolean } = {}) {
+  constructor(
+    width: number,
+    heads: number,
+    { dim = width / heads, bias = true }: { dim?: number, bias?: boolean } = {},
+  ) {
     const project = () => zeros([heads, dim, width], true)
     const offset = () => bias ? zeros([heads, dim], true) : null
     this.query = project()
@@ -37,7 +41,10 @@ export class Attention {
     this.scale = dim ** -0.5
   }
 
-  /** x [batch, token, width] -> the same shape. `bias` [heads, token, token] and `mask` [groups, token, token] are added to the logits. */
+  /**
+   * x [batch, token, width] -> the same shape. `bias` [heads, token, token] and `mask` [groups, token, token] are added
+   * to the logits.
+   */
   call(x: Tensor, bias: Tensor | null = null, mask: Tensor | null = null): Tensor {
     const [q, k, v] = linears(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
     const context = attention(this.queryKey.call(q), k, this.values.call(v), bias, mask, { scale: this.scale })

@@ -4,7 +4,13 @@ import { depthwise } from '../ops/conv2d/depthwise.ts'
 import type { Tensor } from '../core/tensor.ts'
 
 /** Sizes and steps of a convolution, as PyTorch names them. */
-export interface ConvOptions { stride?: number, padding?: number, dilation?: number, groups?: number, bias?: boolean }
+export interface ConvOptions {
+  stride?: number
+  padding?: number
+  dilation?: number
+  groups?: number
+  bias?: boolean
+}
 
 /** Two-dimensional convolution. weight [out, in / groups, size, size], bias [out] or null. */
 export class Conv2d {
@@ -15,7 +21,12 @@ export class Conv2d {
   readonly dilation: number
   readonly groups: number
 
-  constructor(inputs: number, outputs: number, size: number, { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvOptions = {}) {
+  constructor(
+    inputs: number,
+    outputs: number,
+    size: number,
+    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvOptions = {},
+  ) {
     this.weight = zeros([outputs, inputs / groups, size, size], true)
     this.bias = bias ? zeros([outputs], true) : null
     this.stride = stride

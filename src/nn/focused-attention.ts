@@ -11,7 +11,7 @@ import { reshape } from '../ops/reshape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 
-const small = 1e-6        // keeps a feature positive; the paper's code has the same constant
+const small = 1e-6 // keeps a feature positive; the paper's code has the same constant
 
 /**
  * query, key, value [H, D, C]; out [C, H, D]; `sharpness` [H, D] (the paper's `scale`); positions [N, H, D];
@@ -74,7 +74,10 @@ export class FocusedAttention {
     return linear(this.heads.call(this.values.call(context)), this.out, this.outBias, { over: 2 })
   }
 
-  /** f(t) = |t| t^p / |t^p|, norms over all heads and channels: keeps the length, sharpens the direction. t [B, N, H, D]. */
+  /**
+   * f(t) = |t| t^p / |t^p|, norms over all heads and channels: keeps the length, sharpens the direction. t [B, N, H,
+   * D].
+   */
   private focus(t: Tensor): Tensor {
     const sharpened = pow(t, { exponent: this.power })
     const length = (u: Tensor) => norm(u, { axes: [-2, -1], keep: true })
@@ -87,13 +90,16 @@ export class FocusedAttention {
     const { window, kernel, kernelBias } = this
     const shared = kernel.shape.length === 4
     const channels = shared ? dim : heads * dim
-    const grid = reshape(permute(reshape(v, { shape: [batch, window, window, heads, dim] }), { order: [0, 3, 4, 1, 2] }),
-      { shape: [-1, channels, window, window] })
+    const grid = reshape(
+      permute(reshape(v, { shape: [batch, window, window, heads, dim] }), { order: [0, 3, 4, 1, 2] }),
+      { shape: [-1, channels, window, window] },
+    )
     const [side] = kernel.shape.slice(-1)
     const weight = shared ? kernel : reshape(kernel, { shape: [channels, 1, side, side] })
     const bias = shared ? kernelBias : reshape(kernelBias, { shape: [channels] })
     const out = depthwise(grid, weight, bias, { padding: side >> 1 })
-    return reshape(permute(reshape(out, { shape: [batch, heads, dim, window, window] }), { order: [0, 3, 4, 1, 2] }),
-      { shape: [batch, tokens, heads, dim] })
+    return reshape(permute(reshape(out, { shape: [batch, heads, dim, window, window] }), { order: [0, 3, 4, 1, 2] }), {
+      shape: [batch, tokens, heads, dim],
+    })
   }
 }

@@ -1,4 +1,5 @@
-// Batch norm into the convolution or linear layer before it: W' = W k, b' = (b - mean) k + bias with k = gain / sqrt(variance + eps).
+// Batch norm into the convolution or linear layer before it: W' = W k, b' = (b - mean) k + bias with k = gain /
+// sqrt(variance + eps).
 import { full } from '../core/fill.ts'
 import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
 import { type Call, unrecorded } from '../core/tape.ts'
@@ -14,13 +15,19 @@ export class Identity {
   }
 }
 
-interface Fold { layer: Call, norm: Call, weight: string, bias: string, owner: string }
+interface Fold {
+  layer: Call
+  norm: Call
+  weight: string
+  bias: string
+  owner: string
+}
 
 /**
- * A model that computes the same with each batch norm multiplied into the layer whose output it alone reads. Pairs are found by a
- * trace of shapes, whatever the architecture; a layer without a bias gets one. Structure, paths, gates and masks stay; a folded norm
- * becomes an `Identity`. The input's shape is `[batch, channels, y, x]`. What did not change shares the buffers of the given model, so
- * either model may be freed with `disposeTree` without harm to the other.
+ * A model that computes the same with each batch norm multiplied into the layer whose output it alone reads. Pairs are
+ * found by a trace of shapes, whatever the architecture; a layer without a bias gets one. Structure, paths, gates and
+ * masks stay; a folded norm becomes an `Identity`. The input's shape is `[batch, channels, y, x]`. What did not change
+ * shares the buffers of the given model, so either model may be freed with `disposeTree` without harm to the other.
  */
 export function foldBatchNorm<M extends Model>(model: M, inputShape: readonly number[]): M {
   const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
@@ -50,7 +57,8 @@ function pairs(calls: readonly Call[], paths: ReadonlyMap<Tensor, string>, model
   return calls.flatMap((layer) => {
     if (!['conv2d', 'depthwise', 'linear'].includes(layer.op.name)) return []
     const next = readers.get(layer.out) ?? []
-    const weight = paths.get(layer.args[1]!), gain = next[0]?.op.name === 'batchnorm' ? paths.get(next[0].args[1]!) : undefined
+    const weight = paths.get(layer.args[1]!),
+      gain = next[0]?.op.name === 'batchnorm' ? paths.get(next[0].args[1]!) : undefined
     if (next.length !== 1 || weight === undefined || gain === undefined) return []
     // A weight that several layers share cannot take one norm's factors.
     if (readers.get(layer.args[1]!)!.length > 1) return []
@@ -80,7 +88,10 @@ function parameters({ args: [, weight, bias] }: Call, { args, attrs }: Call): { 
 }
 
 function at(model: unknown, path: string): Record<string, unknown> {
-  return path.split('.').filter(Boolean).reduce((value, name) => (value as Record<string, Record<string, unknown>>)[name], model as Record<string, unknown>)
+  return path.split('.').filter(Boolean).reduce(
+    (value, name) => (value as Record<string, Record<string, unknown>>)[name],
+    model as Record<string, unknown>,
+  )
 }
 
 function set(model: unknown, path: string, value: unknown) {

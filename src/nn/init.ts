@@ -8,8 +8,8 @@ export type Scheme = { std: number } | 'fan-in' | 'kaiming' | 'mimetic'
 
 /**
  * Fills every weight with two or more axes; biases, gains and masks keep their values.
- * `fan-in`: uniform in +-1/sqrt(inputs), PyTorch's default for linear layers. `kaiming`: truncated normal of std sqrt(2 / inputs)
- * (He et al. 2015), for relu networks; inputs are all axes that a product sums over.
+ * `fan-in`: uniform in +-1/sqrt(inputs), PyTorch's default for linear layers. `kaiming`: truncated normal of std sqrt(2
+ * / inputs) (He et al. 2015), for relu networks; inputs are all axes that a product sums over.
  * `mimetic`: for vision transformers on few images, after Trockman & Kolter 2023 (arXiv 2305.09828): see `mimic`.
  */
 export function initialize<M>(model: M, seed: number, scheme: Scheme = { std: 0.02 }): M {
@@ -25,7 +25,9 @@ function start({ size, shape }: Tensor, seed: number, path: string, scheme: Sche
   const values = new Float32Array(size)
   if (scheme === 'fan-in') return fillUniform(values, seed, path, -(inputs ** -0.5), inputs ** -0.5)
   if (scheme === 'kaiming') return fillTruncatedNormal(values, seed, path, Math.sqrt(2 / inputs))
-  if (scheme === 'mimetic') return fillTruncatedNormal(values, seed, path, /(^|\.)(head|distillHead)\./.test(path) ? 0.02 : inputs ** -0.5)
+  if (scheme === 'mimetic') {
+    return fillTruncatedNormal(values, seed, path, /(^|\.)(head|distillHead)\./.test(path) ? 0.02 : inputs ** -0.5)
+  }
   return fillTruncatedNormal(values, seed, path, scheme.std)
 }
 
@@ -33,16 +35,19 @@ function start({ size, shape }: Tensor, seed: number, path: string, scheme: Sche
 const projects = (path: string) => /\.(query|key|value)$/.test(path)
 
 /**
- * What trained attention has been found to look like. Keys start as queries, so that a token looks at those that resemble it:
- * query^T key is about 0.7 times the identity, cut to a head's rank. What comes back is taken away: out value is about -0.4
- * times the identity. Position tables start as sines of both coordinates, so that neighbours resemble each other. (The paper
- * factors identity plus noise by singular values; a random matrix times its transpose is such a matrix already.)
+ * What trained attention has been found to look like. Keys start as queries, so that a token looks at those that
+ * resemble it: query^T key is about 0.7 times the identity, cut to a head's rank. What comes back is taken away: out
+ * value is about -0.4 times the identity. Position tables start as sines of both coordinates, so that neighbours
+ * resemble each other. (The paper factors identity plus noise by singular values; a random matrix times its transpose
+ * is such a matrix already.)
  */
 function mimic(weights: readonly [string, Tensor][], values: ReadonlyMap<string, Float32Array>): void {
   for (const [path, { shape }] of weights) {
     const own = values.get(path)!
     if (path.endsWith('.query')) {
-      own.forEach((value, i) => { own[i] = Math.sqrt(0.7) * value })
+      own.forEach((value, i) => {
+        own[i] = Math.sqrt(0.7) * value
+      })
       values.get(path.replace(/query$/, 'key'))!.set(own)
     } else if (path.endsWith('.value')) {
       const out = values.get(path.replace(/value$/, 'out')), width = shape[2], inner = shape[0] * shape[1]
@@ -53,7 +58,10 @@ function mimic(weights: readonly [string, Tensor][], values: ReadonlyMap<string,
   }
 }
 
-/** Sines and cosines of row and column, from 1 to 1 / side radians per token; extra tokens (class, distillation) come first and stay random. */
+/**
+ * Sines and cosines of row and column, from 1 to 1 / side radians per token; extra tokens (class, distillation) come
+ * first and stay random.
+ */
 function sines(table: Float32Array, tokens: number, width: number): void {
   const side = Math.floor(Math.sqrt(tokens)), extra = tokens - side * side, count = Math.floor(width / 4)
   for (let token = 0; token < side * side; token++) {

@@ -2,7 +2,10 @@ import { zeros } from '../core/fill.ts'
 import { linear } from '../ops/matmul/linear.ts'
 import type { Tensor } from '../core/tensor.ts'
 
-/** y = x W^T + b over the last axis. weight [out, in], bias [out] or null. Starts as zeros: see `initialize`, or load weights. */
+/**
+ * y = x W^T + b over the last axis. weight [out, in], bias [out] or null. Starts as zeros: see `initialize`, or load
+ * weights.
+ */
 export class Linear {
   weight: Tensor
   bias: Tensor | null

@@ -1,4 +1,5 @@
-// Multiply-adds and parameters by layer, read off the traced calls of a forward pass: nothing is known of any architecture.
+// Multiply-adds and parameters by layer, read off the traced calls of a forward pass: nothing is known of any
+// architecture.
 import { InputError, ShapeError } from '../base/errors.ts'
 import type { Model } from '../train/evaluate.ts'
 import type { Call } from '../core/tape.ts'
@@ -10,21 +11,38 @@ import { leaves, parameters } from '../core/tree.ts'
 export interface LayerCost {
   name: string
   params: number
-  /** Multiply-adds of its products and convolutions; norms, activations and softmax are not counted, as published counts leave them out. */
+  /**
+   * Multiply-adds of its products and convolutions; norms, activations and softmax are not counted, as published counts
+   * leave them out.
+   */
   macs: number
   /** Shape of what leaves it, for a batch of one, after the ops without weights that follow (relu, pool). */
   output: readonly number[]
 }
 
 /** The cost of a model. */
-export interface Cost { params: number, macs: number, layers: LayerCost[] }
+export interface Cost {
+  params: number
+  macs: number
+  layers: LayerCost[]
+}
 
 /** Ops that are products: half of their floating-point operations are multiply-adds. */
-const products = new Set(['linear', 'matmul', 'conv2d', 'depthwise', 'attention', 'linear-attention', 'masked-linear', 'masked-matmul'])
+const products = new Set([
+  'linear',
+  'matmul',
+  'conv2d',
+  'depthwise',
+  'attention',
+  'linear-attention',
+  'masked-linear',
+  'masked-matmul',
+])
 
 /**
- * Parameters and multiply-adds of a model for one image of [channels, height, width], by layer in the order of the forward pass.
- * Products without a weight (attention) belong to the layer of the weight that was read last. Needs no device.
+ * Parameters and multiply-adds of a model for one image of [channels, height, width], by layer in the order of the
+ * forward pass. Products without a weight (attention) belong to the layer of the weight that was read last. Needs no
+ * device.
  * @throws InputError if the image does not fit the model.
  */
 export function costOf(model: Model, [channels, height, width]: readonly [number, number, number]): Cost {
@@ -59,7 +77,10 @@ function traced(model: Model, shape: readonly number[]): Call[] {
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error
     const image = shape.slice(1).join(' x ')
-    throw new InputError(`images of ${image} do not fit the model (${error.message}); check image size, --resize, --crop and --arch`, { cause: error })
+    throw new InputError(
+      `images of ${image} do not fit the model (${error.message}); check image size, --resize, --crop and --arch`,
+      { cause: error },
+    )
   }
 }
 

@@ -22,7 +22,10 @@ export class LayerNorm {
   }
 }
 
-/** Batch norm over axis 1. In training the batch's statistics normalise and move the running ones; else the running ones normalise. */
+/**
+ * Batch norm over axis 1. In training the batch's statistics normalise and move the running ones; else the running ones
+ * normalise.
+ */
 export class BatchNorm {
   static readonly state = ['mean', 'variance']
   gain: Tensor

@@ -24,7 +24,9 @@ export class WindowAttention {
   /** x [batch * windows, token, width]; `mask` [windows, token, token] or null. */
   call(x: Tensor, mask: Tensor | null): Tensor {
     const tokens = this.window ** 2, [, heads] = this.table.shape
-    const bias = permute(reshape(gather(this.table, this.index, { axis: 0 }), { shape: [tokens, tokens, heads] }), { order: [2, 0, 1] })
+    const bias = permute(reshape(gather(this.table, this.index, { axis: 0 }), { shape: [tokens, tokens, heads] }), {
+      order: [2, 0, 1],
+    })
     return this.inner.call(x, bias, mask)
   }
 }

@@ -17,7 +17,10 @@ export function fromWindows(x: Tensor, window: number, height: number, width: nu
   return reshape(permute(split, { order: [0, 1, 3, 2, 4, 5] }), { shape: [-1, height, width, channels] })
 }
 
-/** Row of the relative position table for each pair of tokens, query first: (dy + w - 1) (2w - 1) + (dx + w - 1). Length w^4. */
+/**
+ * Row of the relative position table for each pair of tokens, query first: (dy + w - 1) (2w - 1) + (dx + w - 1). Length
+ * w^4.
+ */
 export function relativeIndex(window: number): Uint32Array {
   const tokens = window * window
   return Uint32Array.from({ length: tokens * tokens }, (_, pair) => {
@@ -32,7 +35,12 @@ export function relativeIndex(window: number): Uint32Array {
  * The mask of shifted windows: -100 between tokens that were not neighbours before the shift, else 0.
  * Returns [windows, tokens, tokens] for a map of `height` x `width`, shifted by `shift` along both axes (0 where not).
  */
-export function shiftMask(height: number, width: number, window: number, shift: readonly [number, number]): Float32Array {
+export function shiftMask(
+  height: number,
+  width: number,
+  window: number,
+  shift: readonly [number, number],
+): Float32Array {
   const region = (at: number, size: number, by: number) => by === 0 || at < size - window ? 0 : at < size - by ? 1 : 2
   const across = width / window, tokens = window * window
   const ids = (index: number, token: number) => {

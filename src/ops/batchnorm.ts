@@ -7,22 +7,49 @@ import { op } from '../core/op.ts'
 
 const params = ['batch', 'channels', 'size', 'shares', 'share', 'chunk', 'eps', 'momentum']
 const moments = kernel('batchnorm.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })
-const statistics = kernel('batchnorm.wgsl', { entry: 'statistics', params,
-  buffers: ['x', 'parts', 'gain', 'bias', 'mean', 'variance', 'saved', 'affine'] })
-const given = kernel('batchnorm.wgsl', { entry: 'given', buffers: ['gain', 'bias', 'fixed_mean', 'fixed_variance', 'saved', 'affine'], params })
+const statistics = kernel('batchnorm.wgsl', {
+  entry: 'statistics',
+  params,
+  buffers: ['x', 'parts', 'gain', 'bias', 'mean', 'variance', 'saved', 'affine'],
+})
+const given = kernel('batchnorm.wgsl', {
+  entry: 'given',
+  buffers: ['gain', 'bias', 'fixed_mean', 'fixed_variance', 'saved', 'affine'],
+  params,
+})
 const apply = kernel('batchnorm.wgsl', { entry: 'apply', buffers: ['x', 'factors', 'y'], params })
 
 const gradParams = ['batch', 'channels', 'size', 'shares', 'share', 'chunk']
-const sums = kernel('batchnorm_grad.wgsl', { entry: 'sums', buffers: ['x', 'dy', 'saved', 'parts'], params: gradParams })
-const finish = kernel('batchnorm_grad.wgsl', { entry: 'finish', buffers: ['saved', 'parts', 'gain', 'dgain', 'dbias', 'factors'], params: gradParams })
-const constant = kernel('batchnorm_grad.wgsl', { entry: 'constant', buffers: ['saved', 'gain', 'scale'], params: gradParams })
-const applyGrad = kernel('batchnorm_grad.wgsl', { entry: 'apply', buffers: ['x', 'dy', 'known', 'dx'], params: gradParams })
+const sums = kernel('batchnorm_grad.wgsl', {
+  entry: 'sums',
+  buffers: ['x', 'dy', 'saved', 'parts'],
+  params: gradParams,
+})
+const finish = kernel('batchnorm_grad.wgsl', {
+  entry: 'finish',
+  buffers: ['saved', 'parts', 'gain', 'dgain', 'dbias', 'factors'],
+  params: gradParams,
+})
+const constant = kernel('batchnorm_grad.wgsl', {
+  entry: 'constant',
+  buffers: ['saved', 'gain', 'scale'],
+  params: gradParams,
+})
+const applyGrad = kernel('batchnorm_grad.wgsl', {
+  entry: 'apply',
+  buffers: ['x', 'dy', 'known', 'dx'],
+  params: gradParams,
+})
 
 /** What is added to the variance before its root; default 1e-5. */
-export interface BatchNormAttrs { eps?: number }
+export interface BatchNormAttrs {
+  eps?: number
+}
 
 /** `momentum` is the weight of the batch in the running statistics; default 0.1. */
-export interface BatchNormTrainAttrs extends BatchNormAttrs { momentum?: number }
+export interface BatchNormTrainAttrs extends BatchNormAttrs {
+  momentum?: number
+}
 
 /**
  * y = (x - mean) / sqrt(variance + eps) gain + bias with given statistics. x [N, C] or [N, C, ...], the rest [C].
@@ -37,32 +64,54 @@ export const batchNorm = op({
     const sizes = sizesOf('batchnorm', x, { gain, bias, mean, variance })
     const { channels } = sizes
     const saved = empty([channels, 2]), affine = empty([channels, 2]), out = empty(x.shape)
-    launch(given, { gain, bias, fixed_mean: mean, fixed_variance: variance, saved, affine }, { ...sizes, eps, momentum: 0 }, grid(Math.ceil(channels / 64)))
-    launch(apply, { x, factors: affine, y: out }, { ...sizes, eps, momentum: 0 }, elements(sizes), { flops: 2 * x.size })
+    launch(given, { gain, bias, fixed_mean: mean, fixed_variance: variance, saved, affine }, {
+      ...sizes,
+      eps,
+      momentum: 0,
+    }, grid(Math.ceil(channels / 64)))
+    launch(apply, { x, factors: affine, y: out }, { ...sizes, eps, momentum: 0 }, elements(sizes), {
+      flops: 2 * x.size,
+    })
     return { out, saved }
   },
   vjp({ args: [x, gain], saved: { saved }, needs }, dy) {
     const sizes = sizesOf('batchnorm', x, {})
     const parameters = needs[1] || needs[2] ? reduce(x, dy, saved, gain, sizes) : null
-    return [needs[0] ? scaled(dy, saved, gain, sizes) : null, needs[1] ? parameters!.dgain : null, needs[2] ? parameters!.dbias : null, null, null]
+    return [
+      needs[0] ? scaled(dy, saved, gain, sizes) : null,
+      needs[1] ? parameters!.dgain : null,
+      needs[2] ? parameters!.dbias : null,
+      null,
+      null,
+    ]
   },
   flops: ([x]) => 2 * x.size,
 })
 
 /**
- * The same with the mean and biased variance of x itself over every axis but the channel. Moves the running statistics in place:
- * running += momentum (batch - running), with the unbiased variance, as PyTorch does.
- * A frozen call holds the batch's statistics constant in the backward pass.
+ * The same with the mean and biased variance of x itself over every axis but the channel. Moves the running statistics
+ * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A frozen call holds the
+ * batch's statistics constant in the backward pass.
  * @throws ShapeError as `batchNorm` does.
  */
 export const batchNormTrain = op({
   name: 'batchnorm-train',
   axes: batchNormAxes,
   zero: ['breaks', 'breaks', 'breaks', 'breaks', 'breaks'],
-  run(x: Tensor, gain: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, { eps = 1e-5, momentum = 0.1 }: BatchNormTrainAttrs) {
+  run(
+    x: Tensor,
+    gain: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    { eps = 1e-5, momentum = 0.1 }: BatchNormTrainAttrs,
+  ) {
     const sizes = sizesOf('batchnorm-train', x, { gain, bias, mean, variance })
     const { channels, shares } = sizes
-    const parts = empty([shares, channels, 2]), saved = empty([channels, 2]), affine = empty([channels, 2]), out = empty(x.shape)
+    const parts = empty([shares, channels, 2]),
+      saved = empty([channels, 2]),
+      affine = empty([channels, 2]),
+      out = empty(x.shape)
     const all = { ...sizes, eps, momentum }
     launch(moments, { x, parts }, all, grid(shares * channels), { flops: 3 * x.size })
     launch(statistics, { x, parts, gain, bias, mean, variance, saved, affine }, all, grid(Math.ceil(channels / 64)))
@@ -91,21 +140,37 @@ function sizesOf(op: string, x: Tensor, others: Record<string, Tensor>): Sizes {
   if (shape.length < 2) throw new ShapeError(`${op}: x [${shape}] needs at least two axes, [batch, channels, ...]`)
   const [batch, channels] = shape
   for (const [name, { shape: other }] of Object.entries(others)) {
-    if (other.length !== 1 || other[0] !== channels) throw new ShapeError(`${op}: ${name} [${other}] does not fit x [${shape}]; expected one entry for each channel, [${channels}]`)
+    if (other.length !== 1 || other[0] !== channels) {
+      throw new ShapeError(
+        `${op}: ${name} [${other}] does not fit x [${shape}]; expected one entry for each channel, [${channels}]`,
+      )
+    }
   }
   const size = x.size / (batch * channels)
   // Two stages, so that few channels with many pixels still make enough workgroups.
   const share = Math.ceil(batch / Math.min(batch, Math.max(1, Math.floor(512 / channels))))
-  return { batch, channels, size, shares: Math.ceil(batch / share), share, chunk: size % 4 === 0 ? Math.min(4, size / 4) : 1 }
+  return {
+    batch,
+    channels,
+    size,
+    shares: Math.ceil(batch / share),
+    share,
+    chunk: size % 4 === 0 ? Math.min(4, size / 4) : 1,
+  }
 }
 
 function elements({ batch, channels, size, chunk }: Sizes) {
-  return grid(Math.ceil((size % 4 === 0 ? batch * channels * Math.ceil(size / 4 / chunk) : batch * channels * size / 4) / 64))
+  return grid(
+    Math.ceil((size % 4 === 0 ? batch * channels * Math.ceil(size / 4 / chunk) : batch * channels * size / 4) / 64),
+  )
 }
 
 function reduce(x: Tensor, dy: Tensor, saved: Tensor, gain: Tensor, sizes: Sizes) {
   const { channels, shares } = sizes
-  const parts = empty([shares, channels, 2]), dgain = empty([channels]), dbias = empty([channels]), factors = empty([channels, 4])
+  const parts = empty([shares, channels, 2]),
+    dgain = empty([channels]),
+    dbias = empty([channels]),
+    factors = empty([channels, 4])
   launch(sums, { x, dy, saved, parts }, sizes, grid(shares * channels), { flops: 4 * x.size })
   launch(finish, { saved, parts, gain, dgain, dbias, factors }, sizes, grid(Math.ceil(channels / 64)))
   return { dgain, dbias, factors }
@@ -114,15 +179,19 @@ function reduce(x: Tensor, dy: Tensor, saved: Tensor, gain: Tensor, sizes: Sizes
 function scaled(dy: Tensor, saved: Tensor, gain: Tensor, sizes: Sizes): Tensor {
   const scale = empty([sizes.channels, 2]), dx = empty(dy.shape)
   launch(constant, { saved, gain, scale }, sizes, grid(Math.ceil(sizes.channels / 64)))
-  launch(apply, { x: dy, factors: scale, y: dx }, { ...sizes, eps: 0, momentum: 0 }, elements(sizes), { flops: dy.size })
+  launch(apply, { x: dy, factors: scale, y: dx }, { ...sizes, eps: 0, momentum: 0 }, elements(sizes), {
+    flops: dy.size,
+  })
   return dx
 }
 
 /** Axis 1 of x is the axis of every other argument. */
 function batchNormAxes(shapes: readonly (readonly number[] | null)[], out: readonly number[]) {
   const place = (tensor: number, axis: number) => ({ tensor, axis, offset: 0, stride: 1 })
-  return { links: [
-    ...out.map((size, axis) => ({ a: place(0, axis), b: place(-1, axis), size })),
-    ...shapes.slice(1).flatMap((shape, i) => (shape ? [{ a: place(0, 1), b: place(i + 1, 0), size: out[1] }] : [])),
-  ] }
+  return {
+    links: [
+      ...out.map((size, axis) => ({ a: place(0, axis), b: place(-1, axis), size })),
+      ...shapes.slice(1).flatMap((shape, i) => (shape ? [{ a: place(0, 1), b: place(i + 1, 0), size: out[1] }] : [])),
+    ],
+  }
 }

@@ -7,25 +7,45 @@ import { op } from '../core/op.ts'
 import { lanesFor } from './shared/rows.ts'
 
 /** `smoothing` s replaces a target t by (1 - s) t + s / classes; 0 to 1, default 0. */
-export interface CrossEntropyOptions { smoothing?: number }
+export interface CrossEntropyOptions {
+  smoothing?: number
+}
 
 const params = ['rows', 'width', 'smoothing']
 const average = kernel('cross_entropy.wgsl', { entry: 'average', buffers: ['losses', 'loss'], params })
 
 /**
- * Mean over the batch of -sum_c t_c log softmax(logits)_c, one number of shape []. logits [B, C], labels i32 [B] from 0 to C - 1;
- * a label outside makes the loss NaN. The labels have no gradient.
+ * Mean over the batch of -sum_c t_c log softmax(logits)_c, one number of shape []. logits [B, C], labels i32 [B] from 0
+ * to C - 1; a label outside makes the loss NaN. The labels have no gradient.
  * @throws ShapeError if logits are not [B, C] or labels not [B], or for a smoothing outside 0 to 1.
  */
 export const crossEntropy = define('crossEntropy', 'i32', {})
 
-/** As `crossEntropy` with soft labels: targets f32 [B, C], of any sum (mixup, cutmix, distillation). Targets have no gradient. */
-export const softCrossEntropy = define('softCrossEntropy', 'f32', { '/*type*/i32': 'f32', '/*share*/one_hot(given[row], c)': 'given[row * p.width + c]' })
+/**
+ * As `crossEntropy` with soft labels: targets f32 [B, C], of any sum (mixup, cutmix, distillation). Targets have no
+ * gradient.
+ */
+export const softCrossEntropy = define('softCrossEntropy', 'f32', {
+  '/*type*/i32': 'f32',
+  '/*share*/one_hot(given[row], c)': 'given[row * p.width + c]',
+})
 
 function define(name: string, type: 'i32' | 'f32', splice: Record<string, string>) {
   const label = type === 'f32' ? 'soft labels' : undefined
-  const rowLoss = kernel('cross_entropy.wgsl', { entry: 'rows', buffers: ['x', 'given', 'logsum', 'weight', 'losses'], params, splice, label: label && `rows, ${label}` })
-  const backward = kernel('cross_entropy.wgsl', { entry: 'backward', buffers: ['x', 'given', 'logsum', 'weight', 'dloss', 'dx'], params, splice, label: label && `backward, ${label}` })
+  const rowLoss = kernel('cross_entropy.wgsl', {
+    entry: 'rows',
+    buffers: ['x', 'given', 'logsum', 'weight', 'losses'],
+    params,
+    splice,
+    label: label && `rows, ${label}`,
+  })
+  const backward = kernel('cross_entropy.wgsl', {
+    entry: 'backward',
+    buffers: ['x', 'given', 'logsum', 'weight', 'dloss', 'dx'],
+    params,
+    splice,
+    label: label && `backward, ${label}`,
+  })
   return op({
     name,
     axes: type === 'i32' ? 'b c!, b -> ' : 'b c!, b c! -> ',
@@ -35,11 +55,23 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
       const [rows, width] = x.shape
       if (x.shape.length !== 2) throw new ShapeError(`${name}: logits [${x.shape}]; expected [batch, classes]`)
       const expected = type === 'i32' ? [rows] : [rows, width]
-      if (given.shape.join() !== expected.join()) throw new ShapeError(`${name}: ${type === 'i32' ? 'labels' : 'targets'} [${given.shape}] do not fit logits [${x.shape}]; expected [${expected}]`)
+      if (given.shape.join() !== expected.join()) {
+        throw new ShapeError(
+          `${name}: ${
+            type === 'i32' ? 'labels' : 'targets'
+          } [${given.shape}] do not fit logits [${x.shape}]; expected [${expected}]`,
+        )
+      }
       if (!(smoothing >= 0 && smoothing <= 1)) throw new ShapeError(`${name}: smoothing ${smoothing}; expected 0 to 1`)
       const logsum = empty([rows]), weight = empty([rows]), losses = empty([rows]), loss = empty([])
       const lanes = lanesFor(rows, width)
-      launch(rowLoss, { x, given, logsum, weight, losses }, { rows, width, smoothing }, grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      launch(
+        rowLoss,
+        { x, given, logsum, weight, losses },
+        { rows, width, smoothing },
+        grid(Math.ceil(rows / (64 / lanes))),
+        { overrides: { LANES: lanes } },
+      )
       launch(average, { losses, loss }, { rows, width, smoothing }, [1], { overrides: { LANES: 64 } })
       losses.dispose()
       return { out: loss, logsum, weight }
@@ -48,7 +80,12 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
       if (!needs[0]) return [null, null]
       const [rows, width] = x.shape
       const dx = empty(x.shape)
-      launch(backward, { x, given, logsum, weight, dloss, dx }, { rows, width, smoothing }, grid(Math.ceil(x.size / 64)))
+      launch(
+        backward,
+        { x, given, logsum, weight, dloss, dx },
+        { rows, width, smoothing },
+        grid(Math.ceil(x.size / 64)),
+      )
       return [dx, null]
     },
     flops: ([x]) => 8 * x.size,

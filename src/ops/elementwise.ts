@@ -1,5 +1,5 @@
-// Elementwise ops: a table over two kernels. One line each: the function, its derivative, and f(x) / x where that has a closed
-// form (which the identity rule of LRP uses instead of dividing). Expressions are WGSL on vec4f.
+// Elementwise ops: a table over two kernels. One line each: the function, its derivative, and f(x) / x where that has a
+// closed form (which the identity rule of LRP uses instead of dividing). Expressions are WGSL on vec4f.
 import { ShapeError } from '../base/errors.ts'
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
@@ -22,11 +22,16 @@ interface UnaryRow {
 const zero = 'vec4f(0.0)', one = 'vec4f(1.0)'
 
 const unaryTable = {
-  relu: { f: `select(x, ${zero}, x < ${zero})`, derivative: `select(${zero}, ${one}, x > ${zero})`, ratio: `select(${zero}, ${one}, x > ${zero})` },
+  relu: {
+    f: `select(x, ${zero}, x < ${zero})`,
+    derivative: `select(${zero}, ${one}, x > ${zero})`,
+    ratio: `select(${zero}, ${one}, x > ${zero})`,
+  },
   gelu: { f: 'x * normal_cdf(x)', derivative: 'gelu_slope(x)', ratio: 'normal_cdf(x)' },
   geluTanh: {
-    f: 'x * logistic(2.0 * gelu_inner(x))',       // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
-    derivative: 'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
+    f: 'x * logistic(2.0 * gelu_inner(x))', // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
+    derivative:
+      'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
     ratio: 'logistic(2.0 * gelu_inner(x))',
   },
   silu: { f: 'x * logistic(x)', derivative: 'logistic(x) * (1.0 + x * logistic(-x))', ratio: 'logistic(x)' },
@@ -44,7 +49,8 @@ const unaryTable = {
     ratio: `clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
   },
   relu6: {
-    f: `clamp(x, ${zero}, vec4f(6.0))`, derivative: `select(${zero}, ${one}, (x > ${zero}) & (x < vec4f(6.0)))`,
+    f: `clamp(x, ${zero}, vec4f(6.0))`,
+    derivative: `select(${zero}, ${one}, (x > ${zero}) & (x < vec4f(6.0)))`,
     ratio: `select(${zero}, 6.0 / max(x, vec4f(6.0)), x > ${zero})`,
   },
   abs: { f: 'abs(x)', derivative: 'sign(x)', ratio: 'sign(x)' },
@@ -53,9 +59,22 @@ const unaryTable = {
   square: { f: 'x * x', derivative: '2.0 * x', ratio: 'x' },
   sin: { f: 'sin(x)', derivative: 'cos(x)' },
   cos: { f: 'cos(x)', derivative: '-sin(x)', zero: 'breaks' },
-  leakyRelu: { f: `select(a * x, x, x > ${zero})`, derivative: `select(vec4f(a), ${one}, x > ${zero})`, ratio: `select(vec4f(a), ${one}, x > ${zero})` },
-  pow: { f: 'raised(x, a)', derivative: 'a * raised(x, a - 1.0)', ratio: 'raised(x, a - 1.0)', zero: (exponent: number) => exponent > 0 },
-  clamp: { f: 'clamp(x, vec4f(a), vec4f(b))', derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`, zero: (low: number, high: number) => low <= 0 && high >= 0 },
+  leakyRelu: {
+    f: `select(a * x, x, x > ${zero})`,
+    derivative: `select(vec4f(a), ${one}, x > ${zero})`,
+    ratio: `select(vec4f(a), ${one}, x > ${zero})`,
+  },
+  pow: {
+    f: 'raised(x, a)',
+    derivative: 'a * raised(x, a - 1.0)',
+    ratio: 'raised(x, a - 1.0)',
+    zero: (exponent: number) => exponent > 0,
+  },
+  clamp: {
+    f: 'clamp(x, vec4f(a), vec4f(b))',
+    derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`,
+    zero: (low: number, high: number) => low <= 0 && high >= 0,
+  },
   scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)' },
   offset: { f: 'x + a', derivative: one, zero: (by: number) => by === 0 },
 } satisfies Record<string, UnaryRow>
@@ -71,8 +90,20 @@ function unaryKernel(name: UnaryName, part: 'f' | 'derivative' | 'ratio'): Kerne
   if (!made) {
     const expression = (unaryTable[name] as UnaryRow)[part]!
     made = part === 'derivative'
-      ? kernel('elementwise.wgsl', { entry: 'backward', buffers: ['x', 'y', 'out'], params: ['size', 'a', 'b'], splice: { '/*expression*/': expression }, label: key })
-      : kernel('elementwise.wgsl', { entry: 'forward', buffers: ['x', 'out'], params: ['size', 'a', 'b'], splice: { '/*expression*/': expression }, label: key })
+      ? kernel('elementwise.wgsl', {
+        entry: 'backward',
+        buffers: ['x', 'y', 'out'],
+        params: ['size', 'a', 'b'],
+        splice: { '/*expression*/': expression },
+        label: key,
+      })
+      : kernel('elementwise.wgsl', {
+        entry: 'forward',
+        buffers: ['x', 'out'],
+        params: ['size', 'a', 'b'],
+        splice: { '/*expression*/': expression },
+        label: key,
+      })
     kernels.set(key, made)
   }
   return made
@@ -81,19 +112,39 @@ function unaryKernel(name: UnaryName, part: 'f' | 'derivative' | 'ratio'): Kerne
 /** The kernels of every row of the tables, for tests that compile them all. */
 export function elementwiseKernels(): Kernel[] {
   const unaries = Object.entries(unaryTable).flatMap(([name, row]) =>
-    (['f', 'derivative', 'ratio'] as const).filter((part) => part in row).map((part) => unaryKernel(name as UnaryName, part)))
-  return [...unaries, ...Object.values(binaryTable).flatMap((row) => Object.values(row)), choose, chosen, refused, spread, guarded]
+    (['f', 'derivative', 'ratio'] as const).filter((part) => part in row).map((part) =>
+      unaryKernel(name as UnaryName, part)
+    )
+  )
+  return [
+    ...unaries,
+    ...Object.values(binaryTable).flatMap((row) => Object.values(row)),
+    choose,
+    chosen,
+    refused,
+    spread,
+    guarded,
+  ]
 }
 
 /** Launches one column of the table: `backward` multiplies by `cotangent`. */
 function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: readonly number[]): Tensor {
   const out = empty(x.shape)
   const PAIRS = adapterKind() === 'embedded' ? 1 : 0
-  launch(made, cotangent ? { x, y: cotangent, out } : { x, out }, { size: x.size, a, b }, grid(Math.ceil(x.size / (PAIRS ? 512 : 256))), { overrides: { PAIRS } })
+  launch(
+    made,
+    cotangent ? { x, y: cotangent, out } : { x, out },
+    { size: x.size, a, b },
+    grid(Math.ceil(x.size / (PAIRS ? 512 : 256))),
+    { overrides: { PAIRS } },
+  )
   return out
 }
 
-function unary<A extends object = object>(name: UnaryName, constants: (attrs: A) => readonly number[] = () => [0, 0]): OpFunction<[Tensor], A> {
+function unary<A extends object = object>(
+  name: UnaryName,
+  constants: (attrs: A) => readonly number[] = () => [0, 0],
+): OpFunction<[Tensor], A> {
   const row: UnaryRow = unaryTable[name]
   return op<[Tensor], A>({
     name,
@@ -109,22 +160,34 @@ function unary<A extends object = object>(name: UnaryName, constants: (attrs: A)
 }
 
 function checked(name: string, constants: readonly number[]): readonly number[] {
-  if (constants.some((constant) => typeof constant !== 'number')) throw new ShapeError(`${name}: expected numbers as attributes, got ${constants.map(String).join(', ')}`)
+  if (constants.some((constant) => typeof constant !== 'number')) {
+    throw new ShapeError(`${name}: expected numbers as attributes, got ${constants.map(String).join(', ')}`)
+  }
   return constants
 }
 
 /**
- * f(x) / x in closed form, for the identity rule of LRP: `ratio('gelu', x)` is the normal distribution function. Null where
- * the table has no closed form. At 0 it is the limit, or the derivative this table uses there. Not recorded.
+ * f(x) / x in closed form, for the identity rule of LRP: `ratio('gelu', x)` is the normal distribution function. Null
+ * where the table has no closed form. At 0 it is the limit, or the derivative this table uses there. Not recorded.
  */
-export function ratio(name: string, x: Tensor, attrs: { slope?: number, exponent?: number, by?: number } = {}): Tensor | null {
+export function ratio(
+  name: string,
+  x: Tensor,
+  attrs: { slope?: number, exponent?: number, by?: number } = {},
+): Tensor | null {
   if (!(name in unaryTable) || !('ratio' in unaryTable[name as UnaryName])) return null
-  return launchUnary(unaryKernel(name as UnaryName, 'ratio'), x, null, [attrs.slope ?? attrs.exponent ?? attrs.by ?? 0, 0])
+  return launchUnary(unaryKernel(name as UnaryName, 'ratio'), x, null, [
+    attrs.slope ?? attrs.exponent ?? attrs.by ?? 0,
+    0,
+  ])
 }
 
 /** max(x, 0), of any shape; its derivative at 0 is 0. */
 export const relu = unary('relu')
-/** x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel 2016), of any shape; tails to 1e-6 of themselves. */
+/**
+ * x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel 2016), of any shape; tails to 1e-6 of
+ * themselves.
+ */
 export const gelu = unary('gelu')
 /** The tanh approximation of gelu, of any shape. */
 export const geluTanh = unary('geluTanh')
@@ -164,7 +227,10 @@ export const sin = unary('sin')
 export const cos = unary('cos')
 /** x where x > 0, slope x elsewhere; of any shape. */
 export const leakyRelu = unary<{ slope: number }>('leakyRelu', ({ slope }) => [slope, 0])
-/** x to a constant exponent, of any shape. Whole exponents up to 16 are exact products; other exponents of x < 0 give NaN. */
+/**
+ * x to a constant exponent, of any shape. Whole exponents up to 16 are exact products; other exponents of x < 0 give
+ * NaN.
+ */
 export const pow = unary<{ exponent: number }>('pow', ({ exponent }) => [exponent, 0])
 /** min(max(x, low), high), of any shape; passes the gradient inside and at the bounds. */
 export const clamp = unary<{ low: number, high: number }>('clamp', ({ low, high }) => [low, high])
@@ -178,7 +244,13 @@ export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0])
 function spliced(entry: 'unary' | 'binary' | 'ternary', expression: string, label: string): Kernel {
   const buffers = { unary: ['x', 'out'], binary: ['x', 'y', 'out'], ternary: ['x', 'y', 'z', 'out'] }[entry]
   const strides = ['x', 'y', 'z'].flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => `${name}${axis}`))
-  return kernel('broadcast.wgsl', { entry, buffers, params: ['size', 'inner', 'n1', 'n2', 'n3', 'n4', ...strides, 'a'], splice: { '/*expression*/': expression }, label })
+  return kernel('broadcast.wgsl', {
+    entry,
+    buffers,
+    params: ['size', 'inner', 'n1', 'n2', 'n3', 'n4', ...strides, 'a'],
+    splice: { '/*expression*/': expression },
+    label,
+  })
 }
 
 // dx and dy are the cotangents, z times the partial derivative; '' passes z itself on, null is no gradient.
@@ -188,8 +260,16 @@ const rows = {
   mul: ['x * y', 'z * y', 'z * x'],
   div: ['x / y', 'z / y', '-z * x / (y * y)'],
   // equal arguments share the gradient
-  maximum: ['max(x, y)', `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x > y)`, `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y > x)`],
-  minimum: ['min(x, y)', `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x < y)`, `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y < x)`],
+  maximum: [
+    'max(x, y)',
+    `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x > y)`,
+    `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y > x)`,
+  ],
+  minimum: [
+    'min(x, y)',
+    `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, x < y)`,
+    `z * select(select(${zero}, vec4f(0.5), x == y), ${one}, y < x)`,
+  ],
   power: ['pow(x, y)', 'z * y * pow(x, y - 1.0)', 'z * pow(x, y) * log(x)'],
   greater: [`select(${zero}, ${one}, x > y)`, null, null],
   less: [`select(${zero}, ${one}, x < y)`, null, null],
@@ -198,11 +278,13 @@ const rows = {
 
 type BinaryName = keyof typeof rows
 
-const binaryTable = Object.fromEntries(Object.entries(rows).map(([name, [f, dx, dy]]) => [name, {
-  f: spliced('binary', f, name),
-  ...(dx && { dx: spliced('ternary', dx, `${name} dx`) }),
-  ...(dy && { dy: spliced('ternary', dy, `${name} dy`) }),
-}])) as Record<BinaryName, { f: Kernel, dx?: Kernel, dy?: Kernel }>
+const binaryTable = Object.fromEntries(
+  Object.entries(rows).map(([name, [f, dx, dy]]) => [name, {
+    f: spliced('binary', f, name),
+    ...(dx && { dx: spliced('ternary', dx, `${name} dx`) }),
+    ...(dy && { dy: spliced('ternary', dy, `${name} dy`) }),
+  }]),
+) as Record<BinaryName, { f: Kernel, dx?: Kernel, dy?: Kernel }>
 
 const operands = (shape: readonly number[], ...tensors: Tensor[]) =>
   tensors.map((tensor) => ({ tensor, strides: broadcastStrides(tensor.shape, shape) }))
@@ -218,7 +300,10 @@ export function product(shape: readonly number[], both: readonly Operand[]): Ten
   return launchBroadcast('mul', binaryTable.mul.f, shape, both)
 }
 
-function binary(name: BinaryName, zeros: readonly ('keeps' | 'breaks')[] = ['breaks', 'breaks']): OpFunction<[Tensor, Tensor], object> {
+function binary(
+  name: BinaryName,
+  zeros: readonly ('keeps' | 'breaks')[] = ['breaks', 'breaks'],
+): OpFunction<[Tensor, Tensor], object> {
   const { dx, dy } = binaryTable[name], [, left, right] = rows[name]
   return op<[Tensor, Tensor], object>({
     name,
@@ -228,7 +313,10 @@ function binary(name: BinaryName, zeros: readonly ('keeps' | 'breaks')[] = ['bre
     vjp({ args: [x, y], needs }, dz) {
       const partial = (made: Kernel | undefined, expression: string | null, target: Tensor) => {
         if (expression === null) return null
-        return unbroadcast(made ? launchBroadcast(name, made, dz.shape, operands(dz.shape, x, y, dz)) : dz, target.shape)
+        return unbroadcast(
+          made ? launchBroadcast(name, made, dz.shape, operands(dz.shape, x, y, dz)) : dz,
+          target.shape,
+        )
       }
       return [needs[0] ? partial(dx, left, x) : null, needs[1] ? partial(dy, right, y) : null]
     },
@@ -273,7 +361,8 @@ export const where = op<[Tensor, Tensor, Tensor], object>({
     return launchBroadcast('where', choose, shape, operands(shape, condition, x, y))
   },
   vjp({ args: [condition, x, y], needs }, dz) {
-    const part = (made: Kernel, target: Tensor) => unbroadcast(launchBroadcast('where', made, dz.shape, operands(dz.shape, condition, dz)), target.shape)
+    const part = (made: Kernel, target: Tensor) =>
+      unbroadcast(launchBroadcast('where', made, dz.shape, operands(dz.shape, condition, dz)), target.shape)
     return [null, needs[1] ? part(chosen, x) : null, needs[2] ? part(refused, y) : null]
   },
 })

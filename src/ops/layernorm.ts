@@ -7,19 +7,33 @@ import { op } from '../core/op.ts'
 import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
-export interface LayerNormOptions { eps?: number }
+export interface LayerNormOptions {
+  eps?: number
+}
 
-const normalize = rowKernels('layernorm.wgsl', { buffers: ['x', 'gain', 'bias', 'y', 'mean', 'rstd'], params: ['rows', 'width', 'scale', 'eps'] })
+const normalize = rowKernels('layernorm.wgsl', {
+  buffers: ['x', 'gain', 'bias', 'y', 'mean', 'rstd'],
+  params: ['rows', 'width', 'scale', 'eps'],
+})
 
 const params = ['rows', 'width', 'scale', 'frozen', 'chunks']
-const inputGradient = rowKernels('layernorm_grad.wgsl', { entry: 'input', buffers: ['x', 'dy', 'gain', 'mean', 'rstd', 'dx'], params })
-const columnSums = rowKernels('layernorm_grad.wgsl', { entry: 'columns', buffers: ['x', 'dy', 'mean', 'rstd', 'sums'], params })
+const inputGradient = rowKernels('layernorm_grad.wgsl', {
+  entry: 'input',
+  buffers: ['x', 'dy', 'gain', 'mean', 'rstd', 'dx'],
+  params,
+})
+const columnSums = rowKernels('layernorm_grad.wgsl', {
+  entry: 'columns',
+  buffers: ['x', 'dy', 'mean', 'rstd', 'sums'],
+  params,
+})
 const combineSums = rowKernels('layernorm_grad.wgsl', { entry: 'combine', buffers: ['sums', 'dgain', 'dbias'], params })
 
 /**
- * Layer norm (arXiv 1607.06450): y = (x - mean) / sqrt(variance + eps) gain + bias, over the trailing axes that `gain` and
- * `bias` have: [C] on [..., C], or [2, 2, C] on [..., 2, 2, C] (Swin's patch merging). A frozen call holds 1 / std constant in
- * the backward pass, as LRP wants it (arXiv 2202.07304); the path through the mean stays.
+ * Layer norm (arXiv 1607.06450): y = (x - mean) / sqrt(variance + eps) gain + bias, over the trailing axes that `gain`
+ * and
+ * `bias` have: [C] on [..., C], or [2, 2, C] on [..., 2, 2, C] (Swin's patch merging). A frozen call holds 1 / std
+ * constant in the backward pass, as LRP wants it (arXiv 2202.07304); the path through the mean stays.
  * @throws ShapeError if the trailing axes differ.
  */
 export const layerNorm = op({
@@ -27,7 +41,12 @@ export const layerNorm = op({
   axes: (shapes, out, attrs) => {
     const letters = 'abcdefgh'.slice(0, shapes[1]!.length).split('')
     const names = letters.join(' ')
-    return linksOf(`... ${names}, ${names}, ${names} -> ... ${letters.map((letter) => `${letter}!`).join(' ')}`, shapes, out, attrs)
+    return linksOf(
+      `... ${names}, ${names}, ${names} -> ... ${letters.map((letter) => `${letter}!`).join(' ')}`,
+      shapes,
+      out,
+      attrs,
+    )
   },
   zero: ['breaks', 'breaks', 'breaks'],
   run(x: Tensor, gain: Tensor, bias: Tensor, { eps = 1e-5 }: LayerNormOptions) {
@@ -35,8 +54,13 @@ export const layerNorm = op({
     const y = empty(x.shape), mean = empty([rows]), rstd = empty([rows])
     const { kernel, width: reads } = pickRowKernel(normalize, width)
     const lanes = lanesFor(rows, reads)
-    launch(kernel, { x, gain, bias, y, mean, rstd }, { rows, width: reads, scale: 1 / width, eps },
-      grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes, PAIRS: lanes === 1 && adapterKind() === 'embedded' ? 1 : 0 } })
+    launch(
+      kernel,
+      { x, gain, bias, y, mean, rstd },
+      { rows, width: reads, scale: 1 / width, eps },
+      grid(Math.ceil(rows / (64 / lanes))),
+      { overrides: { LANES: lanes, PAIRS: lanes === 1 && adapterKind() === 'embedded' ? 1 : 0 } },
+    )
     return { out: y, mean, rstd }
   },
   vjp({ args: [x, gain, bias], saved: { mean, rstd }, needs, frozen }, dy) {
@@ -49,14 +73,24 @@ export const layerNorm = op({
     if (needs[0]) {
       dx = empty(x.shape)
       const lanes = lanesFor(rows, reads)
-      launch(pickRowKernel(inputGradient, width).kernel, { x, dy, gain, mean, rstd, dx }, numbers,
-        grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      launch(
+        pickRowKernel(inputGradient, width).kernel,
+        { x, dy, gain, mean, rstd, dx },
+        numbers,
+        grid(Math.ceil(rows / (64 / lanes))),
+        { overrides: { LANES: lanes } },
+      )
     }
     if (needs[1] || needs[2]) {
       dgain = empty(gain.shape)
       dbias = empty(bias.shape)
       const sums = empty([chunks, 2, width])
-      launch(pickRowKernel(columnSums, width).kernel, { x, dy, mean, rstd, sums }, numbers, grid(Math.ceil(chunks * reads / 64)))
+      launch(
+        pickRowKernel(columnSums, width).kernel,
+        { x, dy, mean, rstd, sums },
+        numbers,
+        grid(Math.ceil(chunks * reads / 64)),
+      )
       launch(pickRowKernel(combineSums, width).kernel, { sums, dgain, dbias }, numbers, grid(Math.ceil(reads / 64)))
       sums.dispose()
     }
@@ -68,8 +102,14 @@ export const layerNorm = op({
 function check(x: Tensor, gain: Tensor, bias: Tensor): { width: number, rows: number } {
   const over = gain.shape.length
   if (over === 0 || over > x.shape.length || x.shape.slice(-over).join() !== gain.shape.join()) {
-    throw new ShapeError(`layerNorm: gain [${gain.shape}] does not fit x [${x.shape}]; expected the size of its last axis (or axes), ${over ? `[${x.shape.slice(-over)}]` : 'not a scalar'}`)
+    throw new ShapeError(
+      `layerNorm: gain [${gain.shape}] does not fit x [${x.shape}]; expected the size of its last axis (or axes), ${
+        over ? `[${x.shape.slice(-over)}]` : 'not a scalar'
+      }`,
+    )
   }
-  if (bias.shape.join() !== gain.shape.join()) throw new ShapeError(`layerNorm: bias [${bias.shape}] must have the shape of gain [${gain.shape}]`)
+  if (bias.shape.join() !== gain.shape.join()) {
+    throw new ShapeError(`layerNorm: bias [${bias.shape}] must have the shape of gain [${gain.shape}]`)
+  }
   return { width: gain.size, rows: x.size / gain.size }
 }

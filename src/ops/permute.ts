@@ -7,13 +7,23 @@ import { moveAxes, put, stridedCopy } from './shared/copies.ts'
 import { op, type OpFunction } from '../core/op.ts'
 
 /** One axis of an argument and one of the output, `size` entries of which are the same thing. */
-const link = (size: number, axis: number, outAxis: number, { tensor = 0, offset = 0, outOffset = 0, stride = 1 } = {}): Link =>
-  ({ size, a: { tensor, axis, offset, stride }, b: { tensor: -1, axis: outAxis, offset: outOffset, stride: 1 } })
+const link = (
+  size: number,
+  axis: number,
+  outAxis: number,
+  { tensor = 0, offset = 0, outOffset = 0, stride = 1 } = {},
+): Link => ({
+  size,
+  a: { tensor, axis, offset, stride },
+  b: { tensor: -1, axis: outAxis, offset: outOffset, stride: 1 },
+})
 
 function checkedOrder({ shape }: Tensor, order: readonly number[]): number[] {
   const axes = order.map((axis) => axisOf('permute', axis, shape.length))
   if (axes.length !== shape.length || new Set(axes).size !== axes.length) {
-    throw new ShapeError(`permute: order [${order}] does not name every axis of [${shape}] once; expected ${shape.length} different axes`)
+    throw new ShapeError(
+      `permute: order [${order}] does not name every axis of [${shape}] once; expected ${shape.length} different axes`,
+    )
   }
   return axes
 }
@@ -22,7 +32,11 @@ function checkedOrder({ shape }: Tensor, order: readonly number[]): number[] {
 export const permute: OpFunction<[Tensor], { order: readonly number[] }> = op<[Tensor], { order: readonly number[] }>({
   name: 'permute',
   axes([shape], _, attrs): Mapping {
-    return { links: (attrs as { order: number[] }).order.map((axis, i) => link(shape!.at(axis)!, axisOf('permute', axis, shape!.length), i)) }
+    return {
+      links: (attrs as { order: number[] }).order.map((axis, i) =>
+        link(shape!.at(axis)!, axisOf('permute', axis, shape!.length), i)
+      ),
+    }
   },
   run(x, { order }) {
     const axes = checkedOrder(x, order), strides = stridesOf(x.shape)
@@ -37,35 +51,59 @@ export const permute: OpFunction<[Tensor], { order: readonly number[] }> = op<[T
 // ---- slice ------------------------------------------------------------------------------------------------------
 
 /** Where a slice begins, ends (exclusive) and how far it steps, per axis. Negative positions count from the end. */
-export interface SliceAttributes { starts: readonly number[], stops: readonly number[], steps?: readonly number[] }
+export interface SliceAttributes {
+  starts: readonly number[]
+  stops: readonly number[]
+  steps?: readonly number[]
+}
 
 function ranges(shape: readonly number[], { starts, stops, steps }: SliceAttributes) {
   if ([starts, stops, steps ?? starts].some((list) => list.length !== shape.length)) {
-    throw new ShapeError(`slice: [${shape}] needs ${shape.length} starts, stops and steps, got [${starts}], [${stops}], [${steps ?? ''}]`)
+    throw new ShapeError(
+      `slice: [${shape}] needs ${shape.length} starts, stops and steps, got [${starts}], [${stops}], [${steps ?? ''}]`,
+    )
   }
   return shape.map((n, axis) => {
     const position = (at: number) => Math.min(n, at < 0 ? at + n : at)
     const start = position(starts[axis]), stop = position(stops[axis]), step = steps?.[axis] ?? 1
-    if (!(Number.isInteger(start) && Number.isInteger(stop) && start >= 0 && stop > start && Number.isInteger(step) && step >= 1)) {
-      throw new ShapeError(`slice: ${starts[axis]} to ${stops[axis]} in steps of ${step} takes nothing from axis ${axis} of [${shape}]; expected 0 <= start < stop and a whole step of at least 1`)
+    if (
+      !(Number.isInteger(start) && Number.isInteger(stop) && start >= 0 && stop > start && Number.isInteger(step)
+        && step >= 1)
+    ) {
+      throw new ShapeError(
+        `slice: ${starts[axis]} to ${
+          stops[axis]
+        } in steps of ${step} takes nothing from axis ${axis} of [${shape}]; expected 0 <= start < stop and a whole step of at least 1`,
+      )
     }
     return { start, step, size: Math.ceil((stop - start) / step) }
   })
 }
 
 /**
- * Entries start, start + step, ... below stop, per axis; stops past the end mean the end, negative positions count from it.
+ * Entries start, start + step, ... below stop, per axis; stops past the end mean the end, negative positions count from
+ * it.
  * @throws ShapeError if nothing is left of an axis.
  */
 export const slice = op<[Tensor], SliceAttributes>({
   name: 'slice',
   axes([shape], _, attrs): Mapping {
-    return { links: ranges(shape!, attrs as SliceAttributes).map(({ start, step, size }, axis) => link(size, axis, axis, { offset: start, stride: step })) }
+    return {
+      links: ranges(shape!, attrs as SliceAttributes).map(({ start, step, size }, axis) =>
+        link(size, axis, axis, { offset: start, stride: step })
+      ),
+    }
   },
   run(x, attrs) {
     const taken = ranges(x.shape, attrs), strides = stridesOf(x.shape)
     const base = taken.reduce((sum, { start }, axis) => sum + start * strides[axis], 0)
-    return stridedCopy('slice', x, taken.map(({ size }) => size), strides.map((stride, axis) => stride * taken[axis].step), base)
+    return stridedCopy(
+      'slice',
+      x,
+      taken.map(({ size }) => size),
+      strides.map((stride, axis) => stride * taken[axis].step),
+      base,
+    )
   },
   vjp({ args: [x], attrs }, dy) {
     const taken = ranges(x.shape, attrs)
@@ -77,10 +115,15 @@ export const slice = op<[Tensor], SliceAttributes>({
 export function split(x: Tensor, { axis, sizes }: { axis: number, sizes: readonly number[] }): Tensor[] {
   const along = axisOf('split', axis, x.shape.length)
   const total = sizes.reduce((sum, n) => sum + n, 0)
-  if (total !== x.shape[along]) throw new ShapeError(`split: sizes [${sizes}] add up to ${total}, expected ${x.shape[along]}, axis ${axis} of [${x.shape}]`)
+  if (total !== x.shape[along]) {
+    throw new ShapeError(
+      `split: sizes [${sizes}] add up to ${total}, expected ${x.shape[along]}, axis ${axis} of [${x.shape}]`,
+    )
+  }
   let next = 0
   return sizes.map((size) => {
-    const starts = x.shape.map((_, i) => (i === along ? next : 0)), stops = x.shape.map((n, i) => (i === along ? next + size : n))
+    const starts = x.shape.map((_, i) => (i === along ? next : 0)),
+      stops = x.shape.map((n, i) => (i === along ? next + size : n))
     next += size
     return slice(x, { starts, stops })
   })
@@ -89,23 +132,37 @@ export function split(x: Tensor, { axis, sizes }: { axis: number, sizes: readonl
 // ---- pad and roll -----------------------------------------------------------------------------------------------
 
 /** Entries to add before and after each axis (negative: to cut off), and their value, default 0. */
-export interface PadAttributes { before: readonly number[], after: readonly number[], value?: number }
+export interface PadAttributes {
+  before: readonly number[]
+  after: readonly number[]
+  value?: number
+}
 
-/** x with a border of `value` around each axis, or with negative amounts cut off. @throws ShapeError if an axis would vanish. */
+/**
+ * x with a border of `value` around each axis, or with negative amounts cut off. @throws ShapeError if an axis would
+ * vanish.
+ */
 export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttributes>({
   name: 'pad',
   axes([shape], out, attrs): Mapping {
-    return { links: (attrs as PadAttributes).before.map((before, axis) => {
-      const offset = Math.max(0, -before), outOffset = Math.max(0, before)
-      return link(Math.min(shape![axis] - offset, out[axis] - outOffset), axis, axis, { offset, outOffset })
-    }) }
+    return {
+      links: (attrs as PadAttributes).before.map((before, axis) => {
+        const offset = Math.max(0, -before), outOffset = Math.max(0, before)
+        return link(Math.min(shape![axis] - offset, out[axis] - outOffset), axis, axis, { offset, outOffset })
+      }),
+    }
   },
   zero: ({ value = 0 }) => [value === 0 ? 'keeps' : 'breaks'],
   run(x, { before, after, value = 0 }) {
     const shape = x.shape.map((n, axis) => before[axis] + n + after[axis])
     const kept = x.shape.map((n, axis) => Math.min(n, n + before[axis], n + after[axis], shape[axis]))
-    if (before.length !== x.shape.length || after.length !== x.shape.length || !kept.every((n) => Number.isInteger(n) && n >= 1)) {
-      throw new ShapeError(`pad: before [${before}] and after [${after}] do not fit [${x.shape}]; expected whole amounts for each axis that leave something of it`)
+    if (
+      before.length !== x.shape.length || after.length !== x.shape.length
+      || !kept.every((n) => Number.isInteger(n) && n >= 1)
+    ) {
+      throw new ShapeError(
+        `pad: before [${before}] and after [${after}] do not fit [${x.shape}]; expected whole amounts for each axis that leave something of it`,
+      )
     }
     return moveAxes('pad', x, shape, before, before.map(() => 1), 'pad', value)
   },
@@ -115,14 +172,19 @@ export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttribut
 })
 
 /** How far each named axis turns. */
-export interface RollAttributes { shifts: readonly number[], axes: readonly number[] }
+export interface RollAttributes {
+  shifts: readonly number[]
+  axes: readonly number[]
+}
 
 function turns(shape: readonly number[], { shifts, axes }: RollAttributes, sign = 1): number[] {
   if (shifts.length !== axes.length || !shifts.every(Number.isInteger)) {
     throw new ShapeError(`roll: shifts [${shifts}] and axes [${axes}] do not match; expected one whole shift per axis`)
   }
   const total = shape.map(() => 0)
-  axes.forEach((axis, i) => { total[axisOf('roll', axis, shape.length)] += sign * shifts[i] })
+  axes.forEach((axis, i) => {
+    total[axisOf('roll', axis, shape.length)] += sign * shifts[i]
+  })
   return total.map((shift, axis) => ((shift % shape[axis]) + shape[axis]) % shape[axis])
 }
 
@@ -130,10 +192,12 @@ function turns(shape: readonly number[], { shifts, axes }: RollAttributes, sign 
 export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttributes>({
   name: 'roll',
   axes([shape], _, attrs): Mapping {
-    return { links: turns(shape!, attrs as RollAttributes).flatMap((shift, axis) => {
-      const kept = link(shape![axis] - shift, axis, axis, { outOffset: shift })
-      return shift === 0 ? [kept] : [kept, link(shift, axis, axis, { offset: shape![axis] - shift })]
-    }) }
+    return {
+      links: turns(shape!, attrs as RollAttributes).flatMap((shift, axis) => {
+        const kept = link(shape![axis] - shift, axis, axis, { outOffset: shift })
+        return shift === 0 ? [kept] : [kept, link(shift, axis, axis, { offset: shape![axis] - shift })]
+      }),
+    }
   },
   run: (x, attrs) => moveAxes('roll', x, x.shape, turns(x.shape, attrs, -1), x.shape.map(() => 1), 'roll'),
   vjp: ({ attrs }, dy) => [moveAxes('roll', dy, dy.shape, turns(dy.shape, attrs), dy.shape.map(() => 1), 'roll')],
@@ -146,18 +210,26 @@ const join = op<Tensor[], { axis: number }>({
   axes(shapes, out, attrs): Mapping {
     const along = axisOf('concat', (attrs as { axis: number }).axis, out.length)
     let next = 0
-    return { links: shapes.flatMap((shape, tensor) => {
-      const links = shape!.map((n, axis) => link(n, axis, axis, { tensor, outOffset: axis === along ? next : 0 }))
-      next += shape![along]
-      return links
-    }) }
+    return {
+      links: shapes.flatMap((shape, tensor) => {
+        const links = shape!.map((n, axis) => link(n, axis, axis, { tensor, outOffset: axis === along ? next : 0 }))
+        next += shape![along]
+        return links
+      }),
+    }
   },
   run(...all) {
     const { axis } = all.at(-1) as { axis: number }, parts = all.slice(0, -1) as Tensor[]
     if (parts.length === 0) throw new ShapeError('concat: expected at least one tensor')
     const [{ shape }] = parts, along = axisOf('concat', axis, shape.length)
-    const odd = parts.find((part) => part.shape.length !== shape.length || part.shape.some((n, i) => i !== along && n !== shape[i]))
-    if (odd) throw new ShapeError(`concat: [${odd.shape}] does not fit beside [${shape}] along axis ${axis}; expected the same sizes on all other axes`)
+    const odd = parts.find((part) =>
+      part.shape.length !== shape.length || part.shape.some((n, i) => i !== along && n !== shape[i])
+    )
+    if (odd) {
+      throw new ShapeError(
+        `concat: [${odd.shape}] does not fit beside [${shape}] along axis ${axis}; expected the same sizes on all other axes`,
+      )
+    }
     return put(parts, shape.with(along, parts.reduce((sum, part) => sum + part.shape[along], 0)), along)
   },
   vjp({ args, attrs: { axis }, needs }, dy) {
@@ -171,5 +243,7 @@ const join = op<Tensor[], { axis: number }>({
   },
 })
 
-/** Tensors one after the other along an axis: `concat(x, y, { axis: 1 })`. @throws ShapeError if the other axes differ. */
+/**
+ * Tensors one after the other along an axis: `concat(x, y, { axis: 1 })`. @throws ShapeError if the other axes differ.
+ */
 export const concat = join as unknown as ((...all: [...Tensor[], { axis: number }]) => Tensor) & { op: typeof join.op }

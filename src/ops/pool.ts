@@ -6,7 +6,19 @@ import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
 import { pair, type Pair, windowsAlong } from './shared/windows.ts'
 
-const params = ['planes', 'height', 'width', 'rows', 'columns', 'size_y', 'size_x', 'stride_y', 'stride_x', 'padding_y', 'padding_x']
+const params = [
+  'planes',
+  'height',
+  'width',
+  'rows',
+  'columns',
+  'size_y',
+  'size_x',
+  'stride_y',
+  'stride_x',
+  'padding_y',
+  'padding_x',
+]
 const adaptiveParams = { size_y: 0, size_x: 0, stride_y: 0, stride_x: 0, padding_y: 0, padding_x: 0 }
 const maximum = kernel('pool.wgsl', { entry: 'maximum', buffers: ['x', 'y', 'best'], params })
 const average = kernel('pool.wgsl', { entry: 'average', buffers: ['x', 'y'], params })
@@ -16,11 +28,15 @@ const averageGrad = kernel('pool_grad.wgsl', { entry: 'average', buffers: ['dy',
 const adaptiveGrad = kernel('pool_grad.wgsl', { entry: 'adaptive', buffers: ['dy', 'dx'], params })
 
 /** A pooling window: numbers or [y, x]; the stride is the size unless given, the padding 0. */
-export interface PoolAttrs { size: Pair, stride?: Pair, padding?: Pair }
+export interface PoolAttrs {
+  size: Pair
+  stride?: Pair
+  padding?: Pair
+}
 
 /**
- * The largest value of each window. x [N, C, H, W] -> [N, C, H', W'], H' = floor((H + 2 padding - size) / stride) + 1; padding never
- * wins. The gradient goes to the first of equal values, as in PyTorch.
+ * The largest value of each window. x [N, C, H, W] -> [N, C, H', W'], H' = floor((H + 2 padding - size) / stride) + 1;
+ * padding never wins. The gradient goes to the first of equal values, as in PyTorch.
  * @throws ShapeError if a window does not fit, or the padding exceeds half of it.
  */
 export const maxPool = op({
@@ -65,9 +81,9 @@ export const avgPool = op({
 })
 
 /**
- * The mean of windows that divide the image into out[0] x out[1]: rows floor(i H / h) to ceil((i + 1) H / h) - 1, columns likewise,
- * as in PyTorch: they overlap where the division leaves a remainder, and repeat where the output is the larger one.
- * x [N, C, H, W] -> [N, C, h, w].
+ * The mean of windows that divide the image into out[0] x out[1]: rows floor(i H / h) to ceil((i + 1) H / h) - 1,
+ * columns likewise, as in PyTorch: they overlap where the division leaves a remainder, and repeat where the output is
+ * the larger one. x [N, C, H, W] -> [N, C, h, w].
  * @throws ShapeError unless x has four axes and `out` two whole numbers.
  */
 export const adaptiveAvgPool = op({
@@ -82,7 +98,12 @@ export const adaptiveAvgPool = op({
   vjp({ args: [x], attrs, needs }, dy) {
     if (!needs[0]) return [null]
     const dx = empty(x.shape)
-    launch(adaptiveGrad, { dy, dx }, { ...sizes(x.shape, adaptiveShape(x.shape, attrs.out)), ...adaptiveParams }, grid(jobs(x.shape)))
+    launch(
+      adaptiveGrad,
+      { dy, dx },
+      { ...sizes(x.shape, adaptiveShape(x.shape, attrs.out)), ...adaptiveParams },
+      grid(jobs(x.shape)),
+    )
     return [dx]
   },
   flops: ([x], out) => Math.max(x.size, out.size),
@@ -93,16 +114,42 @@ const jobs = ([n, c, rows, columns]: readonly number[]) => Math.ceil(n * c * row
 
 const areaOf = (size: Pair) => (typeof size === 'number' ? size * size : size[0] * size[1])
 
-const sizes = ([n, c, height, width]: readonly number[], [, , rows, columns]: readonly number[]) => ({ planes: n * c, height, width, rows, columns })
+const sizes = ([n, c, height, width]: readonly number[], [, , rows, columns]: readonly number[]) => ({
+  planes: n * c,
+  height,
+  width,
+  rows,
+  columns,
+})
 
 function windows(op: string, x: readonly number[], { size, stride = size, padding = 0 }: PoolAttrs) {
   checkImage(op, x)
-  const [sizeY, sizeX] = pair(op, 'size', size, 1), [strideY, strideX] = pair(op, 'stride', stride, 1), [top, left] = pair(op, 'padding', padding, 0)
+  const [sizeY, sizeX] = pair(op, 'size', size, 1),
+    [strideY, strideX] = pair(op, 'stride', stride, 1),
+    [top, left] = pair(op, 'padding', padding, 0)
   if (2 * top > sizeY || 2 * left > sizeX) {
-    throw new ShapeError(`${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty; use less padding`)
+    throw new ShapeError(
+      `${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty; use less padding`,
+    )
   }
-  const shape = [x[0], x[1], windowsAlong(op, 'height', x[2], sizeY, strideY, top, 1), windowsAlong(op, 'width', x[3], sizeX, strideX, left, 1)]
-  return { shape, values: { ...sizes(x, shape), size_y: sizeY, size_x: sizeX, stride_y: strideY, stride_x: strideX, padding_y: top, padding_x: left } }
+  const shape = [
+    x[0],
+    x[1],
+    windowsAlong(op, 'height', x[2], sizeY, strideY, top, 1),
+    windowsAlong(op, 'width', x[3], sizeX, strideX, left, 1),
+  ]
+  return {
+    shape,
+    values: {
+      ...sizes(x, shape),
+      size_y: sizeY,
+      size_x: sizeX,
+      stride_y: strideY,
+      stride_x: strideX,
+      padding_y: top,
+      padding_x: left,
+    },
+  }
 }
 
 function adaptiveShape(x: readonly number[], out: Pair): number[] {
@@ -111,5 +158,7 @@ function adaptiveShape(x: readonly number[], out: Pair): number[] {
 }
 
 function checkImage(op: string, x: readonly number[]) {
-  if (x.length !== 4) throw new ShapeError(`${op}: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
+  if (x.length !== 4) {
+    throw new ShapeError(`${op}: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
+  }
 }

@@ -9,8 +9,13 @@ import { reduceAxes, unbroadcast } from './shared/reduce-axes.ts'
 
 export { unbroadcast }
 
-/** Which axes are reduced (negative ones count from the back; default all), and whether they stay behind with size 1. */
-export interface Reduction { axes?: readonly number[], keep?: boolean }
+/**
+ * Which axes are reduced (negative ones count from the back; default all), and whether they stay behind with size 1.
+ */
+export interface Reduction {
+  axes?: readonly number[]
+  keep?: boolean
+}
 
 /** Flags of the reduced axes, the shape with them as 1 (`kept`), and the result's shape. */
 function plan(name: string, shape: readonly number[], { axes, keep = false }: Reduction) {
@@ -21,27 +26,47 @@ function plan(name: string, shape: readonly number[], { axes, keep = false }: Re
     flags[at] = true
   }
   const kept = shape.map((n, axis) => (flags[axis] ? 1 : n))
-  return { flags, kept, out: keep ? kept : shape.filter((_, axis) => !flags[axis]), count: sizeOf(shape.filter((_, axis) => flags[axis])) }
+  return {
+    flags,
+    kept,
+    out: keep ? kept : shape.filter((_, axis) => !flags[axis]),
+    count: sizeOf(shape.filter((_, axis) => flags[axis])),
+  }
 }
 
-/** Kept axes stay what they are. A sum or norm over pruned entries only lacks zeros; other reductions change with their number. */
-const axesOf = (name: string, mixes: boolean) => ([shape]: readonly (readonly number[] | null)[], _: readonly number[], attrs: object): Mapping => {
-  const { flags } = plan(name, shape!, attrs as Reduction), { keep = false } = attrs as Reduction
-  const mapping: Required<Mapping> = { links: [], blocked: [] }
-  let next = 0
-  shape!.forEach((size, axis) => {
-    if (flags[axis]) {
-      if (mixes) mapping.blocked.push({ tensor: 0, axis, reason: `${name} over this axis depends on how many entries it has` })
-      if (keep) next++
-      return
-    }
-    mapping.links.push({ size, a: { tensor: 0, axis, offset: 0, stride: 1 }, b: { tensor: -1, axis: next++, offset: 0, stride: 1 } })
-  })
-  return mapping
-}
+/**
+ * Kept axes stay what they are. A sum or norm over pruned entries only lacks zeros; other reductions change with their
+ * number.
+ */
+const axesOf =
+  (name: string, mixes: boolean) =>
+  ([shape]: readonly (readonly number[] | null)[], _: readonly number[], attrs: object): Mapping => {
+    const { flags } = plan(name, shape!, attrs as Reduction), { keep = false } = attrs as Reduction
+    const mapping: Required<Mapping> = { links: [], blocked: [] }
+    let next = 0
+    shape!.forEach((size, axis) => {
+      if (flags[axis]) {
+        if (mixes) {
+          mapping.blocked.push({ tensor: 0, axis, reason: `${name} over this axis depends on how many entries it has` })
+        }
+        if (keep) next++
+        return
+      }
+      mapping.links.push({
+        size,
+        a: { tensor: 0, axis, offset: 0, stride: 1 },
+        b: { tensor: -1, axis: next++, offset: 0, stride: 1 },
+      })
+    })
+    return mapping
+  }
 
-function reduction(name: string, mixes: boolean, run: (x: Tensor, planned: ReturnType<typeof plan>) => Tensor | { out: Tensor, mean: Tensor },
-  back: (x: Tensor, out: Tensor, dy: Tensor, count: number, saved: Readonly<Record<string, Tensor>>) => Tensor): OpFunction<[Tensor], Reduction> {
+function reduction(
+  name: string,
+  mixes: boolean,
+  run: (x: Tensor, planned: ReturnType<typeof plan>) => Tensor | { out: Tensor, mean: Tensor },
+  back: (x: Tensor, out: Tensor, dy: Tensor, count: number, saved: Readonly<Record<string, Tensor>>) => Tensor,
+): OpFunction<[Tensor], Reduction> {
   return op<[Tensor], Reduction>({
     name,
     axes: axesOf(name, mixes),
@@ -55,14 +80,20 @@ function reduction(name: string, mixes: boolean, run: (x: Tensor, planned: Retur
 }
 
 /** Sum over `axes` (default all); `keep` leaves them with size 1. @throws ShapeError for an axis that is not there. */
-export const sum = reduction('sum', false,
+export const sum = reduction(
+  'sum',
+  false,
   (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'sum' }),
-  (x, _, dy) => expanded(dy, x.shape))
+  (x, _, dy) => expanded(dy, x.shape),
+)
 
 /** Mean over `axes`; see `sum`. */
-export const mean = reduction('mean', true,
+export const mean = reduction(
+  'mean',
+  true,
   (x, { out, flags, count }) => reduceAxes(x, out, flags, { kind: 'sum', factor: 1 / count }),
-  (x, _, dy, count) => expanded(dy, x.shape, 1 / count))
+  (x, _, dy, count) => expanded(dy, x.shape, 1 / count),
+)
 
 /** Gradient of a maximum or minimum: entries equal to it share the gradient. */
 function toExtremes(x: Tensor, out: Tensor, dy: Tensor): Tensor {
@@ -79,10 +110,16 @@ export const min = reduction('min', true, (x, { out, flags }) => reduceAxes(x, o
 /** Variance over `axes` divided by the count (biased), about the exact mean (two passes); see `sum`. */
 export const variance = reduction('variance', true, (x, { out, kept, flags, count }) => {
   const centre = reduceAxes(x, kept, flags, { kind: 'sum', factor: 1 / count })
-  return { out: reduceAxes(combine('sub', x, centre), out, flags, { kind: 'sum', squared: true, factor: 1 / count }), mean: centre }
+  return {
+    out: reduceAxes(combine('sub', x, centre), out, flags, { kind: 'sum', squared: true, factor: 1 / count }),
+    mean: centre,
+  }
 }, (x, _, dy, count, { mean: centre }) => mul(sub(x, centre), expanded(dy, dy.shape, 2 / count)))
 
 /** Euclidean norm over `axes`; see `sum`. The gradient where it is 0 is 0. */
-export const norm = reduction('norm', false,
+export const norm = reduction(
+  'norm',
+  false,
   (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'sum', squared: true, root: true }),
-  (x, out, dy) => mul(x, overOrZero(dy, out)))
+  (x, out, dy) => mul(x, overOrZero(dy, out)),
+)

@@ -10,14 +10,16 @@ function resolved({ shape: from, size }: Tensor, shape: readonly number[]): numb
   const known = sizeOf(shape.filter((n) => n !== -1))
   const result = shape.map((n) => (n === -1 ? size / known : n))
   if (open > 1 || !result.every((n) => Number.isInteger(n) && n >= 1) || sizeOf(result) !== size) {
-    throw new ShapeError(`reshape: [${from}] has ${size} elements and does not fill [${shape}]; expected a shape of ${size} elements, with at most one -1`)
+    throw new ShapeError(
+      `reshape: [${from}] has ${size} elements and does not fill [${shape}]; expected a shape of ${size} elements, with at most one -1`,
+    )
   }
   return result
 }
 
 /**
- * Axes that keep their size and place are followed. Where several axes become one, or one becomes several, an index of one side
- * is a whole range of the other, so those axes are blocked.
+ * Axes that keep their size and place are followed. Where several axes become one, or one becomes several, an index of
+ * one side is a whole range of the other, so those axes are blocked.
  */
 function axes([shape]: readonly (readonly number[] | null)[], out: readonly number[]): Mapping {
   const links: Link[] = [], blocked: NonNullable<Mapping['blocked']> = []
@@ -32,16 +34,28 @@ function axes([shape]: readonly (readonly number[] | null)[], out: readonly numb
       else right.push(to.shift()!)
     }
     if (left.length === 1 && right.length === 1) {
-      links.push({ size: left[0].size, a: { tensor: 0, axis: left[0].axis, offset: 0, stride: 1 }, b: { tensor: -1, axis: right[0].axis, offset: 0, stride: 1 } })
+      links.push({
+        size: left[0].size,
+        a: { tensor: 0, axis: left[0].axis, offset: 0, stride: 1 },
+        b: { tensor: -1, axis: right[0].axis, offset: 0, stride: 1 },
+      })
       continue
     }
-    const reason = `reshape turns [${left.map(({ size }) => size)}] into [${right.map(({ size }) => size)}], so an index of one is no single index of the other`
-    blocked.push(...left.map(({ axis }) => ({ tensor: 0, axis, reason })), ...right.map(({ axis }) => ({ tensor: -1, axis, reason })))
+    const reason = `reshape turns [${left.map(({ size }) => size)}] into [${
+      right.map(({ size }) => size)
+    }], so an index of one is no single index of the other`
+    blocked.push(
+      ...left.map(({ axis }) => ({ tensor: 0, axis, reason })),
+      ...right.map(({ axis }) => ({ tensor: -1, axis, reason })),
+    )
   }
   return { links, blocked }
 }
 
-/** x under another shape of the same size; one entry may be -1, which stands for what is left. @throws ShapeError if the size differs. */
+/**
+ * x under another shape of the same size; one entry may be -1, which stands for what is left. @throws ShapeError if the
+ * size differs.
+ */
 export const reshape = op<[Tensor], { shape: readonly number[] }>({
   name: 'reshape',
   axes,

@@ -7,13 +7,18 @@ import { op } from '../core/op.ts'
 import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
-export interface SoftmaxOptions { axis?: number }
+export interface SoftmaxOptions {
+  axis?: number
+}
 
 const params = ['rows', 'width', 'inner', 'log']
 const forward = rowKernels('softmax.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
 const backward = rowKernels('softmax_grad.wgsl', { buffers: ['y', 'dy', 'dx'], params })
 
-/** Softmax along `axis`: y = e^x / sum e^x, of any shape. A row of -infinity only gives zeros. @throws ShapeError if there is no such axis. */
+/**
+ * Softmax along `axis`: y = e^x / sum e^x, of any shape. A row of -infinity only gives zeros. @throws ShapeError if
+ * there is no such axis.
+ */
 export const softmax = define('softmax', 0)
 
 /** Logarithm of the softmax along `axis`: y = x - log sum e^x. @throws ShapeError if there is no such axis. */
@@ -28,9 +33,10 @@ function define(name: string, log: 0 | 1) {
       const { rows, width, inner } = rowsAlong(name, x.shape, axis)
       const y = empty(x.shape)
       const picked = inner === 1 ? pickRowKernel(forward, width) : { kernel: forward.scalar, width }
-      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1          // neighbouring invocations read neighbouring rows
-      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))),
-        { overrides: { LANES: lanes, KEEP: adapterKind() !== 'embedded' ? 0 : lanes === 1 && inner === 1 ? 2 : 1 } })
+      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1 // neighbouring invocations read neighbouring rows
+      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), {
+        overrides: { LANES: lanes, KEEP: adapterKind() !== 'embedded' ? 0 : lanes === 1 && inner === 1 ? 2 : 1 },
+      })
       return y
     },
     vjp({ args: [x], out: y, attrs: { axis = -1 }, needs }, dy) {
@@ -39,7 +45,13 @@ function define(name: string, log: 0 | 1) {
       const dx = empty(x.shape)
       const picked = inner === 1 ? pickRowKernel(backward, width) : { kernel: backward.scalar, width }
       const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1
-      launch(picked.kernel, { y, dy, dx }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), { overrides: { LANES: lanes } })
+      launch(
+        picked.kernel,
+        { y, dy, dx },
+        { rows, width: picked.width, inner, log },
+        grid(Math.ceil(rows / (64 / lanes))),
+        { overrides: { LANES: lanes } },
+      )
       return [dx]
     },
     flops: ([x]) => 5 * x.size,
@@ -47,7 +59,11 @@ function define(name: string, log: 0 | 1) {
 }
 
 /** Cuts a shape at one axis: `width` entries along it, `inner` apart, in `rows` rows. */
-function rowsAlong(name: string, shape: readonly number[], axis: number): { rows: number, width: number, inner: number } {
+function rowsAlong(
+  name: string,
+  shape: readonly number[],
+  axis: number,
+): { rows: number, width: number, inner: number } {
   const at = axis < 0 ? axis + shape.length : axis
   if (!Number.isInteger(axis) || at < 0 || at >= shape.length) {
     throw new ShapeError(`${name}: axis ${axis} of x [${shape}]; expected ${-shape.length} to ${shape.length - 1}`)
@@ -57,11 +73,19 @@ function rowsAlong(name: string, shape: readonly number[], axis: number): { rows
 }
 
 /** Every axis is kept; the one that is normalised over mixes its values. */
-function normalisedAxis([x]: Parameters<Exclude<AxesSpec, string>>[0], out: readonly number[], attrs: object): ReturnType<Exclude<AxesSpec, string>> {
+function normalisedAxis(
+  [x]: Parameters<Exclude<AxesSpec, string>>[0],
+  out: readonly number[],
+  attrs: object,
+): ReturnType<Exclude<AxesSpec, string>> {
   const { axis = -1 } = attrs as SoftmaxOptions
   const mixed = axis < 0 ? axis + out.length : axis
   return {
-    links: x!.map((size, i) => ({ size, a: { tensor: 0, axis: i, offset: 0, stride: 1 }, b: { tensor: -1, axis: i, offset: 0, stride: 1 } })),
+    links: x!.map((size, i) => ({
+      size,
+      a: { tensor: 0, axis: i, offset: 0, stride: 1 },
+      b: { tensor: -1, axis: i, offset: 0, stride: 1 },
+    })),
     blocked: [{ tensor: -1, axis: mixed, reason: 'the op mixes values along this axis' }],
   }
 }

@@ -1,5 +1,5 @@
-// How long a pruned network takes on this device, without making each one: layers of equal shape are measured together at some widths,
-// and what lies between is interpolated. What is chosen by the table is measured afterwards.
+// How long a pruned network takes on this device, without making each one: layers of equal shape are measured together
+// at some widths, and what lies between is interpolated. What is chosen by the table is measured afterwards.
 import { compile } from '../core/compile.ts'
 import { median, type Model } from '../train/evaluate.ts'
 import { fillNormal } from '../base/random.ts'
@@ -9,7 +9,10 @@ import { leaves } from '../core/tree.ts'
 import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
 
-/** Median milliseconds of a forward pass over a batch, from handing it over to having the logits, after two passes that are not counted. */
+/**
+ * Median milliseconds of a forward pass over a batch, from handing it over to having the logits, after two passes that
+ * are not counted.
+ */
 export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {
   const forward = compile((images: Tensor) => lean(() => model.call(images)))
   const images = tensor(fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'latency'), shape)
@@ -40,9 +43,17 @@ export interface LatencyTable {
 
 const shares = [0.75, 0.5, 0.25, 0.125]
 
-/** Measures the table for `units`: one row per group of units with equal shapes and width, all units of a group cut at once. */
-export async function latencyTable(model: Model, found: readonly Unit[], units: readonly Unit[], shape: readonly number[],
-  { rounds = 5, onProgress }: { rounds?: number, onProgress?: (done: number, total: number) => void } = {}): Promise<LatencyTable> {
+/**
+ * Measures the table for `units`: one row per group of units with equal shapes and width, all units of a group cut at
+ * once.
+ */
+export async function latencyTable(
+  model: Model,
+  found: readonly Unit[],
+  units: readonly Unit[],
+  shape: readonly number[],
+  { rounds = 5, onProgress }: { rounds?: number, onProgress?: (done: number, total: number) => void } = {},
+): Promise<LatencyTable> {
   const groups = [...groupBy(units, signatureOf(model)).values()]
   const weights: ReadonlyMap<string, HostTensor> = await hostWeights(model)
   const dense = await forwardTime(model, shape, rounds)
@@ -51,7 +62,9 @@ export async function latencyTable(model: Model, found: readonly Unit[], units: 
     const width = group[0].shape.at(-1)!
     const points = [{ kept: width, saved: 0 }]
     for (const kept of new Set(shares.map((share) => Math.max(1, Math.round(share * width))))) {
-      const plan = new Map(group.map((unit) => [unit.name, Uint8Array.from({ length: unit.size }, (_, i) => Number(i % width < kept))]))
+      const plan = new Map(
+        group.map((unit) => [unit.name, Uint8Array.from({ length: unit.size }, (_, i) => Number(i % width < kept))]),
+      )
       const small = await sliceModel(model, [1, ...shape.slice(1)], plan, { found, weights })
       const ms = await forwardTime(small, shape, rounds)
       freeModel(small)
@@ -62,12 +75,13 @@ export async function latencyTable(model: Model, found: readonly Unit[], units: 
     for (const { name } of group) savings.set(name, points)
   }
   const widths = new Map(units.map((unit) => [unit.name, unit.shape.at(-1)!]))
-  const predict = (plan: Plan) => [...plan].reduce((ms, [name, keep]) => {
-    const points = savings.get(name)
-    if (!points) return ms
-    const heads = keep.length / widths.get(name)!
-    return ms - interpolate(points, keep.reduce((a, b) => a + b, 0) / heads)
-  }, dense)
+  const predict = (plan: Plan) =>
+    [...plan].reduce((ms, [name, keep]) => {
+      const points = savings.get(name)
+      if (!points) return ms
+      const heads = keep.length / widths.get(name)!
+      return ms - interpolate(points, keep.reduce((a, b) => a + b, 0) / heads)
+    }, dense)
   // Savings are added up, and may add up to more than there is.
   const least = Math.min(dense, ...rows.map(({ ms }) => ms)) / 20
   return { dense, rows, predict: (plan) => Math.max(least, predict(plan)) }
@@ -76,7 +90,8 @@ export async function latencyTable(model: Model, found: readonly Unit[], units: 
 /** Between the two nearest widths; below the narrowest, along the last line. */
 function interpolate(points: readonly { kept: number, saved: number }[], kept: number): number {
   const next = Math.max(1, points.findIndex((point) => point.kept <= kept))
-  const low = points[points.some((point) => point.kept <= kept) ? next : points.length - 1], high = points[points.indexOf(low) - 1]
+  const low = points[points.some((point) => point.kept <= kept) ? next : points.length - 1],
+    high = points[points.indexOf(low) - 1]
   if (!high || low.kept === high.kept) return low.saved
   return high.saved + (low.saved - high.saved) * (high.kept - kept) / (high.kept - low.kept)
 }
@@ -84,7 +99,10 @@ function interpolate(points: readonly { kept: number, saved: number }[], kept: n
 /** Units are alike if their members differ only by numbers in their paths, and have the same shapes. */
 function signatureOf(model: unknown): (unit: Unit) => string {
   const shapes = new Map(leaves(model).map(([path, { shape }]) => [path, shape.join('x')]))
-  return ({ members, shape }) => `${shape.join('x')} ${members.map(({ path, axis }) => `${path.replace(/\d+/g, '#')}:${axis}:${shapes.get(path)!}`).join(' ')}`
+  return ({ members, shape }) =>
+    `${shape.join('x')} ${
+      members.map(({ path, axis }) => `${path.replace(/\d+/g, '#')}:${axis}:${shapes.get(path)!}`).join(' ')
+    }`
 }
 
 function groupBy<T>(list: readonly T[], key: (item: T) => string): Map<string, T[]> {

@@ -1,5 +1,5 @@
-// What a plan costs and how good the network still is. Sliced where slicing is exact, so that time is what a user would get; masked
-// where a layer vanishes altogether.
+// What a plan costs and how good the network still is. Sliced where slicing is exact, so that time is what a user would
+// get; masked where a layer vanishes altogether.
 import { evaluate, type Evaluation, type EvaluateOptions, type Model } from '../train/evaluate.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { costOf } from '../nn/macs.ts'
@@ -9,7 +9,11 @@ import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel, sliceSh
 import type { Unit } from './units/units.ts'
 
 /** Figures of one plan. `how` says what ran; only what was sliced has a time. */
-export interface TrialResult extends Pick<Evaluation, 'top1' | 'top5' | 'loss' | 'images'>, Partial<Pick<Evaluation, 'msPerImage' | 'imagesPerSecond'>> {
+export interface TrialResult
+  extends
+    Pick<Evaluation, 'top1' | 'top5' | 'loss' | 'images'>,
+    Partial<Pick<Evaluation, 'msPerImage' | 'imagesPerSecond'>>
+{
   params: number
   macs: number
   how: 'sliced' | 'masked'
@@ -25,7 +29,13 @@ export class Trials {
   private weights: ReadonlyMap<string, HostTensor> | null = null
 
   /** `found` are all units of the model for images [channels, height, width]. */
-  constructor(model: Model, found: readonly Unit[], input: readonly [number, number, number], test: Dataset, options: EvaluateOptions = {}) {
+  constructor(
+    model: Model,
+    found: readonly Unit[],
+    input: readonly [number, number, number],
+    test: Dataset,
+    options: EvaluateOptions = {},
+  ) {
     this.model = model
     this.found = found
     this.input = input
@@ -39,7 +49,9 @@ export class Trials {
     const how = canSlice(this.found, plan) ? 'sliced' : 'masked'
     const { top1, top5, loss, images, msPerImage, imagesPerSecond } = await this[how](plan)
     // A masked network takes as long as the dense one, which says nothing about the sliced one.
-    return how === 'sliced' ? { top1, top5, loss, images, msPerImage, imagesPerSecond, ...cost, how } : { top1, top5, loss, images, ...cost, how }
+    return how === 'sliced'
+      ? { top1, top5, loss, images, msPerImage, imagesPerSecond, ...cost, how }
+      : { top1, top5, loss, images, ...cost, how }
   }
 
   private async sliced(plan: Plan): Promise<Evaluation> {
@@ -64,17 +76,27 @@ export class Trials {
   }
 }
 
-/** Parameters and multiply-adds of the sliced network, by its shapes. Where nothing of a tensor would stay, one element is counted. */
-export function planCost(model: Model, found: readonly Unit[], plan: Plan, input: readonly [number, number, number]): { params: number, macs: number } {
+/**
+ * Parameters and multiply-adds of the sliced network, by its shapes. Where nothing of a tensor would stay, one element
+ * is counted.
+ */
+export function planCost(
+  model: Model,
+  found: readonly Unit[],
+  plan: Plan,
+  input: readonly [number, number, number],
+): { params: number, macs: number } {
   const { params, macs } = costOf(sliceShapes(model, found, leastSlice(found, onlyCuts(plan))), input)
   return { params, macs }
 }
 
 /** Whether something stays of every tensor that a plan cuts. */
-export const canSlice = (found: readonly Unit[], plan: Plan): boolean => found.every((unit) => {
-  const keep = plan.get(unit.name)
-  return !keep || (keep.includes(1) && (unit.shape.length > 1 || unit.members.every(({ element }) => keepsAny(element, keep))))
-})
+export const canSlice = (found: readonly Unit[], plan: Plan): boolean =>
+  found.every((unit) => {
+    const keep = plan.get(unit.name)
+    return !keep
+      || (keep.includes(1) && (unit.shape.length > 1 || unit.members.every(({ element }) => keepsAny(element, keep))))
+  })
 
 /** The plan with one element more wherever nothing would stay. */
 function leastSlice(found: readonly Unit[], plan: Plan): Plan {
@@ -82,8 +104,10 @@ function leastSlice(found: readonly Unit[], plan: Plan): Plan {
     const old = plan.get(unit.name)
     if (!old) return []
     const keep = old.slice(), dim = unit.shape.at(-1)!
-    if (!keep.includes(1)) for (let i = 0; i < unit.size; i += dim) keep[i] = 1
-    if (unit.shape.length === 1) for (const { element } of unit.members) if (!keepsAny(element, keep)) keep[element[0]] = 1
+    if (!keep.includes(1)) { for (let i = 0; i < unit.size; i += dim) keep[i] = 1 }
+    if (unit.shape.length === 1) {
+      for (const { element } of unit.members) if (!keepsAny(element, keep)) keep[element[0]] = 1
+    }
     return [[unit.name, keep]]
   }))
 }

@@ -37,12 +37,19 @@ export class Canvas {
   }
 
   /** Writes a line of text, cut to `width` pixels with two dots where it is longer. */
-  text(left: number, top: number, text: string, { scale = 2, colour = [30, 30, 30] as Colour, width = Infinity } = {}): void {
+  text(
+    left: number,
+    top: number,
+    text: string,
+    { scale = 2, colour = [30, 30, 30] as Colour, width = Infinity } = {},
+  ): void {
     const fits = Math.floor(width / (advance * scale))
-    const shown = text.length > fits ? `${text.slice(0, Math.max(0, fits - 2)).trimEnd()}..` : text;
-    [...shown].forEach((character, i) => {
+    const shown = text.length > fits ? `${text.slice(0, Math.max(0, fits - 2)).trimEnd()}..` : text
+    ;[...shown].forEach((character, i) => {
       coverage(character, scale).forEach((row, y) => {
-        row.forEach((cover, x) => { this.blend(left + i * advance * scale + x, top + y, colour, cover) })
+        row.forEach((cover, x) => {
+          this.blend(left + i * advance * scale + x, top + y, colour, cover)
+        })
       })
     })
   }
@@ -51,7 +58,9 @@ export class Canvas {
   private blend(x: number, y: number, colour: Colour, cover: number) {
     if (!cover || x < 0 || x >= this.width || y >= this.height) return
     const at = 3 * (y * this.width + x)
-    colour.forEach((value, i) => { this.data[at + i] += Math.round((value - this.data[at + i]) * cover) })
+    colour.forEach((value, i) => {
+      this.data[at + i] += Math.round((value - this.data[at + i]) * cover)
+    })
   }
 
   /** The PNG file. */

@@ -30,11 +30,25 @@ export function figureSection({ before, after }: Report): Html {
 <section>
 <h2>${after ? 'Before and after' : 'Figures'}</h2>
 <div class="scroll"><table class="figures">
-<thead><tr><th></th><th>${after ? 'before' : 'value'}</th>${after && html`<th>after</th><th>change</th><th class="wide-cell"></th>`}</tr></thead>
-<tbody>${shown.map((row) => html`
-<tr><th>${row.label}</th><td>${value(row, before)}</td>${after && html`<td>${value(row, after)}</td><td>${change(row, before[row.key], after[row.key])}</td><td class="wide-cell">${bars(before[row.key], after[row.key])}</td>`}</tr>`)}
+<thead><tr><th></th><th>${after ? 'before' : 'value'}</th>${
+    after && html`<th>after</th><th>change</th><th class="wide-cell"></th>`
+  }</tr></thead>
+<tbody>${
+    shown.map((row) =>
+      html`
+<tr><th>${row.label}</th><td>${value(row, before)}</td>${
+        after
+        && html`<td>${value(row, after)}</td><td>${
+          change(row, before[row.key], after[row.key])
+        }</td><td class="wide-cell">${bars(before[row.key], after[row.key])}</td>`
+      }</tr>`
+    )
+  }
 </tbody></table></div>
-${(before.images ?? after?.images) !== undefined && html`<p class="small">Accuracy is of ${before.images ?? after?.images} images; time is the median per image.</p>`}
+${
+    (before.images ?? after?.images) !== undefined
+    && html`<p class="small">Accuracy is of ${before.images ?? after?.images} images; time is the median per image.</p>`
+  }
 </section>`
 }
 
@@ -50,7 +64,9 @@ function change({ fraction }: Row, before: number | undefined, after: number | u
 function bars(before: number | undefined, after: number | undefined): Html | null {
   if (before === undefined || after === undefined) return null
   const most = Math.max(before, after) || 1
-  return html`<div class="bars" aria-hidden="true"><i class="was" style="width:${width(before / most)}"></i><i class="is" style="width:${width(after / most)}"></i></div>`
+  return html`<div class="bars" aria-hidden="true"><i class="was" style="width:${
+    width(before / most)
+  }"></i><i class="is" style="width:${width(after / most)}"></i></div>`
 }
 
 /** A fraction as a width in CSS. */

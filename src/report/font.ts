@@ -1,5 +1,5 @@
-// A small bitmap font, drawn for this project: printable ASCII, five pixels wide, seven above the baseline and two below. No file
-// of a system's fonts is needed, so a picture is the same everywhere.
+// A small bitmap font, drawn for this project: printable ASCII, five pixels wide, seven above the baseline and two
+// below. No file of a system's fonts is needed, so a picture is the same everywhere.
 
 const art = `
 ..... ..#.. .#.#. .#.#. ..#.. ##... .##.. ..#.. ...#. .#... ..... ..... ..... ..... ..... ..... .###. ..#.. .###.
@@ -56,7 +56,9 @@ const art = `
 const bands = art.trim().split('\n\n').map((band) => band.split('\n').map((line) => line.split(' ')))
 
 /** Rows of each glyph from the space on, as strings of `#` and `.`. */
-const glyphs: readonly (readonly string[])[] = bands.flatMap((rows) => rows[0].map((_, at) => rows.map((row) => row[at])))
+const glyphs: readonly (readonly string[])[] = bands.flatMap((rows) =>
+  rows[0].map((_, at) => rows.map((row) => row[at]))
+)
 
 /** Pixels of one character, rows from the top; what the font lacks is a question mark. */
 export function glyph(character: string): readonly string[] {
@@ -66,8 +68,8 @@ export function glyph(character: string): readonly string[] {
 const drawn = new Map<string, number[][]>(), fine = 4
 
 /**
- * How much of each pixel a character covers at a scale. Cells are joined by linear interpolation and cut at less than half, which
- * rounds corners and closes diagonals; `fine` x `fine` samples per pixel.
+ * How much of each pixel a character covers at a scale. Cells are joined by linear interpolation and cut at less than
+ * half, which rounds corners and closes diagonals; `fine` x `fine` samples per pixel.
  */
 export function coverage(character: string, scale: number): number[][] {
   const known = drawn.get(`${character} ${scale}`)
@@ -76,11 +78,21 @@ export function coverage(character: string, scale: number): number[][] {
   const cell = (x: number, y: number) => Number(rows[y]?.[x] === '#')
   const inside = (x: number, y: number) => {
     const [left, top] = [Math.floor(x - 0.5), Math.floor(y - 0.5)], [u, v] = [x - 0.5 - left, y - 0.5 - top]
-    return (1 - v) * ((1 - u) * cell(left, top) + u * cell(left + 1, top)) + v * ((1 - u) * cell(left, top + 1) + u * cell(left + 1, top + 1)) > 0.42
+    return (1 - v) * ((1 - u) * cell(left, top) + u * cell(left + 1, top))
+        + v * ((1 - u) * cell(left, top + 1) + u * cell(left + 1, top + 1)) > 0.42
   }
-  const samples = Array.from({ length: fine * fine }, (_, i) => [(i % fine + 0.5) / fine, (Math.floor(i / fine) + 0.5) / fine])
-  const pixels = Array.from({ length: Math.ceil(rows.length * scale) }, (_, y) => Array.from({ length: Math.ceil(advance * scale) }, (__, x) =>
-    samples.filter(([dx, dy]) => inside((x + dx) / scale, (y + dy) / scale)).length / samples.length))
+  const samples = Array.from(
+    { length: fine * fine },
+    (_, i) => [(i % fine + 0.5) / fine, (Math.floor(i / fine) + 0.5) / fine],
+  )
+  const pixels = Array.from(
+    { length: Math.ceil(rows.length * scale) },
+    (_, y) =>
+      Array.from(
+        { length: Math.ceil(advance * scale) },
+        (__, x) => samples.filter(([dx, dy]) => inside((x + dx) / scale, (y + dy) / scale)).length / samples.length,
+      ),
+  )
   drawn.set(`${character} ${scale}`, pixels)
   return pixels
 }

@@ -13,15 +13,27 @@ export function unitSection({ units }: Report): Html | null {
   return html`
 <section>
 <h2>What is left of each layer</h2>
-<p>${kept.toLocaleString('en')} of ${size.toLocaleString('en')} elements in ${units.length} units${touched.length > 0 && whole > 0 && `; ${whole === 1 ? 'one unit is' : `${whole} units are`} whole`}.</p>
-<div class="units">${units.map((unit, i) => html`
-<div class="${i > 0 && labels[i].layer !== labels[i - 1].layer ? 'unit next' : 'unit'}"><span class="name"><b>${breakable(labels[i].layer)}</b>${breakable(labels[i].rest)}</span>${bar(unit)}<span class="count">${unit.kept}<small> / ${unit.size}</small></span></div>`)}
+<p>${kept.toLocaleString('en')} of ${size.toLocaleString('en')} elements in ${units.length} units${
+    touched.length > 0 && whole > 0 && `; ${whole === 1 ? 'one unit is' : `${whole} units are`} whole`
+  }.</p>
+<div class="units">${
+    units.map((unit, i) =>
+      html`
+<div class="${i > 0 && labels[i].layer !== labels[i - 1].layer ? 'unit next' : 'unit'}"><span class="name"><b>${
+        breakable(labels[i].layer)
+      }</b>${breakable(labels[i].rest)}</span>${
+        bar(unit)
+      }<span class="count">${unit.kept}<small> / ${unit.size}</small></span></div>`
+    )
+  }
 </div>
 </section>`
 }
 
 const bar = ({ name, size, kept }: KeptUnit) =>
-  html`<span class="bar" role="img" aria-label="${name}: ${kept} of ${size} kept"><i style="width:${width(size ? kept / size : 0)}"></i></span>`
+  html`<span class="bar" role="img" aria-label="${name}: ${kept} of ${size} kept"><i style="width:${
+    width(size ? kept / size : 0)
+  }"></i></span>`
 
 const total = (units: readonly KeptUnit[], key: 'size' | 'kept') => units.reduce((sum, unit) => sum + unit[key], 0)
 

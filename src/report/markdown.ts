@@ -3,10 +3,20 @@ import { areaOf, seedsOf } from './curves.ts'
 import { percent } from './format.ts'
 import type { Curve } from './types.ts'
 
-/** One row for each method, best area first: A_PR with its standard error, the trapezoid area, Top-PR and the number of seeds. */
+/**
+ * One row for each method, best area first: A_PR with its standard error, the trapezoid area, Top-PR and the number of
+ * seeds.
+ */
 export function markdownTable(curves: readonly Curve[]): string {
-  const rows = curves.toSorted((a, b) => b.area - a.area).map((curve) =>
-    [plain(curve.name), areaOf(curve), curve.trapezoid?.toFixed(3) ?? '–', percent(curve.topRate, 0), String(seedsOf(curve))])
+  const rows = curves.toSorted((a, b) => b.area - a.area).map((
+    curve,
+  ) => [
+    plain(curve.name),
+    areaOf(curve),
+    curve.trapezoid?.toFixed(3) ?? '–',
+    percent(curve.topRate, 0),
+    String(seedsOf(curve)),
+  ])
   return [['method', 'A_PR', 'trapezoid', 'Top-PR', 'seeds'], ['---', '---:', '---:', '---:', '---:'], ...rows]
     .map((row) => `| ${row.join(' | ')} |\n`).join('')
 }

@@ -4,10 +4,19 @@ import { area, line, symbol, symbolsFill } from 'd3-shape'
 import { html, type Html } from './html.ts'
 
 /** One place of a series; `low` and `high` are the ends of its error band. */
-export interface PlotPoint { x: number, y: number, low: number, high: number, title: string }
+export interface PlotPoint {
+  x: number
+  y: number
+  low: number
+  high: number
+  title: string
+}
 
 /** A line with its band. */
-export interface Series { name: string, points: readonly PlotPoint[] }
+export interface Series {
+  name: string
+  points: readonly PlotPoint[]
+}
 
 /** A plot. `level` is a horizontal line to compare with. Ticks are printed by `tick`. */
 export interface Plot {
@@ -18,19 +27,32 @@ export interface Plot {
   level?: { value: number, label: string }
 }
 
-const colours = 8                                             // --c0 .. --c7 of the page
+const colours = 8 // --c0 .. --c7 of the page
 const colourOf = (i: number) => `color: var(--c${i % colours})`
 
 /** The plot for a phone and for a wide screen: text keeps its size, so one picture cannot be scaled to both. */
-export const responsivePlot = (plot: Plot): Html => html`
+export const responsivePlot = (plot: Plot): Html =>
+  html`
 <div class="narrow">${svg(plot, 360, 270)}</div>
 <div class="wide">${svg(plot, 820, 380)}</div>`
 
 /** Names with the colour, the mark and the line of their series, and the name of the level. */
-export const legend = ({ series, level }: Plot): Html => html`
-<ul class="legend">${series.map(({ name }, i) => html`
-  <li><svg width="30" height="14" style="${colourOf(i)}" aria-hidden="true"><path class="line" d="M0,7H30"/><path class="mark" d="${mark(i)}" transform="translate(15,7)"/></svg>${name}</li>`)}
-  ${level && html`<li><svg width="30" height="14" aria-hidden="true"><path class="level" d="M0,7H30"/></svg>${level.label}</li>`}
+export const legend = ({ series, level }: Plot): Html =>
+  html`
+<ul class="legend">${
+    series.map(({ name }, i) =>
+      html`
+  <li><svg width="30" height="14" style="${
+        colourOf(i)
+      }" aria-hidden="true"><path class="line" d="M0,7H30"/><path class="mark" d="${
+        mark(i)
+      }" transform="translate(15,7)"/></svg>${name}</li>`
+    )
+  }
+  ${
+    level
+    && html`<li><svg width="30" height="14" aria-hidden="true"><path class="level" d="M0,7H30"/></svg>${level.label}</li>`
+  }
 </ul>`
 
 function svg({ label, x, y, series, level }: Plot, width: number, height: number): Html {
@@ -43,14 +65,41 @@ function svg({ label, x, y, series, level }: Plot, width: number, height: number
   const band = area<PlotPoint>((point) => right(point.x), ({ low }) => up(low), ({ high }) => up(high))
   const ends = `M${margin.left},0H${width - margin.right}`
   return html`<svg class="plot" viewBox="0 0 ${width} ${height}" role="img" aria-label="${label}">
-${up.ticks(5).map((value) => html`<g transform="translate(0,${round(up(value))})"><path class="grid" d="${ends}"/><text x="${margin.left - 6}" dy="0.32em" text-anchor="end">${y.tick(value)}</text></g>`)}
-${right.ticks(width / 80).map((value) => html`<text x="${round(right(value))}" y="${height - margin.bottom + 18}" text-anchor="middle">${x.tick(value)}</text>`)}
+${
+    up.ticks(5).map((value) =>
+      html`<g transform="translate(0,${round(up(value))})"><path class="grid" d="${ends}"/><text x="${
+        margin.left - 6
+      }" dy="0.32em" text-anchor="end">${y.tick(value)}</text></g>`
+    )
+  }
+${
+    right.ticks(width / 80).map((value) =>
+      html`<text x="${round(right(value))}" y="${height - margin.bottom + 18}" text-anchor="middle">${
+        x.tick(value)
+      }</text>`
+    )
+  }
 <text x="${margin.left}" y="9">${y.label}</text>
 <text x="${width - margin.right}" y="${height - 6}" text-anchor="end">${x.label}</text>
 ${level && html`<g transform="translate(0,${round(up(level.value))})"><path class="level" d="${ends}"/></g>`}
-${series.map(({ points }, i) => points.some(({ low, high }) => high > low) && html`<path class="band" style="${colourOf(i)}" d="${rounded(band(points))}"/>`)}
-${series.map(({ points }, i) => html`<g style="${colourOf(i)}"><path class="line" d="${rounded(curve(points))}"/>
-${points.map((point) => html`<path class="mark" d="${mark(i)}" transform="translate(${round(right(point.x))},${round(up(point.y))})"><title>${point.title}</title></path>`)}</g>`)}
+${
+    series.map(({ points }, i) =>
+      points.some(({ low, high }) => high > low)
+      && html`<path class="band" style="${colourOf(i)}" d="${rounded(band(points))}"/>`
+    )
+  }
+${
+    series.map(({ points }, i) =>
+      html`<g style="${colourOf(i)}"><path class="line" d="${rounded(curve(points))}"/>
+${
+        points.map((point) =>
+          html`<path class="mark" d="${mark(i)}" transform="translate(${round(right(point.x))},${
+            round(up(point.y))
+          })"><title>${point.title}</title></path>`
+        )
+      }</g>`
+    )
+  }
 </svg>`
 }
 
@@ -58,7 +107,8 @@ ${points.map((point) => html`<path class="mark" d="${mark(i)}" transform="transl
 const mark = (i: number) => rounded(symbol(symbolsFill[i % symbolsFill.length], 40)())
 
 const round = (value: number) => Math.round(100 * value) / 100
-const rounded = (path: string | null) => (path ?? '').replace(/-?\d+\.\d+(e-?\d+)?/g, (value) => String(round(Number(value))))
+const rounded = (path: string | null) =>
+  (path ?? '').replace(/-?\d+\.\d+(e-?\d+)?/g, (value) => String(round(Number(value))))
 
 function extent(values: readonly number[]): [number, number] {
   const low = Math.min(...values), high = Math.max(...values)

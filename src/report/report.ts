@@ -38,8 +38,16 @@ ${unitSection(report)}
 }
 
 function facts({ model, data, test, method, rate, seed, adapter, version }: Report): Html {
-  const list: [string, string | undefined][] = [['model', model], ['method', method], ['rate', rate === undefined ? undefined : percent(rate, 1)],
-    ['data', data], ['test', test], ['seed', String(seed)], ['adapter', adapter], ['version', `Espalier ${version}`]]
+  const list: [string, string | undefined][] = [
+    ['model', model],
+    ['method', method],
+    ['rate', rate === undefined ? undefined : percent(rate, 1)],
+    ['data', data],
+    ['test', test],
+    ['seed', String(seed)],
+    ['adapter', adapter],
+    ['version', `Espalier ${version}`],
+  ]
   return html`<dl>${list.map(([name, value]) => value !== undefined && html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
 }
 
@@ -48,14 +56,26 @@ function tiles({ before, after }: Report): Html | null {
   if (!after) return null
   const left = (key: 'macs' | 'params' | 'msPerImage', label: string): [string, string] | null =>
     before[key] && after[key] !== undefined ? [percent(after[key] / before[key], 1), label] : null
-  const accuracy: [string, string] | null = before.top1 === undefined || after.top1 === undefined ? null
+  const accuracy: [string, string] | null = before.top1 === undefined || after.top1 === undefined
+    ? null
     : [percent(after.top1, 1), `top-1, was ${percent(before.top1, 1)}`]
-  const shown = [accuracy, left('macs', 'of the multiply-adds'), left('params', 'of the parameters'), left('msPerImage', 'of the time')]
-  return html`<div class="tiles">${shown.map((tile) => tile && html`<div class="tile"><b>${tile[0]}</b><span>${tile[1]}</span></div>`)}</div>`
+  const shown = [
+    accuracy,
+    left('macs', 'of the multiply-adds'),
+    left('params', 'of the parameters'),
+    left('msPerImage', 'of the time'),
+  ]
+  return html`<div class="tiles">${
+    shown.map((tile) => tile && html`<div class="tile"><b>${tile[0]}</b><span>${tile[1]}</span></div>`)
+  }</div>`
 }
 
 function pair({ name, before, after }: Heatmaps): Html {
   const picture = (png: Uint8Array, when: string) =>
-    html`<span><small>${when}</small><img alt="${name}, ${when} pruning" src="data:image/png;base64,${Buffer.from(png).toString('base64')}"></span>`
-  return html`<figure><figcaption>${name}</figcaption><div>${picture(before, 'before')}${picture(after, 'after')}</div></figure>`
+    html`<span><small>${when}</small><img alt="${name}, ${when} pruning" src="data:image/png;base64,${
+      Buffer.from(png).toString('base64')
+    }"></span>`
+  return html`<figure><figcaption>${name}</figcaption><div>${picture(before, 'before')}${
+    picture(after, 'after')
+  }</div></figure>`
 }

@@ -1,7 +1,10 @@
 // The look of a report: one column, light or dark as the reader's system is, nothing fetched.
 import { Html } from './html.ts'
 
-/** The style sheet. Colours of series follow Okabe and Ito's palette, lightened or darkened until they stand out from the page. */
+/**
+ * The style sheet. Colours of series follow Okabe and Ito's palette, lightened or darkened until they stand out from
+ * the page.
+ */
 export const style = new Html(`
 :root { color-scheme: light dark; --page: #fff; --text: #1c2024; --faint: #667079; --rule: #dde2e6; --soft: #f3f5f7; --was: #aab4bd; --is: #0b7285;
   --c0: #0060a8; --c1: #c44f00; --c2: #00795a; --c3: #a8457f; --c4: #8a6d00; --c5: #2493c7; --c6: #7a52c7; --c7: #5b6670 }

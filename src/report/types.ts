@@ -17,7 +17,11 @@ export interface Figures {
 }
 
 /** What is left of one unit. */
-export interface KeptUnit { name: string, size: number, kept: number }
+export interface KeptUnit {
+  name: string
+  size: number
+  kept: number
+}
 
 /** One rate of a curve: the mean over seeds, with the ends of its error band where there are several. */
 export interface CurvePoint {
@@ -46,7 +50,11 @@ export interface Curve {
 }
 
 /** One image explained before and after pruning, as PNG files. */
-export interface Heatmaps { name: string, before: Uint8Array, after: Uint8Array }
+export interface Heatmaps {
+  name: string
+  before: Uint8Array
+  after: Uint8Array
+}
 
 /** Everything a report shows. */
 export interface Report {

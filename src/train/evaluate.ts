@@ -8,7 +8,9 @@ import { lean } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 
 /** A network: images [B, C, Y, X] to logits [B, classes]. */
-export interface Model { call(image: Tensor, context?: Context): Tensor }
+export interface Model {
+  call(image: Tensor, context?: Context): Tensor
+}
 
 /** Figures over a data set. Fractions are 0..1, times milliseconds. */
 export interface Evaluation {
@@ -29,8 +31,8 @@ export interface EvaluateOptions {
   /** Tells only these classes apart; every label must be one of them. */
   among?: readonly number[]
   /**
-   * What becomes of the other logits then: left out of the comparison (default), or set to 0 as the published code of Pruning by
-   * eXplaining does, where an image whose own logits are all negative counts as wrong.
+   * What becomes of the other logits then: left out of the comparison (default), or set to 0 as the published code of
+   * Pruning by eXplaining does, where an image whose own logits are all negative counts as wrong.
    */
   foreign?: 'excluded' | 'zero'
   /** Called after each batch with the number of images done. */
@@ -41,7 +43,11 @@ export interface EvaluateOptions {
  * Runs the network over a data set.
  * @throws NumericError naming the first image whose logits are not finite.
  */
-export async function evaluate(model: Model, data: Dataset, { batch = 16, among, foreign = 'excluded', onProgress }: EvaluateOptions = {}): Promise<Evaluation> {
+export async function evaluate(
+  model: Model,
+  data: Dataset,
+  { batch = 16, among, foreign = 'excluded', onProgress }: EvaluateOptions = {},
+): Promise<Evaluation> {
   const own = among && new Set(among)
   const forward = compile((images: Tensor) => lean(() => model.call(images)))
   const predictions = new Int32Array(data.length)
@@ -72,19 +78,37 @@ export async function evaluate(model: Model, data: Dataset, { batch = 16, among,
     forward.clear()
   }
   const msPerImage = median(times)
-  return { top1: top1 / done, top5: top5 / done, loss: loss / done, images: done, msPerImage, imagesPerSecond: 1000 / msPerImage, predictions }
+  return {
+    top1: top1 / done,
+    top5: top5 / done,
+    loss: loss / done,
+    images: done,
+    msPerImage,
+    imagesPerSecond: 1000 / msPerImage,
+    predictions,
+  }
 }
 
-/** Takes the logits of other classes out of the comparison; minus infinity would be no number to the check for damage. */
+/**
+ * Takes the logits of other classes out of the comparison; minus infinity would be no number to the check for damage.
+ */
 function restrict(row: Float32Array, own: ReadonlySet<number>, foreign: 'excluded' | 'zero') {
-  for (let c = 0; c < row.length; c++) if (!own.has(c) && Number.isFinite(row[c])) row[c] = foreign === 'zero' ? 0 : -3e38
+  for (let c = 0; c < row.length; c++) {
+    if (!own.has(c) && Number.isFinite(row[c])) {
+      row[c] = foreign === 'zero'
+        ? 0
+        : -3e38
+    }
+  }
 }
 
 /** The best class (the first among equals), how many classes beat the label, and minus the log of its probability. */
 function judge(logits: Float32Array, label: number, what: string): { best: number, rank: number, surprise: number } {
   let best = 0, rank = 0
   for (let c = 0; c < logits.length; c++) {
-    if (!Number.isFinite(logits[c])) throw new NumericError(`${what}: the logit of class ${c} is ${logits[c]}; the weights or the input are damaged`)
+    if (!Number.isFinite(logits[c])) {
+      throw new NumericError(`${what}: the logit of class ${c} is ${logits[c]}; the weights or the input are damaged`)
+    }
     if (logits[c] > logits[best]) best = c
     if (logits[c] > logits[label] || (logits[c] === logits[label] && c < label)) rank++
   }

@@ -60,15 +60,36 @@ const decays = (_: string, { shape }: Tensor) => shape.length > 1
  * @throws NumericError when a loss is not finite.
  */
 export async function fit(model: Model, data: Dataset, options: FitOptions): Promise<TrainingState> {
-  const { epochs, batch = 64, rate = 1e-3, warmup = 0, decay = 0.05, clip = 1e30, smoothing = 0, seed = 0, augment, classes, average, resume } = options
+  const {
+    epochs,
+    batch = 64,
+    rate = 1e-3,
+    warmup = 0,
+    decay = 0.05,
+    clip = 1e30,
+    smoothing = 0,
+    seed = 0,
+    augment,
+    classes,
+    average,
+    resume,
+  } = options
   const optimizer = adamW(model, { rate, decay, decays, clip })
   const random = randomState(seed)
-  const state: TrainingState = { epoch: resume?.epoch ?? 0, losses: [], steps: [], optimizer, random,
-    average: average === undefined ? null : mapTree(model, (leaf) => copyOf(leaf, true)) }
+  const state: TrainingState = {
+    epoch: resume?.epoch ?? 0,
+    losses: [],
+    steps: [],
+    optimizer,
+    random,
+    average: average === undefined ? null : mapTree(model, (leaf) => copyOf(leaf, true)),
+  }
   await resume?.load(state)
   const loss = (m: Model, images: Tensor, targets: Tensor) => {
     const logits = m.call(images, { training: true, random })
-    return targets.dtype === 'i32' ? crossEntropy(logits, targets, { smoothing }) : softCrossEntropy(logits, targets, { smoothing })
+    return targets.dtype === 'i32'
+      ? crossEntropy(logits, targets, { smoothing })
+      : softCrossEntropy(logits, targets, { smoothing })
   }
   const step = compile((images: Tensor, targets: Tensor) => {
     const [value, grads] = valueAndGrad(loss)(model, images, targets)
@@ -97,14 +118,17 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
         seen += count
         options.onStep?.(seen, number, state.epoch)
       }
-      for await (const given of data.batches({ size: batch, shuffle: true, seed, epoch: state.epoch, augment, classes })) {
+      for await (
+        const given of data.batches({ size: batch, shuffle: true, seed, epoch: state.epoch, augment, classes })
+      ) {
         optimizer.setRate(cosineRate(number++, schedule))
         const [input, targets] = onDevice(given)
         const value = step(input, targets), captured = sizes.has(given.shape[0]) ? null : variants()
         disposeTree([input, targets])
         await settle()
         pending = { value, batch: given }
-        // After the first batch of a size, which the tuner learns its products from: what it found faster needs another capture.
+        // After the first batch of a size, which the tuner learns its products from: what it found faster needs another
+        // capture.
         if (captured !== null) {
           sizes.add(given.shape[0])
           await settle()
@@ -134,10 +158,21 @@ function onDevice({ images, shape, labels, soft }: Batch): [images: Tensor, targ
   return [tensor(images, shape), soft ? tensor(soft, [shape[0], soft.length / shape[0]]) : tensor(labels)]
 }
 
-/** Runs the forward pass that went wrong again (its step left the weights alone) and says where the first bad value is. */
-async function explain(model: Model, batch: Batch, loss: (m: Model, images: Tensor, targets: Tensor) => Tensor, value: number): Promise<NumericError> {
+/**
+ * Runs the forward pass that went wrong again (its step left the weights alone) and says where the first bad value is.
+ */
+async function explain(
+  model: Model,
+  batch: Batch,
+  loss: (m: Model, images: Tensor, targets: Tensor) => Tensor,
+  value: number,
+): Promise<NumericError> {
   const [images, targets] = onDevice(batch)
   const where = await firstNonFinite(model, () => loss(model, images, targets))
-  return new NumericError(`the loss is ${value}: ${where ?? 'its forward pass is finite when run again; the damage came from running statistics'}; `
-    + 'lower the learning rate, clip gradients, or check the data')
+  return new NumericError(
+    `the loss is ${value}: ${
+      where ?? 'its forward pass is finite when run again; the damage came from running statistics'
+    }; `
+      + 'lower the learning rate, clip gradients, or check the data',
+  )
 }

@@ -1,4 +1,5 @@
-// Optimisers. State is shaped like the model and lives on the device, with rate and step count, so that a step can be captured.
+// Optimisers. State is shaped like the model and lives on the device, with rate and step count, so that a step can be
+// captured.
 import { ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
 import { type Kernel, kernel } from '../gpu/kernel.ts'
@@ -6,7 +7,20 @@ import { grid, launch } from '../core/launch.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 import { leaves, parameters } from '../core/tree.ts'
 
-const params = ['size', 'beta1', 'beta2', 'rest1', 'rest2', 'eps', 'decay', 'momentum', 'nesterov', 'clip', 'parts', 'slot']
+const params = [
+  'size',
+  'beta1',
+  'beta2',
+  'rest1',
+  'rest2',
+  'eps',
+  'decay',
+  'momentum',
+  'nesterov',
+  'clip',
+  'parts',
+  'slot',
+]
 const declare = (entry: string, buffers: string[]) => kernel('optim.wgsl', { entry, buffers, params })
 const kernels = {
   advance: declare('advance', ['control']),
@@ -26,8 +40,8 @@ export interface OptimizerOptions {
   /** Which parameters decay, by path; default all, as in PyTorch. */
   decays?: (path: string, parameter: Tensor) => boolean
   /**
-   * Greatest global L2 norm of the gradient; larger ones are scaled down, and a gradient that is not finite leaves the weights
-   * alone (a large value such as 1e30 only does that). Default: neither.
+   * Greatest global L2 norm of the gradient; larger ones are scaled down, and a gradient that is not finite leaves the
+   * weights alone (a large value such as 1e30 only does that). Default: neither.
    */
   clip?: number
 }
@@ -47,7 +61,13 @@ export interface Optimizer {
   dispose(): void
 }
 
-interface Method { step: Kernel, moments: number, values: Record<string, number>, beta1: number, beta2: number }
+interface Method {
+  step: Kernel
+  moments: number
+  values: Record<string, number>
+  beta1: number
+  beta2: number
+}
 
 function optimizer(model: unknown, options: OptimizerOptions, method: Method): Optimizer {
   const { decay = 0, decays = () => true, clip = 0 } = options
@@ -57,9 +77,24 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
   }
   const control = tensor(Float32Array.of(options.rate, 0, 0, 0, 1))
   const partsOf = ({ size }: Tensor) => Math.min(64, Math.ceil(size / 4096))
-  const squares = clip ? zeros([Math.max(1, parameters(model).reduce((sum, [, leaf]) => sum + partsOf(leaf), 0))]) : null
-  const base = { size: 0, beta1: method.beta1, beta2: method.beta2, rest1: 1 - method.beta1, rest2: 1 - method.beta2,
-    eps: 0, decay: 0, momentum: 0, nesterov: 0, clip, parts: 0, slot: 0, ...method.values }
+  const squares = clip
+    ? zeros([Math.max(1, parameters(model).reduce((sum, [, leaf]) => sum + partsOf(leaf), 0))])
+    : null
+  const base = {
+    size: 0,
+    beta1: method.beta1,
+    beta2: method.beta2,
+    rest1: 1 - method.beta1,
+    rest2: 1 - method.beta2,
+    eps: 0,
+    decay: 0,
+    momentum: 0,
+    nesterov: 0,
+    clip,
+    parts: 0,
+    slot: 0,
+    ...method.values,
+  }
   return {
     state: { control, moments },
     update(current, grads) {
@@ -69,7 +104,9 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
         if (!grad) return []
         const state = moments.get(path)
         if (!state || state[0]?.shape.join() !== weight.shape.join()) {
-          throw new ShapeError(`optimiser: no state for '${path}' [${weight.shape}]; the model changed (pruned?), make a new optimiser for it`)
+          throw new ShapeError(
+            `optimiser: no state for '${path}' [${weight.shape}]; the model changed (pruned?), make a new optimiser for it`,
+          )
         }
         return [{ path, weight, grad, state }]
       })
@@ -85,11 +122,16 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
       for (const { path, weight, grad, state } of pairs) {
         const buffers: Record<string, Tensor> = { weight, grad, gain: control, m: state[0] }
         if (state[1]) buffers.v = state[1]
-        launch(method.step, buffers, { ...base, size: weight.size, decay: decays(path, weight) ? decay : 0 }, grid(Math.ceil(weight.size / 256)))
+        launch(
+          method.step,
+          buffers,
+          { ...base, size: weight.size, decay: decays(path, weight) ? decay : 0 },
+          grid(Math.ceil(weight.size / 256)),
+        )
       }
     },
     setRate(rate) {
-      control.writeAt(Float32Array.of(rate), 0)      // the other control values stay as the device counts them
+      control.writeAt(Float32Array.of(rate), 0) // the other control values stay as the device counts them
     },
     dispose() {
       for (const state of moments.values()) for (const moment of state) moment.dispose()
@@ -100,13 +142,19 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
 }
 
 /** AdamW (Loshchilov & Hutter 2019): decoupled decay, bias-corrected moments. Defaults as PyTorch's, but decay 0. */
-export function adamW(model: unknown, options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number }): Optimizer {
+export function adamW(
+  model: unknown,
+  options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number },
+): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = options
   return optimizer(model, options, { step: kernels.adam, moments: 2, values: { eps }, beta1, beta2 })
 }
 
 /** Adam (Kingma & Ba 2015); decay, if any, is coupled: added to the gradient. */
-export function adam(model: unknown, options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number }): Optimizer {
+export function adam(
+  model: unknown,
+  options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number },
+): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = options
   return optimizer(model, options, { step: kernels.adam, moments: 2, values: { eps, nesterov: 1 }, beta1, beta2 })
 }
@@ -114,23 +162,42 @@ export function adam(model: unknown, options: OptimizerOptions & { beta1?: numbe
 /** Stochastic gradient descent with momentum, Nesterov's or plain, and coupled decay, as PyTorch's. */
 export function sgd(model: unknown, options: OptimizerOptions & { momentum?: number, nesterov?: boolean }): Optimizer {
   const { momentum = 0, nesterov = false } = options
-  return optimizer(model, options, { step: kernels.sgd, moments: 1, values: { momentum, nesterov: Number(nesterov) }, beta1: 0, beta2: 0 })
+  return optimizer(model, options, {
+    step: kernels.sgd,
+    moments: 1,
+    values: { momentum, nesterov: Number(nesterov) },
+    beta1: 0,
+    beta2: 0,
+  })
 }
 
 /** Cosine schedule with linear warm-up: the rate of step `step` (from 0) of `steps`, between `peak` and `last`. */
-export function cosineRate(step: number, { steps, peak, warmup = 0, last = 0 }: { steps: number, peak: number, warmup?: number, last?: number }): number {
+export function cosineRate(
+  step: number,
+  { steps, peak, warmup = 0, last = 0 }: { steps: number, peak: number, warmup?: number, last?: number },
+): number {
   if (step < warmup) return peak * (step + 1) / warmup
   const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup))
   return last + (peak - last) * 0.5 * (1 + Math.cos(Math.PI * progress))
 }
 
-/** Moves `averages` (a tree like the model) towards the model's parameters: `average = keep average + (1 - keep) parameter`. */
+/**
+ * Moves `averages` (a tree like the model) towards the model's parameters: `average = keep average + (1 - keep)
+ * parameter`.
+ */
 export function updateAverage(averages: unknown, model: unknown, keep: number): void {
   const current = new Map(parameters(model))
   for (const [path, average] of parameters(averages)) {
     const weight = current.get(path)
-    if (!weight || weight.shape.join() !== average.shape.join()) throw new ShapeError(`updateAverage: '${path}' differs between the average and the model`)
+    if (!weight || weight.shape.join() !== average.shape.join()) {
+      throw new ShapeError(`updateAverage: '${path}' differs between the average and the model`)
+    }
     const values = Object.fromEntries(params.map((name) => [name, 0]))
-    launch(kernels.average, { v: average, grad: weight }, { ...values, size: weight.size, beta1: keep, rest1: 1 - keep }, grid(Math.ceil(weight.size / 256)))
+    launch(kernels.average, { v: average, grad: weight }, {
+      ...values,
+      size: weight.size,
+      beta1: keep,
+      rest1: 1 - keep,
+    }, grid(Math.ceil(weight.size / 256)))
   }
 }

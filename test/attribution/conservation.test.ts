@@ -1,8 +1,18 @@
-// Relevance at the input, plus what every bias and constant absorbed, is the relevance put in at the logits; on real architectures.
+// Relevance at the input, plus what every bias and constant absorbed, is the relevance put in at the logits; on real
+// architectures.
 import { expect, test } from 'vitest'
 import { type Composite, on } from '../../src/attribution/choose.ts'
 import {
-  attnLRP, attnLRPGamma, boxOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox, epsilonPlus, epsilonPlusFlat, recipe, structure,
+  attnLRP,
+  attnLRPGamma,
+  boxOf,
+  cpLRP,
+  epsilonAlpha2Beta1,
+  epsilonGammaBox,
+  epsilonPlus,
+  epsilonPlusFlat,
+  recipe,
+  structure,
 } from '../../src/attribution/composite.ts'
 import { type Flow, Ledger, summarize } from '../../src/attribution/conservation.ts'
 import { attribute, oneHot } from '../../src/attribution/relevance.ts'
@@ -27,12 +37,20 @@ async function best(model: Model, images: Tensor): Promise<number[]> {
   })
 }
 
-interface Explained { input: Float32Array, flows: Flow[], sites: Map<string, number>, seeded: number }
+interface Explained {
+  input: Float32Array
+  flows: Flow[]
+  sites: Map<string, number>
+  seeded: number
+}
 
 async function explain(model: Model, images: Tensor, composite: Composite): Promise<Explained> {
   const classes = await best(model, images)
   const targets = oneHot(classes, 10), ledger = new Ledger()
-  const reading = attribute(model, images, targets, { seed: 'unit', composite, read: 'relevance' }, { ledger, gates: true })
+  const reading = attribute(model, images, targets, { seed: 'unit', composite, read: 'relevance' }, {
+    ledger,
+    gates: true,
+  })
   const input = await reading.input.data() as Float32Array
   const sites = new Map<string, number>()
   for (const [path, site] of reading.sites) sites.set(path, total(await site.data()))
@@ -41,21 +59,35 @@ async function explain(model: Model, images: Tensor, composite: Composite): Prom
   return { input, flows, sites, seeded: images.shape[0] }
 }
 
-const sinks = ['attention']          // its softmax does not conserve
+const sinks = ['attention'] // its softmax does not conserve
 
 describeDevice('conservation', () => {
   const box = boxOf({ mean: [0.5], std: [0.25], channels: 3 })
   const plain: [string, Composite][] = [['attn-lrp', attnLRP], ['cp-lrp', cpLRP]]
-  const bySign: [string, Composite][] = [['epsilon-plus', epsilonPlus], ['epsilon-plus-flat', epsilonPlusFlat],
-    ['epsilon-alpha2-beta1', epsilonAlpha2Beta1], ['epsilon-gamma-box', epsilonGammaBox(box)], ['attn-lrp-gamma', attnLRPGamma],
-    ['mixed', recipe({ low: 'z-plus', middle: 'gamma', high: 'alpha2-beta1', classifier: 'epsilon', softmax: 'z-plus' })]]
+  const bySign: [string, Composite][] = [
+    ['epsilon-plus', epsilonPlus],
+    ['epsilon-plus-flat', epsilonPlusFlat],
+    ['epsilon-alpha2-beta1', epsilonAlpha2Beta1],
+    ['epsilon-gamma-box', epsilonGammaBox(box)],
+    ['attn-lrp-gamma', attnLRPGamma],
+    [
+      'mixed',
+      recipe({ low: 'z-plus', middle: 'gamma', high: 'alpha2-beta1', classifier: 'epsilon', softmax: 'z-plus' }),
+    ],
+  ]
 
-  // z-plus loses the relevance of outputs without any positive contribution, which a ResNet has (before its sums no relu stops them).
-  for (const [name, composites] of [
-    ['deit_mini', [...plain, ...bySign]], ['deit_distilled_mini', plain],
-    ['tv_swin_mini_pad', [...plain, bySign[4]]], ['flatten_swin_mini', [...plain, bySign[4]]],
-    ['tv_resnet_bottleneck_w4', [...plain, bySign[3]]], ['tv_vgg11_bn_d16', [plain[0], ...bySign]],
-  ] as [GoldenName, [string, Composite][]][]) {
+  // z-plus loses the relevance of outputs without any positive contribution, which a ResNet has (before its sums no
+  // relu stops them).
+  for (
+    const [name, composites] of [
+      ['deit_mini', [...plain, ...bySign]],
+      ['deit_distilled_mini', plain],
+      ['tv_swin_mini_pad', [...plain, bySign[4]]],
+      ['flatten_swin_mini', [...plain, bySign[4]]],
+      ['tv_resnet_bottleneck_w4', [...plain, bySign[3]]],
+      ['tv_vgg11_bn_d16', [plain[0], ...bySign]],
+    ] as [GoldenName, [string, Composite][]][]
+  ) {
     for (const [label, composite] of composites) {
       test(`${name}, ${label}`, async () => {
         const { model, images } = loadGolden(name)
@@ -63,14 +95,17 @@ describeDevice('conservation', () => {
         const { input, flows, sites, seeded } = await explain(used, images, composite)
         const absorbed = total(flows.map((flow) => flow.absorbed))
         const softmax = total(flows.filter(({ op }) => sinks.includes(op)).map(({ rest }) => rest))
-        expect(Math.abs(total(input) + absorbed + softmax - seeded) / seeded, 'input + absorbed = seed').toBeLessThan(1e-3)
+        expect(Math.abs(total(input) + absorbed + softmax - seeded) / seeded, 'input + absorbed = seed').toBeLessThan(
+          1e-3,
+        )
         const largest = Math.max(...flows.map(({ entering }) => Math.abs(entering)))
         for (const { op, layer, rest } of flows) {
           if (!sinks.includes(op)) expect(Math.abs(rest) / largest, `${op} at ${layer}`).toBeLessThan(1e-3)
         }
         if (label === 'cp-lrp') expect(Math.abs(softmax)).toBeLessThan(1e-3)
         if (label === 'attn-lrp' && name === 'deit_mini') {
-          expect(Math.max(...flows.filter(({ op }) => op === 'attention').map(({ rest }) => Math.abs(rest)))).toBeGreaterThan(1e-3)
+          expect(Math.max(...flows.filter(({ op }) => op === 'attention').map(({ rest }) => Math.abs(rest))))
+            .toBeGreaterThan(1e-3)
         }
         expect([...sites.keys()].sort()).toEqual(gatesOf(model).map(([path]) => path).sort())
         const gates = flows.filter(({ op }) => op === 'gate')
@@ -112,7 +147,8 @@ describeDevice('conservation', () => {
   test('rules by sign refuse a batch norm that is not folded, first-layer rules any other layer', async () => {
     const { model, images } = loadGolden('tv_vgg11_bn_d16')
     await expect(explain(model, images, epsilonPlus)).rejects.toThrow('foldBatchNorm')
-    await expect(explain(model, images, [on('linear', { group: 'classifier' }, flat()), ...structure()])).rejects.toThrow('{ first: true }')
+    await expect(explain(model, images, [on('linear', { group: 'classifier' }, flat()), ...structure()])).rejects
+      .toThrow('{ first: true }')
     disposeTree([model, images])
   })
 

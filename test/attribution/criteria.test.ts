@@ -5,12 +5,38 @@ import { plans } from '../../models/vgg.ts'
 import { choose, type Group, Network, on, weighted } from '../../src/attribution/choose.ts'
 import { attnLRP, boxOf, compositeNames, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
 import {
-  attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp, taylor,
+  attentionRollout,
+  criterionNames,
+  criterionOf,
+  gradient,
+  gradientTimesInput,
+  integratedGradients,
+  lrp,
+  taylor,
 } from '../../src/attribution/criteria.ts'
-import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Reading, scoreUnits } from '../../src/attribution/relevance.ts'
+import {
+  type Aggregation,
+  attribute,
+  type Criterion,
+  oneHot,
+  pathsOf,
+  type Reading,
+  scoreUnits,
+} from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
-import { crossEntropy, disposeTree, Gate, linear, reshape, scope, tensor, type Tensor, trace, valueAndGrad } from '../../src/index.ts'
+import {
+  crossEntropy,
+  disposeTree,
+  Gate,
+  linear,
+  reshape,
+  scope,
+  tensor,
+  type Tensor,
+  trace,
+  valueAndGrad,
+} from '../../src/index.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
 import type { Model } from '../../src/train/evaluate.ts'
 import { describeDevice } from '../support/device.ts'
@@ -18,13 +44,18 @@ import { relativeError } from '../reference/nd.ts'
 import { loadGolden } from '../support/attribution-goldens.ts'
 
 const total = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0)
-const free = ({ logits, input, sites }: Reading) => { disposeTree([logits, input, [...sites.values()]]) }
+const free = ({ logits, input, sites }: Reading) => {
+  disposeTree([logits, input, [...sites.values()]])
+}
 
 describeDevice('criteria', () => {
   test('gradient, gradient x input and Taylor are what the tape says', async () => {
     const { model, images } = loadGolden('deit_mini')
-    const [count] = images.shape, classes = Int32Array.from({ length: count }, (_, i) => i % 10), targets = oneHot(classes, 10)
-    const logitSum = (x: Tensor) => reshape(linear(reshape(model.call(x), { shape: [1, -1] }), targets.view([1, targets.size]), null), { shape: [] })
+    const [count] = images.shape,
+      classes = Int32Array.from({ length: count }, (_, i) => i % 10),
+      targets = oneHot(classes, 10)
+    const logitSum = (x: Tensor) =>
+      reshape(linear(reshape(model.call(x), { shape: [1, -1] }), targets.view([1, targets.size]), null), { shape: [] })
     const [, grad] = valueAndGrad((x: Tensor) => logitSum(x))(images)
     const labels = tensor(classes)
     const [, lossGrad] = valueAndGrad((x: Tensor) => crossEntropy(model.call(x), labels))(images)
@@ -53,7 +84,7 @@ describeDevice('criteria', () => {
     const change = total(await at(images)) - total(await at(black))
     const reading = integratedGradients({ steps: 30 })(model, images, targets, { gates: true })
     expect(total(await reading.input.data())).toBeCloseTo(change, 2)
-    expect(total(await reading.sites.get('stream')!.data())).toBeCloseTo(change, 2)     // all goes through the stream
+    expect(total(await reading.sites.get('stream')!.data())).toBeCloseTo(change, 2) // all goes through the stream
     const mean = integratedGradients({ steps: 3, kind: 'averaged' })(model, images, targets, { gates: true })
     const parts = await Promise.all([1, 2, 3].map(async (step) => {
       const scaled = tensor(Float32Array.from(await images.data(), (value) => value * step / 3), images.shape)
@@ -64,7 +95,12 @@ describeDevice('criteria', () => {
       return values
     }))
     for (const [i, tensorRead] of [mean.input, mean.sites.get('blocks.1.mlp.hidden')!].entries()) {
-      expect(relativeError(await tensorRead.data(), parts[0][i].map((value, j) => (value + parts[1][i][j] + parts[2][i][j]) / 3))).toBeLessThan(1e-5)
+      expect(
+        relativeError(
+          await tensorRead.data(),
+          parts[0][i].map((value, j) => (value + parts[1][i][j] + parts[2][i][j]) / 3),
+        ),
+      ).toBeLessThan(1e-5)
     }
     free(reading)
     free(mean)
@@ -74,7 +110,9 @@ describeDevice('criteria', () => {
   test('attention rollout of even attention is known in closed form', async () => {
     const { model, images } = loadGolden('deit_mini')
     for (const block of (model as unknown as { blocks: { attention: Record<string, Tensor> }[] }).blocks) {
-      for (const name of ['query', 'queryBias']) block.attention[name].write(new Float32Array(block.attention[name].size))
+      for (const name of ['query', 'queryBias']) {
+        block.attention[name].write(new Float32Array(block.attention[name].size))
+      }
     }
     const targets = oneHot(new Int32Array(images.shape[0]), 10)
     const reading = attentionRollout(model, images, targets)
@@ -91,7 +129,12 @@ describeDevice('criteria', () => {
   test('heads at the softmax are the sums over channels at their gate: a half under AttnLRP, all under CP-LRP', async () => {
     const { model, images } = loadGolden('deit_mini')
     const targets = oneHot(new Int32Array(images.shape[0]).fill(1), 10)
-    for (const [composite, part] of [[attnLRP, 0.5], [cpLRP, 1], [compositeOf('pxp:epsilon,epsilon,epsilon,epsilon,z-plus'), 0.5]] as const) {
+    for (
+      const [composite, part] of [[attnLRP, 0.5], [cpLRP, 1], [
+        compositeOf('pxp:epsilon,epsilon,epsilon,epsilon,z-plus'),
+        0.5,
+      ]] as const
+    ) {
       const reading = lrp(composite)(model, images, targets, { gates: true, softmax: true, absolute: true })
       for (const block of [0, 1]) {
         const heads = await reading.sites.get(`blocks.${block}.attention.heads`)!.data()
@@ -119,9 +162,15 @@ describeDevice('criteria', () => {
 
   test('composites name ops that exist', async () => {
     const exported: unknown[] = Object.values(await import('../../src/index.ts'))
-    const known = new Set(exported.flatMap((value) => typeof value === 'function' && 'op' in value ? [(value.op as { name: string }).name] : []))
+    const known = new Set(
+      exported.flatMap((value) =>
+        typeof value === 'function' && 'op' in value ? [(value.op as { name: string }).name] : []
+      ),
+    )
     for (const name of [...compositeNames, 'pxp:z-plus,gamma,epsilon,alpha2-beta1,z-plus-bias']) {
-      for (const { ops } of compositeOf(name)) expect(ops.filter((each) => each !== '*' && !known.has(each)), name).toEqual([])
+      for (const { ops } of compositeOf(name)) {
+        expect(ops.filter((each) => each !== '*' && !known.has(each)), name).toEqual([])
+      }
     }
     expect(Object.keys(weighted).filter((each) => !known.has(each))).toEqual([])
   })
@@ -137,21 +186,29 @@ describeDevice('criteria', () => {
 describeDevice('aggregation', () => {
   const images: number[][][] = [[[0.5, -0.2, 0.05], [0.3, -0.4]], [[0.1, 0.2, -0.01], [0.3, 0.38]]]
 
-  for (const [aggregation, scores, order] of [
-    ['signed', [0.3, 0, 0.02, 0.3, -0.01], [4, 1, 2, 0, 3]],
-    ['abs-of-mean', [0.3, 0, 0.02, 0.3, 0.01], [1, 4, 2, 0, 3]],
-    ['mean-of-abs', [0.3, 0.2, 0.03, 0.3, 0.39], [2, 1, 0, 3, 4]],
-  ] as [Aggregation, number[], number[]][]) {
+  for (
+    const [aggregation, scores, order] of [
+      ['signed', [0.3, 0, 0.02, 0.3, -0.01], [4, 1, 2, 0, 3]],
+      ['abs-of-mean', [0.3, 0, 0.02, 0.3, 0.01], [1, 4, 2, 0, 3]],
+      ['mean-of-abs', [0.3, 0.2, 0.03, 0.3, 0.39], [2, 1, 0, 3, 4]],
+    ] as [Aggregation, number[], number[]][]
+  ) {
     test(`the worked example of two images, ${aggregation}`, async () => {
       let at = 0
       const criterion: Criterion = (_model, batch, _targets, request) => {
         const row = images[at++].map((unit) => unit.map((value) => request!.absolute ? Math.abs(value) : value))
-        return { logits: tensor([1]), input: tensor([1], batch.shape), sites: new Map(row.map((values, i) => [`L${i + 1}`, tensor([values])])) }
+        return {
+          logits: tensor([1]),
+          input: tensor([1], batch.shape),
+          sites: new Map(row.map((values, i) => [`L${i + 1}`, tensor([values])])),
+        }
       }
       const batches = images.map(() => ({ images: tensor([[1]]), targets: tensor([[1]]) }))
       const found = await scoreUnits({ call: (x: Tensor) => x }, batches, criterion, { aggregation })
       const flat = [...found.get('L1')!, ...found.get('L2')!]
-      flat.forEach((value, i) => { expect(value).toBeCloseTo(scores[i], 6) })
+      flat.forEach((value, i) => {
+        expect(value).toBeCloseTo(scores[i], 6)
+      })
       expect(flat.map((_, i) => i).sort((a, b) => Math.round(1e6 * (flat[a] - flat[b])) || a - b)).toEqual(order)
     })
   }
@@ -165,8 +222,10 @@ describeDevice('aggregation', () => {
     const x = tensor([[[[0.2, -0.1], [-0.3, 0.1]], [[0.05, 0.05], [0.1, 0.1]]]]), targets = oneHot([0], 1)
     for (const [absolute, want] of [[true, [0.2, 0.4]], [false, [0.2, 0]]] as const) {
       const walk = { seed: 'unit', composite: [on('linear', epsilon())], read: 'relevance' } as const
-      const reading = attribute(held, x, targets, walk, { gates: true, absolute });
-      [...await reading.sites.get('gate')!.data()].forEach((value, i) => { expect(value).toBeCloseTo(5 * want[i], 4) })
+      const reading = attribute(held, x, targets, walk, { gates: true, absolute })
+      ;[...await reading.sites.get('gate')!.data()].forEach((value, i) => {
+        expect(value).toBeCloseTo(5 * want[i], 4)
+      })
       free(reading)
     }
   })
@@ -184,7 +243,9 @@ describeDevice('aggregation', () => {
     const vgg = groups(() => new VGG({ plan: plans.vgg16 }))
     expect(Object.values(vgg).map((paths) => paths.length)).toEqual([4, 5, 4, 3])
     const resnet = groups(() => resnet18())
-    expect(new Set(resnet.low.map((path) => path.split('.').slice(0, 2).join('.')))).toEqual(new Set(['stem.conv', 'stages.0']))
+    expect(new Set(resnet.low.map((path) => path.split('.').slice(0, 2).join('.')))).toEqual(
+      new Set(['stem.conv', 'stages.0']),
+    )
     expect(new Set(resnet.middle.map((path) => path.split('.')[1]))).toEqual(new Set(['1', '2']))
     expect(resnet.classifier).toEqual(['head.weight'])
     const vit = groups(() => vitBase())
@@ -194,12 +255,19 @@ describeDevice('aggregation', () => {
   })
 
   test('places: paths with stars, depth and the first layer', () => {
-    const model = withoutDevice(() => vitBase({ depth: 2 })), { calls } = trace((input) => model.call(input([1, 3, 224, 224])))
+    const model = withoutDevice(() => vitBase({ depth: 2 })),
+      { calls } = trace((input) => model.call(input([1, 3, 224, 224])))
     const network = new Network(calls, [], pathsOf(model).leaves), queries = epsilon(), shallow = epsilon()
-    const rule = choose([on('linear', 'blocks.*.attention.query', queries), on('*', { depth: [0, 0.1] }, shallow)], network)
-    const at = (path: string) => rule(calls.find((call) => call.op.name in { linear: 0, conv2d: 0 } && network.pathOf(call) === path)!)
-    expect(network.isAt(calls.find((call) => network.pathOf(call) === 'blocks.1.attention.query')!, 'blocks.*.query')).toBe(true)
-    expect(network.isAt(calls.find((call) => network.pathOf(call) === 'blocks.1.attention.key')!, 'blocks.*.query')).toBe(false)
+    const rule = choose(
+      [on('linear', 'blocks.*.attention.query', queries), on('*', { depth: [0, 0.1] }, shallow)],
+      network,
+    )
+    const at = (path: string) =>
+      rule(calls.find((call) => call.op.name in { linear: 0, conv2d: 0 } && network.pathOf(call) === path)!)
+    expect(network.isAt(calls.find((call) => network.pathOf(call) === 'blocks.1.attention.query')!, 'blocks.*.query'))
+      .toBe(true)
+    expect(network.isAt(calls.find((call) => network.pathOf(call) === 'blocks.1.attention.key')!, 'blocks.*.query'))
+      .toBe(false)
     expect(network.isAt(calls.find(({ op }) => op.name === 'conv2d')!, { depth: [0, 0.1] })).toBe(true)
     expect(at('patches.projection.weight')).toBeTypeOf('function')
     expect(gatesOf(model).map(([path]) => path)).toContain('blocks.1.attention.heads')

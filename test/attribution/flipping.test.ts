@@ -24,15 +24,22 @@ test('area and bootstrap', () => {
 describeDevice('flipping', () => {
   test('the curve of a network that sums one patch', async () => {
     // The logit of class 0 is four times the sum of patch 3; class 1 is 0.
-    const weight = tensor(Float32Array.from({ length: 32 }, (_, i) => i < 16 && i % 4 > 1 && i % 16 > 7 ? 4 : 0), [2, 16])
+    const weight = tensor(Float32Array.from({ length: 32 }, (_, i) => i < 16 && i % 4 > 1 && i % 16 > 7 ? 4 : 0), [
+      2,
+      16,
+    ])
     const model = { call: (x: Tensor) => linear(reshape(x, { shape: [x.shape[0], 16] }), weight, null) }
     const image = new Float32Array(16).fill(0.25), sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
     const options = { patch: 2, steps: 4 }
     const first = await flippingCurve(model, image, [1, 4, 4], 0, [3, 0, 1, 2], options)
     const last = await flippingCurve(model, image, [1, 4, 4], 0, [0, 1, 2, 3], options)
     const [whole, none] = [sigmoid(4), 0.5]
-    ;[whole, none, none, none, none].forEach((value, i) => { expect(first[i]).toBeCloseTo(value, 5) })
-    ;[whole, whole, whole, whole, none].forEach((value, i) => { expect(last[i]).toBeCloseTo(value, 5) })
+    ;[whole, none, none, none, none].forEach((value, i) => {
+      expect(first[i]).toBeCloseTo(value, 5)
+    })
+    ;[whole, whole, whole, whole, none].forEach((value, i) => {
+      expect(last[i]).toBeCloseTo(value, 5)
+    })
     weight.dispose()
   })
 })

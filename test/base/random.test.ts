@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import {
-  fillNormal, fillTruncatedNormal, fillUniform, normal, permutation, philox, random, uniform, word,
+  fillNormal,
+  fillTruncatedNormal,
+  fillUniform,
+  normal,
+  permutation,
+  philox,
+  random,
+  uniform,
+  word,
 } from '../../src/base/random.ts'
 
 describe('philox', () => {
@@ -8,10 +16,14 @@ describe('philox', () => {
   it.each([
     [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
     [[~0, ~0, ~0, ~0], [~0, ~0], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
-    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0],
-      [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]],
+    [[0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0], [
+      0xd16cfe09,
+      0x94fdcceb,
+      0x5001e420,
+      0x24126ea1,
+    ]],
   ])('known answer %#', (counter, key, expected) => {
-    const out = new Uint32Array(4), [c, k] = [counter.map(x => x >>> 0), key.map(x => x >>> 0)]
+    const out = new Uint32Array(4), [c, k] = [counter.map((x) => x >>> 0), key.map((x) => x >>> 0)]
     philox(c[0], c[1], c[2], c[3], k[0], k[1], out)
     expect([...out]).toEqual(expected)
   })
@@ -19,7 +31,9 @@ describe('philox', () => {
 
 describe('random', () => {
   it('fills, cursors and single values agree', () => {
-    const u = fillUniform(new Float32Array(11), 7, 'w'), n = fillNormal(new Float32Array(11), 7, 'w', 2, 1), draw = random(7, 'w')
+    const u = fillUniform(new Float32Array(11), 7, 'w'),
+      n = fillNormal(new Float32Array(11), 7, 'w', 2, 1),
+      draw = random(7, 'w')
     for (let i = 0; i < 11; i++) {
       expect(u[i]).toBe(Math.fround(uniform(7, 'w', i)))
       expect(n[i]).toBe(Math.fround(1 + 2 * normal(7, 'w', i)))
@@ -28,8 +42,18 @@ describe('random', () => {
   })
 
   it('differs by seed, stream and index, also above 32 bits', () => {
-    const words = [word(1, 0, 0), word(2, 0, 0), word(1 + 2 ** 33, 0, 0), word(1, 1, 0), word(1, 2 ** 33, 0), word(1, 'a', 0),
-      word(1, 'b', 0), word(1, 0, 1), word(1, 0, 4), word(1, 0, 2 ** 40)]
+    const words = [
+      word(1, 0, 0),
+      word(2, 0, 0),
+      word(1 + 2 ** 33, 0, 0),
+      word(1, 1, 0),
+      word(1, 2 ** 33, 0),
+      word(1, 'a', 0),
+      word(1, 'b', 0),
+      word(1, 0, 1),
+      word(1, 0, 4),
+      word(1, 0, 2 ** 40),
+    ]
     expect(new Set(words).size).toBe(words.length)
     expect(() => word(-1, 0, 0)).toThrow(/seed/)
   })
@@ -61,7 +85,7 @@ describe('random', () => {
       if (t[i] !== n[i]) redrawn++
       if (Math.abs(n[i]) < 0.0399) expect(t[i]).toBe(n[i])
     }
-    expect(redrawn / t.length).toBeGreaterThan(0.03)        // 4.6 % lie outside two standard deviations
+    expect(redrawn / t.length).toBeGreaterThan(0.03) // 4.6 % lie outside two standard deviations
     expect(redrawn / t.length).toBeLessThan(0.06)
   })
 

@@ -4,7 +4,18 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Architecture, architectures, buildModel, checkArchitecture, encodeCheckpoint, loadCheckpoint, modelOf, parseArchitecture, parseCheckpoint, preprocessingFor } from '../../models/index.ts'
+import {
+  type Architecture,
+  architectures,
+  buildModel,
+  checkArchitecture,
+  encodeCheckpoint,
+  loadCheckpoint,
+  modelOf,
+  parseArchitecture,
+  parseCheckpoint,
+  preprocessingFor,
+} from '../../models/index.ts'
 import { InputError } from '../../src/base/errors.ts'
 import type { Model } from '../../src/train/evaluate.ts'
 import { initialize } from '../../src/nn/init.ts'
@@ -16,32 +27,206 @@ import { describeDevice } from '../support/device.ts'
 import { hasGolden, shared } from '../support/golden.ts'
 
 let dir: string
-beforeAll(() => { dir = mkdtempSync(join(tmpdir(), 'espalier-checkpoint-')) })
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'espalier-checkpoint-'))
+})
 afterAll(() => rmSync(dir, { recursive: true }))
 
 /** Small relatives of each published naming, with what their shapes must tell. */
 const small: Record<string, { architecture: Architecture, arch?: string }> = {
-  'timm-vit': { architecture: { type: 'vit', image: 32, patch: 8, channels: 3, width: 64, depth: 2, heads: 1, hidden: 96, classes: 7, distilled: true, classToken: true } },
-  'torchvision-vit': { architecture: { type: 'vit', image: 16, patch: 8, channels: 3, width: 64, depth: 1, heads: 1, hidden: 32, classes: 5, distilled: false, classToken: true } },
-  'hf-vit': { architecture: { type: 'vit', image: 16, patch: 4, channels: 1, width: 128, depth: 2, heads: 2, hidden: 64, classes: 3, distilled: false, classToken: true, eps: 1e-12 } },
-  'hf-deit': { architecture: { type: 'vit', image: 16, patch: 4, channels: 3, width: 64, depth: 1, heads: 1, hidden: 64, classes: 3, distilled: false, classToken: true, eps: 1e-12 } },
-  'hf-deit-distilled': { architecture: { type: 'vit', image: 16, patch: 4, channels: 3, width: 64, depth: 1, heads: 1, hidden: 64, classes: 3, distilled: true, classToken: true, eps: 1e-12 } },
-  'microsoft-swin': { architecture: { type: 'swin', image: 32, patch: 4, channels: 3, width: 16, depths: [1, 2], heads: [1, 2], windows: [8, 4], kinds: 'LS', ratio: 2, classes: 4 } },
-  'timm-swin': { architecture: { type: 'swin', image: 32, patch: 4, channels: 3, width: 16, depths: [2, 1], heads: [1, 2], windows: [2, 4], kinds: 'SS', ratio: 2, classes: 4 } },
-  'hf-swin': { architecture: { type: 'swin', image: 32, patch: 4, channels: 3, width: 16, depths: [1, 1, 1], heads: [1, 2, 2], windows: [2, 2, 2], kinds: 'SSS', ratio: 2, classes: 4 } },
-  'torchvision-swin': { architecture: { type: 'swin', image: 24, patch: 4, channels: 3, width: 16, depths: [1, 1], heads: [1, 2], windows: [3, 3], kinds: 'SS', ratio: 2, classes: 4, fit: 'pad' } },
-  'torchvision-resnet': { architecture: { type: 'resnet', layers: [1, 2, 1], width: 4, classes: 6, channels: 3, block: 'bottleneck', stem: 'imagenet' } },
-  'cifar-resnet': { architecture: { type: 'resnet', layers: [1, 1, 1], width: 4, classes: 6, channels: 3, block: 'basic', stem: 'cifar' } },
-  'torchvision-vgg': { architecture: { type: 'vgg', plan: [4, 'pool', 8, 8, 'pool', 4, 'pool'], channels: 3, classes: 5, batchNorm: true, side: 2, hidden: [12, 10] } },
-  'tiny-vgg': { architecture: { type: 'tiny-vgg', plan: [4, 5, 'pool', 6, 7, 'pool'], channels: 3, classes: 5, side: 3 } },
+  'timm-vit': {
+    architecture: {
+      type: 'vit',
+      image: 32,
+      patch: 8,
+      channels: 3,
+      width: 64,
+      depth: 2,
+      heads: 1,
+      hidden: 96,
+      classes: 7,
+      distilled: true,
+      classToken: true,
+    },
+  },
+  'torchvision-vit': {
+    architecture: {
+      type: 'vit',
+      image: 16,
+      patch: 8,
+      channels: 3,
+      width: 64,
+      depth: 1,
+      heads: 1,
+      hidden: 32,
+      classes: 5,
+      distilled: false,
+      classToken: true,
+    },
+  },
+  'hf-vit': {
+    architecture: {
+      type: 'vit',
+      image: 16,
+      patch: 4,
+      channels: 1,
+      width: 128,
+      depth: 2,
+      heads: 2,
+      hidden: 64,
+      classes: 3,
+      distilled: false,
+      classToken: true,
+      eps: 1e-12,
+    },
+  },
+  'hf-deit': {
+    architecture: {
+      type: 'vit',
+      image: 16,
+      patch: 4,
+      channels: 3,
+      width: 64,
+      depth: 1,
+      heads: 1,
+      hidden: 64,
+      classes: 3,
+      distilled: false,
+      classToken: true,
+      eps: 1e-12,
+    },
+  },
+  'hf-deit-distilled': {
+    architecture: {
+      type: 'vit',
+      image: 16,
+      patch: 4,
+      channels: 3,
+      width: 64,
+      depth: 1,
+      heads: 1,
+      hidden: 64,
+      classes: 3,
+      distilled: true,
+      classToken: true,
+      eps: 1e-12,
+    },
+  },
+  'microsoft-swin': {
+    architecture: {
+      type: 'swin',
+      image: 32,
+      patch: 4,
+      channels: 3,
+      width: 16,
+      depths: [1, 2],
+      heads: [1, 2],
+      windows: [8, 4],
+      kinds: 'LS',
+      ratio: 2,
+      classes: 4,
+    },
+  },
+  'timm-swin': {
+    architecture: {
+      type: 'swin',
+      image: 32,
+      patch: 4,
+      channels: 3,
+      width: 16,
+      depths: [2, 1],
+      heads: [1, 2],
+      windows: [2, 4],
+      kinds: 'SS',
+      ratio: 2,
+      classes: 4,
+    },
+  },
+  'hf-swin': {
+    architecture: {
+      type: 'swin',
+      image: 32,
+      patch: 4,
+      channels: 3,
+      width: 16,
+      depths: [1, 1, 1],
+      heads: [1, 2, 2],
+      windows: [2, 2, 2],
+      kinds: 'SSS',
+      ratio: 2,
+      classes: 4,
+    },
+  },
+  'torchvision-swin': {
+    architecture: {
+      type: 'swin',
+      image: 24,
+      patch: 4,
+      channels: 3,
+      width: 16,
+      depths: [1, 1],
+      heads: [1, 2],
+      windows: [3, 3],
+      kinds: 'SS',
+      ratio: 2,
+      classes: 4,
+      fit: 'pad',
+    },
+  },
+  'torchvision-resnet': {
+    architecture: {
+      type: 'resnet',
+      layers: [1, 2, 1],
+      width: 4,
+      classes: 6,
+      channels: 3,
+      block: 'bottleneck',
+      stem: 'imagenet',
+    },
+  },
+  'cifar-resnet': {
+    architecture: {
+      type: 'resnet',
+      layers: [1, 1, 1],
+      width: 4,
+      classes: 6,
+      channels: 3,
+      block: 'basic',
+      stem: 'cifar',
+    },
+  },
+  'torchvision-vgg': {
+    architecture: {
+      type: 'vgg',
+      plan: [4, 'pool', 8, 8, 'pool', 4, 'pool'],
+      channels: 3,
+      classes: 5,
+      batchNorm: true,
+      side: 2,
+      hidden: [12, 10],
+    },
+  },
+  'tiny-vgg': {
+    architecture: { type: 'tiny-vgg', plan: [4, 5, 'pool', 6, 7, 'pool'], channels: 3, classes: 5, side: 3 },
+  },
 }
 
 const fresh = (architecture: Architecture, seed = 1): Model => initialize(buildModel(architecture), seed)
-const info = (architecture: Architecture, naming: string) =>
-  ({ architecture, preprocessing: preprocessingFor(architecture), naming, metadata: {}, others: new Map() })
+const info = (architecture: Architecture, naming: string) => ({
+  architecture,
+  preprocessing: preprocessingFor(architecture),
+  naming,
+  metadata: {},
+  others: new Map(),
+})
 
 /** A file as another library would write it: names and tensors only. */
-async function foreign(model: Model, architecture: Architecture, naming: string, extra: Iterable<[string, TensorToStore]> = []): Promise<Uint8Array> {
+async function foreign(
+  model: Model,
+  architecture: Architecture,
+  naming: string,
+  extra: Iterable<[string, TensorToStore]> = [],
+): Promise<Uint8Array> {
   return encodeSafetensors([...await saveWeights(model, published[naming].naming(architecture)), ...extra])
 }
 
@@ -53,33 +238,52 @@ async function content(model: Model): Promise<string[]> {
   return Promise.all(leaves(model).map(async ([path, leaf]) => `${path} [${leaf.shape}] ${hashOf(await leaf.data())}`))
 }
 
-const stored = (bytes: Uint8Array) => [...parseSafetensors(bytes).tensors].map(([key, { type, shape, data }]) => `${key} ${type} [${shape}] ${hashOf(data)}`).sort()
+const stored = (bytes: Uint8Array) =>
+  [...parseSafetensors(bytes).tensors].map(([key, { type, shape, data }]) =>
+    `${key} ${type} [${shape}] ${hashOf(data)}`
+  ).sort()
 
 describeDevice('checkpoints', () => {
-  test.each(Object.entries(small))('%s: architecture from names and shapes, content written back as it was', async (naming, { architecture }) => {
-    const model = fresh(architecture)
-    const carried: [string, TensorToStore][] = naming.includes('resnet') ? [['bn1.num_batches_tracked', { shape: [1], data: BigInt64Array.of(7n) }]] : []
-    const file = await foreign(model, architecture, naming, carried)
-    const read = await parseCheckpoint(file, 'x.safetensors')
-    expect(read.naming).toBe(naming)
-    expect(read.architecture).toEqual(architecture)
-    expect(read.source.sha256).toMatch(/^[0-9a-f]{64}$/)
-    const loaded = modelOf(read)
-    expect(await content(loaded)).toEqual(await content(model))
-    const again = await encodeCheckpoint(loaded, read, { naming })
-    expect(stored(again)).toEqual(stored(file))
-    // and what was saved so is read again by its metadata
-    expect((await parseCheckpoint(again, 'y.safetensors')).architecture).toEqual(architecture)
-    disposeTree([model, loaded])
-  })
+  test.each(Object.entries(small))(
+    '%s: architecture from names and shapes, content written back as it was',
+    async (naming, { architecture }) => {
+      const model = fresh(architecture)
+      const carried: [string, TensorToStore][] = naming.includes('resnet')
+        ? [['bn1.num_batches_tracked', { shape: [1], data: BigInt64Array.of(7n) }]]
+        : []
+      const file = await foreign(model, architecture, naming, carried)
+      const read = await parseCheckpoint(file, 'x.safetensors')
+      expect(read.naming).toBe(naming)
+      expect(read.architecture).toEqual(architecture)
+      expect(read.source.sha256).toMatch(/^[0-9a-f]{64}$/)
+      const loaded = modelOf(read)
+      expect(await content(loaded)).toEqual(await content(model))
+      const again = await encodeCheckpoint(loaded, read, { naming })
+      expect(stored(again)).toEqual(stored(file))
+      // and what was saved so is read again by its metadata
+      expect((await parseCheckpoint(again, 'y.safetensors')).architecture).toEqual(architecture)
+      disposeTree([model, loaded])
+    },
+  )
 
   test.each(Object.entries(small))('%s: our own format holds everything', async (naming, { architecture }) => {
     const model = fresh(architecture)
     const classes = Array.from({ length: Number(architecture.classes) }, (_, i) => `class ${i}`)
     const source = { file: 'origin.safetensors', sha256: 'ab'.repeat(32) }
-    const bytes = await encodeCheckpoint(model, { ...info(architecture, naming), classes, source, metadata: { licence: 'MIT' } })
+    const bytes = await encodeCheckpoint(model, {
+      ...info(architecture, naming),
+      classes,
+      source,
+      metadata: { licence: 'MIT' },
+    })
     const read = await parseCheckpoint(bytes, 'x.safetensors')
-    expect(read).toMatchObject({ naming: 'espalier', classes, source, metadata: { licence: 'MIT' }, preprocessing: preprocessingFor(architecture) })
+    expect(read).toMatchObject({
+      naming: 'espalier',
+      classes,
+      source,
+      metadata: { licence: 'MIT' },
+      preprocessing: preprocessingFor(architecture),
+    })
     expect(read.architecture).toEqual(architecture)
     const loaded = modelOf(read)
     expect(await content(loaded)).toEqual(await content(model))
@@ -88,33 +292,60 @@ describeDevice('checkpoints', () => {
 
   test('f16 goes out and comes in', async () => {
     const { architecture } = small['cifar-resnet'], model = fresh(architecture)
-    const half = await encodeCheckpoint(model, info(architecture, 'cifar-resnet'), { floats: 'f16', naming: 'cifar-resnet' })
+    const half = await encodeCheckpoint(model, info(architecture, 'cifar-resnet'), {
+      floats: 'f16',
+      naming: 'cifar-resnet',
+    })
     expect([...parseSafetensors(half).tensors.values()].every(({ type }) => type === 'F16')).toBe(true)
     const loaded = modelOf(await parseCheckpoint(half, 'half.safetensors'))
     const after = new Map(leaves(loaded))
     for (const [path, leaf] of leaves(model)) {
       const exact = await leaf.data(), rounded = await after.get(path)!.data()
-      expect(exact.every((value, i) => Math.abs(value - rounded[i]) <= 2 ** -11 * Math.abs(value) + 2 ** -24), path).toBe(true)
+      expect(exact.every((value, i) => Math.abs(value - rounded[i]) <= 2 ** -11 * Math.abs(value) + 2 ** -24), path)
+        .toBe(true)
     }
     disposeTree([model, loaded])
   })
 
   test('--arch tells what shapes do not: alone, by name, and as options over what is found', async () => {
-    const architecture: Architecture = { type: 'vit', image: 16, patch: 8, channels: 3, width: 48, depth: 1, heads: 3, hidden: 32, classes: 5 }
+    const architecture: Architecture = {
+      type: 'vit',
+      image: 16,
+      patch: 8,
+      channels: 3,
+      width: 48,
+      depth: 1,
+      heads: 3,
+      hidden: 32,
+      classes: 5,
+    }
     const model = fresh(architecture), file = await foreign(model, architecture, 'timm-vit')
     await expect(parseCheckpoint(file, 'x.safetensors')).rejects.toThrow(/x\.safetensors: a width of 48.*heads.*--arch/)
-    expect((await parseCheckpoint(file, 'x', { arch: '{"heads":3}' })).architecture).toMatchObject({ heads: 3, width: 48 })
-    expect((await parseCheckpoint(file, 'x', { arch: JSON.stringify(architecture) })).architecture).toMatchObject(architecture)
+    expect((await parseCheckpoint(file, 'x', { arch: '{"heads":3}' })).architecture).toMatchObject({
+      heads: 3,
+      width: 48,
+    })
+    expect((await parseCheckpoint(file, 'x', { arch: JSON.stringify(architecture) })).architecture).toMatchObject(
+      architecture,
+    )
     disposeTree(model)
   })
 
   test.skipIf(!hasGolden('deit_tiny_imagenet8'))('real files: metadata of the reference weights', async () => {
     const path = (name: string) => `${shared}/data/weights/${name}.safetensors`
-    const expected = { deit_tiny_patch16_224: ['timm-vit', 1000], mnist_vit_postnorm: ['timm-vit', 10], resnet20_cifar10: ['cifar-resnet', 10], resnet32_cifar10: ['cifar-resnet', 10], tiny_vgg: ['tiny-vgg', 10] }
+    const expected = {
+      deit_tiny_patch16_224: ['timm-vit', 1000],
+      mnist_vit_postnorm: ['timm-vit', 10],
+      resnet20_cifar10: ['cifar-resnet', 10],
+      resnet32_cifar10: ['cifar-resnet', 10],
+      tiny_vgg: ['tiny-vgg', 10],
+    }
     for (const [name, [naming, classCount]] of Object.entries(expected)) {
       const loaded = await loadCheckpoint(path(name))
       expect(loaded).toMatchObject({ naming, classCount })
-      expect(stored(await encodeCheckpoint(loaded.model, loaded, { naming: loaded.naming }))).toEqual(stored(readFileSync(path(name))))
+      expect(stored(await encodeCheckpoint(loaded.model, loaded, { naming: loaded.naming }))).toEqual(
+        stored(readFileSync(path(name))),
+      )
       disposeTree(loaded.model)
     }
     expect((await parseCheckpoint(readFileSync(path('tiny_vgg')), 'tiny_vgg')).classes?.[2]).toBe('pizza')
@@ -123,21 +354,60 @@ describeDevice('checkpoints', () => {
 
 // ---- damaged files ----------------------------------------------------------------------------------------------
 
-const zerosOf = (...shape: number[]): TensorToStore => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) })
-const mlp: Record<string, TensorToStore> = { 'layers.0.weight': zerosOf(4, 9), 'layers.0.bias': zerosOf(4), 'layers.1.weight': zerosOf(3, 4), 'layers.1.bias': zerosOf(3) }
-const ours: Record<string, unknown> = { format: 1, naming: 'espalier', architecture: { type: 'mlp', inputs: 9, hidden: [4], classes: 3 },
-  preprocessing: { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } }
-const file = (tensors: Record<string, TensorToStore>, metadata: Record<string, string> = {}) => encodeSafetensors(Object.entries(tensors), { metadata })
-const own = (change: Record<string, unknown> = {}, tensors = mlp) => file(tensors, { espalier: JSON.stringify({ ...ours, ...change }) })
+const zerosOf = (...shape: number[]): TensorToStore => ({
+  shape,
+  data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+})
+const mlp: Record<string, TensorToStore> = {
+  'layers.0.weight': zerosOf(4, 9),
+  'layers.0.bias': zerosOf(4),
+  'layers.1.weight': zerosOf(3, 4),
+  'layers.1.bias': zerosOf(3),
+}
+const ours: Record<string, unknown> = {
+  format: 1,
+  naming: 'espalier',
+  architecture: { type: 'mlp', inputs: 9, hidden: [4], classes: 3 },
+  preprocessing: {
+    resize: null,
+    crop: null,
+    interpolation: 'bilinear',
+    mean: [0.5],
+    std: [0.5],
+    channels: 1,
+    cropRounding: 'floor',
+  },
+}
+const file = (tensors: Record<string, TensorToStore>, metadata: Record<string, string> = {}) =>
+  encodeSafetensors(Object.entries(tensors), { metadata })
+const own = (change: Record<string, unknown> = {}, tensors = mlp) =>
+  file(tensors, { espalier: JSON.stringify({ ...ours, ...change }) })
 const architecture = (options: object) => own({ architecture: options })
-const without = (tensors: Record<string, TensorToStore>, name: string) => Object.fromEntries(Object.entries(tensors).filter(([key]) => key !== name))
+const without = (tensors: Record<string, TensorToStore>, name: string) =>
+  Object.fromEntries(Object.entries(tensors).filter(([key]) => key !== name))
 
 const tiny: Record<string, TensorToStore> = {
-  'patch_embed.proj.weight': zerosOf(64, 3, 8, 8), 'patch_embed.proj.bias': zerosOf(64), 'cls_token': zerosOf(1, 1, 64), 'pos_embed': zerosOf(1, 5, 64),
-  ...Object.fromEntries(['norm1', 'norm2'].flatMap((norm) => [[`blocks.0.${norm}.weight`, zerosOf(64)], [`blocks.0.${norm}.bias`, zerosOf(64)]])),
-  'blocks.0.attn.qkv.weight': zerosOf(192, 64), 'blocks.0.attn.qkv.bias': zerosOf(192), 'blocks.0.attn.proj.weight': zerosOf(64, 64), 'blocks.0.attn.proj.bias': zerosOf(64),
-  'blocks.0.mlp.fc1.weight': zerosOf(32, 64), 'blocks.0.mlp.fc1.bias': zerosOf(32), 'blocks.0.mlp.fc2.weight': zerosOf(64, 32), 'blocks.0.mlp.fc2.bias': zerosOf(64),
-  'norm.weight': zerosOf(64), 'norm.bias': zerosOf(64), 'head.weight': zerosOf(5, 64), 'head.bias': zerosOf(5),
+  'patch_embed.proj.weight': zerosOf(64, 3, 8, 8),
+  'patch_embed.proj.bias': zerosOf(64),
+  'cls_token': zerosOf(1, 1, 64),
+  'pos_embed': zerosOf(1, 5, 64),
+  ...Object.fromEntries(
+    ['norm1', 'norm2'].flatMap((
+      norm,
+    ) => [[`blocks.0.${norm}.weight`, zerosOf(64)], [`blocks.0.${norm}.bias`, zerosOf(64)]]),
+  ),
+  'blocks.0.attn.qkv.weight': zerosOf(192, 64),
+  'blocks.0.attn.qkv.bias': zerosOf(192),
+  'blocks.0.attn.proj.weight': zerosOf(64, 64),
+  'blocks.0.attn.proj.bias': zerosOf(64),
+  'blocks.0.mlp.fc1.weight': zerosOf(32, 64),
+  'blocks.0.mlp.fc1.bias': zerosOf(32),
+  'blocks.0.mlp.fc2.weight': zerosOf(64, 32),
+  'blocks.0.mlp.fc2.bias': zerosOf(64),
+  'norm.weight': zerosOf(64),
+  'norm.bias': zerosOf(64),
+  'head.weight': zerosOf(5, 64),
+  'head.bias': zerosOf(5),
 }
 const cut = (bytes: Uint8Array, by: number) => bytes.slice(0, bytes.length - by)
 const damaged: Record<string, Uint8Array> = {
@@ -188,7 +458,9 @@ const damaged: Record<string, Uint8Array> = {
   'arch no JSON': file(tiny, { arch: '{"type"' }),
   'arch unknown': file(tiny, { arch: '{"type":"Perceiver"}' }),
   'arch null': file(tiny, { arch: 'null' }),
-  'arch of another size': file(tiny, { arch: '{"type":"ViT","dim":64,"image":16,"patch":8,"depth":3,"heads":1,"hidden":32,"classes":5}' }),
+  'arch of another size': file(tiny, {
+    arch: '{"type":"ViT","dim":64,"image":16,"patch":8,"depth":3,"heads":1,"hidden":32,"classes":5}',
+  }),
   'arch with text for a size': file(tiny, { arch: '{"type":"ViT","dim":"wide"}' }),
   'arch of another family': file(tiny, { arch: '{"type":"CifarResNet"}' }),
   'mean of the wrong length': file(tiny, { mean: '[0.5, 0.5]' }),
@@ -203,14 +475,29 @@ const damaged: Record<string, Uint8Array> = {
   'ViT with a transposed weight': file({ ...tiny, 'blocks.0.mlp.fc1.weight': zerosOf(64, 32) }),
   'ViT with layer scale': file({ ...tiny, 'blocks.0.ls1.gamma': zerosOf(64) }),
   'ViT whose last block is number 999999999': file({ ...tiny, 'blocks.999999999.norm1.weight': zerosOf(64) }),
-  'VGG with a layer missing': file({ 'features.0.weight': zerosOf(4, 3, 3, 3), 'features.7.weight': zerosOf(4, 4, 3, 3), 'classifier.6.weight': zerosOf(5, 4) }),
-  'ResNet with a stem of 5 x 5': file({ 'conv1.weight': zerosOf(4, 3, 5, 5), 'layer1.0.conv1.weight': zerosOf(4, 4, 3, 3), 'fc.weight': zerosOf(5, 4) }),
-  'Swin without tables': file({ 'patch_embed.proj.weight': zerosOf(8, 3, 4, 4), 'layers.0.blocks.0.attn.qkv.weight': zerosOf(24, 8), 'head.weight': zerosOf(5, 8) }),
+  'VGG with a layer missing': file({
+    'features.0.weight': zerosOf(4, 3, 3, 3),
+    'features.7.weight': zerosOf(4, 4, 3, 3),
+    'classifier.6.weight': zerosOf(5, 4),
+  }),
+  'ResNet with a stem of 5 x 5': file({
+    'conv1.weight': zerosOf(4, 3, 5, 5),
+    'layer1.0.conv1.weight': zerosOf(4, 4, 3, 3),
+    'fc.weight': zerosOf(5, 4),
+  }),
+  'Swin without tables': file({
+    'patch_embed.proj.weight': zerosOf(8, 3, 4, 4),
+    'layers.0.blocks.0.attn.qkv.weight': zerosOf(24, 8),
+    'head.weight': zerosOf(5, 8),
+  }),
 }
 
 describe('damaged checkpoints are refused with one sentence', () => {
   test.each(Object.keys(damaged))('%s', async (name) => {
-    const outcome = await parseCheckpoint(damaged[name], 'x.safetensors').then(() => 'accepted', (error: unknown) => error)
+    const outcome = await parseCheckpoint(damaged[name], 'x.safetensors').then(
+      () => 'accepted',
+      (error: unknown) => error,
+    )
     expect(outcome, String(outcome)).toBeInstanceOf(InputError)
     const { message } = outcome as InputError
     expect(message).toMatch(/^x\.safetensors: /)
@@ -220,7 +507,12 @@ describe('damaged checkpoints are refused with one sentence', () => {
 
   test('what they were damaged from is accepted', async () => {
     expect((await parseCheckpoint(own(), 'x.safetensors')).architecture.type).toBe('mlp')
-    expect((await parseCheckpoint(file(tiny), 'x.safetensors')).architecture).toMatchObject({ type: 'vit', image: 16, heads: 1, classes: 5 })
+    expect((await parseCheckpoint(file(tiny), 'x.safetensors')).architecture).toMatchObject({
+      type: 'vit',
+      image: 16,
+      heads: 1,
+      classes: 5,
+    })
   })
 
   test('a file that is not there, and a folder', async () => {
@@ -228,16 +520,23 @@ describe('damaged checkpoints are refused with one sentence', () => {
     await expect(loadCheckpoint(dir)).rejects.toThrow(InputError)
     writeFileSync(join(dir, 'empty.safetensors'), '')
     expect(existsSync(join(dir, 'empty.safetensors'))).toBe(true)
-    await expect(loadCheckpoint(join(dir, 'empty.safetensors'))).rejects.toThrow(/empty\.safetensors: .*empty or truncated/)
+    await expect(loadCheckpoint(join(dir, 'empty.safetensors'))).rejects.toThrow(
+      /empty\.safetensors: .*empty or truncated/,
+    )
   })
 })
 
 describe('--arch', () => {
-  test.each(['nonsense', '{', '{"type":"vit","width":"96"}', '{"type":"vit","colour":1}', '{"type":7}', ''])('%j is refused', (text) => {
-    expect(() => checkArchitecture(parseArchitecture(text) as Architecture)).toThrow(InputError)
-  })
+  test.each(['nonsense', '{', '{"type":"vit","width":"96"}', '{"type":"vit","colour":1}', '{"type":7}', ''])(
+    '%j is refused',
+    (text) => {
+      expect(() => checkArchitecture(parseArchitecture(text) as Architecture)).toThrow(InputError)
+    },
+  )
 
   test('every name of the registry is understood, underscores too', () => {
-    for (const name of Object.keys(architectures)) expect(parseArchitecture(name.replaceAll('-', '_'))).toEqual({ type: name })
+    for (const name of Object.keys(architectures)) {
+      expect(parseArchitecture(name.replaceAll('-', '_'))).toEqual({ type: name })
+    }
   })
 })

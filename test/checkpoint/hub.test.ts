@@ -12,7 +12,14 @@ const content = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => i * 7
 const sha256 = createHash('sha256').update(content).digest('hex')
 
 // A hub in small: the repository answers with a redirect and the hash, the storage with the bytes, in ranges.
-interface Hub { requests: string[]; breakAt: number[]; ranges: boolean; serve: Buffer; tag: string; linked: boolean }
+interface Hub {
+  requests: string[]
+  breakAt: number[]
+  ranges: boolean
+  serve: Buffer
+  tag: string
+  linked: boolean
+}
 let hub: Hub, endpoint: string, dir: string
 const server = createServer((request, response) => answer(request, response))
 
@@ -22,8 +29,11 @@ function answer(request: IncomingMessage, response: ServerResponse) {
     return void response.writeHead(307, { location: '/own/tiny/resolve/main/model.safetensors' }).end()
   }
   if (request.url === '/own/tiny/resolve/main/model.safetensors' && hub.linked) {
-    return void response.writeHead(302, { location: '/storage', 'x-linked-etag': `"${hub.tag}"`,
-      'x-linked-size': content.length }).end()
+    return void response.writeHead(302, {
+      location: '/storage',
+      'x-linked-etag': `"${hub.tag}"`,
+      'x-linked-size': content.length,
+    }).end()
   }
   if (request.url === '/own/gated/resolve/main/model.safetensors') return void response.writeHead(401).end()
   if (request.url !== '/storage' && request.url !== '/own/tiny/resolve/main/model.safetensors') {
@@ -32,8 +42,9 @@ function answer(request: IncomingMessage, response: ServerResponse) {
   const start = hub.ranges ? Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0) : 0
   const body = hub.serve.subarray(start)
   response.writeHead(start ? 206 : 200, {
-    'content-length': body.length, etag: `"${hub.tag}"`,
-      ...start && { 'content-range': `bytes ${start}-${hub.serve.length - 1}/${hub.serve.length}` },
+    'content-length': body.length,
+    etag: `"${hub.tag}"`,
+    ...start && { 'content-range': `bytes ${start}-${hub.serve.length - 1}/${hub.serve.length}` },
   })
   if (request.method === 'HEAD') return void response.end()
   const cut = hub.breakAt.shift()
@@ -44,21 +55,26 @@ function answer(request: IncomingMessage, response: ServerResponse) {
 beforeEach(async () => {
   hub = { requests: [], breakAt: [], ranges: true, serve: content, tag: sha256, linked: true }
   dir = mkdtempSync(join(tmpdir(), 'espalier-hub-'))
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 })
 afterEach(async () => {
   server.closeAllConnections()
-  await new Promise(resolve => server.close(resolve))
+  await new Promise((resolve) => server.close(resolve))
   rmSync(dir, { recursive: true })
 })
 
 describe('pull', () => {
   it('downloads, checks and renames; a second call finds it there', async () => {
     const progress: number[] = []
-    const first = await pull('own/tiny', { endpoint, dir, progress: n => progress.push(n) })
-    expect(first).toMatchObject({ path: join(dir, 'tiny.safetensors'), bytes: content.length, checked: 'sha256', resumedAt: 0,
-      cached: false })
+    const first = await pull('own/tiny', { endpoint, dir, progress: (n) => progress.push(n) })
+    expect(first).toMatchObject({
+      path: join(dir, 'tiny.safetensors'),
+      bytes: content.length,
+      checked: 'sha256',
+      resumedAt: 0,
+      cached: false,
+    })
     expect(readFileSync(first.path).equals(content)).toBe(true)
     expect(progress.at(-1)).toBe(content.length)
     hub.requests = []
@@ -71,8 +87,9 @@ describe('pull', () => {
     hub.breakAt = [100_000, 50_000]
     await pull('own/tiny', { endpoint, dir })
     expect(readFileSync(join(dir, 'tiny.safetensors')).equals(content)).toBe(true)
-    expect(hub.requests.filter(r => r.startsWith('GET /storage'))).toEqual(
-      ['GET /storage', 'GET /storage bytes=100000-', 'GET /storage bytes=150000-'])
+    expect(hub.requests.filter((r) => r.startsWith('GET /storage'))).toEqual(
+      ['GET /storage', 'GET /storage bytes=100000-', 'GET /storage bytes=150000-'],
+    )
   })
 
   it('resumes what an earlier call left, and says so', async () => {
@@ -106,25 +123,29 @@ describe('pull', () => {
 
   it('gives up on a connection that keeps breaking, and keeps the part', async () => {
     hub.breakAt = [1000, 0, 0, 0]
-    const failure = await pull('own/tiny', { endpoint, dir, retries: 1 }).catch(error => error)
+    const failure = await pull('own/tiny', { endpoint, dir, retries: 1 }).catch((error) => error)
     expect(failure).toBeInstanceOf(EspalierError)
     expect(failure.exitCode).toBe(1)
     expect(readdirSync(dir)).toEqual([`tiny.safetensors.${sha256.slice(0, 12)}.part`])
   })
 
   it.each([
-    ['own/none', {}, /404/], ['own/gated', {}, /401/], ['own', {}, /owner\/name/], ['../x', {}, /owner\/name/],
-    ['own/tiny', { file: '../secret' }, /inside the repository/], ['own/tiny', { endpoint: 'http://example.org' }, /https/],
+    ['own/none', {}, /404/],
+    ['own/gated', {}, /401/],
+    ['own', {}, /owner\/name/],
+    ['../x', {}, /owner\/name/],
+    ['own/tiny', { file: '../secret' }, /inside the repository/],
+    ['own/tiny', { endpoint: 'http://example.org' }, /https/],
     ['own/tiny', { endpoint: 'nonsense' }, /address/],
   ])('refuses %s %j', async (model, options, message) => {
-    const failure = await pull(model, { endpoint, dir, ...options }).catch(error => error)
+    const failure = await pull(model, { endpoint, dir, ...options }).catch((error) => error)
     expect(failure).toBeInstanceOf(InputError)
     expect(failure.message).toMatch(message)
     expect(readdirSync(dir)).toEqual([])
   })
 
   it('says when the hub cannot be reached', async () => {
-    const failure = await pull('own/tiny', { endpoint: 'http://127.0.0.1:9', dir }).catch(error => error)
+    const failure = await pull('own/tiny', { endpoint: 'http://127.0.0.1:9', dir }).catch((error) => error)
     expect(failure).toBeInstanceOf(EspalierError)
     expect(failure.message).toMatch(/127\.0\.0\.1:9/)
   })

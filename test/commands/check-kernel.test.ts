@@ -8,20 +8,37 @@ import { bundleForNode, runNode } from '../support/cli.ts'
 
 let file = ''
 const folder = mkdtempSync(join(tmpdir(), 'espalier-check-'))
-beforeAll(async () => { file = await bundleForNode('src/cli.ts', 'check-kernel') })
-afterAll(() => { rmSync(folder, { recursive: true }) })
+beforeAll(async () => {
+  file = await bundleForNode('src/cli.ts', 'check-kernel')
+})
+afterAll(() => {
+  rmSync(folder, { recursive: true })
+})
 
-/** Runs the command on a text; the null backend of dawn needs no driver, but asking dawn takes a while: most tests do without. */
-async function check(name: string, text: string, { setup, flags = ['--no-dawn'] }: { setup?: object, flags?: string[] } = {}) {
+/**
+ * Runs the command on a text; the null backend of dawn needs no driver, but asking dawn takes a while: most tests do
+ * without.
+ */
+async function check(
+  name: string,
+  text: string,
+  { setup, flags = ['--no-dawn'] }: { setup?: object, flags?: string[] } = {},
+) {
   const path = join(folder, `${name}.wgsl`)
   writeFileSync(path, text)
   if (setup) writeFileSync(join(folder, `${name}.json`), JSON.stringify(setup))
   const ended = await runNode(file, ['check-kernel', path, '--json', ...flags])
-  const answer = JSON.parse(ended.stdout) as { findings: KernelFinding[], backends: string[], runs: { grid: number[], buffers: { name: string, elements: number }[] }[], error?: string }
+  const answer = JSON.parse(ended.stdout) as {
+    findings: KernelFinding[],
+    backends: string[],
+    runs: { grid: number[], buffers: { name: string, elements: number }[] }[],
+    error?: string,
+  }
   return { ...ended, ...answer }
 }
 
-const reduction = (barrier: string, last = 'y[g.x] = part[0];') => `@group(0) @binding(0) var<storage, read> x: array<f32>;
+const reduction = (barrier: string, last = 'y[g.x] = part[0];') =>
+  `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 var<workgroup> part: array<f32, 64>;
 @compute @workgroup_size(64)
@@ -35,7 +52,8 @@ fn sum(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index
   if (i == 0u) { ${last} }
 }`
 
-const shifted = (index: string, value = 'x[id.x]') => `struct Params { n: u32, eps: f32 }
+const shifted = (index: string, value = 'x[id.x]') =>
+  `struct Params { n: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<uniform> p: Params;
@@ -56,7 +74,14 @@ describe('check-kernel', () => {
   test('a missing barrier is a race at its line, of a word of the variable', async () => {
     const { code, findings } = await check('race', reduction(''))
     expect(code).toBe(1)
-    expect(findings[0]).toMatchObject({ mode: 'race', kernel: 'sum', line: 9, variable: 'part', index: expect.any(Number), message: expect.stringMatching(/no barrier between/) })
+    expect(findings[0]).toMatchObject({
+      mode: 'race',
+      kernel: 'sum',
+      line: 9,
+      variable: 'part',
+      index: expect.any(Number),
+      message: expect.stringMatching(/no barrier between/),
+    })
     expect(findings.map(({ mode }) => mode)).not.toContain('bounds')
     // the same, as people read it
     const { stdout } = await runNode(file, ['check-kernel', join(folder, 'race.wgsl'), '--no-dawn'])
@@ -79,30 +104,53 @@ describe('check-kernel', () => {
     const calm = await check('nan', shifted('id.x', 'sqrt(x[id.x])'), { setup })
     expect(calm).toMatchObject({ code: 0, findings: [], runs: [{ grid: [1, 1, 1] }] })
     // the fifth element is read as -1 now
-    const planted = await check('nan', shifted('id.x', 'sqrt(x[id.x])'), { setup: { ...setup, values: { x: [4, 1, 1, 1, -1] } } })
+    const planted = await check('nan', shifted('id.x', 'sqrt(x[id.x])'), {
+      setup: { ...setup, values: { x: [4, 1, 1, 1, -1] } },
+    })
     expect(planted.findings).toMatchObject([{ mode: 'nan', variable: 'y', index: 4 }])
   })
 
   test('a result that depends on the order of the invocations', async () => {
-    const { findings } = await check('order', `@group(0) @binding(0) var<storage, read_write> y: array<atomic<u32>, 2>;
+    const { findings } = await check(
+      'order',
+      `@group(0) @binding(0) var<storage, read_write> y: array<atomic<u32>, 2>;
 @compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) { if (atomicAdd(&y[0], 1u) == 7u) { atomicStore(&y[1], i); } }`,
-    { setup: { values: { y: [0, 0] } } })
-    expect(findings).toMatchObject([{ mode: 'permuted', variable: 'y', index: 1, message: expect.stringMatching(/order of the invocations/) }])
+      { setup: { values: { y: [0, 0] } } },
+    )
+    expect(findings).toMatchObject([{
+      mode: 'permuted',
+      variable: 'y',
+      index: 1,
+      message: expect.stringMatching(/order of the invocations/),
+    }])
   })
 
   test('a text that does not compile: file, line and column from each backend', async () => {
     const { code, findings } = await check('broken', shifted('id.x', 'x[id.x] + nothing'), { flags: [] })
     expect(code).toBe(1)
     expect(findings.length).toBeGreaterThanOrEqual(2)
-    for (const finding of findings) expect(finding).toMatchObject({ mode: 'compile', line: 7, column: expect.any(Number), message: expect.stringMatching(/nothing/) })
+    for (const finding of findings) {
+      expect(finding).toMatchObject({
+        mode: 'compile',
+        line: 7,
+        column: expect.any(Number),
+        message: expect.stringMatching(/nothing/),
+      })
+    }
   })
 
   test('bad input ends with 2 and one sentence', async () => {
-    expect(await runNode(file, ['check-kernel', join(folder, 'absent.wgsl')])).toMatchObject({ code: 2, stderr: expect.stringMatching(/absent\.wgsl/) })
+    expect(await runNode(file, ['check-kernel', join(folder, 'absent.wgsl')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/absent\.wgsl/),
+    })
     const wrong = async (setup: unknown) => (await check('bad', shifted('id.x'), { setup: setup as object })).error
     expect(await wrong({ size: { x: 4 } })).toMatch(/bad\.json: there is no field 'size'; expected entry, grid, sizes/)
     expect(await wrong({ params: { m: 4 } })).toMatch(/params names 'm'/)
     expect(await wrong({ grid: [0] })).toMatch(/grid is \[0\]/)
-    expect(await check('none', 'fn f() -> f32 { return 1.0; }')).toMatchObject({ code: 2, error: expect.stringMatching(/compute entry point/) })
+    expect(await check('none', 'fn f() -> f32 { return 1.0; }')).toMatchObject({
+      code: 2,
+      error: expect.stringMatching(/compute entry point/),
+    })
   })
 })

@@ -6,7 +6,9 @@ import type { Ended } from '../support/cli.ts'
 let file = ''
 const espalier = (...args: string[]): Promise<Ended> => runNode(file, args)
 
-beforeAll(async () => { file = await bundleForNode('src/cli.ts', 'cli') })
+beforeAll(async () => {
+  file = await bundleForNode('src/cli.ts', 'cli')
+})
 
 test('help and version go to stdout and end with 0', async () => {
   const help = await espalier('--help')
@@ -17,12 +19,16 @@ test('help and version go to stdout and end with 0', async () => {
 })
 
 test('every command takes the common flags', async () => {
-  const names = [...(await espalier('--help')).stdout.matchAll(/^ {2}([a-z][a-z-]+) \[options\]/gm)].map(([, name]) => name)
+  const names = [...(await espalier('--help')).stdout.matchAll(/^ {2}([a-z][a-z-]+) \[options\]/gm)].map(([, name]) =>
+    name
+  )
   expect(names).toContain('doctor')
   for (const name of names) {
     const { stdout, code } = await espalier(name, '--help')
     expect(code).toBe(0)
-    for (const flag of ['--json', '--quiet', '--seed <n>', '--adapter <part of its name>', '--threads <n>', '--help']) expect(stdout).toContain(flag)
+    for (const flag of ['--json', '--quiet', '--seed <n>', '--adapter <part of its name>', '--threads <n>', '--help']) {
+      expect(stdout).toContain(flag)
+    }
   }
 })
 

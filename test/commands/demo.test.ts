@@ -11,10 +11,12 @@ const dir = scratch()
 test('prunes by relevance, beats chance, saves a file that stands alone, explains, reports', async () => {
   const { json, text } = await run(demo, ['--out', dir, '--adapter', 'cpu'])
   const { before, after, curves, report } = json as {
-    before: { top1: number, macs: number }, after: { top1: number, macs: number, bytes: number }, report: string
-    curves: { method: string, area: number, points: { rate: number, top1: number }[] }[]
+    before: { top1: number, macs: number },
+    after: { top1: number, macs: number, bytes: number },
+    report: string,
+    curves: { method: string, area: number, points: { rate: number, top1: number }[] }[],
   }
-  expect(before.top1).toBeCloseTo(0.91, 6)                 // 182 of the 200 images that ship
+  expect(before.top1).toBeCloseTo(0.91, 6) // 182 of the 200 images that ship
   expect(after.macs).toBeLessThanOrEqual(0.7 * before.macs)
   expect(after.top1).toBeGreaterThan(0.6)
   const [relevance, chance] = curves

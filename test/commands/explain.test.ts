@@ -14,7 +14,9 @@ import { Canvas } from '../../src/report/canvas.ts'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
 import { run, scratch } from '../support/model.ts'
 
-const dir = scratch(), model = join(dir, 'vit.safetensors'), images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
+const dir = scratch(),
+  model = join(dir, 'vit.safetensors'),
+  images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
 
 const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
 
@@ -23,7 +25,14 @@ beforeAll(async () => {
   const made = initialize(buildModel(architecture, 'test'), 3)
   const names = Array.from({ length: 10 }, (_, i) => `kind ${i}, number ${i}`)
   const preprocessing = defaultPreprocessing('transformer', 32)
-  await saveCheckpoint(model, made, { architecture, preprocessing, classes: names, naming: 'espalier', metadata: {}, others: new Map() })
+  await saveCheckpoint(model, made, {
+    architecture,
+    preprocessing,
+    classes: names,
+    naming: 'espalier',
+    metadata: {},
+    others: new Map(),
+  })
   await close()
   images.forEach((file, i) => {
     const canvas = new Canvas(32, 32)
@@ -41,15 +50,39 @@ interface Result {
 describe('explain', () => {
   test('a contact sheet, and sums per layer that add up', async () => {
     const out = join(dir, 'sheet.png'), pair = images.slice(0, 2)
-    const { json, text } = await run(explain, [model, '--image', ...pair, '--composite', 'attn-lrp,cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
-      '--class', '3', 'number 4', '--batch', '1', '--units', '--conservation', '--json', '--out', out])
+    const { json, text } = await run(explain, [
+      model,
+      '--image',
+      ...pair,
+      '--composite',
+      'attn-lrp,cp-lrp',
+      'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
+      '--class',
+      '3',
+      'number 4',
+      '--batch',
+      '1',
+      '--units',
+      '--conservation',
+      '--json',
+      '--out',
+      out,
+    ])
     const result = json as unknown as Result
     expect(result.files).toEqual([out])
     const { width, height } = decode(readFileSync(out))
     expect([width, height].every((side) => side > 600)).toBe(true)
-    expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(pair.map(() => [3, 3, 3, 4, 4, 4]))
-    for (const { best } of result.images) expect(best.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(1.000001)
-    expect(result.explanations.map(({ composite }) => composite)).toEqual(['attn-lrp', 'cp-lrp', 'pxp:epsilon,gamma,z-plus,epsilon,z-plus'])
+    expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(
+      pair.map(() => [3, 3, 3, 4, 4, 4]),
+    )
+    for (const { best } of result.images) {
+      expect(best.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(1.000001)
+    }
+    expect(result.explanations.map(({ composite }) => composite)).toEqual([
+      'attn-lrp',
+      'cp-lrp',
+      'pxp:epsilon,gamma,z-plus,epsilon,z-plus',
+    ])
     for (const { input, layers, units } of result.explanations) {
       expect(input + layers.reduce((sum, { absorbed, rest }) => sum + absorbed + rest, 0)).toBeCloseTo(1, 3)
       expect(units!['blocks.0.mlp.hidden']).toHaveLength(32)
@@ -64,16 +97,25 @@ describe('explain', () => {
     const composites = ['gradient-x-input', 'integrated-gradients', 'attention-rollout']
     const { json } = await run(explain, [model, '--image', ...images, '--composite', ...composites, '--out', out])
     expect(readdirSync(out).sort()).toEqual(['1-one.png', '2-two.png', '3-three.png'])
-    for (const { best, explained } of (json as unknown as Result).images) expect(explained.every((each) => each.class === best[0].class)).toBe(true)
+    for (const { best, explained } of (json as unknown as Result).images) {
+      expect(explained.every((each) => each.class === best[0].class)).toBe(true)
+    }
     const pixels = new Set(decode(readFileSync(join(out, '1-one.png'))).data)
     expect(pixels.size).toBeGreaterThan(50)
   })
 
   test('memory of the device does not grow with the number of images', async () => {
-    await init({ fixedVariants: true })                             // timing variants holds buffers of its own
+    await init({ fixedVariants: true }) // timing variants holds buffers of its own
     const names = ['attn-lrp-gamma', 'integrated-gradients'], made = initialize(buildModel(architecture, 'test'), 3)
-    const explainer = new Explainer({ model: made, classes: 10, names: null, criteria: new Map(names.map((name) => [name, criterionOf(name)])),
-      preprocessing: defaultPreprocessing('transformer', 32), flows: true, units: true })
+    const explainer = new Explainer({
+      model: made,
+      classes: 10,
+      names: null,
+      criteria: new Map(names.map((name) => [name, criterionOf(name)])),
+      preprocessing: defaultPreprocessing('transformer', 32),
+      flows: true,
+      units: true,
+    })
     const used: string[] = []
     for (let batch = 0; batch < 6; batch++) {
       const values = Float32Array.from({ length: 2 * 3 * 32 * 32 }, (_, i) => Math.sin(i * (batch + 1)))
@@ -89,11 +131,17 @@ describe('explain', () => {
   test('bad input is refused in one sentence', async () => {
     await expect(run(explain, [model])).rejects.toThrow(/expected --image <file> or --data <data>, found neither/)
     await expect(run(explain, [model, '--image', join(dir, 'none.png')])).rejects.toThrow(InputError)
-    await expect(run(explain, [model, '--image', images[0], '--composite', 'lime'])).rejects.toThrow(/'lime': expected epsilon/)
+    await expect(run(explain, [model, '--image', images[0], '--composite', 'lime'])).rejects.toThrow(
+      /'lime': expected epsilon/,
+    )
     await expect(run(explain, [model, '--image', images[0], '--class', '10'])).rejects.toThrow(/0 to 9/)
-    await expect(run(explain, [model, '--image', images[0], '--class', 'zebra'])).rejects.toThrow(/no class of that name/)
+    await expect(run(explain, [model, '--image', images[0], '--class', 'zebra'])).rejects.toThrow(
+      /no class of that name/,
+    )
     const nowhere = join(dir, 'no', 'such', 'sheet.png')
-    await expect(run(explain, [model, '--image', images[0], '--out', nowhere])).rejects.toThrow(/there is no such folder/)
+    await expect(run(explain, [model, '--image', images[0], '--out', nowhere])).rejects.toThrow(
+      /there is no such folder/,
+    )
     expect(existsSync(join(dir, 'no'))).toBe(false)
   })
 })

@@ -4,7 +4,12 @@ import { progress } from '../../src/commands/progress.ts'
 
 function collect(): { stream: NodeJS.WriteStream, text: () => string } {
   let text = ''
-  const stream = new Writable({ write(chunk, _, done) { text += chunk; done() } })
+  const stream = new Writable({
+    write(chunk, _, done) {
+      text += chunk
+      done()
+    },
+  })
   return { stream: stream as unknown as NodeJS.WriteStream, text: () => text }
 }
 

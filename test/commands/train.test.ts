@@ -20,9 +20,34 @@ import { digits, run, scratch } from '../support/model.ts'
 // Every run opens a device and compiles its kernels: seconds on a quiet machine, much more on a crowded one.
 const slow = 240_000
 const dir = scratch()
-const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0.5], std: [0.5], channels: 1, cropRounding: 'floor' } as const
-const recipe = ['{"type":"mlp","hidden":[32]}', '--data', digits(0, 799), '--test', digits(1800, 1999), '--batch', '32', '--rate', '0.003', '--seed', '5']
-interface Trained { steps: number[], losses: number[], top1: number, tests: { top1: number }[] }
+const preprocessing = {
+  resize: null,
+  crop: null,
+  interpolation: 'bilinear',
+  mean: [0.5],
+  std: [0.5],
+  channels: 1,
+  cropRounding: 'floor',
+} as const
+const recipe = [
+  '{"type":"mlp","hidden":[32]}',
+  '--data',
+  digits(0, 799),
+  '--test',
+  digits(1800, 1999),
+  '--batch',
+  '32',
+  '--rate',
+  '0.003',
+  '--seed',
+  '5',
+]
+interface Trained {
+  steps: number[]
+  losses: number[]
+  top1: number
+  tests: { top1: number }[]
+}
 const trained = async (...more: string[]) => (await run(train, [...recipe, ...more])).json as Trained
 
 describe('train', () => {
@@ -37,35 +62,59 @@ describe('train', () => {
     expect(readFileSync(join(dir, 'a.svg'), 'utf8')).toMatch(/^<svg .*test top-1.*<\/svg>\n$/s)
   }, slow)
 
-  test.each(['SIGINT', 'SIGKILL'] as const)('%s leaves everything in place; --resume comes to the same numbers', async (deadly) => {
-    const whole = await trained('--epochs', '4', '--out', join(dir, `whole-${deadly}.safetensors`))
-    const folder = join(dir, deadly), out = join(folder, 'net.safetensors')
-    mkdirSync(folder)
-    const cli = await bundleForNode('src/cli.ts', 'cli')
-    const child = spawn(process.execPath, [cli, 'train', ...recipe, '--epochs', '4', '--out', out], { stdio: ['ignore', 'ignore', 'pipe'] })
-    let stderr = ''
-    const ended = await new Promise<{ signal: string | null, code: number | null }>((resolve) => {
-      child.stderr.on('data', (chunk: Buffer) => {
-        stderr += chunk
-        if (/epoch 1\/4 {2}loss/.test(stderr)) child.kill(deadly)
+  test.each(['SIGINT', 'SIGKILL'] as const)(
+    '%s leaves everything in place; --resume comes to the same numbers',
+    async (deadly) => {
+      const whole = await trained('--epochs', '4', '--out', join(dir, `whole-${deadly}.safetensors`))
+      const folder = join(dir, deadly), out = join(folder, 'net.safetensors')
+      mkdirSync(folder)
+      const cli = await bundleForNode('src/cli.ts', 'cli')
+      const child = spawn(process.execPath, [cli, 'train', ...recipe, '--epochs', '4', '--out', out], {
+        stdio: ['ignore', 'ignore', 'pipe'],
       })
-      child.on('close', (code, signal) => { resolve({ code, signal }) })
-    })
-    expect(ended, stderr).toEqual({ code: null, signal: deadly })
-    if (deadly === 'SIGINT') expect(stderr).toMatch(/interrupted in epoch \d; the same command with --resume goes on/)
-    expect(readdirSync(folder).filter((name) => !name.startsWith('.')).sort()).toEqual(['net.safetensors', 'net.state.safetensors', 'net.svg'])
-    const resumed = await trained('--epochs', '4', '--out', out, '--resume')
-    expect(resumed.steps).toEqual(whole.steps)
-    expect(resumed.losses).toEqual(whole.losses)
-    expect(resumed.tests).toEqual(whole.tests)
-    await expect(trained('--epochs', '7', '--out', out, '--resume')).rejects.toThrow(/had epochs 4, expected the same, found 7/)
-  }, slow)
+      let stderr = ''
+      const ended = await new Promise<{ signal: string | null, code: number | null }>((resolve) => {
+        child.stderr.on('data', (chunk: Buffer) => {
+          stderr += chunk
+          if (/epoch 1\/4 {2}loss/.test(stderr)) child.kill(deadly)
+        })
+        child.on('close', (code, signal) => {
+          resolve({ code, signal })
+        })
+      })
+      expect(ended, stderr).toEqual({ code: null, signal: deadly })
+      if (deadly === 'SIGINT') expect(stderr).toMatch(/interrupted in epoch \d; the same command with --resume goes on/)
+      expect(readdirSync(folder).filter((name) => !name.startsWith('.')).sort()).toEqual([
+        'net.safetensors',
+        'net.state.safetensors',
+        'net.svg',
+      ])
+      const resumed = await trained('--epochs', '4', '--out', out, '--resume')
+      expect(resumed.steps).toEqual(whole.steps)
+      expect(resumed.losses).toEqual(whole.losses)
+      expect(resumed.tests).toEqual(whole.tests)
+      await expect(trained('--epochs', '7', '--out', out, '--resume')).rejects.toThrow(
+        /had epochs 4, expected the same, found 7/,
+      )
+    },
+    slow,
+  )
 
   test('fine-tuning takes over what fits and starts a new head', async () => {
     const said: string[] = []
     const start = join(dir, 'start.safetensors'), out = join(dir, 'tuned.safetensors')
     await run(train, ['{"type":"mlp","hidden":[16]}', '--data', digits(0, 199), '--epochs', '1', '--out', start])
-    const { json } = await run(train, [start, '--data', digits(0, 99), '--epochs', '1', '--classes', '12', '--out', out], said)
+    const { json } = await run(train, [
+      start,
+      '--data',
+      digits(0, 99),
+      '--epochs',
+      '1',
+      '--classes',
+      '12',
+      '--out',
+      out,
+    ], said)
     expect(json).toMatchObject({ architecture: { classes: 12 }, params: 784 * 16 + 16 + 16 * 12 + 12 })
     expect(said.join()).toContain('12 classes instead of 10, so these start anew: layers.1.weight, layers.1.bias')
   })
@@ -92,12 +141,32 @@ describe('train refuses', () => {
 
   test('to replace a checkpoint, to go on without a state, and with a damaged one', async () => {
     writeFileSync(out, 'precious')
-    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(/there is a checkpoint already/)
-    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/refused\.state\.safetensors: --resume needs it/)
-    for (const damage of ['', '{', '{"format":1}', '{"format":1,"epoch":2,"losses":[1],"steps":[],"tests":[],"recipe":{}}', 'null', '7']) {
+    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(
+      /there is a checkpoint already/,
+    )
+    await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(
+      /refused\.state\.safetensors: --resume needs it/,
+    )
+    for (
+      const damage of [
+        '',
+        '{',
+        '{"format":1}',
+        '{"format":1,"epoch":2,"losses":[1],"steps":[],"tests":[],"recipe":{}}',
+        'null',
+        '7',
+      ]
+    ) {
       const { encodeSafetensors } = await import('../../src/files/safetensors.ts')
-      writeFileSync(stateFileOf(out), encodeSafetensors([['control', { shape: [5], data: new Float32Array(5) }]], { metadata: { 'espalier-training': damage } }))
-      await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(/expected the metadata of a training run/)
+      writeFileSync(
+        stateFileOf(out),
+        encodeSafetensors([['control', { shape: [5], data: new Float32Array(5) }]], {
+          metadata: { 'espalier-training': damage },
+        }),
+      )
+      await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out, '--resume'])).rejects.toThrow(
+        /expected the metadata of a training run/,
+      )
     }
     expect(readFileSync(out, 'utf8')).toBe('precious')
   })
@@ -106,20 +175,66 @@ describe('train refuses', () => {
 describeDevice('training state', () => {
   test('a network with batch norm, dropout, average and mixed images goes on bit for bit', async () => {
     const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 })
-    const fresh = (): Model => initialize(buildModel({ type: 'vgg', plan: [4, 'pool'], channels: 1, classes: 10, batchNorm: true, side: 2, hidden: [8], dropout: 0.3 }), 3, 'kaiming')
-    const options = { epochs: 2, batch: 20, rate: 0.01, warmup: 1, clip: 1, average: 0.9, classes: 10, seed: 4, augment: { padCrop: 2, mixup: 0.8, cutmix: 1, erase: 0.5 } }
+    const fresh = (): Model =>
+      initialize(
+        buildModel({
+          type: 'vgg',
+          plan: [4, 'pool'],
+          channels: 1,
+          classes: 10,
+          batchNorm: true,
+          side: 2,
+          hidden: [8],
+          dropout: 0.3,
+        }),
+        3,
+        'kaiming',
+      )
+    const options = {
+      epochs: 2,
+      batch: 20,
+      rate: 0.01,
+      warmup: 1,
+      clip: 1,
+      average: 0.9,
+      classes: 10,
+      seed: 4,
+      augment: { padCrop: 2, mixup: 0.8, cutmix: 1, erase: 0.5 },
+    }
     let saved = new Uint8Array()
     const first = fresh()
-    const whole = await fit(first, data, { ...options, async onEpoch(state) {
-      if (state.epoch === 1) saved = await encodeState(first, state, { epoch: 1, losses: state.losses, steps: state.steps, tests: [], recipe: {} }) as Uint8Array<ArrayBuffer>
-    } })
+    const whole = await fit(first, data, {
+      ...options,
+      async onEpoch(state) {
+        if (state.epoch === 1) {
+          saved = await encodeState(first, state, {
+            epoch: 1,
+            losses: state.losses,
+            steps: state.steps,
+            tests: [],
+            recipe: {},
+          }) as Uint8Array<ArrayBuffer>
+        }
+      },
+    })
     const stored = parseState(saved, 'x.state.safetensors'), second = fresh()
-    const rest = await fit(second, data, { ...options, resume: { epoch: stored.course.epoch, load: (state) => { stored.restore(second, state) } } })
+    const rest = await fit(second, data, {
+      ...options,
+      resume: {
+        epoch: stored.course.epoch,
+        load: (state) => {
+          stored.restore(second, state)
+        },
+      },
+    })
     expect(rest.steps).toEqual(whole.steps.slice(2))
     const bits = async (model: Model, state: TrainingState) =>
-      Buffer.from(await encodeState(model, state, { epoch: 2, losses: [0, 0], steps: [], tests: [], recipe: {} })).toString('base64')
+      Buffer.from(await encodeState(model, state, { epoch: 2, losses: [0, 0], steps: [], tests: [], recipe: {} }))
+        .toString('base64')
     expect(await bits(second, rest)).toBe(await bits(first, whole))
-    expect(() => { parseState(saved, 'x').restore(buildModel({ type: 'mlp' }), whole) }).toThrow(InputError)
+    expect(() => {
+      parseState(saved, 'x').restore(buildModel({ type: 'mlp' }), whole)
+    }).toThrow(InputError)
     disposeTree([first, second, whole.average, rest.average])
   }, slow)
 })
@@ -128,8 +243,10 @@ test('with and without the tuner a run gives the same numbers', async () => {
   const runs: (readonly number[])[] = []
   for (const fixedVariants of [true, false]) {
     await init({ adapter: 'cpu', fixedVariants })
-    const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 }), model = initialize(buildModel({ type: 'mlp' }), 3, 'kaiming')
-    const { steps } = await fit(model, data, { epochs: 3, batch: 16, classes: 10, seed: 4 })       // the last batch of an epoch has 8
+    const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 }),
+      model = initialize(buildModel({ type: 'mlp' }), 3, 'kaiming')
+    // the last batch of an epoch has 8
+    const { steps } = await fit(model, data, { epochs: 3, batch: 16, classes: 10, seed: 4 })
     expect(Object.keys(tuning(gpu())).length > 0).toBe(!fixedVariants)
     runs.push(steps)
     await close()

@@ -14,9 +14,17 @@ import { describeDevice } from '../support/device.ts'
 import { random } from '../reference/nd.ts'
 import { toTensor } from '../support/check-op.ts'
 
-interface Net { first: Tensor, second: Tensor, unused: Tensor }
+interface Net {
+  first: Tensor
+  second: Tensor
+  unused: Tensor
+}
 
-const net = (): Net => ({ first: toTensor(random(1, [8, 5])), second: toTensor(random(2, [3, 8])), unused: tensor([1]) })
+const net = (): Net => ({
+  first: toTensor(random(1, [8, 5])),
+  second: toTensor(random(2, [3, 8])),
+  unused: tensor([1]),
+})
 const loss = (model: Net, x: Tensor) => mean(square(linear(relu(linear(x, model.first, null)), model.second, null)))
 
 describeDevice('transforms', () => {
@@ -54,7 +62,9 @@ describeDevice('transforms', () => {
     const plain = pullback(calls, [[a, seed], [b, seed]])
     expect([...await plain.get(x)!.data()]).toEqual([5, 7])
     const twice: Rule = (call, c) => call.op.vjp(call, scale(c, { by: 2 }))
-    const ruled = pullback(calls, [[a, seed], [b, seed]], { ruleFor: (call) => call.op.name === 'square' ? twice : call.op.vjp })
+    const ruled = pullback(calls, [[a, seed], [b, seed]], {
+      ruleFor: (call) => call.op.name === 'square' ? twice : call.op.vjp,
+    })
     expect([...await ruled.get(x)!.data()]).toEqual([7, 11])
   })
 
@@ -85,7 +95,13 @@ describeDevice('transforms', () => {
   })
 
   test('trees: paths, map, take, put', () => {
-    class Layer { weight = tensor([1]); mask: Tensor | null = null; size(): number { return this.weight.size } }
+    class Layer {
+      weight = tensor([1])
+      mask: Tensor | null = null
+      size(): number {
+        return this.weight.size
+      }
+    }
     const model = { layers: [new Layer(), new Layer()] }
     expect(leaves(model).map(([path]) => path)).toEqual(['layers.0.weight', 'layers.1.weight'])
     const other = mapTree(model, (leaf) => tensor(new Float32Array(leaf.size + 1)))
@@ -145,11 +161,21 @@ describeDevice('transforms', () => {
   })
 
   test('looking at values inside a captured function is refused', () => {
-    expect(() => compile((x: Tensor) => { x.write(Float32Array.of(1)) })(tensor([1]))).toThrow(DeviceError)
-    const read = compile((x: Tensor) => { void x.data().catch((error: unknown) => { caught = error }) })
+    expect(() =>
+      compile((x: Tensor) => {
+        x.write(Float32Array.of(1))
+      })(tensor([1]))
+    ).toThrow(DeviceError)
+    const read = compile((x: Tensor) => {
+      void x.data().catch((error: unknown) => {
+        caught = error
+      })
+    })
     let caught: unknown = null
     read(tensor([1]))
-    return Promise.resolve().then(() => { expect(caught).toBeInstanceOf(DeviceError) })
+    return Promise.resolve().then(() => {
+      expect(caught).toBeInstanceOf(DeviceError)
+    })
   })
 
   test('a capture is taken anew when a tensor it uses was freed and replaced', async () => {

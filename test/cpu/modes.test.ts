@@ -6,7 +6,8 @@ import { languagePrograms } from './compiler/programs-language.ts'
 import { runKernel } from '../support/runner.ts'
 import type { Report } from '../support/runner.ts'
 
-const reduction = (barrier: string) => `@group(0) @binding(0) var<storage, read> x: array<f32>;
+const reduction = (barrier: string) =>
+  `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> o: array<f32>;
 var<workgroup> other: f32;
 var<workgroup> w: array<f32, 64>;
@@ -20,7 +21,8 @@ var<workgroup> w: array<f32, 64>;
   if (i == 0u) { o[g.x] = w[0] + other; }
 }`
 const kinds = (reports: Report[]) => [...new Set(reports.map((r) => r.kind))]
-const race = (source: string, buffers: Parameters<typeof runKernel>[1], groups = 2) => runKernel(source, buffers, { mode: 'race', groups: [groups] }).reports
+const race = (source: string, buffers: Parameters<typeof runKernel>[1], groups = 2) =>
+  runKernel(source, buffers, { mode: 'race', groups: [groups] }).reports
 
 describe('race mode', () => {
   const buffers = () => ({ x: new Float32Array(128).fill(1), o: new Float32Array(2) })
@@ -28,22 +30,29 @@ describe('race mode', () => {
     const reports = race(reduction(''), buffers())
     expect(kinds(reports)).toEqual([reportKind.raceWorkgroup])
     expect(reports[0].line).toBe(9)
-    expect(reports[0].a >> 8).toBe(1)                        // the second workgroup variable
+    expect(reports[0].a >> 8).toBe(1) // the second workgroup variable
     expect(reports[0].a & 255).toBeLessThan(3)
-    expect(reports[0].b >>> 16).toBeLessThan(64)              // the word in that variable
+    expect(reports[0].b >>> 16).toBeLessThan(64) // the word in that variable
   })
-  it('is silent with the barrier', () => { expect(race(reduction('workgroupBarrier();'), buffers())).toEqual([]) })
+  it('is silent with the barrier', () => {
+    expect(race(reduction('workgroupBarrier();'), buffers())).toEqual([])
+  })
   it('finds two workgroups that write one word of storage', () => {
-    const source = '@group(0) @binding(0) var<storage, read_write> o: array<u32>;\n@compute @workgroup_size(4) fn main(@builtin(workgroup_id) g: vec3u, @builtin(local_invocation_index) i: u32) {\no[i] = g.x; }'
-    expect(race(source, { o: new Uint32Array(4) })).toMatchObject([0, 1, 2, 3].map((word) => ({ kind: reportKind.raceStorage, line: 3, a: 0, b: word })))
+    const source =
+      '@group(0) @binding(0) var<storage, read_write> o: array<u32>;\n@compute @workgroup_size(4) fn main(@builtin(workgroup_id) g: vec3u, @builtin(local_invocation_index) i: u32) {\no[i] = g.x; }'
+    expect(race(source, { o: new Uint32Array(4) })).toMatchObject(
+      [0, 1, 2, 3].map((word) => ({ kind: reportKind.raceStorage, line: 3, a: 0, b: word })),
+    )
     expect(race(source, { o: new Uint32Array(4) }, 1)).toEqual([])
   })
   it('finds a neighbour read while it is written', () => {
-    const source = '@group(0) @binding(0) var<storage, read_write> o: array<vec4f>;\n@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {\no[i] = o[(i + 1u) % 8u]; }'
+    const source =
+      '@group(0) @binding(0) var<storage, read_write> o: array<vec4f>;\n@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {\no[i] = o[(i + 1u) % 8u]; }'
     expect(kinds(race(source, { o: new Float32Array(32) }, 1))).toEqual([reportKind.raceStorage])
   })
   it('knows atomics', () => {
-    const source = '@group(0) @binding(0) var<storage, read_write> o: array<atomic<u32>, 1>;\n@compute @workgroup_size(8) fn main() { atomicAdd(&o[0], 1u); }'
+    const source =
+      '@group(0) @binding(0) var<storage, read_write> o: array<atomic<u32>, 1>;\n@compute @workgroup_size(8) fn main() { atomicAdd(&o[0], 1u); }'
     expect(race(source, { o: new Uint32Array(1) })).toEqual([])
   })
 })
@@ -61,7 +70,8 @@ var<workgroup> w: array<f32, 8>;
     expect([...new Float32Array(out.o)]).toEqual([0, 1, 1, 1, 1, 1, 1, 1])
   })
   it('finds a workgroup index that is too large, and a negative one', () => {
-    const wrong = (index: string) => runKernel(source.replace('w[i];', `w[${index}];`), { o: new Float32Array(16) }, { mode: 'bounds' }).reports.length
+    const wrong = (index: string) =>
+      runKernel(source.replace('w[i];', `w[${index}];`), { o: new Float32Array(16) }, { mode: 'bounds' }).reports.length
     expect(wrong('i + arrayLength(&o) - 12u')).toBe(4)
     expect(wrong('i32(i) - 3')).toBe(3)
   })
@@ -76,7 +86,11 @@ describe('nan mode', () => {
   o[i] = sqrt(x[i]);
   s[i] = 0.0 * x[i].y;
 }`
-    const { reports } = runKernel(source, { x: new Float32Array([1, 2, 3, 4, 4, 3, -1, -2]), o: new Float32Array(8), s: new Float32Array(2) }, { mode: 'nan' })
+    const { reports } = runKernel(source, {
+      x: new Float32Array([1, 2, 3, 4, 4, 3, -1, -2]),
+      o: new Float32Array(8),
+      s: new Float32Array(2),
+    }, { mode: 'nan' })
     expect(reports).toEqual([{ kind: reportKind.nan, line: 5, a: 1, b: 6 }])
   })
 })

@@ -13,12 +13,21 @@ const entry = `
 it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imports node: nowhere statically', async () => {
   const { outputFiles, metafile } = await build({
     stdin: { contents: entry, resolveDir: new URL('../..', import.meta.url).pathname, loader: 'ts' },
-    bundle: true, platform: 'browser', format: 'iife', globalName: 'io', external: ['node:*'], write: false, metafile: true,
-    define: { 'import.meta.url': '"https://example.org/espalier.js"' }, logLevel: 'error',
+    bundle: true,
+    platform: 'browser',
+    format: 'iife',
+    globalName: 'io',
+    external: ['node:*'],
+    write: false,
+    metafile: true,
+    define: { 'import.meta.url': '"https://example.org/espalier.js"' },
+    logLevel: 'error',
   })
-  const imports = Object.values(metafile.inputs).flatMap(input => input.imports).filter(i => i.path.startsWith('node:'))
+  const imports = Object.values(metafile.inputs).flatMap((input) => input.imports).filter((i) =>
+    i.path.startsWith('node:')
+  )
   expect(imports.length).toBeGreaterThan(0)
-  expect(imports.filter(i => i.kind !== 'dynamic-import')).toEqual([])
+  expect(imports.filter((i) => i.kind !== 'dynamic-import')).toEqual([])
 
   const wasm = readFileSync(new URL('../../node_modules/@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm', import.meta.url))
   class ImageData {
@@ -32,7 +41,17 @@ it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imp
     }
   }
   const page: Record<string, unknown> = {
-    WebAssembly, TextDecoder, TextEncoder, Blob, DecompressionStream, URL, ImageData, console, fetch, document: {}, setTimeout,
+    WebAssembly,
+    TextDecoder,
+    TextEncoder,
+    Blob,
+    DecompressionStream,
+    URL,
+    ImageData,
+    console,
+    fetch,
+    document: {},
+    setTimeout,
   }
   page.window = page.self = page
   const context = createContext(page)
@@ -51,10 +70,19 @@ it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imp
   }
 
   const files = {
-    read: async () => new PageBytes(3073 * 2), list: async () => [], exists: async () => false,
+    read: async () => new PageBytes(3073 * 2),
+    list: async () => [],
+    exists: async () => false,
   }
-  const preprocessing = { resize: null, crop: null, interpolation: 'bilinear', mean: [0], std: [1], channels: 3,
-    cropRounding: 'floor' } as const
+  const preprocessing = {
+    resize: null,
+    crop: null,
+    interpolation: 'bilinear',
+    mean: [0],
+    std: [1],
+    channels: 3,
+    cropRounding: 'floor',
+  } as const
   const data = await io.openDataset('cifar10:anything.bin', { preprocessing, files })
   for await (const batch of data.batches({ size: 2 })) expect([...batch.shape]).toEqual([2, 3, 32, 32])
 })

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Batch, type BatchOptions, type Dataset, loadImage, openDataset, parseDataSpec } from '../../src/data/datasets.ts'
+import {
+  type Batch,
+  type BatchOptions,
+  type Dataset,
+  loadImage,
+  openDataset,
+  parseDataSpec,
+} from '../../src/data/datasets.ts'
 import { defaultPreprocessing, type Preprocessing } from '../../src/data/preprocess.ts'
 import { encodeSafetensors, parseSafetensors } from '../../src/files/safetensors.ts'
 import { lacking, shared } from '../support/files.ts'
@@ -40,21 +47,30 @@ beforeAll(() => {
   for (const folder of ['list', 'tree/cat', 'tree/ant/deep']) mkdirSync(join(dir, folder), { recursive: true })
   writeFileSync(join(dir, 'list/one.jpg'), file('420.jpg'))
   writeFileSync(join(dir, 'list/two.png'), file('rgb.png'))
-  writeFileSync(join(dir, 'list.json'), JSON.stringify([{ file: 'one.jpg', label: 5 },
-    { file: 'two.png', label: 0, wnid: 'n0' }]))
+  writeFileSync(
+    join(dir, 'list.json'),
+    JSON.stringify([{ file: 'one.jpg', label: 5 }, { file: 'two.png', label: 0, wnid: 'n0' }]),
+  )
   writeFileSync(join(dir, 'tree/cat/1.png'), file('rgb.png'))
   writeFileSync(join(dir, 'tree/ant/deep/2.JPEG'), file('444.jpg'))
   writeFileSync(join(dir, 'tree/ant/notes.txt'), 'not a picture')
-  writeFileSync(join(dir, 't.safetensors'), encodeSafetensors([
-    ['images', { shape: [3, 1, 2, 2], data: Uint8Array.from({ length: 12 }, (_, i) => i * 20) }],
-    ['labels', { shape: [3], data: BigInt64Array.of(2n, 0n, 1n) }],
-  ]))
+  writeFileSync(
+    join(dir, 't.safetensors'),
+    encodeSafetensors([
+      ['images', { shape: [3, 1, 2, 2], data: Uint8Array.from({ length: 12 }, (_, i) => i * 20) }],
+      ['labels', { shape: [3], data: BigInt64Array.of(2n, 0n, 1n) }],
+    ]),
+  )
 })
 afterAll(() => rmSync(dir, { recursive: true }))
 
 describe('parseDataSpec', () => {
   it('splits kind, paths and slice', () => {
-    expect(parseDataSpec('cifar10:a.bin,b.bin#0-9')).toEqual({ kind: 'cifar10', paths: ['a.bin', 'b.bin'], slice: [0, 9] })
+    expect(parseDataSpec('cifar10:a.bin,b.bin#0-9')).toEqual({
+      kind: 'cifar10',
+      paths: ['a.bin', 'b.bin'],
+      slice: [0, 9],
+    })
     expect(parseDataSpec('folder:some #1/dir')).toEqual({ kind: 'folder', paths: ['some #1/dir'], slice: null })
     expect(parseDataSpec('images:a,b.json')).toEqual({ kind: 'images', paths: ['a,b.json'], slice: null })
   })
@@ -66,7 +82,7 @@ describe('sources', () => {
     expect([...data.labels]).toEqual([5, 6, 0, 1])
     const [batch] = await all(data, { size: 4 })
     expect(batch.shape).toEqual([4, 3, 32, 32])
-    expect(batch.images[3072 * 2]).toBe(Math.fround(31 / 255))          // first pixel of b.bin's first record
+    expect(batch.images[3072 * 2]).toBe(Math.fround(31 / 255)) // first pixel of b.bin's first record
     expect([...batch.indices]).toEqual([0, 1, 2, 3])
   })
 
@@ -96,8 +112,10 @@ describe('sources', () => {
     expect(data.classes).toEqual(['ant', 'cat'])
     expect([...data.labels]).toEqual([0, 1])
     expect((await all(data, { size: 2 }))[0].shape).toEqual([2, 3, 37, 53])
-    writeFileSync(join(dir, 'tree/classes.json'), JSON.stringify([{ name: 'bee' }, { name: 'tabby', wnid: 'cat' },
-      { name: 'ant' }]))
+    writeFileSync(
+      join(dir, 'tree/classes.json'),
+      JSON.stringify([{ name: 'bee' }, { name: 'tabby', wnid: 'cat' }, { name: 'ant' }]),
+    )
     const mapped = await openDataset(`folder:${dir}/tree`, { preprocessing: plain, classes: 3 })
     expect([...mapped.labels]).toEqual([2, 1])
     rmSync(join(dir, 'tree/classes.json'))
@@ -110,19 +128,25 @@ describe('sources', () => {
     expect(batch.images[5]).toBe(Math.fround((Math.fround(100 / 255) - 0.5) / 0.25))
     expect([...data.labels]).toEqual([2, 0, 1])
     const floats = Float32Array.from({ length: 8 }, (_, i) => i - 3)
-    writeFileSync(join(dir, 'f.safetensors'), encodeSafetensors([
-      ['images', { shape: [2, 1, 2, 2], data: floats }], ['labels', { shape: [2], data: Uint8Array.of(0, 1) }]]))
+    writeFileSync(
+      join(dir, 'f.safetensors'),
+      encodeSafetensors([
+        ['images', { shape: [2, 1, 2, 2], data: floats }],
+        ['labels', { shape: [2], data: Uint8Array.of(0, 1) }],
+      ]),
+    )
     const ready = await openDataset(`tensors:${dir}/f.safetensors`, { preprocessing: grey })
     expect((await all(ready, { size: 2 }))[0].images).toEqual(floats)
   })
 
   it('tensors already of the size of the crop are not resized; files are', async () => {
-    const data = await openDataset(`tensors:${dir}/t.safetensors`,
-      { preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 } })
+    const data = await openDataset(`tensors:${dir}/t.safetensors`, {
+      preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 },
+    })
     expect((await all(data, { size: 3 }))[0].images[11]).toBe(Math.fround(220 / 255))
-    const small = { ...plain, crop: 37 }                               // the height of the pictures
-    const list = async (p: Preprocessing) => (await all(await openDataset(`images:${dir}/list.json`, { preprocessing: p }),
-      { size: 2 }))[0]
+    const small = { ...plain, crop: 37 } // the height of the pictures
+    const list = async (p: Preprocessing) =>
+      (await all(await openDataset(`images:${dir}/list.json`, { preprocessing: p }), { size: 2 }))[0]
     expect((await list({ ...small, resize: 40 })).images).not.toEqual((await list(small)).images)
   })
 })
@@ -132,8 +156,8 @@ describe('batches', () => {
 
   it('covers everything once, the last batch short or dropped', async () => {
     const data = await open(), batches = await all(data, { size: 5, shuffle: true, seed: 3 })
-    expect(batches.map(b => b.shape[0])).toEqual([5, 5, 2])
-    expect(batches.flatMap(b => [...b.indices]).sort((a, b) => a - b)).toEqual([...Array(12).keys()])
+    expect(batches.map((b) => b.shape[0])).toEqual([5, 5, 2])
+    expect(batches.flatMap((b) => [...b.indices]).sort((a, b) => a - b)).toEqual([...Array(12).keys()])
     expect((await all(data, { size: 5, dropLast: true })).length).toBe(2)
     for (const batch of batches) batch.indices.forEach((at, i) => expect(batch.labels[i]).toBe(data.labels[at]))
   })
@@ -142,7 +166,7 @@ describe('batches', () => {
     const data = await open(), augment = { padCrop: 4, flip: 0.5, randAugment: { ops: 2, magnitude: 9 }, erase: 0.5 }
     const flat = async (options: Partial<BatchOptions>) => {
       const batches = await all(data, { size: 4, shuffle: true, seed: 1, epoch: 2, augment, ...options })
-      return { order: batches.flatMap(b => [...b.indices]), images: batches.flatMap(b => [...b.images]) }
+      return { order: batches.flatMap((b) => [...b.indices]), images: batches.flatMap((b) => [...b.images]) }
     }
     const base = await flat({})
     expect(await flat({ size: 5, prefetch: 0 })).toEqual(base)
@@ -156,7 +180,9 @@ describe('batches', () => {
     for (let i = 0; i < 6; i++) {
       const row = batch.soft!.subarray(i * 10, i * 10 + 10)
       expect(row.reduce((s, v) => s + v, 0)).toBeCloseTo(1, 6)
-      row.forEach((v, c) => { if (v > 0) expect([batch.labels[i], batch.labels[5 - i]]).toContain(c) })
+      row.forEach((v, c) => {
+        if (v > 0) expect([batch.labels[i], batch.labels[5 - i]]).toContain(c)
+      })
     }
   })
 
@@ -182,18 +208,27 @@ describe('shared data', () => {
     const preprocessing = { ...defaultPreprocessing('transformer'), resize: null }
     const list = await openDataset(`images:${shared}/data/imagenet/val300.json`, { preprocessing, classes: 1000 })
     const path = `${shared}/data/imagenet/val64_u8.safetensors`
-    const tensors = await openDataset(`tensors:${path}#0-7`,
-      { preprocessing: defaultPreprocessing('transformer'), classes: 1000 })
+    const tensors = await openDataset(`tensors:${path}#0-7`, {
+      preprocessing: defaultPreprocessing('transformer'),
+      classes: 1000,
+    })
     expect(list.length).toBe(300)
     expect(list.classes?.[281]).toBe('tabby, tabby cat')
     const names = JSON.parse(parseSafetensors(readFileSync(path)).metadata.files) as string[]
-    const rows = JSON.parse(readFileSync(`${shared}/data/imagenet/val300.json`, 'utf8')) as { file: string; label: number }[]
+    const rows = JSON.parse(readFileSync(`${shared}/data/imagenet/val300.json`, 'utf8')) as {
+      file: string,
+      label: number,
+    }[]
     const [expected] = await all(tensors, { size: 8 })
     for (let i = 0; i < 8; i++) {
       const { input } = await loadImage(`${shared}/data/imagenet/val300/${names[i]}`, preprocessing)
-      expect(Buffer.compare(Buffer.from(input.buffer),
-        Buffer.from(expected.images.slice(i * 150528, (i + 1) * 150528).buffer))).toBe(0)
-      expect(rows.find(row => row.file.endsWith(names[i]))!.label).toBe(expected.labels[i])
+      expect(
+        Buffer.compare(
+          Buffer.from(input.buffer),
+          Buffer.from(expected.images.slice(i * 150528, (i + 1) * 150528).buffer),
+        ),
+      ).toBe(0)
+      expect(rows.find((row) => row.file.endsWith(names[i]))!.label).toBe(expected.labels[i])
     }
   })
 
@@ -201,8 +236,10 @@ describe('shared data', () => {
   it('MNIST and CIFAR-10 test sets', async ({ skip }) => {
     if (noDigits) skip(noDigits)
     const digits = `${shared}/data/mnist/t10k`
-    const mnist = await openDataset(`idx:${digits}-images-idx3-ubyte.gz,${digits}-labels-idx1-ubyte.gz`,
-      { preprocessing: { ...plain, channels: 1 }, classes: 10 })
+    const mnist = await openDataset(`idx:${digits}-images-idx3-ubyte.gz,${digits}-labels-idx1-ubyte.gz`, {
+      preprocessing: { ...plain, channels: 1 },
+      classes: 10,
+    })
     expect(mnist.length).toBe(10_000)
     expect([...mnist.labels.subarray(0, 5)]).toEqual([7, 2, 1, 0, 4])
     const cifar = await openDataset(`cifar10:${shared}/data/cifar10/test700.bin`, { preprocessing: plain, classes: 10 })

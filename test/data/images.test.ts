@@ -1,12 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { decodeImage } from '../../src/data/images.ts'
-import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChannels, withFlags } from '../../src/data/preprocess.ts'
+import {
+  crop,
+  defaultPreprocessing,
+  normalise,
+  preprocessingOf,
+  shape,
+  toChannels,
+  withFlags,
+} from '../../src/data/preprocess.ts'
 import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { lacking, shared } from '../support/files.ts'
 
-const fixtures = parseSafetensors(readFileSync(new URL('../fixtures/images.safetensors', import.meta.url)), 'images').tensors
+const fixtures =
+  parseSafetensors(readFileSync(new URL('../fixtures/images.safetensors', import.meta.url)), 'images').tensors
 const names = [...fixtures.keys()]
 const picture = (name: string) => {
   const { shape: [channels, height, width], data } = fixtures.get(name)!
@@ -15,8 +24,9 @@ const picture = (name: string) => {
 const largest = (a: Uint8Array, b: Uint8Array) => a.reduce((max, v, i) => Math.max(max, Math.abs(v - b[i])), 0)
 
 describe('decodeImage equals Pillow', () => {
-  it.each(names.filter(n => n.startsWith('file.')).map(n => n.slice(5)))('%s', async name => {
-    const image = await decodeImage(fixtures.get(`file.${name}`)!.data as Uint8Array, name), expected = picture(`rgb.${name}`)
+  it.each(names.filter((n) => n.startsWith('file.')).map((n) => n.slice(5)))('%s', async (name) => {
+    const image = await decodeImage(fixtures.get(`file.${name}`)!.data as Uint8Array, name),
+      expected = picture(`rgb.${name}`)
     expect([image.channels, image.height, image.width]).toEqual([3, expected.height, expected.width])
     // four-component JPEGs go through another decoder
     expect(largest(image.data, expected.data)).toBeLessThanOrEqual(name === 'cmyk.jpg' ? 1 : 0)
@@ -38,7 +48,7 @@ describe('decodeImage equals Pillow', () => {
 })
 
 describe('resize equals Pillow', () => {
-  it.each(names.filter(n => /^bi\w+\.\d/.test(n)))('%s', name => {
+  it.each(names.filter((n) => /^bi\w+\.\d/.test(n)))('%s', (name) => {
     const expected = picture(name), how = name.split('.')[0] as Interpolation
     const resized = resize(picture('source'), expected.width, expected.height, how)
     expect(largest(resized.data, expected.data)).toBe(0)
@@ -54,14 +64,14 @@ describe('resize equals Pillow', () => {
 describe('preprocessing', () => {
   const source = picture('source')
 
-  it('grey is Pillow\'s luma', () => {
+  it("grey is Pillow's luma", () => {
     expect(largest(toChannels(source, 1).data, picture('luma').data)).toBe(0)
   })
 
   it('a centre crop starts at the floor, or rounds half to even for torchvision', () => {
-    const p = { ...defaultPreprocessing('cnn'), resize: null, crop: 20 }      // margins 33 and 17: halves 16.5 and 8.5
+    const p = { ...defaultPreprocessing('cnn'), resize: null, crop: 20 } // margins 33 and 17: halves 16.5 and 8.5
     expect(shape(source, p).data).toEqual(crop(source, 16, 8, 20, 20).data)
-    const odd = { ...p, crop: 22 }                                            // 31 and 15: 15.5 and 7.5
+    const odd = { ...p, crop: 22 } // 31 and 15: 15.5 and 7.5
     expect(shape(source, odd).data).toEqual(crop(source, 15, 7, 22, 22).data)
     expect(shape(source, { ...odd, cropRounding: 'torchvision' }).data).toEqual(crop(source, 16, 8, 22, 22).data)
   })
@@ -76,17 +86,31 @@ describe('preprocessing', () => {
   it('metadata goes over the defaults, flags over metadata, and nonsense is refused by name', () => {
     const base = defaultPreprocessing('transformer')
     expect([base.resize, base.crop, base.interpolation]).toEqual([256, 224, 'bicubic'])
-    const read = preprocessingOf({ mean: '[0.5]', std: '[0.25]', preprocessing: '{"crop":192,"other":1}' }, base, 'm.safetensors')
+    const read = preprocessingOf(
+      { mean: '[0.5]', std: '[0.25]', preprocessing: '{"crop":192,"other":1}' },
+      base,
+      'm.safetensors',
+    )
     expect(read).toEqual({ ...base, mean: [0.5], std: [0.25], crop: 192 })
-    expect(withFlags(read, { resize: 'none', crop: '160', mean: '0.1,0.2,0.3', 'crop-rounding': 'torchvision' })).toEqual(
-      { ...read, resize: null, crop: 160, mean: [0.1, 0.2, 0.3], cropRounding: 'torchvision' })
-    const damaged: Record<string, string>[] = [{ mean: '0.5,' }, { mean: '{}' }, { std: '[0,0,0]' }, { mean: '[1,2]' },
-      { preprocessing: '{"crop":-1}' }]
+    expect(withFlags(read, { resize: 'none', crop: '160', mean: '0.1,0.2,0.3', 'crop-rounding': 'torchvision' }))
+      .toEqual(
+        { ...read, resize: null, crop: 160, mean: [0.1, 0.2, 0.3], cropRounding: 'torchvision' },
+      )
+    const damaged: Record<string, string>[] = [
+      { mean: '0.5,' },
+      { mean: '{}' },
+      { std: '[0,0,0]' },
+      { mean: '[1,2]' },
+      { preprocessing: '{"crop":-1}' },
+    ]
     for (const metadata of damaged) {
       expect(() => preprocessingOf(metadata, base, 'm.safetensors')).toThrow(/^m\.safetensors: /)
     }
-    for (const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' },
-      { resize: '100' }]) {
+    for (
+      const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' }, {
+        resize: '100',
+      }]
+    ) {
       expect(() => withFlags(base, flags)).toThrow(/--/)
     }
   })

@@ -2,31 +2,55 @@ import { expect, test } from 'vitest'
 import { openDataset } from '../../src/data/datasets.ts'
 import { hold } from '../../src/data/subset.ts'
 
-const open = () => openDataset('cifar10:models/data/cifar10/test200.bin', { preprocessing: { resize: null, crop: null, interpolation: 'bilinear', mean: [0, 0, 0], std: [1, 1, 1], channels: 3, cropRounding: 'floor' } })
+const open = () =>
+  openDataset('cifar10:models/data/cifar10/test200.bin', {
+    preprocessing: {
+      resize: null,
+      crop: null,
+      interpolation: 'bilinear',
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      channels: 3,
+      cropRounding: 'floor',
+    },
+  })
 
 /** Every image of a data set, in the order of its batches. */
-async function imagesOf(data: Awaited<ReturnType<typeof hold>>, size: number): Promise<{ images: number[], labels: number[] }> {
+async function imagesOf(
+  data: Awaited<ReturnType<typeof hold>>,
+  size: number,
+): Promise<{ images: number[], labels: number[] }> {
   const images: number[] = [], labels: number[] = []
-  for await (const batch of data.batches({ size })) { for (const value of batch.images) images.push(value); labels.push(...batch.labels) }
+  for await (const batch of data.batches({ size })) {
+    for (const value of batch.images) images.push(value)
+    labels.push(...batch.labels)
+  }
   return { images, labels }
 }
 
 test('held images are those of the data set, whether somebody watches or not', async () => {
   const data = await open(), positions = Array.from({ length: 75 }, (_, i) => (i * 37) % 200), seen: number[] = []
   const size = (await data.inputShape()).reduce((a, b) => a * b, 1)
-  const watched = await hold(data, positions, (done) => { seen.push(done) }), quiet = await hold(data, positions)
+  const watched = await hold(data, positions, (done) => {
+      seen.push(done)
+    }),
+    quiet = await hold(data, positions)
   expect(seen.at(-1)).toBe(75)
   const { images, labels } = await imagesOf(quiet, 16)
   expect(await imagesOf(watched, 75)).toEqual({ images, labels })
   expect(labels).toEqual(positions.map((at) => data.labels[at]))
-  for (const at of [0, 31, 32, 63, 64, 74]) {                         // on both sides of the batches it is read in
-    for await (const one of data.batches({ size: 1, only: [positions[at]] })) expect(images.slice(at * size, (at + 1) * size)).toEqual([...one.images])
+  for (const at of [0, 31, 32, 63, 64, 74]) { // on both sides of the batches it is read in
+    for await (const one of data.batches({ size: 1, only: [positions[at]] })) {
+      expect(images.slice(at * size, (at + 1) * size)).toEqual([...one.images])
+    }
   }
 })
 
 test('part of what is held can be held', async () => {
   const whole = await hold(await open()), part = await hold(whole, Array.from({ length: 70 }, (_, i) => 199 - i))
   const all = await imagesOf(whole, 50), some = await imagesOf(part, 50), size = all.images.length / 200
-  for (const i of [0, 40, 69]) expect(some.images.slice(i * size, (i + 1) * size)).toEqual(all.images.slice((199 - i) * size, (200 - i) * size))
+  for (const i of [0, 40, 69]) {
+    expect(some.images.slice(i * size, (i + 1) * size)).toEqual(all.images.slice((199 - i) * size, (200 - i) * size))
+  }
   expect(some.labels).toEqual(all.labels.toReversed().slice(0, 70))
 })

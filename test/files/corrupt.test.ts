@@ -14,13 +14,17 @@ const fixtures = parseSafetensors(readFileSync(new URL('../fixtures/images.safet
 const fixture = (name: string) => (fixtures.get(`file.${name}`)!.data as Uint8Array).slice()
 const preprocessing = { ...defaultPreprocessing('cnn', 32), crop: null }
 let dir: string
-beforeAll(() => { dir = mkdtempSync(join(tmpdir(), 'espalier-corrupt-')) })
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'espalier-corrupt-'))
+})
 afterAll(() => rmSync(dir, { recursive: true }))
 
 async function refused(work: () => Promise<unknown>, name: string) {
   let timer: NodeJS.Timeout
-  const clock = new Promise(resolve => { timer = setTimeout(resolve, 10_000, 'hangs') })
-  const outcome = await Promise.race([work().then(() => 'accepted', error => error as Error), clock])
+  const clock = new Promise((resolve) => {
+    timer = setTimeout(resolve, 10_000, 'hangs')
+  })
+  const outcome = await Promise.race([work().then(() => 'accepted', (error) => error as Error), clock])
   clearTimeout(timer!)
   expect(outcome, String(outcome)).toBeInstanceOf(InputError)
   const { message, exitCode } = outcome as InputError
@@ -33,7 +37,9 @@ async function refused(work: () => Promise<unknown>, name: string) {
 // --- safetensors ---
 
 const good = encodeSafetensors([
-  ['a', { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }], ['b', { shape: [4], data: Float32Array.of(5, 6, 7, 8) }]])
+  ['a', { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }],
+  ['b', { shape: [4], data: Float32Array.of(5, 6, 7, 8) }],
+])
 const withLength = (length: bigint) => {
   const bytes = good.slice()
   new DataView(bytes.buffer).setBigUint64(0, length, true)
@@ -46,8 +52,11 @@ const withHeader = (header: string | object, data = 32) => {
   bytes.set(json, 8)
   return bytes
 }
-const f32 = (shape: unknown, start: unknown, end: unknown, dtype: unknown = 'F32') =>
-  ({ dtype, shape, data_offsets: [start, end] })
+const f32 = (shape: unknown, start: unknown, end: unknown, dtype: unknown = 'F32') => ({
+  dtype,
+  shape,
+  data_offsets: [start, end],
+})
 const poisoned = (value: number) => {
   const bytes = good.slice()
   new DataView(bytes.buffer).setFloat32(bytes.length - 4, value, true)
@@ -71,10 +80,16 @@ const tensorFiles: Record<string, Uint8Array> = {
   'header not JSON': withHeader('{"a":'),
   'header an array': withHeader('[1,2]'),
   'header null': withHeader('null'),
-  'header not UTF-8': (() => { const b = good.slice(); b[10] = 0xff; return b })(),
+  'header not UTF-8': (() => {
+    const b = good.slice()
+    b[10] = 0xff
+    return b
+  })(),
   'no tensors': withHeader({}, 0),
   'duplicate names': withHeader(`{"a":${JSON.stringify(f32([4], 0, 16))},"a":${JSON.stringify(f32([4], 16, 32))}}`),
-  'duplicate escaped names': withHeader(`{"a":${JSON.stringify(f32([4], 0, 16))},"\\u0061":${JSON.stringify(f32([4], 16, 32))}}`),
+  'duplicate escaped names': withHeader(
+    `{"a":${JSON.stringify(f32([4], 0, 16))},"\\u0061":${JSON.stringify(f32([4], 16, 32))}}`,
+  ),
   'offsets beyond the data': withHeader({ a: f32([8], 0, 32), b: f32([4], 32, 48) }),
   'overlapping offsets': withHeader({ a: f32([5], 0, 20), b: f32([4], 16, 32) }),
   'same offsets twice': withHeader({ a: f32([8], 0, 32), b: f32([8], 0, 32) }),
@@ -98,8 +113,10 @@ const tensorFiles: Record<string, Uint8Array> = {
 }
 
 describe('safetensors', () => {
-  it.each(Object.keys(tensorFiles))('%s', name => refused(async () => parseSafetensors(tensorFiles[name], 'x.safetensors'),
-    'x.safetensors'))
+  it.each(Object.keys(tensorFiles))(
+    '%s',
+    (name) => refused(async () => parseSafetensors(tensorFiles[name], 'x.safetensors'), 'x.safetensors'),
+  )
 
   it('every single flipped bit of a header is read correctly or refused, never anything else', () => {
     const length = 8 + new DataView(good.buffer).getUint32(0, true)
@@ -118,8 +135,13 @@ describe('safetensors', () => {
 // --- images ---
 
 const jpeg = fixture('420.jpg'), png = fixture('rgb.png')
-const edit = (bytes: Uint8Array, change: (bytes: Uint8Array) => void) => { const copy = bytes.slice(); change(copy); return copy }
-const find = (bytes: Uint8Array, ...pattern: number[]) => bytes.findIndex((_, i) => pattern.every((p, j) => bytes[i + j] === p))
+const edit = (bytes: Uint8Array, change: (bytes: Uint8Array) => void) => {
+  const copy = bytes.slice()
+  change(copy)
+  return copy
+}
+const find = (bytes: Uint8Array, ...pattern: number[]) =>
+  bytes.findIndex((_, i) => pattern.every((p, j) => bytes[i + j] === p))
 function crc32(bytes: Uint8Array): number {
   let crc = ~0
   for (const byte of bytes) {
@@ -154,20 +176,28 @@ const imageFiles: Record<string, Uint8Array> = {
   'jpeg cut in its header': jpeg.slice(0, 100),
   'jpeg cut in its data': jpeg.slice(0, jpeg.length >> 1),
   'jpeg without its last 40 bytes': jpeg.slice(0, jpeg.length - 40),
-  'jpeg with noise in its data': edit(jpeg, b => { for (let i = 640; i < b.length - 2; i += 5) b[i] ^= 0x5a }),
-  'jpeg of 65500 x 65500': edit(jpeg, b => b.set([0xff, 0xdc, 0xff, 0xdc], find(b, 0xff, 0xc0) + 5)),
-  'jpeg of height 0': edit(jpeg, b => b.set([0, 0], find(b, 0xff, 0xc0) + 5)),
-  'jpeg of 12 bits': edit(jpeg, b => { b[find(b, 0xff, 0xc0) + 4] = 12 }),
-  'jpeg, lossless process': edit(jpeg, b => { b[find(b, 0xff, 0xc0) + 1] = 0xc3 }),
-  'jpeg without quantisation tables': edit(jpeg, b => {
+  'jpeg with noise in its data': edit(jpeg, (b) => {
+    for (let i = 640; i < b.length - 2; i += 5) b[i] ^= 0x5a
+  }),
+  'jpeg of 65500 x 65500': edit(jpeg, (b) => b.set([0xff, 0xdc, 0xff, 0xdc], find(b, 0xff, 0xc0) + 5)),
+  'jpeg of height 0': edit(jpeg, (b) => b.set([0, 0], find(b, 0xff, 0xc0) + 5)),
+  'jpeg of 12 bits': edit(jpeg, (b) => {
+    b[find(b, 0xff, 0xc0) + 4] = 12
+  }),
+  'jpeg, lossless process': edit(jpeg, (b) => {
+    b[find(b, 0xff, 0xc0) + 1] = 0xc3
+  }),
+  'jpeg without quantisation tables': edit(jpeg, (b) => {
     for (let i = find(b, 0xff, 0xdb); i >= 0; i = find(b, 0xff, 0xdb)) b[i + 1] = 0xfe
   }),
   'cmyk jpeg, cut': fixture('cmyk.jpg').slice(0, 700),
   'png of its signature': png.slice(0, 8),
   'png cut': png.slice(0, png.length >> 1),
   'png without its end': png.slice(0, png.length - 12),
-  'png with a wrong checksum': edit(png, b => { b[find(b, 0x49, 0x44, 0x41, 0x54) + 20] ^= 1 }),
-  'png with a chunk of 2 GiB': edit(png, b => b.set([0x7f, 0xff, 0xff, 0xff], find(b, 0x49, 0x44, 0x41, 0x54) - 4)),
+  'png with a wrong checksum': edit(png, (b) => {
+    b[find(b, 0x49, 0x44, 0x41, 0x54) + 20] ^= 1
+  }),
+  'png with a chunk of 2 GiB': edit(png, (b) => b.set([0x7f, 0xff, 0xff, 0xff], find(b, 0x49, 0x44, 0x41, 0x54) - 4)),
   'png of 2^31 x 2^31': pngOf(2 ** 31, 2 ** 31, pixels(2, 2)),
   'png of width 0': pngOf(0, 4, pixels(2, 2)),
   'png with too few pixels': pngOf(30, 30, pixels(30, 20)),
@@ -178,7 +208,7 @@ const imageFiles: Record<string, Uint8Array> = {
 }
 
 describe('images', () => {
-  it.each(Object.keys(imageFiles))('%s', async name => {
+  it.each(Object.keys(imageFiles))('%s', async (name) => {
     const path = join(dir, 'picture.bin')
     writeFileSync(path, imageFiles[name])
     await refused(() => loadImage(path, preprocessing), 'picture.bin')
@@ -201,11 +231,15 @@ const idx = (magic: number, dims: number[], data: Uint8Array) => {
 }
 const idxImages = idx(0x803, [2, 3, 3], new Uint8Array(18)), idxLabels = idx(0x801, [2], Uint8Array.of(0, 9))
 const rows = (...list: unknown[]) => new TextEncoder().encode(JSON.stringify(list))
-const tensors = (images: [number[], Uint8Array | Float32Array | Int32Array] | null,
-  labels: [number[], Int32Array | Float32Array] | null) =>
-  encodeSafetensors([...images ? [['images', { shape: images[0], data: images[1] }] as const] : [],
+const tensors = (
+  images: [number[], Uint8Array | Float32Array | Int32Array] | null,
+  labels: [number[], Int32Array | Float32Array] | null,
+) =>
+  encodeSafetensors([
+    ...images ? [['images', { shape: images[0], data: images[1] }] as const] : [],
     ...labels ? [['labels', { shape: labels[0], data: labels[1] }] as const] : [],
-    ['other', { shape: [1], data: new Float32Array(1) }]])
+    ['other', { shape: [1], data: new Float32Array(1) }],
+  ])
 const image2 = [[2, 3, 1, 1], new Uint8Array(6)] as [number[], Uint8Array]
 
 /** name: [data argument with @ for the folder, files, what the message must name, number of classes] */
@@ -229,15 +263,30 @@ const dataSets: Record<string, [string, Record<string, Uint8Array>, string, numb
   'idx wrong magic': ['idx:@/x,@/y', { x: idx(0x1803, [2, 3, 3], new Uint8Array(18)), y: idxLabels }, '0x1803'],
   'idx cut': ['idx:@/x,@/y', { x: idxImages.subarray(0, 30), y: idxLabels }, 'truncated'],
   'idx header cut': ['idx:@/x,@/y', { x: idxImages.subarray(0, 9), y: idxLabels }, 'truncated'],
-  'idx of 2^32 images': ['idx:@/x,@/y', { x: idx(0x803, [2 ** 32 - 1, 2 ** 16, 2 ** 16], new Uint8Array(18)), y: idxLabels },
-    'header says'],
+  'idx of 2^32 images': ['idx:@/x,@/y', {
+    x: idx(0x803, [2 ** 32 - 1, 2 ** 16, 2 ** 16], new Uint8Array(18)),
+    y: idxLabels,
+  }, 'header says'],
   'idx of zero images': ['idx:@/x,@/y', { x: idx(0x803, [0, 3, 3], new Uint8Array(0)), y: idxLabels }, 'header says'],
-  'idx label count': ['idx:@/x,@/y', { x: idxImages, y: idx(0x801, [3], new Uint8Array(3)) }, '3 labels for the 2 images'],
+  'idx label count': [
+    'idx:@/x,@/y',
+    { x: idxImages, y: idx(0x801, [3], new Uint8Array(3)) },
+    '3 labels for the 2 images',
+  ],
   'idx empty': ['idx:@/x,@/y', { x: new Uint8Array(0), y: idxLabels }, 'x'],
   'idx label out of range': ['idx:@/x,@/y', { x: idxImages, y: idxLabels }, 'label 9', 9],
   'gzip cut': ['idx:@/x,@/y', { x: gzipSync(idxImages).subarray(0, 25), y: idxLabels }, 'inflate'],
-  'gzip damaged': ['idx:@/x,@/y', { x: edit(gzipSync(idxImages), b => { b[14] ^= 0xff }), y: idxLabels }, 'x'],
-  'gzip bomb': ['idx:@/x,@/y', { x: gzipSync(idx(0x803, [2, 3, 3], new Uint8Array(50e6))), y: idxLabels }, 'inflates beyond'],
+  'gzip damaged': ['idx:@/x,@/y', {
+    x: edit(gzipSync(idxImages), (b) => {
+      b[14] ^= 0xff
+    }),
+    y: idxLabels,
+  }, 'x'],
+  'gzip bomb': [
+    'idx:@/x,@/y',
+    { x: gzipSync(idx(0x803, [2, 3, 3], new Uint8Array(50e6))), y: idxLabels },
+    'inflates beyond',
+  ],
   'list missing': ['images:@/none.json', {}, 'none.json'],
   'list not JSON': ['images:@/l.json', { 'l.json': new TextEncoder().encode('file,label') }, 'not valid JSON'],
   'list empty': ['images:@/l.json', { 'l.json': rows() }, 'at least one row'],
@@ -251,23 +300,34 @@ const dataSets: Record<string, [string, Record<string, Uint8Array>, string, numb
   'list climbs out': ['images:@/l.json', { 'l.json': rows({ file: '../../etc/passwd', label: 0 }) }, 'inside the list'],
   'list absolute': ['images:@/l.json', { 'l.json': rows({ file: '/etc/passwd', label: 0 }) }, 'inside the list'],
   'list names a missing picture': ['images:@/l.json', { 'l.json': rows({ file: 'gone.jpg', label: 0 }) }, 'gone.jpg'],
-  'list names a text': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }),
-    'l/a.jpg': new TextEncoder().encode('text') }, 'a.jpg'],
+  'list names a text': ['images:@/l.json', {
+    'l.json': rows({ file: 'a.jpg', label: 0 }),
+    'l/a.jpg': new TextEncoder().encode('text'),
+  }, 'a.jpg'],
   'pictures of two sizes': ['images:@/l.json', {
-    'l.json': rows({ file: 'a.png', label: 0 }, { file: 'b.png', label: 0 }), 'l/a.png': pngOf(4, 4, pixels(4, 4)),
+    'l.json': rows({ file: 'a.png', label: 0 }, { file: 'b.png', label: 0 }),
+    'l/a.png': pngOf(4, 4, pixels(4, 4)),
     'l/b.png': pngOf(4, 5, pixels(4, 5)),
   }, '--resize'],
-  'classes.json damaged': ['images:@/l.json', { 'l.json': rows({ file: 'a.jpg', label: 0 }), 'classes.json': rows(1, 2) },
-    'classes.json'],
+  'classes.json damaged': ['images:@/l.json', {
+    'l.json': rows({ file: 'a.jpg', label: 0 }),
+    'classes.json': rows(1, 2),
+  }, 'classes.json'],
   'folder missing': ['folder:@/none', {}, 'none'],
   'folder empty': ['folder:@', { 'readme.txt': new Uint8Array(1) }, 'a folder per class'],
   'folder with too few classes': ['folder:@', { 'a/1.png': png, 'b/1.png': png }, '2 classes', 1000],
   'folder of an unknown class': ['folder:@', { 'a/1.png': png, 'classes.json': rows('b') }, 'not in classes.json'],
   'tensors without labels': ['tensors:@/t', { t: tensors(image2, null) }, '"labels"'],
-  'tensors of another shape': ['tensors:@/t', { t: tensors([[2, 3], new Uint8Array(6)], [[2], Int32Array.of(0, 1)]) },
-    'images is U8 [2,3]'],
-  'tensors of integers': ['tensors:@/t', { t: tensors([[2, 3, 1, 1], new Int32Array(6)], [[2], Int32Array.of(0, 1)]) },
-    'images is I32'],
+  'tensors of another shape': [
+    'tensors:@/t',
+    { t: tensors([[2, 3], new Uint8Array(6)], [[2], Int32Array.of(0, 1)]) },
+    'images is U8 [2,3]',
+  ],
+  'tensors of integers': [
+    'tensors:@/t',
+    { t: tensors([[2, 3, 1, 1], new Int32Array(6)], [[2], Int32Array.of(0, 1)]) },
+    'images is I32',
+  ],
   'tensors, too few labels': ['tensors:@/t', { t: tensors(image2, [[1], Int32Array.of(0)]) }, 'labels is I32 [1]'],
   'tensors, float labels': ['tensors:@/t', { t: tensors(image2, [[2], Float32Array.of(0, 1)]) }, 'labels is F32'],
   'tensors, negative label': ['tensors:@/t', { t: tensors(image2, [[2], Int32Array.of(0, -1)]) }, 'label -1'],
@@ -275,7 +335,7 @@ const dataSets: Record<string, [string, Record<string, Uint8Array>, string, numb
 }
 
 describe('data sets', () => {
-  it.each(Object.keys(dataSets))('%s', async name => {
+  it.each(Object.keys(dataSets))('%s', async (name) => {
     const [spec, files, mentions, classes] = dataSets[name], folder = mkdtempSync(join(dir, 'case-'))
     for (const [path, bytes] of Object.entries(files)) {
       mkdirSync(join(folder, path, '..'), { recursive: true })

@@ -1,4 +1,15 @@
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +19,9 @@ import { openOutput, writeOutput } from '../../src/files/output.ts'
 import { bundleForNode } from '../support/cli.ts'
 
 let folder = ''
-beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'output-')) })
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'output-'))
+})
 afterEach(() => rmSync(folder, { recursive: true }))
 
 test('a file appears only when it is whole, and the old one stays until then', () => {
@@ -57,28 +70,40 @@ test.each<[string, string, RegExp]>([
 
 test.runIf(process.platform === 'linux')('a full disk fails the run and is no bad input', () => {
   let caught: unknown
-  try { writeOutput('/dev/full', 'x') } catch (error) { caught = error }
+  try {
+    writeOutput('/dev/full', 'x')
+  } catch (error) {
+    caught = error
+  }
   expect(caught).toMatchObject({ exitCode: 1, message: expect.stringMatching(/\/dev\/full: .*disk is full/) })
   expect(lstatSync('/dev/full').isCharacterDevice()).toBe(true)
 })
 
-test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)('%s in the middle leaves the old file and no half one', async (signal) => {
-  writeFileSync(join(folder, 'main.ts'), `
+test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)(
+  '%s in the middle leaves the old file and no half one',
+  async (signal) => {
+    writeFileSync(
+      join(folder, 'main.ts'),
+      `
     import { openOutput } from ${JSON.stringify(new URL('../../src/files/output.ts', import.meta.url).pathname)}
     const output = openOutput(process.argv[2])
     output.write('half of it')
     console.log('ready')
     setInterval(() => {}, 1000)
-  `)
-  const path = join(folder, 'a.txt')
-  writeFileSync(path, 'old')
-  const child = spawn(process.execPath, [await bundleForNode(join(folder, 'main.ts'), `output-${signal}`), path], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = new Promise((resolve) => child.on('close', (_, by) => resolve(by)))
-  child.stdout.once('data', () => {
-    expect(readdirSync(folder).some((name) => name.endsWith('.partial'))).toBe(true)
-    child.kill(signal)
-  })
-  expect(await ended).toBe(signal)
-  expect(readdirSync(folder).sort()).toEqual(['a.txt', 'main.ts'])
-  expect(readFileSync(path, 'utf8')).toBe('old')
-})
+  `,
+    )
+    const path = join(folder, 'a.txt')
+    writeFileSync(path, 'old')
+    const child = spawn(process.execPath, [await bundleForNode(join(folder, 'main.ts'), `output-${signal}`), path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const ended = new Promise((resolve) => child.on('close', (_, by) => resolve(by)))
+    child.stdout.once('data', () => {
+      expect(readdirSync(folder).some((name) => name.endsWith('.partial'))).toBe(true)
+      child.kill(signal)
+    })
+    expect(await ended).toBe(signal)
+    expect(readdirSync(folder).sort()).toEqual(['a.txt', 'main.ts'])
+    expect(readFileSync(path, 'utf8')).toBe('old')
+  },
+)

@@ -16,7 +16,7 @@ describe('halves', () => {
 
   it('rounds to nearest, ties to even', () => {
     const half = (x: number) => halfToFloat(floatToHalf(Float32Array.of(x)))[0]
-    expect(half(1 + 2 ** -11)).toBe(1)                        // exactly between 1 and 1 + 2^-10
+    expect(half(1 + 2 ** -11)).toBe(1) // exactly between 1 and 1 + 2^-10
     expect(half(1 + 3 * 2 ** -11)).toBe(1 + 2 ** -9)
     expect(half(1 + 2 ** -11 + 2 ** -20)).toBe(1 + 2 ** -10)
     expect(half(2 ** -25)).toBe(0)
@@ -33,8 +33,10 @@ describe('safetensors', () => {
 
   it('writes and reads back every type, metadata and order', () => {
     const file = encodeSafetensors([
-      ['count', { shape: [], data: BigInt64Array.of(7n) }], ['w', { shape: [2, 3], data: floats }],
-      ['labels', { shape: [3], data: labels }], ['u', { shape: [3], data: Uint8Array.of(0, 128, 255) }],
+      ['count', { shape: [], data: BigInt64Array.of(7n) }],
+      ['w', { shape: [2, 3], data: floats }],
+      ['labels', { shape: [3], data: labels }],
+      ['u', { shape: [3], data: Uint8Array.of(0, 128, 255) }],
       ['i', { shape: [1], data: Int8Array.of(-5) }],
     ], { metadata: { note: 'ä "quoted"', espalier: '{}' } })
     const headerLength = new DataView(file.buffer).getUint32(0, true)
@@ -42,9 +44,10 @@ describe('safetensors', () => {
     const { metadata, tensors } = parseSafetensors(file)
     expect(metadata).toEqual({ note: 'ä "quoted"', espalier: '{}' })
     expect([...tensors].map(([key, t]) => [key, t.type, t.shape])).toEqual(
-      [['count', 'I64', []], ['w', 'F32', [2, 3]], ['labels', 'I32', [3]], ['u', 'U8', [3]], ['i', 'I8', [1]]])
+      [['count', 'I64', []], ['w', 'F32', [2, 3]], ['labels', 'I32', [3]], ['u', 'U8', [3]], ['i', 'I8', [1]]],
+    )
     expect(tensors.get('w')!.data).toEqual(floats)
-    expect(tensors.get('w')!.data.buffer).toBe(file.buffer)          // a view, not a copy
+    expect(tensors.get('w')!.data.buffer).toBe(file.buffer) // a view, not a copy
     expect(tensors.get('i')!.data).toEqual(Int8Array.of(-5))
   })
 
@@ -52,7 +55,8 @@ describe('safetensors', () => {
     const { tensors } = parseSafetensors(encodeSafetensors([['w', { shape: [6], data: floats }]], { floats: 'f16' }))
     expect(tensors.get('w')!.type).toBe('F16')
     expect(tensors.get('w')!.data).toEqual(halfToFloat(floatToHalf(floats)))
-    const store = (x: number) => () => encodeSafetensors([['big', { shape: [1], data: Float32Array.of(x) }]], { floats: 'f16' })
+    const store = (x: number) => () =>
+      encodeSafetensors([['big', { shape: [1], data: Float32Array.of(x) }]], { floats: 'f16' })
     expect(store(1e5)).toThrow(/"big".*65504/)
     expect(store(NaN)).toThrow(InputError)
   })
@@ -71,11 +75,15 @@ describe('safetensors', () => {
   })
 
   it('finds the one entry that is not finite, by name, unless told not to', () => {
-    const file = encodeSafetensors([['a', { shape: [6], data: floats }],
-      ['b.weight', { shape: [1001], data: new Float32Array(1001) }]])
-    const at = file.length - 8                                       // the last but one entry of the second tensor
+    const file = encodeSafetensors([['a', { shape: [6], data: floats }], ['b.weight', {
+      shape: [1001],
+      data: new Float32Array(1001),
+    }]])
+    const at = file.length - 8 // the last but one entry of the second tensor
     new DataView(file.buffer).setFloat32(at, NaN, true)
-    expect(() => parseSafetensors(file, 'x.safetensors')).toThrow(/^x\.safetensors: tensor "b\.weight" holds NaN at entry 999/)
+    expect(() => parseSafetensors(file, 'x.safetensors')).toThrow(
+      /^x\.safetensors: tensor "b\.weight" holds NaN at entry 999/,
+    )
     expect(parseSafetensors(file, 'x', { finite: false }).tensors.size).toBe(2)
   })
 
@@ -83,16 +91,21 @@ describe('safetensors', () => {
   it('reads every file of the shared data', ({ skip }) => {
     if (absent) skip(absent)
     for (const folder of ['weights', 'golden', 'tiny_vgg']) {
-      for (const file of readdirSync(`${shared}/data/${folder}`).filter(name => name.endsWith('.safetensors'))) {
-        const bytes = readFileSync(`${shared}/data/${folder}/${file}`), { tensors, metadata } = parseSafetensors(bytes, file)
+      for (const file of readdirSync(`${shared}/data/${folder}`).filter((name) => name.endsWith('.safetensors'))) {
+        const bytes = readFileSync(`${shared}/data/${folder}/${file}`),
+          { tensors, metadata } = parseSafetensors(bytes, file)
         const again = parseSafetensors(encodeSafetensors(tensors, { metadata }))
         expect(again.metadata).toEqual(metadata)
         expect([...again.tensors.keys()].sort()).toEqual([...tensors.keys()].sort())
         for (const [key, t] of tensors) {
           const back = again.tensors.get(key)!
           expect(back.shape).toEqual(t.shape)
-          expect(Buffer.compare(Buffer.from(back.data.buffer, back.data.byteOffset, back.data.byteLength),
-            Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength))).toBe(0)
+          expect(
+            Buffer.compare(
+              Buffer.from(back.data.buffer, back.data.byteOffset, back.data.byteLength),
+              Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength),
+            ),
+          ).toBe(0)
         }
       }
     }

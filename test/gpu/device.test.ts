@@ -1,6 +1,14 @@
 // Errors must be loud: nothing is ever silently zero.
 import { afterEach, expect, test } from 'vitest'
-import { AdapterError, DeviceError, DeviceLostError, DTypeError, FreedError, KernelError, ShapeError } from '../../src/base/errors.ts'
+import {
+  AdapterError,
+  DeviceError,
+  DeviceLostError,
+  DTypeError,
+  FreedError,
+  KernelError,
+  ShapeError,
+} from '../../src/base/errors.ts'
 import { full, zeros } from '../../src/core/fill.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { kernelFromText } from '../../src/gpu/kernel.ts'
@@ -37,17 +45,32 @@ describeDevice('kernels and launches', () => {
 
   test('names that differ from the WGSL are refused at first use', () => {
     const x = tensor([1]), y = zeros([1])
-    const wrong = kernelFromText('names.wgsl', text('y[0] = x[0] * p.by;'), { buffers: ['x', 'out'], params: ['size', 'by'] })
-    expect(() => { launch(wrong, { x, out: y }, { size: 1, by: 1 }, [1]) }).toThrow(/names out, which the WGSL does not use; the WGSL uses y/)
-    expect(() => { launch(good, { x }, { size: 1, by: 1 }, [1]) }).toThrow(/needs a buffer 'y'/)
-    expect(() => { launch(good, { x, y }, { size: 1 }, [1]) }).toThrow(/needs a parameter 'by'/)
-    expect(() => { launch(good, { x, y }, { size: 1, by: 1 }, [1], { overrides: { TILE: 4 } }) }).toThrow(/no override TILE; the file has WIDTH/)
-    expect(() => { launch(good, { x, y }, { size: 1, by: 1 }, [70000]) }).toThrow(ShapeError)
+    const wrong = kernelFromText('names.wgsl', text('y[0] = x[0] * p.by;'), {
+      buffers: ['x', 'out'],
+      params: ['size', 'by'],
+    })
+    expect(() => {
+      launch(wrong, { x, out: y }, { size: 1, by: 1 }, [1])
+    }).toThrow(/names out, which the WGSL does not use; the WGSL uses y/)
+    expect(() => {
+      launch(good, { x }, { size: 1, by: 1 }, [1])
+    }).toThrow(/needs a buffer 'y'/)
+    expect(() => {
+      launch(good, { x, y }, { size: 1 }, [1])
+    }).toThrow(/needs a parameter 'by'/)
+    expect(() => {
+      launch(good, { x, y }, { size: 1, by: 1 }, [1], { overrides: { TILE: 4 } })
+    }).toThrow(/no override TILE; the file has WIDTH/)
+    expect(() => {
+      launch(good, { x, y }, { size: 1, by: 1 }, [70000])
+    }).toThrow(ShapeError)
   })
 
   test('one tensor read and written in the same dispatch is refused', () => {
     const x = tensor([1, 2])
-    expect(() => { launch(good, { x, y: x }, { size: 2, by: 1 }, [1]) }).toThrow(KernelError)
+    expect(() => {
+      launch(good, { x, y: x }, { size: 2, by: 1 }, [1])
+    }).toThrow(KernelError)
   })
 
   test('a steady state allocates nothing and creates no bind group', async () => {
@@ -66,8 +89,12 @@ describeDevice('kernels and launches', () => {
     const x = tensor([1, 2])
     x.dispose()
     await expect(x.data()).rejects.toThrow(FreedError)
-    expect(() => { tensor([1, 2]).write(new Int32Array(2)) }).toThrow(DTypeError)
-    expect(() => { tensor([1, 2]).write(new Float32Array(3)) }).toThrow(ShapeError)
+    expect(() => {
+      tensor([1, 2]).write(new Int32Array(2))
+    }).toThrow(DTypeError)
+    expect(() => {
+      tensor([1, 2]).write(new Float32Array(3))
+    }).toThrow(ShapeError)
     expect(() => tensor([[1, 2], [3]])).toThrow(/ragged/)
     expect(() => tensor(new Float32Array(5), [2, 3])).toThrow(/5 values do not fill \[2,3\]/)
     expect(() => empty([2, 0])).toThrow(ShapeError)
@@ -82,7 +109,11 @@ describeDevice('kernels and launches', () => {
   })
 
   test('device time of some work', async () => {
-    expect(await deviceTime(() => { full([1 << 16], 1) })).toBeGreaterThanOrEqual(0)
+    expect(
+      await deviceTime(() => {
+        full([1 << 16], 1)
+      }),
+    ).toBeGreaterThanOrEqual(0)
   })
 
   test('an allocation beyond the limits says what the limit is', () => {
@@ -104,7 +135,9 @@ describeDawn('failures', () => {
   test('a text that does not parse fails at once', async () => {
     await init({ adapter: 'dawn' })
     const broken = kernelFromText('unparsable.wgsl', text('y[id.x = ;'), names)
-    expect(() => { launch(broken, { x: tensor([1]), y: zeros([1]) }, { size: 1, by: 1 }, [1]) }).toThrow(KernelError)
+    expect(() => {
+      launch(broken, { x: tensor([1]), y: zeros([1]) }, { size: 1, by: 1 }, [1])
+    }).toThrow(KernelError)
   })
 
   test('a workgroup beyond the limits is refused when the pipeline is made', async () => {
@@ -117,7 +150,7 @@ describeDawn('failures', () => {
   test('an uncaptured validation error stops the next read', async () => {
     await init({ adapter: 'dawn' })
     const y = zeros([4])
-    gpu().device.createBuffer({ size: 16, usage: 0x1 | 0x80 })         // MAP_READ with STORAGE is not allowed
+    gpu().device.createBuffer({ size: 16, usage: 0x1 | 0x80 }) // MAP_READ with STORAGE is not allowed
     await expect(y.data()).rejects.toThrow(/the device refused a command/)
   })
 

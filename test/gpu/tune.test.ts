@@ -8,7 +8,10 @@ import { scope } from '../../src/core/transform.ts'
 
 afterEach(close)
 
-interface Candidate { name: string, work: number }
+interface Candidate {
+  name: string
+  work: number
+}
 
 const slow = { name: 'slow', work: 40 }, quick = { name: 'quick', work: 1 }
 
@@ -18,9 +21,13 @@ function trialOf(seen: string[] = []): () => Trial<Candidate> {
     return {
       run({ name, work }) {
         seen.push(name)
-        scope(() => { for (let i = 0; i < work; i++) relu(x) })
+        scope(() => {
+          for (let i = 0; i < work; i++) relu(x)
+        })
       },
-      dispose: () => { x.dispose() },
+      dispose: () => {
+        x.dispose()
+      },
     }
   }
 }

@@ -2,6 +2,13 @@
 import { mergeConfig } from 'vitest/config'
 import base from '../vitest.config.ts'
 
-const long = { ...base, test: { ...base.test, include: ['test/long/**/*.test.ts', 'test/cpu/compiler/dawn.test.ts'], exclude: ['**/node_modules/**'],
-  env: { ...base.test?.env, ESPALIER_LONG: '1' } } }
+const long = {
+  ...base,
+  test: {
+    ...base.test,
+    include: ['test/long/**/*.test.ts', 'test/cpu/compiler/dawn.test.ts'],
+    exclude: ['**/node_modules/**'],
+    env: { ...base.test?.env, ESPALIER_LONG: '1' },
+  },
+}
 export default mergeConfig({}, long)

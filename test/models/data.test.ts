@@ -17,8 +17,11 @@ const record = 3073
 const classes = JSON.parse(readFileSync(file('classes.json'), 'utf8')) as string[]
 
 test('everything together stays under 4 MB', () => {
-  const bytes = ['cifar10', 'digits'].flatMap((folder) => readdirSync(packageFile(`models/data/${folder}`)).map((name) =>
-    statSync(packageFile(`models/data/${folder}/${name}`)).size))
+  const bytes = ['cifar10', 'digits'].flatMap((folder) =>
+    readdirSync(packageFile(`models/data/${folder}`)).map((name) =>
+      statSync(packageFile(`models/data/${folder}/${name}`)).size
+    )
+  )
   expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(4e6)
 })
 
@@ -34,7 +37,12 @@ test('the checkpoint says what it is', async () => {
   expect(checked.architecture).toMatchObject({ type: 'resnet', layers: [3, 3, 3], width: 16, stem: 'cifar' })
   expect(checked.classes).toEqual(classes)
   expect(classes[9]).toBe('truck')
-  expect(checked.preprocessing).toMatchObject({ resize: null, crop: null, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] })
+  expect(checked.preprocessing).toMatchObject({
+    resize: null,
+    crop: null,
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+  })
   expect(checked.metadata).toMatchObject({ licence: 'BSD-2-Clause' })
   expect(costOf(checked.shape, [3, 32, 32])).toMatchObject({ params: 269_722, macs: 40_551_040 })
 })
@@ -48,26 +56,38 @@ test('the references are ten of each class, and no test image', () => {
   const references = images('train100.bin'), tests = images('test200.bin')
   expect([references.length, tests.length]).toEqual([100, 200])
   for (const label of classes.keys()) expect(references.filter(([first]) => first === label)).toHaveLength(10)
-  expect(tests.slice(0, 10).map(([label]) => label)).toEqual([3, 8, 8, 0, 6, 6, 1, 6, 3, 1])        // as every CIFAR-10 test set begins
+  // as every CIFAR-10 test set begins
+  expect(tests.slice(0, 10).map(([label]) => label)).toEqual([3, 8, 8, 0, 6, 6, 1, 6, 3, 1])
   const seen = new Set(tests.map((bytes) => bytes.toString('base64', 1)))
   expect(references.some((bytes) => seen.has(bytes.toString('base64', 1)))).toBe(false)
 })
 
-test.skipIf(!existsSync(`${shared}/data/weights/resnet20_cifar10.safetensors`))('weights and images are those of their origin', async () => {
-  const ours = parseSafetensors(await nodeFiles.read(file('resnet20.safetensors')), 'ours').tensors
-  const origin = parseSafetensors(await nodeFiles.read(`${shared}/data/weights/resnet20_cifar10.safetensors`), 'origin').tensors
-  expect([...ours.keys()].sort()).toEqual([...origin.keys()].sort())
-  for (const [name, tensor] of ours) expect(tensor, name).toEqual(origin.get(name))
-  const test700 = readFileSync(`${shared}/data/cifar10/test700.bin`)
-  expect(readFileSync(file('test200.bin')).equals(test700.subarray(0, 200 * record))).toBe(true)
-})
+test.skipIf(!existsSync(`${shared}/data/weights/resnet20_cifar10.safetensors`))(
+  'weights and images are those of their origin',
+  async () => {
+    const ours = parseSafetensors(await nodeFiles.read(file('resnet20.safetensors')), 'ours').tensors
+    const origin =
+      parseSafetensors(await nodeFiles.read(`${shared}/data/weights/resnet20_cifar10.safetensors`), 'origin').tensors
+    expect([...ours.keys()].sort()).toEqual([...origin.keys()].sort())
+    for (const [name, tensor] of ours) expect(tensor, name).toEqual(origin.get(name))
+    const test700 = readFileSync(`${shared}/data/cifar10/test700.bin`)
+    expect(readFileSync(file('test200.bin')).equals(test700.subarray(0, 200 * record))).toBe(true)
+  },
+)
 
 describeDevice('the packaged network', () => {
   test('gets 182 of 200 test images right, and all the references', async () => {
     const checked = await parseCheckpoint(await nodeFiles.read(file('resnet20.safetensors')), 'resnet20.safetensors')
     const model = modelOf(checked)
     const figures = async (name: string) => {
-      const { top1, top5, images } = await evaluate(model, await openDataset(`cifar10:${file(name)}`, { preprocessing: checked.preprocessing, classes: checked.classCount }), { batch: 50 })
+      const { top1, top5, images } = await evaluate(
+        model,
+        await openDataset(`cifar10:${file(name)}`, {
+          preprocessing: checked.preprocessing,
+          classes: checked.classCount,
+        }),
+        { batch: 50 },
+      )
       return { right: Math.round(top1 * images), top5, images }
     }
     expect(await figures('test200.bin')).toEqual({ right: 182, top5: 1, images: 200 })

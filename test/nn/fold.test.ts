@@ -9,8 +9,19 @@ import { relativeError } from '../reference/nd.ts'
 describeDevice('foldBatchNorm', () => {
   test('the worked vector', async () => {
     const conv = new Conv2d(1, 1, 1), norm = new BatchNorm(1)
-    for (const [target, value] of [[conv.weight, 2], [conv.bias!, 1], [norm.gain, 3], [norm.bias, 0.5], [norm.mean, 1], [norm.variance, 3.99999]] as const) target.write(Float32Array.of(value))
-    const model = { conv, norm, call(x: Tensor): Tensor { return this.norm.call(this.conv.call(x)) } }
+    for (
+      const [target, value] of [[conv.weight, 2], [conv.bias!, 1], [norm.gain, 3], [norm.bias, 0.5], [norm.mean, 1], [
+        norm.variance,
+        3.99999,
+      ]] as const
+    ) target.write(Float32Array.of(value))
+    const model = {
+      conv,
+      norm,
+      call(x: Tensor): Tensor {
+        return this.norm.call(this.conv.call(x))
+      },
+    }
     const folded = foldBatchNorm(model, [1, 1, 2, 2])
     expect((await folded.conv.weight.data())[0]).toBeCloseTo(3, 5)
     expect((await folded.conv.bias!.data())[0]).toBeCloseTo(0.5, 5)
@@ -27,7 +38,7 @@ describeDevice('foldBatchNorm', () => {
       expect(leaves(folded).filter(([path]) => /norm\./.test(path))).toEqual([])
       expect(gatesOf(folded).map(([path]) => path)).toEqual(gatesOf(model).map(([path]) => path))
       const before = scope(() => model.call(images))
-      disposeTree(model)                                   // shared buffers stay as long as either needs them
+      disposeTree(model) // shared buffers stay as long as either needs them
       const after = scope(() => folded.call(images))
       expect(relativeError(await after.data(), await before.data())).toBeLessThan(1e-5)
       disposeTree([folded, images, before, after])
@@ -37,7 +48,14 @@ describeDevice('foldBatchNorm', () => {
   test('a layer that also feeds something else keeps its batch norm', async () => {
     const conv = new Conv2d(2, 2, 1), norm = new BatchNorm(2)
     const { add } = await import('../../src/index.ts')
-    const model = { conv, norm, call(x: Tensor): Tensor { const y = this.conv.call(x); return add(this.norm.call(y), y) } }
+    const model = {
+      conv,
+      norm,
+      call(x: Tensor): Tensor {
+        const y = this.conv.call(x)
+        return add(this.norm.call(y), y)
+      },
+    }
     const folded = foldBatchNorm(model, [1, 2, 3, 3])
     expect(folded.norm).toBeInstanceOf(BatchNorm)
     disposeTree([model, folded])

@@ -1,17 +1,28 @@
 // Parameters and multiply-adds from the traced calls, against published counts. No device is open.
 import { describe, expect, test } from 'vitest'
-import { architectures, buildModel, checkArchitecture, classesOf, fitToData, inputOf, preprocessingFor } from '../../models/index.ts'
+import {
+  architectures,
+  buildModel,
+  checkArchitecture,
+  classesOf,
+  fitToData,
+  inputOf,
+  preprocessingFor,
+} from '../../models/index.ts'
 import { InputError } from '../../src/base/errors.ts'
 import { costOf } from '../../src/nn/macs.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
 
-const cost = (architecture: { type: string, [option: string]: unknown }) => costOf(withoutDevice(() => buildModel(architecture)), inputOf(architecture))
+const cost = (architecture: { type: string, [option: string]: unknown }) =>
+  costOf(withoutDevice(() => buildModel(architecture)), inputOf(architecture))
 
 describe('published counts', () => {
   // name, G multiply-adds, M parameters; DeiT paper, Swin paper, FLatten paper, torchvision's table.
   // FLatten-DeiT and -PVT as the paper prints them, with two digits: their own code is not at hand.
   test.each([
-    ['flatten-deit-tiny', 1.1, 6.1], ['flatten-pvt-tiny', 2.0, 12.2], ['flatten-pvt-small', 4.0, 21.7],
+    ['flatten-deit-tiny', 1.1, 6.1],
+    ['flatten-pvt-tiny', 2.0, 12.2],
+    ['flatten-pvt-small', 4.0, 21.7],
   ])('%s, unverified', (type, macs, params) => {
     const found = cost({ type })
     expect(Math.abs(found.macs / 1e9 - macs)).toBeLessThan(0.06)
@@ -19,8 +30,16 @@ describe('published counts', () => {
   })
 
   test.each([
-    ['deit-tiny', 1.254, 5.717], ['deit-small', 4.6, 22.05], ['deit-base', 17.58, 86.57], ['swin-tiny', 4.491, 28.29], ['flatten-swin-tiny', 4.483, 29.19],
-    ['resnet18', 1.814, 11.690], ['resnet50', 4.09, 25.557], ['vgg16', 15.47, 138.358], ['vgg11-bn', 7.61, 132.869], ['resnet20', 0.0406, 0.2697],
+    ['deit-tiny', 1.254, 5.717],
+    ['deit-small', 4.6, 22.05],
+    ['deit-base', 17.58, 86.57],
+    ['swin-tiny', 4.491, 28.29],
+    ['flatten-swin-tiny', 4.483, 29.19],
+    ['resnet18', 1.814, 11.690],
+    ['resnet50', 4.09, 25.557],
+    ['vgg16', 15.47, 138.358],
+    ['vgg11-bn', 7.61, 132.869],
+    ['resnet20', 0.0406, 0.2697],
   ])('%s', (type, macs, params) => {
     const found = cost({ type })
     expect(Math.abs(found.macs / 1e9 - macs) / macs).toBeLessThan(0.002)
@@ -33,9 +52,15 @@ test('layers add up, and a layer is the owner of the weight that was read', () =
   expect(params).toBe(5_717_416)
   expect(layers.reduce((sum, layer) => sum + layer.macs, 0)).toBe(macs)
   const tokens = 197, width = 192
-  expect(layers.find(({ name }) => name === 'patches.projection')).toMatchObject({ macs: 196 * 768 * width, params: 768 * width + width })
+  expect(layers.find(({ name }) => name === 'patches.projection')).toMatchObject({
+    macs: 196 * 768 * width,
+    params: 768 * width + width,
+  })
   // four projections and two products of [197 x 197] with the head channels
-  expect(layers.find(({ name }) => name === 'blocks.3.attention')).toMatchObject({ macs: 4 * tokens * width ** 2 + 2 * tokens ** 2 * width, output: [1, tokens, width] })
+  expect(layers.find(({ name }) => name === 'blocks.3.attention')).toMatchObject({
+    macs: 4 * tokens * width ** 2 + 2 * tokens ** 2 * width,
+    output: [1, tokens, width],
+  })
   expect(layers.find(({ name }) => name === 'blocks.3.mlp.fc1')!.macs).toBe(tokens * width * 768)
   expect(layers.at(-1)!.name).toBe('head')
 })
@@ -50,10 +75,13 @@ describe('registry', () => {
     expect(costOf(model, inputOf({ type })).layers.at(-1)!.output).toEqual([1, classesOf(model)])
   })
 
-  test.each(['vit-compact', 'swin-tiny', 'resnet20', 'tiny-vgg', 'vgg11', 'mlp'])('%s takes the sizes it does not state from data', (type) => {
-    const architecture = checkArchitecture(fitToData({ type }, [1, 64, 64], 7))
-    expect(costOf(withoutDevice(() => buildModel(architecture)), [1, 64, 64]).layers.at(-1)!.output).toEqual([1, 7])
-  })
+  test.each(['vit-compact', 'swin-tiny', 'resnet20', 'tiny-vgg', 'vgg11', 'mlp'])(
+    '%s takes the sizes it does not state from data',
+    (type) => {
+      const architecture = checkArchitecture(fitToData({ type }, [1, 64, 64], 7))
+      expect(costOf(withoutDevice(() => buildModel(architecture)), [1, 64, 64]).layers.at(-1)!.output).toEqual([1, 7])
+    },
+  )
 
   test('transformers resize bicubically, CNNs bilinearly, small images not at all', () => {
     expect(preprocessingFor({ type: 'deit-tiny' })).toMatchObject({ resize: 256, crop: 224, interpolation: 'bicubic' })

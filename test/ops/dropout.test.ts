@@ -16,18 +16,28 @@ const seed = 2 ** 40 + 12345
 
 /** The mask that the host draws for draw number `stream`. */
 const maskOf = (shape: number[], stream: number, rate: number) =>
-  nd(shape, Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => (word(seed, stream, i) >= Math.round(rate * 2 ** 32) ? 1 : 0)))
+  nd(
+    shape,
+    Float64Array.from(
+      { length: shape.reduce((a, b) => a * b, 1) },
+      (_, i) => (word(seed, stream, i) >= Math.round(rate * 2 ** 32) ? 1 : 0),
+    ),
+  )
 
 describeDevice('dropout', () => {
-  test.each([[[1]], [[7]], [[3, 33]], [[4, 8, 65]]])('agrees with the host in every draw, forward and backward: [%s]', async (shape) => {
-    const state = randomState(seed), x = random(31, shape), dy = random(32, shape)
-    for (const [stream, rate] of [0.1, 0.5, 0, 0.9].entries()) {
-      const { outputs: [y], back } = vjp((v) => dropout(v, state, { rate }), toTensor(x))
-      const mask = maskOf(shape, stream, rate)
-      expect(relativeError(await y.data(), reference('dropout', [x, mask], { rate }).data)).toBeLessThanOrEqual(1e-6)
-      expect(relativeError(await back(toTensor(dy))[0]!.data(), reference('dropout', [dy, mask], { rate }).data)).toBeLessThanOrEqual(1e-6)
-    }
-  })
+  test.each([[[1]], [[7]], [[3, 33]], [[4, 8, 65]]])(
+    'agrees with the host in every draw, forward and backward: [%s]',
+    async (shape) => {
+      const state = randomState(seed), x = random(31, shape), dy = random(32, shape)
+      for (const [stream, rate] of [0.1, 0.5, 0, 0.9].entries()) {
+        const { outputs: [y], back } = vjp((v) => dropout(v, state, { rate }), toTensor(x))
+        const mask = maskOf(shape, stream, rate)
+        expect(relativeError(await y.data(), reference('dropout', [x, mask], { rate }).data)).toBeLessThanOrEqual(1e-6)
+        expect(relativeError(await back(toTensor(dy))[0]!.data(), reference('dropout', [dy, mask], { rate }).data))
+          .toBeLessThanOrEqual(1e-6)
+      }
+    },
+  )
 
   test.each([[[5]], [[6, 4]], [[9, 3, 5]]])('drop-path drops samples, as the host draws them: [%s]', async (shape) => {
     const state = randomState(seed), x = random(33, shape), dy = random(34, shape), rate = 0.4
@@ -35,14 +45,15 @@ describeDevice('dropout', () => {
       const { outputs: [y], back } = vjp((v) => dropPath(v, state, { rate }), toTensor(x))
       const mask = maskOf([shape[0]], stream, rate)
       expect(relativeError(await y.data(), reference('dropPath', [x, mask], { rate }).data)).toBeLessThanOrEqual(1e-6)
-      expect(relativeError(await back(toTensor(dy))[0]!.data(), reference('dropPath', [dy, mask], { rate }).data)).toBeLessThanOrEqual(1e-6)
+      expect(relativeError(await back(toTensor(dy))[0]!.data(), reference('dropPath', [dy, mask], { rate }).data))
+        .toBeLessThanOrEqual(1e-6)
     }
   })
 
   test('keeps the share it should, and the mean', async () => {
     const n = 1 << 18, y = await dropout(full([n], 1), randomState(7), { rate: 0.3 }).data()
     const kept = y.filter((value) => value > 0).length / n
-    expect(Math.abs(kept - 0.7)).toBeLessThan(5 * Math.sqrt(0.3 * 0.7 / n))     // five standard deviations
+    expect(Math.abs(kept - 0.7)).toBeLessThan(5 * Math.sqrt(0.3 * 0.7 / n)) // five standard deviations
   })
 
   test('a dropped infinity is 0', async () => {
@@ -54,7 +65,9 @@ describeDevice('dropout', () => {
     const model = { weight: full([64], 1) }
     const run = async (wrap: <F extends (x: ReturnType<typeof full>) => unknown>(f: F) => F) => {
       const state = randomState(seed)
-      const step = wrap((x) => valueAndGrad(({ weight }: typeof model) => sum(dropout(weight, state, { rate: 0.5 })))(model)[1].weight ?? x)
+      const step = wrap((x) =>
+        valueAndGrad(({ weight }: typeof model) => sum(dropout(weight, state, { rate: 0.5 })))(model)[1].weight ?? x
+      )
       const masks: string[] = []
       for (let i = 0; i < 3; i++) masks.push((await (step(full([1], 0)) as typeof model.weight).data()).join())
       return masks

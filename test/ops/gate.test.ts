@@ -9,8 +9,18 @@ import { gate as gateOf } from '../reference/elementwise.ts'
 import { type Nd, random } from '../reference/nd.ts'
 import { permute } from '../reference/shape.ts'
 
-const cases: [number[], number[]][] = [[[7], [0]], [[2, 5, 3, 4], [2]], [[2, 5, 3, 4], [-2, -1]], [[2, 5, 3, 7], [-1, -2]], [[2, 6, 3, 3], [1]], [[3, 8], [-1]], [[3, 1, 5], [1]],
-  [[2, 3, 4], [0, 1, 2]], [[2, 3, 4], [2, 0]], [[33, 65], [1]]]
+const cases: [number[], number[]][] = [
+  [[7], [0]],
+  [[2, 5, 3, 4], [2]],
+  [[2, 5, 3, 4], [-2, -1]],
+  [[2, 5, 3, 7], [-1, -2]],
+  [[2, 6, 3, 3], [1]],
+  [[3, 8], [-1]],
+  [[3, 1, 5], [1]],
+  [[2, 3, 4], [0, 1, 2]],
+  [[2, 3, 4], [2, 0]],
+  [[33, 65], [1]],
+]
 
 /** The reference takes the mask's axes in the order of x. */
 const plainGate = (axes: number[]) => (x: Nd, mask: Nd): Nd => {
@@ -22,7 +32,12 @@ describeDevice('gate', () => {
   test('multiplies by the mask over the named axes', async () => {
     for (const [shape, axes] of cases) {
       const mask = axes.map((axis) => shape.at(axis)!)
-      await checkOp({ call: (x, m) => gate(x, m, { axes }), reference: plainGate(axes), args: [random(41, shape), random(42, mask)], samples: 20 })
+      await checkOp({
+        call: (x, m) => gate(x, m, { axes }),
+        reference: plainGate(axes),
+        args: [random(41, shape), random(42, mask)],
+        samples: 20,
+      })
     }
   })
 
@@ -41,12 +56,18 @@ describeDevice('gate', () => {
   })
 
   test('no races', () => {
-    checkRaces(() => { gate(toTensor(random(1, [2, 3, 5])), toTensor(random(2, [3])), { axes: [1] }) })
+    checkRaces(() => {
+      gate(toTensor(random(1, [2, 3, 5])), toTensor(random(2, [3])), { axes: [1] })
+    })
   })
 })
 
 test('links: the mask is the named axes', () => {
   const { links } = linksOf(gate.op.axes, [[2, 5, 3, 4], [4, 3]], [2, 5, 3, 4], { axes: [-1, 2] })
-  expect(links.filter(({ b }) => b.tensor === 1).map(({ a, b, size }) => [a.axis, b.axis, size])).toEqual([[3, 0, 4], [2, 1, 3]])
+  expect(links.filter(({ b }) => b.tensor === 1).map(({ a, b, size }) => [a.axis, b.axis, size])).toEqual([[3, 0, 4], [
+    2,
+    1,
+    3,
+  ]])
   expect(links.filter(({ b }) => b.tensor === -1)).toHaveLength(4)
 })

@@ -11,34 +11,82 @@ import * as plain from '../reference/shape.ts'
 import { checkCase } from '../support/golden-case.ts'
 import { checkLinks, covered } from '../support/links.ts'
 
-const orders: [number[], number[]][] = [[[5], [0]], [[3, 7], [1, 0]], [[2, 3, 8], [1, 0, 2]], [[2, 3, 5], [1, 0, 2]], [[2, 3, 4, 5], [0, 2, 3, 1]],
-  [[2, 3, 4, 8], [2, 0, 1, 3]], [[2, 3, 2, 3, 2], [4, 2, 0, 3, 1]], [[2, 3, 2, 3, 2, 4], [4, 2, 0, 3, 1, 5]], [[1, 1, 6], [2, 0, 1]], [[33, 65], [1, 0]], [[], []]]
+const orders: [number[], number[]][] = [
+  [[5], [0]],
+  [[3, 7], [1, 0]],
+  [[2, 3, 8], [1, 0, 2]],
+  [[2, 3, 5], [1, 0, 2]],
+  [[2, 3, 4, 5], [0, 2, 3, 1]],
+  [[2, 3, 4, 8], [2, 0, 1, 3]],
+  [[2, 3, 2, 3, 2], [4, 2, 0, 3, 1]],
+  [[2, 3, 2, 3, 2, 4], [4, 2, 0, 3, 1, 5]],
+  [[1, 1, 6], [2, 0, 1]],
+  [[33, 65], [1, 0]],
+  [[], []],
+]
 
 // Vectors and elements, steps, one to six axes, axes that merge with what stands still inside them.
 const slices: [shape: number[], start: number[], end: number[], step?: number[]][] = [
-  [[7], [2], [6]], [[9], [1], [9], [3]], [[5, 8], [1, 0], [4, 8]], [[5, 8], [1, 4], [4, 8]], [[5, 8], [0, 1], [5, 8], [2, 1]], [[2, 3, 4, 4], [0, 1, 0, 0], [2, 3, 4, 4]],
-  [[2, 7, 8], [1, 0, 0], [2, 7, 8], [1, 2, 3]], [[2, 3, 2, 3, 2, 3], [0, 1, 1, 0, 0, 1], [2, 3, 2, 3, 2, 3], [1, 1, 1, 2, 1, 1]]]
+  [[7], [2], [6]],
+  [[9], [1], [9], [3]],
+  [[5, 8], [1, 0], [4, 8]],
+  [[5, 8], [1, 4], [4, 8]],
+  [[5, 8], [0, 1], [5, 8], [2, 1]],
+  [[2, 3, 4, 4], [0, 1, 0, 0], [2, 3, 4, 4]],
+  [[2, 7, 8], [1, 0, 0], [2, 7, 8], [1, 2, 3]],
+  [[2, 3, 2, 3, 2, 3], [0, 1, 1, 0, 0, 1], [2, 3, 2, 3, 2, 3], [1, 1, 1, 2, 1, 1]],
+]
 
 const pads: [shape: number[], before: number[], after: number[]][] = [
-  [[5], [2], [1]], [[3, 8], [1, 0], [0, 0]], [[3, 8], [0, 4], [0, 4]], [[3, 5], [0, 1], [2, -1]], [[2, 3, 4, 4], [0, 0, 1, 1], [0, 0, 1, 1]], [[2, 3, 4], [0, 1, 0], [0, 2, 0]],
-  [[4, 6], [-1, 2], [1, -3]], [[2, 3, 2, 3, 2, 3], [1, 0, 1, 1, 0, 1], [0, 1, 0, 1, 1, 1]]]
+  [[5], [2], [1]],
+  [[3, 8], [1, 0], [0, 0]],
+  [[3, 8], [0, 4], [0, 4]],
+  [[3, 5], [0, 1], [2, -1]],
+  [[2, 3, 4, 4], [0, 0, 1, 1], [0, 0, 1, 1]],
+  [[2, 3, 4], [0, 1, 0], [0, 2, 0]],
+  [[4, 6], [-1, 2], [1, -3]],
+  [[2, 3, 2, 3, 2, 3], [1, 0, 1, 1, 0, 1], [0, 1, 0, 1, 1, 1]],
+]
 
 const rolls: [shape: number[], shifts: number[], axes: number[]][] = [
-  [[7], [3], [0]], [[5, 8], [-2], [0]], [[5, 8], [4], [1]], [[5, 8], [1, -1], [-1, 0]], [[2, 6, 6, 4], [-3, -3], [1, 2]], [[2, 7, 7, 3], [2, 9], [1, 2]], [[4, 3], [1, 2], [0, 0]]]
+  [[7], [3], [0]],
+  [[5, 8], [-2], [0]],
+  [[5, 8], [4], [1]],
+  [[5, 8], [1, -1], [-1, 0]],
+  [[2, 6, 6, 4], [-3, -3], [1, 2]],
+  [[2, 7, 7, 3], [2, 9], [1, 2]],
+  [[4, 3], [1, 2], [0, 0]],
+]
 
-const joins: [number[][], number][] = [[[[3]], 0], [[[2, 3], [2, 5]], 1], [[[2, 4], [2, 8], [2, 4]], -1], [[[1, 4], [3, 4]], 0], [[[2, 3, 4], [2, 1, 4], [2, 2, 4]], 1], [[[2, 3, 5], [2, 1, 5]], 1]]
+const joins: [number[][], number][] = [
+  [[[3]], 0],
+  [[[2, 3], [2, 5]], 1],
+  [[[2, 4], [2, 8], [2, 4]], -1],
+  [[[1, 4], [3, 4]], 0],
+  [[[2, 3, 4], [2, 1, 4], [2, 2, 4]], 1],
+  [[[2, 3, 5], [2, 1, 5]], 1],
+]
 
 describeDevice('permute', () => {
   test('permute', async () => {
     for (const [shape, order] of orders) {
-      await checkOp({ call: (x) => permute(x, { order: order.map((axis, i) => (i % 2 ? axis - shape.length : axis)) }),
-        reference: (x) => plain.permute(x, { order }), args: [random(12, shape)], samples: 20 })
+      await checkOp({
+        call: (x) => permute(x, { order: order.map((axis, i) => (i % 2 ? axis - shape.length : axis)) }),
+        reference: (x) => plain.permute(x, { order }),
+        args: [random(12, shape)],
+        samples: 20,
+      })
     }
   })
 
   test('slice', async () => {
     for (const [shape, start, end, step] of slices) {
-      await checkOp({ call: (x) => slice(x, { starts: start, stops: end, steps: step }), reference: (x) => plain.slice(x, { start, end, step }), args: [random(13, shape)], samples: 20 })
+      await checkOp({
+        call: (x) => slice(x, { starts: start, stops: end, steps: step }),
+        reference: (x) => plain.slice(x, { start, end, step }),
+        args: [random(13, shape)],
+        samples: 20,
+      })
     }
   })
 
@@ -60,21 +108,35 @@ describeDevice('permute', () => {
   test('pad', async () => {
     for (const [shape, before, after] of pads) {
       for (const value of [undefined, -2.5]) {
-        await checkOp({ call: (x) => pad(x, { before, after, value }), reference: (x) => plain.pad(x, { before, after, value }), args: [random(15, shape)], samples: 20 })
+        await checkOp({
+          call: (x) => pad(x, { before, after, value }),
+          reference: (x) => plain.pad(x, { before, after, value }),
+          args: [random(15, shape)],
+          samples: 20,
+        })
       }
     }
   })
 
   test('roll', async () => {
     for (const [shape, shifts, axes] of rolls) {
-      await checkOp({ call: (x) => roll(x, { shifts, axes }),
-        reference: (x) => shifts.reduce((y, shift, i) => plain.roll(y, { shifts: [shift], axes: [axes[i]] }), x), args: [random(16, shape)], samples: 20 })
+      await checkOp({
+        call: (x) => roll(x, { shifts, axes }),
+        reference: (x) => shifts.reduce((y, shift, i) => plain.roll(y, { shifts: [shift], axes: [axes[i]] }), x),
+        args: [random(16, shape)],
+        samples: 20,
+      })
     }
   })
 
   test('concat', async () => {
     for (const [shapes, axis] of joins) {
-      await checkOp({ call: (...parts) => concat(...parts, { axis }), reference: (...parts) => plain.concat(parts, { axis }), args: shapes.map((shape, i) => random(17 + i, shape)), samples: 20 })
+      await checkOp({
+        call: (...parts) => concat(...parts, { axis }),
+        reference: (...parts) => plain.concat(parts, { axis }),
+        args: shapes.map((shape, i) => random(17 + i, shape)),
+        samples: 20,
+      })
     }
   })
 
@@ -87,32 +149,54 @@ describeDevice('permute', () => {
 
   test('a row of more than 65,535 workgroups', async () => {
     const n = 65536 * 256 + 8
-    const first = scope(() => slice(roll(reshape(tensor(Float32Array.from({ length: n }, (_, i) => i & 0xffff)), { shape: [n] }), { shifts: [-5], axes: [0] }),
-      { starts: [n - 8], stops: [n] }))
+    const first = scope(() =>
+      slice(
+        roll(reshape(tensor(Float32Array.from({ length: n }, (_, i) => i & 0xffff)), { shape: [n] }), {
+          shifts: [-5],
+          axes: [0],
+        }),
+        { starts: [n - 8], stops: [n] },
+      )
+    )
     expect([...await first.data()]).toEqual([5, 6, 7, 0, 1, 2, 3, 4])
   })
 
   test('goldens', async () => {
-    await checkCase('permute_reshape', { permute: ([x], attrs) => permute(x, attrs as { order: number[] }), reshape: ([x], attrs) => reshape(x, attrs as { shape: number[] }) })
+    await checkCase('permute_reshape', {
+      permute: ([x], attrs) => permute(x, attrs as { order: number[] }),
+      reshape: ([x], attrs) => reshape(x, attrs as { shape: number[] }),
+    })
     await checkCase('roll_2d', { roll: ([x], attrs) => roll(x, attrs as { shifts: number[], axes: number[] }) })
     await checkCase('cat_dim1', { concat: ([x, y], attrs) => concat(x, y, attrs as { axis: number }) })
-    await checkCase('slice_step', { slice: ([x], attrs) => {
-      const { start, end, step } = attrs as Record<'start' | 'end' | 'step', number[]>
-      return slice(x, { starts: start, stops: end, steps: step })
-    } })
+    await checkCase('slice_step', {
+      slice: ([x], attrs) => {
+        const { start, end, step } = attrs as Record<'start' | 'end' | 'step', number[]>
+        return slice(x, { starts: start, stops: end, steps: step })
+      },
+    })
     await checkCase('pad_hw', { pad: ([x], attrs) => pad(x, attrs as { before: number[], after: number[] }) })
   })
 
   test('what does not fit is refused', () => {
     const x = toTensor(random(1, [2, 3]))
     const refused: [() => unknown, RegExp][] = [
-      [() => permute(x, { order: [0] }), /permute: order \[0\]/], [() => permute(x, { order: [0, 0] }), /once/], [() => permute(x, { order: [0, 2] }), /axis 2/],
-      [() => slice(x, { starts: [0], stops: [1] }), /2 starts/], [() => slice(x, { starts: [0, 2], stops: [2, 2] }), /takes nothing/],
-      [() => slice(x, { starts: [0, 0], stops: [2, 3], steps: [1, 0] }), /step/], [() => split(x, { axis: 1, sizes: [1, 1] }), /add up to 2/],
-      [() => pad(x, { before: [1], after: [1] }), /pad/], [() => pad(x, { before: [-2, 0], after: [0, 0] }), /pad/], [() => pad(x, { before: [2, 0], after: [-3, 0] }), /pad/],
-      [() => roll(x, { shifts: [1], axes: [0, 1] }), /roll/], [() => roll(x, { shifts: [0.5], axes: [0] }), /whole/],
-      [() => concat(x, toTensor(random(1, [3, 3])), { axis: 1 }), /concat/], [() => concat({ axis: 0 }), /at least one/], [() => reshape(x, { shape: [4] }), /6 elements/],
-      [() => reshape(x, { shape: [-1, -1] }), /at most one/], [() => reshape(x, { shape: [4, -1] }), /reshape/],
+      [() => permute(x, { order: [0] }), /permute: order \[0\]/],
+      [() => permute(x, { order: [0, 0] }), /once/],
+      [() => permute(x, { order: [0, 2] }), /axis 2/],
+      [() => slice(x, { starts: [0], stops: [1] }), /2 starts/],
+      [() => slice(x, { starts: [0, 2], stops: [2, 2] }), /takes nothing/],
+      [() => slice(x, { starts: [0, 0], stops: [2, 3], steps: [1, 0] }), /step/],
+      [() => split(x, { axis: 1, sizes: [1, 1] }), /add up to 2/],
+      [() => pad(x, { before: [1], after: [1] }), /pad/],
+      [() => pad(x, { before: [-2, 0], after: [0, 0] }), /pad/],
+      [() => pad(x, { before: [2, 0], after: [-3, 0] }), /pad/],
+      [() => roll(x, { shifts: [1], axes: [0, 1] }), /roll/],
+      [() => roll(x, { shifts: [0.5], axes: [0] }), /whole/],
+      [() => concat(x, toTensor(random(1, [3, 3])), { axis: 1 }), /concat/],
+      [() => concat({ axis: 0 }), /at least one/],
+      [() => reshape(x, { shape: [4] }), /6 elements/],
+      [() => reshape(x, { shape: [-1, -1] }), /at most one/],
+      [() => reshape(x, { shape: [4, -1] }), /reshape/],
       [() => permute(toTensor(random(1, [2, 2, 2, 2, 2, 2, 2])), { order: [6, 5, 4, 3, 2, 1, 0] }), /at most 6/],
     ]
     for (const [work, message] of refused) {
@@ -141,12 +225,19 @@ describeDevice('permute', () => {
 
 describe('links', () => {
   test('permute', () => {
-    for (const [shape, order] of orders) expect(covered(checkLinks(permute.op, (x) => plain.permute(x, { order }), [shape], { order }), shape.length)).toEqual(shape)
+    for (const [shape, order] of orders) {
+      expect(covered(checkLinks(permute.op, (x) => plain.permute(x, { order }), [shape], { order }), shape.length))
+        .toEqual(shape)
+    }
   })
 
   test('slice', () => {
     for (const [shape, start, end, step] of slices) {
-      const { links } = checkLinks(slice.op, (x) => plain.slice(x, { start, end, step }), [shape], { starts: start, stops: end, steps: step })
+      const { links } = checkLinks(slice.op, (x) => plain.slice(x, { start, end, step }), [shape], {
+        starts: start,
+        stops: end,
+        steps: step,
+      })
       expect(links.map(({ size }) => size)).toEqual(plain.slice(random(1, shape), { start, end, step }).shape)
     }
   })
@@ -154,13 +245,20 @@ describe('links', () => {
   test('pad', () => {
     for (const [shape, before, after] of pads) {
       const mapping = checkLinks(pad.op, (x) => plain.pad(x, { before, after, value: -1 }), [shape], { before, after })
-      expect(covered(mapping, shape.length)).toEqual(shape.map((n, axis) => n + Math.min(0, before[axis]) + Math.min(0, after[axis])))
+      expect(covered(mapping, shape.length)).toEqual(
+        shape.map((n, axis) => n + Math.min(0, before[axis]) + Math.min(0, after[axis])),
+      )
     }
   })
 
   test('roll', () => {
     for (const [shape, shifts, axes] of rolls) {
-      const mapping = checkLinks(roll.op, (x) => shifts.reduce((y, shift, i) => plain.roll(y, { shifts: [shift], axes: [axes[i]] }), x), [shape], { shifts, axes })
+      const mapping = checkLinks(
+        roll.op,
+        (x) => shifts.reduce((y, shift, i) => plain.roll(y, { shifts: [shift], axes: [axes[i]] }), x),
+        [shape],
+        { shifts, axes },
+      )
       expect(covered(mapping, shape.length)).toEqual(shape)
     }
   })
@@ -186,4 +284,3 @@ describe('links', () => {
     expect(checkLinks(reshape.op, shape([1]), [[]], {}).links).toHaveLength(0)
   })
 })
-

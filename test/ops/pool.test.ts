@@ -10,7 +10,11 @@ import { random } from '../reference/nd.ts'
 import * as reference from '../reference/pool.ts'
 import { checkCase } from '../support/golden-case.ts'
 
-type Window = { kernel: reference.Pooling['kernel'], stride?: reference.Pooling['stride'], padding?: reference.Pooling['padding'] }
+type Window = {
+  kernel: reference.Pooling['kernel'],
+  stride?: reference.Pooling['stride'],
+  padding?: reference.Pooling['padding'],
+}
 
 const windows: [number[], Window][] = [
   [[1, 1, 1, 1], { kernel: 1 }],
@@ -26,19 +30,40 @@ describeDevice('pooling', () => {
 
   test.each(windows)('x [%s], %o', async (shape, { kernel, stride, padding }) => {
     const attrs = { size: kernel, stride, padding }
-    await checkOp({ call: (x) => maxPool(x, attrs), reference: (x) => reference.maxPool(x, { kernel, stride, padding }), args: [random(1, shape)] })
-    await checkOp({ call: (x) => avgPool(x, attrs), reference: (x) => reference.avgPool(x, { kernel, stride, padding }), args: [random(2, shape)] })
+    await checkOp({
+      call: (x) => maxPool(x, attrs),
+      reference: (x) => reference.maxPool(x, { kernel, stride, padding }),
+      args: [random(1, shape)],
+    })
+    await checkOp({
+      call: (x) => avgPool(x, attrs),
+      reference: (x) => reference.avgPool(x, { kernel, stride, padding }),
+      args: [random(2, shape)],
+    })
   })
 
-  test.each([[7, 5, 1, 1], [2, 2, 7, 7], [8, 8, 3, 3], [8, 9, 5, 2], [1, 6, 3, 17], [33, 17, 7, 7]])('adaptive, %i x %i to %i x %i', async (h, w, i, j) => {
-    await checkOp({ call: (x) => adaptiveAvgPool(x, { out: [i, j] }), reference: (x) => reference.adaptiveAvgPool(x, { size: [i, j] }), args: [random(3, [2, 3, h, w])] })
-  })
+  test.each([[7, 5, 1, 1], [2, 2, 7, 7], [8, 8, 3, 3], [8, 9, 5, 2], [1, 6, 3, 17], [33, 17, 7, 7]])(
+    'adaptive, %i x %i to %i x %i',
+    async (h, w, i, j) => {
+      await checkOp({
+        call: (x) => adaptiveAvgPool(x, { out: [i, j] }),
+        reference: (x) => reference.adaptiveAvgPool(x, { size: [i, j] }),
+        args: [random(3, [2, 3, h, w])],
+      })
+    },
+  )
 
   const names = cases.map(({ golden }) => golden).filter((name) => /pool|adaptive/.test(name))
   test.each(names)('golden %s', async (name) => {
     await checkCase(name, {
-      maxPool: ([x], attrs) => { const { kernel, stride, padding } = attrs as reference.Pooling; return maxPool(x, { size: kernel, stride, padding }) },
-      avgPool: ([x], attrs) => { const { kernel, stride, padding } = attrs as reference.Pooling; return avgPool(x, { size: kernel, stride, padding }) },
+      maxPool: ([x], attrs) => {
+        const { kernel, stride, padding } = attrs as reference.Pooling
+        return maxPool(x, { size: kernel, stride, padding })
+      },
+      avgPool: ([x], attrs) => {
+        const { kernel, stride, padding } = attrs as reference.Pooling
+        return avgPool(x, { size: kernel, stride, padding })
+      },
       adaptiveAvgPool: ([x], attrs) => adaptiveAvgPool(x, { out: (attrs as { size: number }).size }),
     })
   })
@@ -56,7 +81,13 @@ describeDevice('pooling', () => {
 
   test('no races', () => {
     checkRaces(() => {
-      for (const f of [(x: Tensor) => maxPool(x, { size: 3, stride: 2, padding: 1 }), (x: Tensor) => avgPool(x, { size: 2, stride: 1 }), (x: Tensor) => adaptiveAvgPool(x, { out: 3 })]) {
+      for (
+        const f of [
+          (x: Tensor) => maxPool(x, { size: 3, stride: 2, padding: 1 }),
+          (x: Tensor) => avgPool(x, { size: 2, stride: 1 }),
+          (x: Tensor) => adaptiveAvgPool(x, { out: 3 }),
+        ]
+      ) {
         const { outputs: [y], back } = vjp(f, image())
         back(y)
       }

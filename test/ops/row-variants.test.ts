@@ -8,14 +8,21 @@ import '../../src/ops/softmax.ts'
 import { describeDawn } from '../support/dawn.ts'
 
 describeDawn('row kernels on the null backend', () => {
-  beforeAll(async () => { await init({ backend: 'null' }) })
+  beforeAll(async () => {
+    await init({ backend: 'null' })
+  })
   afterAll(close)
 
   test.each(['softmax', 'softmax_grad', 'layernorm', 'layernorm_grad', 'cross_entropy'])('%s', async (name) => {
     const kernels = declaredKernels().filter(({ file }) => file === `${name}.wgsl`)
     expect(kernels.length).toBeGreaterThan(1)
-    const extra = { softmax: [{ KEEP: 0 }, { KEEP: 1 }, { KEEP: 2 }], layernorm: [{ PAIRS: 0 }, { PAIRS: 1 }] }[name] ?? [{}]
-    for (const kernel of kernels) for (const LANES of [1, 8, 32, 64]) for (const more of extra) gpu().launches.pipeline(kernel, { LANES, ...more })
+    const extra = { softmax: [{ KEEP: 0 }, { KEEP: 1 }, { KEEP: 2 }], layernorm: [{ PAIRS: 0 }, { PAIRS: 1 }] }[name]
+      ?? [{}]
+    for (const kernel of kernels) {
+      for (const LANES of [1, 8, 32, 64]) {
+        for (const more of extra) gpu().launches.pipeline(kernel, { LANES, ...more })
+      }
+    }
     await gpu().failures.settle()
   })
 })

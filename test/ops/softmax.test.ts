@@ -13,27 +13,49 @@ import { checkCase } from '../support/golden-case.ts'
 
 describeDevice('softmax', () => {
   // Widths around the lanes of a row; 300 rows take the version with a row per invocation.
-  test.each([[[1, 1]], [[2, 3, 5]], [[7, 33]], [[3, 64]], [[5, 4]], [[2, 1000]], [[300, 20]], [[300, 7]], [[9]]])('last axis of [%s]', async (shape) => {
-    for (const [call, plain] of [[softmax, reference.softmax], [logSoftmax, reference.logSoftmax]] as const) {
-      await checkOp({ call: (x) => call(x), reference: (x) => plain(x), args: [random(1, shape, 2)], samples: 12 })
-    }
-  })
+  test.each([[[1, 1]], [[2, 3, 5]], [[7, 33]], [[3, 64]], [[5, 4]], [[2, 1000]], [[300, 20]], [[300, 7]], [[9]]])(
+    'last axis of [%s]',
+    async (shape) => {
+      for (const [call, plain] of [[softmax, reference.softmax], [logSoftmax, reference.logSoftmax]] as const) {
+        await checkOp({ call: (x) => call(x), reference: (x) => plain(x), args: [random(1, shape, 2)], samples: 12 })
+      }
+    },
+  )
 
   test.each([[0], [1], [-2]])('axis %i of [3, 6, 5]', async (axis) => {
     for (const [call, plain] of [[softmax, reference.softmax], [logSoftmax, reference.logSoftmax]] as const) {
-      await checkOp({ call: (x) => call(x, { axis }), reference: (x) => plain(x, { axis }), args: [random(2, [3, 6, 5], 2)] })
+      await checkOp({
+        call: (x) => call(x, { axis }),
+        reference: (x) => plain(x, { axis }),
+        args: [random(2, [3, 6, 5], 2)],
+      })
     }
   })
 
   test('large values do not overflow, and a row of -infinity gives zeros', async () => {
     const x = tensor([[1e4, 1e4 - 1, -1e4], [-Infinity, -Infinity, -Infinity], [-Infinity, 0, 0]])
-    expect(relativeError(await softmax(x).data(), [1 / (1 + Math.exp(-1)), 1 - 1 / (1 + Math.exp(-1)), 0, 0, 0, 0, 0, 0.5, 0.5])).toBeLessThan(1e-6)
+    expect(
+      relativeError(await softmax(x).data(), [
+        1 / (1 + Math.exp(-1)),
+        1 - 1 / (1 + Math.exp(-1)),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0.5,
+        0.5,
+      ]),
+    ).toBeLessThan(1e-6)
     const many = await softmax(tensor(new Float32Array(300 * 12).fill(-Infinity).fill(7, 0, 12), [300, 12])).data()
     expect([...many]).toEqual(Array.from({ length: 3600 }, (_, i) => i < 12 ? Math.fround(1 / 12) : 0))
   })
 
   test.each(['softmax_last', 'softmax_dim1', 'log_softmax'])('golden %s', async (name) => {
-    await checkCase(name, { softmax: ([x], attrs) => softmax(x, attrs), logSoftmax: ([x], attrs) => logSoftmax(x, attrs) })
+    await checkCase(name, {
+      softmax: ([x], attrs) => softmax(x, attrs),
+      logSoftmax: ([x], attrs) => logSoftmax(x, attrs),
+    })
   })
 
   test('golden softmax_large', async () => {
@@ -66,8 +88,11 @@ describeDevice('crossEntropy', () => {
     const labels = randomIntegers(4, [rows], classes)
     for (const smoothing of [0, 0.1]) {
       await checkOp({
-        call: (x, y) => crossEntropy(x, y, { smoothing }), reference: (x, y) => reference.crossEntropy(x, y, { smoothing }),
-        args: [random(5, [rows, classes], 2), labels], dtypes: ['f32', 'i32'], samples: 20,
+        call: (x, y) => crossEntropy(x, y, { smoothing }),
+        reference: (x, y) => reference.crossEntropy(x, y, { smoothing }),
+        args: [random(5, [rows, classes], 2), labels],
+        dtypes: ['f32', 'i32'],
+        samples: 20,
         // One class only: the gradient is zero and what is left is rounding.
         backward: classes > 1,
       })
@@ -77,8 +102,11 @@ describeDevice('crossEntropy', () => {
   test.each([[1, 2], [5, 9], [260, 17]])('soft labels of any sum, [%i, %i]', async (rows, classes) => {
     for (const smoothing of [0, 0.1]) {
       await checkOp({
-        call: (x, y) => softCrossEntropy(x, y, { smoothing }), reference: (x, y) => reference.crossEntropy(x, y, { smoothing }),
-        args: [random(6, [rows, classes], 2), uniform(7, [rows, classes])], constant: [1], samples: 20,
+        call: (x, y) => softCrossEntropy(x, y, { smoothing }),
+        reference: (x, y) => reference.crossEntropy(x, y, { smoothing }),
+        args: [random(6, [rows, classes], 2), uniform(7, [rows, classes])],
+        constant: [1],
+        samples: 20,
       })
     }
   })
@@ -102,7 +130,12 @@ describeDevice('crossEntropy', () => {
   test('no races', () => {
     checkRaces(() => {
       const x = toTensor(random(9, [3, 5]))
-      for (const loss of [(a: typeof x) => crossEntropy(a, tensor([0, 4, 2], undefined, 'i32')), (a: typeof x) => softCrossEntropy(a, x)]) {
+      for (
+        const loss of [
+          (a: typeof x) => crossEntropy(a, tensor([0, 4, 2], undefined, 'i32')),
+          (a: typeof x) => softCrossEntropy(a, x),
+        ]
+      ) {
         const { outputs: [y], back } = vjp(loss, x)
         back(y)
       }

@@ -1,5 +1,5 @@
-// Every variant of the kernels of elementwise, reduce, permute, gather and dropout compiles on dawn's null backend, which offers the
-// least that WebGPU guarantees.
+// Every variant of the kernels of elementwise, reduce, permute, gather and dropout compiles on dawn's null backend,
+// which offers the least that WebGPU guarantees.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { declaredKernels, type Overrides } from '../../src/gpu/kernel.ts'
@@ -13,17 +13,28 @@ import { describeDawn } from '../support/dawn.ts'
 
 /** All combinations of override values. */
 function combinations(choices: Record<string, number[]>): Overrides[] {
-  return Object.entries(choices).reduce<Overrides[]>((all, [name, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))), [{}])
+  return Object.entries(choices).reduce<Overrides[]>(
+    (all, [name, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))),
+    [{}],
+  )
 }
 
 const variants: Record<string, Record<string, number[]>> = {
-  'elementwise.wgsl': { PAIRS: [0, 1] }, 'broadcast.wgsl': { AXES: [0, 1, 2, 5], LANEWISE: [0, 1] }, 'permute.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1] },
-  'pad.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1], ROLL: [0, 1] }, 'concat.wgsl': {}, 'gather.wgsl': { VECTORS: [0, 1] }, 'dropout.wgsl': {},
-  'scatter_add.wgsl': { VECTORS: [0, 1], LANES: [1, 16] }, 'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], LANES: [1, 4, 8, 16, 64] },
+  'elementwise.wgsl': { PAIRS: [0, 1] },
+  'broadcast.wgsl': { AXES: [0, 1, 2, 5], LANEWISE: [0, 1] },
+  'permute.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1] },
+  'pad.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1], ROLL: [0, 1] },
+  'concat.wgsl': {},
+  'gather.wgsl': { VECTORS: [0, 1] },
+  'dropout.wgsl': {},
+  'scatter_add.wgsl': { VECTORS: [0, 1], LANES: [1, 16] },
+  'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], LANES: [1, 4, 8, 16, 64] },
 }
 
 describeDawn('variants on the null backend', () => {
-  beforeAll(async () => { await init({ backend: 'null' }) })
+  beforeAll(async () => {
+    await init({ backend: 'null' })
+  })
   afterAll(close)
 
   test.each(Object.keys(variants))('%s', async (file) => {

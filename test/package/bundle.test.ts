@@ -9,16 +9,28 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 async function bundle(format: 'esm' | 'iife') {
   const result = await build({
-    absWorkingDir: root, entryPoints: ['src/index.ts'], outfile: 'bundle.js', bundle: true, write: false, metafile: true,
-    platform: 'browser', target: 'es2022', format, globalName: format === 'iife' ? 'espalier' : undefined,
-    external: ['node:*', 'webgpu'], logLevel: 'silent', logOverride: { 'empty-import-meta': 'silent' },
+    absWorkingDir: root,
+    entryPoints: ['src/index.ts'],
+    outfile: 'bundle.js',
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'browser',
+    target: 'es2022',
+    format,
+    globalName: format === 'iife' ? 'espalier' : undefined,
+    external: ['node:*', 'webgpu'],
+    logLevel: 'silent',
+    logOverride: { 'empty-import-meta': 'silent' },
   })
   expect(result.errors).toEqual([])
   return { text: result.outputFiles[0].text, meta: result.metafile }
 }
 
 let esm: Awaited<ReturnType<typeof bundle>>, script: Awaited<ReturnType<typeof bundle>>
-beforeAll(async () => { [esm, script] = await Promise.all([bundle('esm'), bundle('iife')]) })
+beforeAll(async () => {
+  ;[esm, script] = await Promise.all([bundle('esm'), bundle('iife')])
+})
 
 test('nothing of Node is imported until it is asked for', () => {
   const [output] = Object.values(esm.meta.outputs)
@@ -29,20 +41,42 @@ test('nothing of Node is imported until it is asked for', () => {
 
 test('no Node-only file of ours is in the bundle', () => {
   const nodeOnly = ['src/cli.ts', 'src/files/output.ts', 'src/files/package.ts']
-  expect(Object.keys(esm.meta.inputs).filter((file) => nodeOnly.includes(file) || file.startsWith('src/commands/'))).toEqual([])
+  expect(Object.keys(esm.meta.inputs).filter((file) => nodeOnly.includes(file) || file.startsWith('src/commands/')))
+    .toEqual([])
 })
 
 test('it loads in a page that has no Node and no WebGPU, and init says so', async () => {
   // A context has the language's own globals only; a page adds these.
-  const page = { console, performance, TextEncoder, TextDecoder, URL, setTimeout, clearTimeout, queueMicrotask, structuredClone, navigator: {}, crypto,
-    EventTarget, Event, DOMException, MessageChannel, AbortController }
+  const page = {
+    console,
+    performance,
+    TextEncoder,
+    TextDecoder,
+    URL,
+    setTimeout,
+    clearTimeout,
+    queueMicrotask,
+    structuredClone,
+    navigator: {},
+    crypto,
+    EventTarget,
+    Event,
+    DOMException,
+    MessageChannel,
+    AbortController,
+  }
   const context = createContext({ ...page })
   runInContext('globalThis.self = globalThis', context)
-  expect(runInContext('[typeof process, typeof require, typeof Buffer, typeof module].join()', context)).toBe('undefined,undefined,undefined,undefined')
+  expect(runInContext('[typeof process, typeof require, typeof Buffer, typeof module].join()', context)).toBe(
+    'undefined,undefined,undefined,undefined',
+  )
   runInContext(script.text, context, { filename: 'espalier.js' })
   const names: string[] = runInContext('Object.keys(espalier)', context)
   expect(names).toContain('init')
   expect(runInContext('espalier.version', context)).toBe(packageVersion())
-  const outcome: string = await runInContext(`espalier.init({ adapter: 'no such adapter' }).then(() => 'opened', (error) => error.name)`, context)
+  const outcome: string = await runInContext(
+    `espalier.init({ adapter: 'no such adapter' }).then(() => 'opened', (error) => error.name)`,
+    context,
+  )
   expect(outcome).toBe('AdapterError')
 })

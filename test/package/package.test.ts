@@ -9,7 +9,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url)), folder = `${root}
 test('both entries share one device, and its worker threads run', async () => {
   expect(await runNode(`${root}src/bundle.mjs`, [folder])).toMatchObject({ code: 0, stderr: '' })
   const file = `${folder}/use.mjs`
-  writeFileSync(file, `import { close, gpu, init, initialize, matmul, tensor, version } from './index.js'
+  writeFileSync(
+    file,
+    `import { close, gpu, init, initialize, matmul, tensor, version } from './index.js'
     import { MLP } from './models.js'
     await init({ adapter: 'cpu', threads: 2 })
     const net = initialize(new MLP({ inputs: 4, hidden: [3], classes: 2 }), 1)
@@ -19,7 +21,8 @@ test('both entries share one device, and its worker threads run', async () => {
     let sum = 0
     while (sum === 0 || (gpu().device.chunksHelped === 0 && Date.now() < until)) sum = (await matmul(a, a).data())[0]
     console.log(JSON.stringify({ version, shape: logits.shape, finite: (await logits.data()).every(Number.isFinite), sum, helped: gpu().device.chunksHelped > 0 }))
-    await close()`)
+    await close()`,
+  )
   const { stdout, stderr, code } = await runNode(file, [])
   expect({ stderr, code }).toEqual({ stderr: '', code: 0 })
   const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
@@ -27,7 +30,9 @@ test('both entries share one device, and its worker threads run', async () => {
 }, 60_000)
 
 test('package.json names the entries that the build makes', () => {
-  const { exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { exports: Record<string, Record<string, string>> }
+  const { exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+    exports: Record<string, Record<string, string>>,
+  }
   for (const conditions of Object.values(exports)) {
     // Bundlers for browsers take the separate files; the order counts: the first condition that holds is taken.
     expect(Object.keys(conditions)).toEqual(['types', 'node', 'default'])

@@ -1,4 +1,5 @@
-// Every criterion against what it says: weights and activations by plain loops, Taylor against PyTorch's gradients of the masks.
+// Every criterion against what it says: weights and activations by plain loops, Taylor against PyTorch's gradients of
+// the masks.
 import { describe, expect, test } from 'vitest'
 import { disposeTree, leaves, record } from '../../src/index.ts'
 import type { Batch, Dataset } from '../../src/data/datasets.ts'
@@ -21,11 +22,20 @@ async function held(name: string) {
   image.dispose()
   const size = values.length / count
   const data: Dataset = {
-    name, length: count, labels, preprocessing: defaultPreprocessing('cnn', 32, 3), inputShape: () => Promise.resolve(shape),
-    async * batches({ size: most }): AsyncGenerator<Batch> {
+    name,
+    length: count,
+    labels,
+    preprocessing: defaultPreprocessing('cnn', 32, 3),
+    inputShape: () => Promise.resolve(shape),
+    async *batches({ size: most }): AsyncGenerator<Batch> {
       for (let at = 0; at < count; at += most) {
         const n = Math.min(most, count - at)
-        yield { images: values.slice(at * size, (at + n) * size), shape: [n, ...shape], labels: labels.subarray(at, at + n), indices: Int32Array.from({ length: n }, (_, i) => at + i) }
+        yield {
+          images: values.slice(at * size, (at + n) * size),
+          shape: [n, ...shape],
+          labels: labels.subarray(at, at + n),
+          indices: Int32Array.from({ length: n }, (_, i) => at + i),
+        }
         await Promise.resolve()
       }
     },
@@ -37,8 +47,26 @@ async function setUp(name: string) {
   const { file, data, count, shape } = await held(name)
   const model = loadModel(modelCases[name], file)
   const found = units(model, [1, ...shape]).filter(({ prunable, exact }) => prunable === true && exact === true)
-  const scoring: Scoring = { model, units: found, references: data, classes: 10, batch: 3, seed: 7, aggregation: 'signed' }
-  return { file, count, model, found, scoring, data, shape, by: (score: Score | string, more: Partial<Scoring> = {}) => (typeof score === 'string' ? scoreOf(score) : score).score({ ...scoring, ...more }) }
+  const scoring: Scoring = {
+    model,
+    units: found,
+    references: data,
+    classes: 10,
+    batch: 3,
+    seed: 7,
+    aggregation: 'signed',
+  }
+  return {
+    file,
+    count,
+    model,
+    found,
+    scoring,
+    data,
+    shape,
+    by: (score: Score | string, more: Partial<Scoring> = {}) =>
+      (typeof score === 'string' ? scoreOf(score) : score).score({ ...scoring, ...more }),
+  }
 }
 
 const small = ['deit_mini', 'cifar_resnet8_w8'], others = ['swin_ms_mini', 'flatten_swin_mini', 'tv_vgg11_bn_d16']
@@ -49,7 +77,7 @@ describeDevice('scores', (adapter) => {
     test('every criterion gives a finite vector per unit; images are counted', async () => {
       const { found, by, model } = await setUp(name)
       for (const criterion of [...scoreNames, 'pxp:cp-lrp', 'pxp:gamma/epsilon/z-plus/alpha2-beta1']) {
-        if (criterion.endsWith('-gradients')) continue              // twenty passes; in attribution/criteria.test.ts
+        if (criterion.endsWith('-gradients')) continue // twenty passes; in attribution/criteria.test.ts
         const scores = await by(criterion, { aggregation: 'mean-of-abs' })
         expect([...scores.keys()]).toEqual(found.map((unit) => unit.name))
         for (const { name: path, size } of found) {
@@ -63,31 +91,36 @@ describeDevice('scores', (adapter) => {
       disposeTree(model)
     }, 240_000)
 
-    if (!name.startsWith('tv_')) test('Taylor, signed, is the gradient of the mask', async () => {
-      const { file, by, model, found, count } = await setUp(name)
-      const scores = await by('taylor')
-      const { gate = (unit: string) => unit } = modelCases[name]
-      const goldens = file.group('eval.maskgrad.')
-      expect(Object.keys(goldens).length).toBeGreaterThan(0)
-      for (const [unit, { data }] of Object.entries(goldens)) {
-        const mine = found.find((each) => each.name === gate(unit))
-        if (!mine) continue
-        // The golden's loss is a mean over images, as the score is a mean over images.
-        expect(relativeError(Float32Array.from(scores.get(mine.name)!), data), unit).toBeLessThan(1e-4)
-      }
-      expect(count).toBeGreaterThan(1)
-      disposeTree(model)
-    })
+    if (!name.startsWith('tv_')) {
+      test('Taylor, signed, is the gradient of the mask', async () => {
+        const { file, by, model, found, count } = await setUp(name)
+        const scores = await by('taylor')
+        const { gate = (unit: string) => unit } = modelCases[name]
+        const goldens = file.group('eval.maskgrad.')
+        expect(Object.keys(goldens).length).toBeGreaterThan(0)
+        for (const [unit, { data }] of Object.entries(goldens)) {
+          const mine = found.find((each) => each.name === gate(unit))
+          if (!mine) continue
+          // The golden's loss is a mean over images, as the score is a mean over images.
+          expect(relativeError(Float32Array.from(scores.get(mine.name)!), data), unit).toBeLessThan(1e-4)
+        }
+        expect(count).toBeGreaterThan(1)
+        disposeTree(model)
+      })
+    }
 
     test('magnitude is the mean of |w|, or the root of the mean of its square, over all weights of an element', async () => {
       const { by, model, found } = await setUp(name)
       const host = new Map<string, { shape: readonly number[], data: Float32Array }>()
-      for (const [path, leaf] of leaves(model)) host.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
+      for (const [path, leaf] of leaves(model)) {
+        host.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
+      }
       const l1 = await by('magnitude'), l2 = await by('magnitude-l2')
       for (const unit of found) {
         const [sum, square, n] = elementwise(unit, host)
         expect(relativeError(l1.get(unit.name)!, sum.map((value, i) => value / n[i])), unit.name).toBeLessThan(1e-6)
-        expect(relativeError(l2.get(unit.name)!, square.map((value, i) => Math.sqrt(value / n[i]))), unit.name).toBeLessThan(1e-6)
+        expect(relativeError(l2.get(unit.name)!, square.map((value, i) => Math.sqrt(value / n[i]))), unit.name)
+          .toBeLessThan(1e-6)
       }
       disposeTree(model)
     })
@@ -116,7 +149,11 @@ describeDevice('scores', (adapter) => {
 
   test('random scores follow the seed', async () => {
     const { by, model, found: [{ name }] } = await setUp('cifar_resnet8_w8')
-    const [a, b, c] = [await by('random', { seed: 1 }), await by('random', { seed: 1 }), await by('random', { seed: 2 })]
+    const [a, b, c] = [
+      await by('random', { seed: 1 }),
+      await by('random', { seed: 1 }),
+      await by('random', { seed: 2 }),
+    ]
     expect(a.get(name)).toEqual(b.get(name))
     expect(a.get(name)).not.toEqual(c.get(name))
     disposeTree(model)
@@ -130,8 +167,14 @@ test('unknown criteria are refused with the names there are', () => {
 })
 
 /** Sums of |w|, w^2 and counts by element, index by index. */
-function elementwise({ size, shape: unitShape, members }: Unit, host: ReadonlyMap<string, { shape: readonly number[], data: Float32Array }>) {
-  const sum = new Float64Array(size), square = new Float64Array(size), n = new Float64Array(size), dim = unitShape.at(-1)!
+function elementwise(
+  { size, shape: unitShape, members }: Unit,
+  host: ReadonlyMap<string, { shape: readonly number[], data: Float32Array }>,
+) {
+  const sum = new Float64Array(size),
+    square = new Float64Array(size),
+    n = new Float64Array(size),
+    dim = unitShape.at(-1)!
   for (const { path, axis, element, outer } of members) {
     const { shape, data } = host.get(path)!
     if (shape.length < 2 || /positions|classToken/.test(path)) continue
@@ -155,11 +198,15 @@ async function activations(model: Scoring['model'], images: Float32Array, shape:
   const { gates } = pathsOf(model)
   const found = new Map<string, { values: Float32Array, axes: readonly number[], sizes: readonly number[] }>()
   const x = tensor(images, shape)
-  const outs = scope(() => record(() => model.call(x), [x]).calls.flatMap(({ op, attrs, out }) => {
-    const { at, axes } = attrs as { at?: object, axes: readonly number[] }
-    return op.name === 'gate' && at ? [{ path: gates.get(at)!, axes, out: unscoped(() => out.view(out.shape)) }] : []
-  }))
-  for (const { path, axes, out } of outs) found.set(path, { values: await out.data() as Float32Array, axes, sizes: out.shape })
+  const outs = scope(() =>
+    record(() => model.call(x), [x]).calls.flatMap(({ op, attrs, out }) => {
+      const { at, axes } = attrs as { at?: object, axes: readonly number[] }
+      return op.name === 'gate' && at ? [{ path: gates.get(at)!, axes, out: unscoped(() => out.view(out.shape)) }] : []
+    })
+  )
+  for (const { path, axes, out } of outs) {
+    found.set(path, { values: await out.data() as Float32Array, axes, sizes: out.shape })
+  }
   disposeTree([x, outs.map(({ out }) => out)])
   return found
 }

@@ -1,6 +1,15 @@
-// Bayesian search over categories: the process against its closed form, and a search that finds a planted optimum sooner than chance.
+// Bayesian search over categories: the process against its closed form, and a search that finds a planted optimum
+// sooner than chance.
 import { describe, expect, test } from 'vitest'
-import { allCandidates, type Candidate, compositeSpace, expectedImprovement, fitProcess, nextCandidate, type Observation } from '../../src/pruning/search.ts'
+import {
+  allCandidates,
+  type Candidate,
+  compositeSpace,
+  expectedImprovement,
+  fitProcess,
+  nextCandidate,
+  type Observation,
+} from '../../src/pruning/search.ts'
 
 describe('search', () => {
   const space = compositeSpace(true)
@@ -14,7 +23,8 @@ describe('search', () => {
   test('one observation: mean and deviation in closed form', () => {
     const process = fitProcess([{ candidate: [0, 0], value: 1 }, { candidate: [1, 1], value: 3 }])
     const far = Math.exp(-1 / process.length), k = Math.exp(-2 / process.length)
-    // Both observations are one step from [0, 1]: by symmetry the mean is the prior's, the variance 1 - 2 far^2 / (1.01 + k).
+    // Both observations are one step from [0, 1]: by symmetry the mean is the prior's, the variance 1 - 2 far^2 / (1.01
+    // + k).
     const { mean, deviation } = process.predict([0, 1])
     expect(mean).toBeCloseTo(2, 9)
     expect(deviation).toBeCloseTo(Math.sqrt(1 - 2 * far * far / (1.01 + k)), 9)
@@ -27,7 +37,8 @@ describe('search', () => {
     expect(expectedImprovement({ mean: -9, deviation: 1 }, 0)).toBeLessThan(1e-6)
   })
 
-  const value = (candidate: Candidate) => [3, 1, 2, 0, 1, 1].reduce((sum, wanted, i) => sum + Number(candidate[i] === wanted), 0)
+  const value = (candidate: Candidate) =>
+    [3, 1, 2, 0, 1, 1].reduce((sum, wanted, i) => sum + Number(candidate[i] === wanted), 0)
   const searched = (strategy: 'bayes' | 'grid', seed: number) => {
     const seen: Observation[] = []
     while (seen.length < 30) {
@@ -48,6 +59,8 @@ describe('search', () => {
 
   test('an exhausted space ends the search', () => {
     const tiny = [{ name: 'a', values: ['x', 'y'] }]
-    expect(nextCandidate(tiny, [{ candidate: [0], value: 1 }, { candidate: [1], value: 2 }], { strategy: 'grid', seed: 0 })).toBeNull()
+    expect(
+      nextCandidate(tiny, [{ candidate: [0], value: 1 }, { candidate: [1], value: 2 }], { strategy: 'grid', seed: 0 }),
+    ).toBeNull()
   })
 })

@@ -1,6 +1,6 @@
 /**
- * The cases of op_cases() in make_goldens.py as data: which golden, which op, which attributes. The references are checked
- * with it, and a kernel test loops over it with its own table of ops.
+ * The cases of op_cases() in make_goldens.py as data: which golden, which op, which attributes. The references are
+ * checked with it, and a kernel test loops over it with its own table of ops.
  */
 import { nd } from './nd.ts'
 import type { Nd } from './nd.ts'
@@ -23,13 +23,13 @@ export interface OpCase {
   /** Labels and indices, whole numbers: arguments without a gradient that the golden keeps in its script. */
   constants?: Record<string, Nd>
   /**
-   * Axis order that brings every tensor of the golden (inputs, out, w, gradients) to this project's layout, where they differ:
-   * PyTorch's attention has the head axis before the token axis. The order given is its own inverse.
+   * Axis order that brings every tensor of the golden (inputs, out, w, gradients) to this project's layout, where they
+   * differ: PyTorch's attention has the head axis before the token axis. The order given is its own inverse.
    */
   layout?: number[]
   /**
-   * Every output is saturated and the gradient below 1e-15: relative errors mean nothing. A kernel's gradient should be small
-   * beside the weights (1e-6), and that is all.
+   * Every output is saturated and the gradient below 1e-15: relative errors mean nothing. A kernel's gradient should be
+   * small beside the weights (1e-6), and that is all.
    */
   vanishing?: true
 }
@@ -37,14 +37,26 @@ export interface OpCase {
 /** Evaluates a case with any implementation of the ops: `call` runs one op, `inputs` and `constants` are by name. */
 export function runCase<T>({ steps }: OpCase, inputs: Record<string, T>, call: (step: Step, args: T[]) => T): T {
   let previous: T | undefined
-  for (const step of steps) previous = call(step, step.args.map(name => name === 'previous' ? previous! : inputs[name]))
+  for (const step of steps) {
+    previous = call(
+      step,
+      step.args.map((name) => name === 'previous' ? previous! : inputs[name]),
+    )
+  }
   return previous!
 }
 
-const step = (reference: ReferenceName, args: string, attributes?: object): Step => ({ reference, args: args.split(' '), attributes })
+const step = (reference: ReferenceName, args: string, attributes?: object): Step => ({
+  reference,
+  args: args.split(' '),
+  attributes,
+})
 
-const one = (golden: string, reference: ReferenceName, args: string, attributes?: object): OpCase =>
-  ({ golden, inputs: args.split(' '), steps: [step(reference, args, attributes)] })
+const one = (golden: string, reference: ReferenceName, args: string, attributes?: object): OpCase => ({
+  golden,
+  inputs: args.split(' '),
+  steps: [step(reference, args, attributes)],
+})
 
 const labels = nd([5], [0, 8, 3, 3, 5])
 const rows = nd([2, 3], [0, 8, 3, 3, 3, 1])
@@ -91,8 +103,18 @@ export const cases: OpCase[] = [
   one('softmax_dim1', 'softmax', 'x', { axis: 1 }),
   { ...one('softmax_large', 'softmax', 'x', { axis: -1 }), vanishing: true },
   one('log_softmax', 'logSoftmax', 'x', { axis: -1 }),
-  { golden: 'cross_entropy', inputs: ['x'], constants: { labels }, steps: [step('crossEntropy', 'x labels', { smoothing: 0 })] },
-  { golden: 'cross_entropy_smooth', inputs: ['x'], constants: { labels }, steps: [step('crossEntropy', 'x labels', { smoothing: 0.1 })] },
+  {
+    golden: 'cross_entropy',
+    inputs: ['x'],
+    constants: { labels },
+    steps: [step('crossEntropy', 'x labels', { smoothing: 0 })],
+  },
+  {
+    golden: 'cross_entropy_smooth',
+    inputs: ['x'],
+    constants: { labels },
+    steps: [step('crossEntropy', 'x labels', { smoothing: 0.1 })],
+  },
   one('max_pool_3s2p1', 'maxPool', 'x', { kernel: 3, stride: 2, padding: 1 }),
   one('max_pool_2s2', 'maxPool', 'x', { kernel: 2, stride: 2, padding: 0 }),
   one('avg_pool_2s2', 'avgPool', 'x', { kernel: 2, stride: 2, padding: 0 }),
@@ -110,7 +132,8 @@ export const cases: OpCase[] = [
   one('max_dim', 'max', 'x', { axes: [1], keepdim: false }),
   one('norm_last', 'norm', 'x', { axes: [-1], keepdim: true }),
   {
-    golden: 'permute_reshape', inputs: ['x'],
+    golden: 'permute_reshape',
+    inputs: ['x'],
     steps: [step('permute', 'x', { order: [0, 2, 3, 1] }), step('reshape', 'previous', { shape: [2, 20, 3] })],
   },
   one('roll_2d', 'roll', 'x', { shifts: [-2, 1], axes: [1, 2] }),

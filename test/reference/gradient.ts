@@ -19,13 +19,19 @@ export interface SampledGradient {
 }
 
 /**
- * d sum(f(...args) weights) / d args[which] by the four-point central difference (8 (f(+h) - f(-h)) - (f(+2h) - f(-2h))) / 12h.
- * Its error is h^4 f'''''/30 plus rounding of about 1e-16 |f| / h, so with h = 3e-5 about 1e-11 where f is smooth and of size one;
- * h is kept that small because an argument closer than 2h to a kink (relu, max) has no derivative by differences. Outputs are
- * subtracted before they are summed: one that does not move contributes exactly nothing.
+ * d sum(f(...args) weights) / d args[which] by the four-point central difference (8 (f(+h) - f(-h)) - (f(+2h) -
+ * f(-2h))) / 12h. Its error is h^4 f'''''/30 plus rounding of about 1e-16 |f| / h, so with h = 3e-5 about 1e-11 where f
+ * is smooth and of size one; h is kept that small because an argument closer than 2h to a kink (relu, max) has no
+ * derivative by differences. Outputs are subtracted before they are summed: one that does not move contributes exactly
+ * nothing.
  */
-export function numericalGradient(f: (...args: Nd[]) => Nd, args: Nd[], weights: Nd, which: number,
-  { samples = Infinity, seed = 1, step = 3e-5 }: DifferenceOptions = {}): SampledGradient {
+export function numericalGradient(
+  f: (...args: Nd[]) => Nd,
+  args: Nd[],
+  weights: Nd,
+  which: number,
+  { samples = Infinity, seed = 1, step = 3e-5 }: DifferenceOptions = {},
+): SampledGradient {
   const moved = nd(args[which].shape, args[which].data)
   const inputs = args.with(which, moved)
   const entries = sampleEntries(moved.data.length, samples, seed)
@@ -35,10 +41,12 @@ export function numericalGradient(f: (...args: Nd[]) => Nd, args: Nd[], weights:
     const at = (offset: number) => {
       moved.data[entry] = centre + offset
       const out = f(...inputs)
-      if (String(out.shape) !== String(weights.shape)) throw new Error(`numericalGradient: output [${out.shape}], weights [${weights.shape}]`)
+      if (String(out.shape) !== String(weights.shape)) {
+        throw new Error(`numericalGradient: output [${out.shape}], weights [${weights.shape}]`)
+      }
       return out.data
     }
-    const [up, down, up2, down2] = [at(step), at(-step), at(2 * step), at(-2 * step)].map(data => data.slice())
+    const [up, down, up2, down2] = [at(step), at(-step), at(2 * step), at(-2 * step)].map((data) => data.slice())
     moved.data[entry] = centre
     for (let o = 0; o < weights.data.length; o++) {
       values[i] += weights.data[o] * (8 * (up[o] - down[o]) - (up2[o] - down2[o])) / (12 * step)
@@ -47,7 +55,10 @@ export function numericalGradient(f: (...args: Nd[]) => Nd, args: Nd[], weights:
   return { entries, values }
 }
 
-/** At most `samples` different positions below `size`, ascending, the first and the last among them; all where they are few. */
+/**
+ * At most `samples` different positions below `size`, ascending, the first and the last among them; all where they are
+ * few.
+ */
 export function sampleEntries(size: number, samples: number, seed: number): number[] {
   if (size <= samples) return Array.from({ length: size }, (_, i) => i)
   const next = generator(seed)
@@ -57,8 +68,8 @@ export function sampleEntries(size: number, samples: number, seed: number): numb
 }
 
 /**
- * max|analytic - numerical| over the sampled entries, divided by the largest magnitude of the whole analytic gradient (or of the
- * samples, if that is larger): the project's measure where only some entries of one side are known.
+ * max|analytic - numerical| over the sampled entries, divided by the largest magnitude of the whole analytic gradient
+ * (or of the samples, if that is larger): the project's measure where only some entries of one side are known.
  */
 export function gradientError(analytic: ArrayLike<number>, { entries, values }: SampledGradient): number {
   let largest = 0, difference = 0

@@ -43,13 +43,15 @@ export function matmul(a: Nd, b: Nd, { transposeA = false, transposeB = false }:
 export const maskedMatmul = (a: Nd, b: Nd, mask: Nd, options: Transposes = {}): Nd => matmul(a, mul(b, mask), options)
 
 /**
- * y[..., o...] = sum_c x[..., c...] w[o..., c...] + b[o...]. The last `over` axes of x and of w are contracted; what is left
- * of w are the output axes. x [B, T, C] with w [O, C] is PyTorch's linear; w [H, D, C] gives [B, T, H, D]; x [B, T, H, D] with
- * w [O, H, D] and over 2 gives [B, T, O].
+ * y[..., o...] = sum_c x[..., c...] w[o..., c...] + b[o...]. The last `over` axes of x and of w are contracted; what is
+ * left of w are the output axes. x [B, T, C] with w [O, C] is PyTorch's linear; w [H, D, C] gives [B, T, H, D]; x [B,
+ * T, H, D] with w [O, H, D] and over 2 gives [B, T, O].
  */
 export function linear(x: Nd, w: Nd, b: Nd | null = null, { over = 1 }: { over?: number } = {}): Nd {
   const contracted = x.shape.slice(-over)
-  if (String(contracted) !== String(w.shape.slice(-over))) throw new Error(`linear: [${x.shape}] with [${w.shape}] over ${over}`)
+  if (String(contracted) !== String(w.shape.slice(-over))) {
+    throw new Error(`linear: [${x.shape}] with [${w.shape}] over ${over}`)
+  }
   const outputs = w.shape.slice(0, -over)
   const rows = sizeOf(x.shape.slice(0, -over)), C = sizeOf(contracted), O = sizeOf(outputs)
   const out = nd([...x.shape.slice(0, -over), ...outputs])

@@ -66,20 +66,27 @@ export function axisOf(rank: number, axis: number): number {
 
 /** The shape both broadcast to: aligned at the last axis, extents equal or 1. */
 export function broadcastShape(...shapes: (readonly number[])[]): number[] {
-  const rank = Math.max(...shapes.map(shape => shape.length))
+  const rank = Math.max(...shapes.map((shape) => shape.length))
   return Array.from({ length: rank }, (_, axis) => {
-    const extents = shapes.map(shape => shape[axis - rank + shape.length] ?? 1)
-    const extent = extents.find(e => e !== 1) ?? 1
-    if (extents.some(e => e !== 1 && e !== extent)) throw new Error(`cannot broadcast ${shapes.map(s => `[${s}]`).join(' with ')}`)
+    const extents = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1)
+    const extent = extents.find((e) => e !== 1) ?? 1
+    if (extents.some((e) => e !== 1 && e !== extent)) {
+      throw new Error(`cannot broadcast ${shapes.map((s) => `[${s}]`).join(' with ')}`)
+    }
     return extent
   })
 }
 
 /** x repeated to `shape`: missing leading axes and axes of extent 1 are read again and again. */
 export function broadcast(x: Nd, shape: readonly number[]): Nd {
-  if (String(broadcastShape(x.shape, shape)) !== String(shape)) throw new Error(`cannot broadcast [${x.shape}] to [${shape}]`)
+  if (String(broadcastShape(x.shape, shape)) !== String(shape)) {
+    throw new Error(`cannot broadcast [${x.shape}] to [${shape}]`)
+  }
   const missing = shape.length - x.shape.length
-  return build(shape, at => x.data[index(x.shape, x.shape.map((extent, axis) => extent === 1 ? 0 : at[axis + missing]))])
+  return build(
+    shape,
+    (at) => x.data[index(x.shape, x.shape.map((extent, axis) => extent === 1 ? 0 : at[axis + missing]))],
+  )
 }
 
 /** Uniform numbers in [0, 1) that depend on the seed only (a multiplicative hash of a counter; 32 bits each). */
@@ -95,8 +102,8 @@ export function generator(seed: number): () => number {
 }
 
 /**
- * Standard normal values times `scale` plus `shift`, rounded to float32: a kernel fed with them and a reference fed with
- * them see the very same numbers.
+ * Standard normal values times `scale` plus `shift`, rounded to float32: a kernel fed with them and a reference fed
+ * with them see the very same numbers.
  */
 export function random(seed: number, shape: readonly number[], scale = 1, shift = 0): Nd {
   const next = generator(seed)
@@ -128,13 +135,14 @@ export function randomMask(seed: number, shape: readonly number[], keep = 0.5): 
 
 /**
  * max|got - expected| / max|expected|, the one measure of this project's tests; where everything expected is zero,
- * max|got|. Anything not finite on one side only, NaN included, counts as Infinity, so a comparison with a tolerance fails.
+ * max|got|. Anything not finite on one side only, NaN included, counts as Infinity, so a comparison with a tolerance
+ * fails.
  */
 export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (got.length !== expected.length) throw new Error(`relativeError: ${got.length} values against ${expected.length}`)
   let difference = 0, largest = 0
   for (let i = 0; i < got.length; i++) {
-    if (got[i] === expected[i] && !Number.isFinite(got[i])) continue          // the same infinity on both sides
+    if (got[i] === expected[i] && !Number.isFinite(got[i])) continue // the same infinity on both sides
     if (!Number.isFinite(got[i]) || !Number.isFinite(expected[i])) return Infinity
     difference = Math.max(difference, Math.abs(got[i] - expected[i]))
     largest = Math.max(largest, Math.abs(expected[i]))

@@ -1,4 +1,7 @@
-/** Optimiser steps of one parameter tensor, as PyTorch takes them. State goes in and comes out; nothing is changed in place. */
+/**
+ * Optimiser steps of one parameter tensor, as PyTorch takes them. State goes in and comes out; nothing is changed in
+ * place.
+ */
 import { nd } from './nd.ts'
 import type { Nd } from './nd.ts'
 
@@ -17,11 +20,14 @@ export interface SgdState {
 }
 
 /**
- * g = gradient + decay p;  v = momentum v + g;  p -= rate (g + momentum v) with Nesterov, rate v without. Without momentum
- * v = g, so it is plain gradient descent.
+ * g = gradient + decay p;  v = momentum v + g;  p -= rate (g + momentum v) with Nesterov, rate v without. Without
+ * momentum
  */
-export function sgdStep({ parameter, velocity }: SgdState, gradient: Nd,
-  { rate, momentum = 0, nesterov = false, decay = 0 }: SgdOptions): SgdState {
+export function sgdStep(
+  { parameter, velocity }: SgdState,
+  gradient: Nd,
+  { rate, momentum = 0, nesterov = false, decay = 0 }: SgdOptions,
+): SgdState {
   const next = { parameter: nd(parameter.shape), velocity: nd(parameter.shape) }
   parameter.data.forEach((p, i) => {
     const g = gradient.data[i] + decay * p
@@ -52,11 +58,14 @@ export interface AdamState {
 }
 
 /**
- * m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g²;  p -= rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + eps), t counted from 1
- * (Kingma and Ba 2014; decoupled decay: Loshchilov and Hutter 2017).
+ * m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g²;  p -= rate (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + eps), t counted
+ * from 1
  */
-export function adamStep({ parameter, first, second, steps }: AdamState, gradient: Nd,
-  { rate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0, decoupled = false }: AdamOptions): AdamState {
+export function adamStep(
+  { parameter, first, second, steps }: AdamState,
+  gradient: Nd,
+  { rate, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, decay = 0, decoupled = false }: AdamOptions,
+): AdamState {
   const t = steps + 1
   const next = { parameter: nd(parameter.shape), first: nd(parameter.shape), second: nd(parameter.shape), steps: t }
   parameter.data.forEach((p, i) => {

@@ -11,7 +11,8 @@ export interface Pooling {
   padding?: Pair
 }
 
-const pool = (reduce: (inside: number[], windowSize: number) => number) =>
+const pool =
+  (reduce: (inside: number[], windowSize: number) => number) =>
   (x: Nd, { kernel, stride = kernel, padding = 0 }: Pooling): Nd => {
     const [kh, kw] = pair(kernel), [sy, sx] = pair(stride), [py, px] = pair(padding)
     const [N, C, H, W] = x.shape
@@ -20,7 +21,9 @@ const pool = (reduce: (inside: number[], windowSize: number) => number) =>
       const inside: number[] = []
       for (let row = i * sy - py; row < i * sy - py + kh; row++) {
         for (let column = j * sx - px; column < j * sx - px + kw; column++) {
-          if (row >= 0 && row < H && column >= 0 && column < W) inside.push(x.data[((n * C + c) * H + row) * W + column])
+          if (row >= 0 && row < H && column >= 0 && column < W) {
+            inside.push(x.data[((n * C + c) * H + row) * W + column])
+          }
         }
       }
       return reduce(inside, kh * kw)
@@ -28,14 +31,14 @@ const pool = (reduce: (inside: number[], windowSize: number) => number) =>
   }
 
 /** Largest value of each window; padding counts as -Infinity. */
-export const maxPool = pool(inside => inside.reduce((a, b) => Math.max(a, b), -Infinity))
+export const maxPool = pool((inside) => inside.reduce((a, b) => Math.max(a, b), -Infinity))
 
 /** Sum of each window over kh kw: the padding's zeros are counted (count_include_pad true). */
 export const avgPool = pool((inside, windowSize) => inside.reduce((a, b) => a + b, 0) / windowSize)
 
 /**
- * Mean of rows floor(i H / h) to ceil((i + 1) H / h) - 1 and columns likewise, for an output of `size` h x w: windows overlap
- * where the division leaves a remainder, and repeat where the output is the larger one.
+ * Mean of rows floor(i H / h) to ceil((i + 1) H / h) - 1 and columns likewise, for an output of `size` h x w: windows
+ * overlap where the division leaves a remainder, and repeat where the output is the larger one.
  */
 export function adaptiveAvgPool(x: Nd, { size }: { size: Pair }): Nd {
   const [h, w] = pair(size), [N, C, H, W] = x.shape

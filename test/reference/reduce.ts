@@ -10,7 +10,9 @@ export interface Reduction {
 
 const reduce = (f: (values: number[]) => number) => (x: Nd, { axes, keepdim = false }: Reduction = {}): Nd => {
   const gone = x.shape.map(() => axes === undefined)
-  axes?.forEach(axis => { gone[axisOf(x.shape.length, axis)] = true })
+  axes?.forEach((axis) => {
+    gone[axisOf(x.shape.length, axis)] = true
+  })
   const kept = x.shape.map((extent, axis) => gone[axis] ? 1 : extent)
   const groups: number[][] = Array.from({ length: kept.reduce((a, b) => a * b, 1) }, () => [])
   x.data.forEach((value, i) => {
@@ -30,13 +32,13 @@ export const sum = reduce(total)
 /** Sum of x over the count. */
 export const mean = reduce(average)
 /** Largest value; -Infinity over nothing. */
-export const max = reduce(values => values.reduce((a, b) => Math.max(a, b), -Infinity))
+export const max = reduce((values) => values.reduce((a, b) => Math.max(a, b), -Infinity))
 /** Smallest value; Infinity over nothing. */
-export const min = reduce(values => values.reduce((a, b) => Math.min(a, b), Infinity))
+export const min = reduce((values) => values.reduce((a, b) => Math.min(a, b), Infinity))
 /** mean((x - mean x)²): the biased variance. */
-export const variance = reduce(values => {
+export const variance = reduce((values) => {
   const centre = average(values)
-  return average(values.map(v => (v - centre) ** 2))
+  return average(values.map((v) => (v - centre) ** 2))
 })
 /** sqrt(sum x²): the L2 norm. */
-export const norm = reduce(values => Math.sqrt(total(values.map(v => v * v))))
+export const norm = reduce((values) => Math.sqrt(total(values.map((v) => v * v))))

@@ -16,9 +16,24 @@ export type ReferenceName = keyof typeof table
 const { erfOf: _, ...elementwiseOps } = elementwise
 
 const table = {
-  ...elementwiseOps, ...reduce, ...shape, ...pool,
-  matmul, maskedMatmul, linear, conv2d, depthwise, softmax, logSoftmax, crossEntropy,
-  attention, linearAttention, focus, layerNorm, batchNormEval, batchNormTrain,
+  ...elementwiseOps,
+  ...reduce,
+  ...shape,
+  ...pool,
+  matmul,
+  maskedMatmul,
+  linear,
+  conv2d,
+  depthwise,
+  softmax,
+  logSoftmax,
+  crossEntropy,
+  attention,
+  linearAttention,
+  focus,
+  layerNorm,
+  batchNormEval,
+  batchNormTrain,
 }
 
 /** How many arrays the functions with optional ones take; what a caller leaves out becomes null. */

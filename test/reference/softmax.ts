@@ -26,8 +26,8 @@ export function softmax(x: Nd, options: { axis?: number } = {}): Nd {
 }
 
 /**
- * Mean over the batch of -sum_c t_c log softmax(x)_c, a scalar of shape []. x [B, C]. `target` is [B] whole-number labels or
- * [B, C] soft labels p; with smoothing s, t = (1 - s) p + s / C, where p of a label is its one-hot row.
+ * Mean over the batch of -sum_c t_c log softmax(x)_c, a scalar of shape []. x [B, C]. `target` is [B] whole-number
+ * labels or [B, C] soft labels p; with smoothing s, t = (1 - s) p + s / C, where p of a label is its one-hot row.
  */
 export function crossEntropy(x: Nd, target: Nd, { smoothing = 0 }: { smoothing?: number } = {}): Nd {
   const [B, C] = x.shape

@@ -6,22 +6,31 @@ import { diverging, fullScale, heatmapOf, pictureOf, sheet, smoothed } from '../
 
 /** sRGB to Oklab, by the inverse of the published matrices: an own path back for the check. */
 function oklab([r, g, b]: readonly number[]): [number, number, number] {
-  const light = (value: number) => { const x = value / 255; return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4 }
+  const light = (value: number) => {
+    const x = value / 255
+    return x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4
+  }
   const [R, G, B] = [light(r), light(g), light(b)]
   const l = Math.cbrt(0.4122214708 * R + 0.5363325363 * G + 0.0514459929 * B)
   const m = Math.cbrt(0.2119034982 * R + 0.6806995451 * G + 0.1073969566 * B)
   const s = Math.cbrt(0.0883024619 * R + 0.2817188376 * G + 0.6299787005 * B)
-  return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s, 1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
-    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s]
+  return [
+    0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s,
+    1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s,
+  ]
 }
 
 const distance = (a: readonly number[], b: readonly number[]) => Math.hypot(...a.map((value, i) => value - b[i]))
 
 test('equal steps of the colour map look equally far apart, on both sides', () => {
   for (const side of [-1, 1]) {
-    const steps = Array.from({ length: 10 }, (_, i) => distance(oklab(diverging(side * i / 10)), oklab(diverging(side * (i + 1) / 10))))
+    const steps = Array.from(
+      { length: 10 },
+      (_, i) => distance(oklab(diverging(side * i / 10)), oklab(diverging(side * (i + 1) / 10))),
+    )
     const mean = steps.reduce((a, b) => a + b, 0) / 10
-    for (const step of steps) expect(Math.abs(step / mean - 1)).toBeLessThan(0.12)         // 8-bit rounding
+    for (const step of steps) expect(Math.abs(step / mean - 1)).toBeLessThan(0.12) // 8-bit rounding
   }
   expect(Math.abs(oklab(diverging(1))[0] - oklab(diverging(-1))[0])).toBeLessThan(0.05)
   const [red, , blue] = diverging(1), [r, , b] = diverging(-1)
@@ -63,7 +72,7 @@ test('a sheet is a PNG with the image, its map and its overlay', () => {
   const { width, height, data, channels } = decode(canvas.png())
   expect([width, height, channels]).toEqual([canvas.width, canvas.height, 3])
   const at = (x: number, y: number) => [...data.subarray(3 * (y * width + x), 3 * (y * width + x) + 3)]
-  const row = 200                                        // through the middle of the tiles, which are 320 wide with 14 between
+  const row = 200 // through the middle of the tiles, which are 320 wide with 14 between
   expect(at(14 + 100, row)).toEqual([255, 0, 0])
   expect(at(348 + 50, row)).toEqual([...diverging(1)])
   expect(at(348 + 270, row)).toEqual([...diverging(-1)])
@@ -73,7 +82,8 @@ test('text is cut to its width', () => {
   const canvas = new Canvas(100, 20)
   canvas.text(0, 0, 'abcdefghijklmnop', { scale: 1, width: 60 })
   const column = (i: number) => Math.floor(i / 3) % 100
-  const dark = (from: number, to: number) => canvas.data.some((value, i) => value < 100 && column(i) >= from && column(i) < to)
+  const dark = (from: number, to: number) =>
+    canvas.data.some((value, i) => value < 100 && column(i) >= from && column(i) < to)
   expect(dark(0, 60)).toBe(true)
   expect(dark(60, 100)).toBe(false)
 })

@@ -42,7 +42,9 @@ describe('report', () => {
       expect(text).toContain(`${name}: `)
       expect(text).toContain(areaError === undefined ? area.toFixed(3) : `${area.toFixed(3)} ± ${areaError.toFixed(3)}`)
     }
-    for (const { name, size, kept } of report.units) expect(page).toContain(`aria-label="${name}: ${kept} of ${size} kept"`)
+    for (const { name, size, kept } of report.units) {
+      expect(page).toContain(`aria-label="${name}: ${kept} of ${size} kept"`)
+    }
     expect(page).toContain('<b>blocks<wbr>.0</b><wbr>.mlp<wbr>.hidden</span>')
     expect(text).toMatch(/elements in 24 units; \d units are whole\./)
     expect(text).toContain(report.command)
@@ -62,7 +64,9 @@ describe('report', () => {
   test('fetches nothing and runs nothing', () => {
     const page = htmlReport(sampleReport())
     expect(page).not.toMatch(/https?:|\burl\(|@import|<link|<script|<iframe|\son\w+=|javascript:/i)
-    for (const [, source] of page.matchAll(/\b(?:src|href)="([^"]*)"/g)) expect(source).toMatch(/^data:image\/png;base64,[A-Za-z0-9+/=]+$/)
+    for (const [, source] of page.matchAll(/\b(?:src|href)="([^"]*)"/g)) {
+      expect(source).toMatch(/^data:image\/png;base64,[A-Za-z0-9+/=]+$/)
+    }
   })
 
   test('escapes whatever it is given, everywhere', () => {
@@ -76,8 +80,22 @@ describe('report', () => {
 
   test.each<[string, Partial<Report>]>([
     ['a curve without points', { curves: [{ name: 'random', area: 0, topRate: 0, points: [] }] }],
-    ['a curve of one point', { curves: [{ name: 'random', area: 0.1, topRate: 0, points: [{ rate: 0, top1: 0.1, seeds: 1, macs: 1, params: 1 }] }] }],
-    ['accuracy zero everywhere', { curves: [{ name: 'random', area: 0, topRate: 0, points: [0, 0.5].map((rate) => ({ rate, top1: 0, seeds: 1, macs: 0, params: 0 })) }] }],
+    ['a curve of one point', {
+      curves: [{
+        name: 'random',
+        area: 0.1,
+        topRate: 0,
+        points: [{ rate: 0, top1: 0.1, seeds: 1, macs: 1, params: 1 }],
+      }],
+    }],
+    ['accuracy zero everywhere', {
+      curves: [{
+        name: 'random',
+        area: 0,
+        topRate: 0,
+        points: [0, 0.5].map((rate) => ({ rate, top1: 0, seeds: 1, macs: 0, params: 0 })),
+      }],
+    }],
     ['nothing measured', { before: { params: 0, macs: 0 }, after: { params: 0, macs: 0 } }],
     ['a unit of no elements', { units: [{ name: 'x', size: 0, kept: 0 }] }],
   ])('%s', (_, part) => {
@@ -92,6 +110,8 @@ describe('report', () => {
     expect(rows[0]).toBe('| method | A_PR | trapezoid | Top-PR | seeds |')
     expect(rows[2]).toMatch(/^\| pxp-epsilon \| 0\.\d{3} \| 0\.\d{3} \| \d+ % \| 1 \|$/)
     expect(rows.at(-1)).toMatch(/^\| random \| 0\.\d{3} ± 0\.\d{3} \|/)
-    expect(markdownTable([{ name: 'a|b\n<script>', area: 0.5, topRate: 0, points: [] }])).toContain('| a\\|b \\<script\\> | 0.500 |')
+    expect(markdownTable([{ name: 'a|b\n<script>', area: 0.5, topRate: 0, points: [] }])).toContain(
+      '| a\\|b \\<script\\> | 0.500 |',
+    )
   })
 })

@@ -39,7 +39,9 @@ export async function toNd(x: Tensor): Promise<Nd> {
 }
 
 /** Compares forward and gradients; see `OpCheck`. */
-export async function checkOp({ call, reference, args, dtypes = [], constant = [], backward = true, tolerance = 1e-5, samples = 40 }: OpCheck): Promise<void> {
+export async function checkOp(
+  { call, reference, args, dtypes = [], constant = [], backward = true, tolerance = 1e-5, samples = 40 }: OpCheck,
+): Promise<void> {
   const rounded = args.map(({ shape, data }) => nd(shape, Float64Array.from(data, Math.fround)))
   const inputs = rounded.map((arg, i) => toTensor(arg, dtypes[i]))
   const expected = reference(...rounded)
@@ -71,7 +73,9 @@ export function observeLaunches(work: () => void): ObservedLaunch[] {
   const { launches } = gpu()
   launches.observer = (launch) => seen.push(launch)
   try {
-    scope(() => { work() })
+    scope(() => {
+      work()
+    })
   } finally {
     launches.observer = null
   }
@@ -82,14 +86,22 @@ export function observeLaunches(work: () => void): ObservedLaunch[] {
  * Runs the race detector on each different kernel variant that `work` launches (use tiny shapes: it interprets).
  * `falseAlarms` names kernels whose reports are known to be wrong, with the reason.
  */
-export function checkRaces(work: () => void, { falseAlarms = {} }: { falseAlarms?: Record<string, string> } = {}): void {
+export function checkRaces(
+  work: () => void,
+  { falseAlarms = {} }: { falseAlarms?: Record<string, string> } = {},
+): void {
   const seen = new Set<string>()
   for (const launch of observeLaunches(work)) {
     const key = launch.kernel.label + JSON.stringify(launch.overrides)
     if (seen.has(key)) continue
     seen.add(key)
     if (falseAlarms[launch.kernel.file]) continue
-    const { races, errors } = detectRaces(constantText(launch.kernel, launch.overrides), launch.kernel.entry, [1, 1, 1], bindings(launch))
+    const { races, errors } = detectRaces(
+      constantText(launch.kernel, launch.overrides),
+      launch.kernel.entry,
+      [1, 1, 1],
+      bindings(launch),
+    )
     expect(errors, `${launch.kernel.label}: race detector`).toEqual([])
     expect(races.map(({ message }) => message), `${launch.kernel.label}: races`).toEqual([])
   }
@@ -97,12 +109,20 @@ export function checkRaces(work: () => void, { falseAlarms = {} }: { falseAlarms
 
 /** The text with overrides made constants: the detector does not know override-sized arrays. */
 export function constantText({ source }: Kernel, overrides: Readonly<Record<string, number>>): string {
-  return source.replace(/(@id\(\d+\)\s*)?override\s+(\w+)\s*(:\s*\w+)?\s*(=\s*([^;]+))?;/g,
+  return source.replace(
+    /(@id\(\d+\)\s*)?override\s+(\w+)\s*(:\s*\w+)?\s*(=\s*([^;]+))?;/g,
     (_, __, name: string, type: string | undefined, ___, value: string | undefined) => {
       const set = overrides[name]
-      const literal = set === undefined ? value : type?.includes('bool') ? String(Boolean(set)) : type?.includes('f32') ? String(set) : `${set}u`
+      const literal = set === undefined
+        ? value
+        : type?.includes('bool')
+        ? String(Boolean(set))
+        : type?.includes('f32')
+        ? String(set)
+        : `${set}u`
       return `const ${name}${type ?? ''} = ${literal};`
-    })
+    },
+  )
 }
 
 function bindings({ kernel, buffers, values }: ObservedLaunch) {

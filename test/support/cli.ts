@@ -6,22 +6,44 @@ import { build } from 'esbuild'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** What a process printed and how it ended. */
-export interface Ended { stdout: string, stderr: string, code: number | null, signal: NodeJS.Signals | null }
+export interface Ended {
+  stdout: string
+  stderr: string
+  code: number | null
+  signal: NodeJS.Signals | null
+}
 
 /** Bundles a TypeScript file for Node into .espalier/test, where packages resolve as in the project. */
 export async function bundleForNode(entry: string, name: string): Promise<string> {
   const outfile = `${root}.espalier/test/${name}.mjs`
-  await build({ absWorkingDir: root, entryPoints: [entry], outfile, bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' })
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+    logLevel: 'error',
+  })
   return outfile
 }
 
 /** Runs a bundle with arguments and no stdin; `env` is added to the environment. */
 export function runNode(file: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file, ...args], { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [file, ...args], {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let stdout = '', stderr = ''
-    child.stdout.on('data', (chunk: Buffer) => { stdout += chunk })
-    child.stderr.on('data', (chunk: Buffer) => { stderr += chunk })
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk
+    })
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk
+    })
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ stdout, stderr, code, signal }))
   })

@@ -12,18 +12,23 @@ const adapters: { name: string, adapter: string | undefined, missing: string }[]
 const picked = process.env.ESPALIER_TEST_ADAPTERS?.split(',')
 
 /**
- * Like `describe`, once for every adapter, with a device open. Skipped, with the reason, where an adapter is missing. `body` gets
- * the adapter's name (`dawn` or `cpu`), so that work too long for a software driver can be left to the embedded device.
+ * Like `describe`, once for every adapter, with a device open. Skipped, with the reason, where an adapter is missing.
+ * `body` gets the adapter's name (`dawn` or `cpu`), so that work too long for a software driver can be left to the
+ * embedded device.
  */
 export function describeDevice(name: string, body: (adapter: string) => void): void {
   for (const { name: adapterName, adapter, missing } of adapters) {
     if (picked && !picked.includes(adapterName)) continue
     if (missing) {
-      describe.skip(`${name} on ${adapterName} (skipped: ${missing})`, () => { body(adapterName) })
+      describe.skip(`${name} on ${adapterName} (skipped: ${missing})`, () => {
+        body(adapterName)
+      })
       continue
     }
     describe(`${name} on ${adapterName}`, () => {
-      beforeAll(async () => { await init({ adapter, fixedVariants: true }) })
+      beforeAll(async () => {
+        await init({ adapter, fixedVariants: true })
+      })
       afterAll(close)
       body(adapterName)
     })

@@ -5,32 +5,55 @@ import { runKernel } from './runner.ts'
 
 const bindings = ['xu', 'xf', 'ou', 'oi', 'oe', 'os', 'at', 'p']
 const likeOutputs = ({ outputs }: Fuzzed, get: (name: string) => ArrayBuffer): Record<string, Numbers> =>
-  Object.fromEntries(Object.entries(outputs).map(([name, like]) => [name, new (like.constructor as typeof Float32Array)(get(name))]))
+  Object.fromEntries(
+    Object.entries(outputs).map(([name, like]) => [name, new (like.constructor as typeof Float32Array)(get(name))]),
+  )
 
 /** The outputs on the embedded device. Throws WgslError if it refuses the program. */
 export function onEmbedded(program: Fuzzed, mode: 'fast' | 'permuted' | 'bounds' | 'race' = 'fast') {
-  const { out, reports } = runKernel(render(program), { ...program.outputs, ...program.inputs }, { groups: [program.groups], mode, relaxed: mode === 'fast' })
+  const { out, reports } = runKernel(render(program), { ...program.outputs, ...program.inputs }, {
+    groups: [program.groups],
+    mode,
+    relaxed: mode === 'fast',
+  })
   return { results: likeOutputs(program, (name) => out[name]), reports }
 }
 
 /** The outputs on dawn. Rejects if dawn refuses the program. */
 export async function onDawn(device: GPUDevice, program: Fuzzed): Promise<Record<string, Numbers>> {
   device.pushErrorScope('validation')
-  const compiled = device.createComputePipelineAsync({ layout: 'auto', compute: { module: device.createShaderModule({ code: render(program) }) } })
-  void device.popErrorScope()                                    // a refusal also rejects the promise
+  const compiled = device.createComputePipelineAsync({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code: render(program) }) },
+  })
+  void device.popErrorScope() // a refusal also rejects the promise
   const pipeline = await compiled
   const made: GPUBuffer[] = []
-  const create = (size: number, usage: number) => { const buffer = device.createBuffer({ size, usage }); made.push(buffer); return buffer }
+  const create = (size: number, usage: number) => {
+    const buffer = device.createBuffer({ size, usage })
+    made.push(buffer)
+    return buffer
+  }
   const buffers = bindings.map((name) => {
-    const data = program.inputs[name] ?? program.outputs[name], buffer = create(data.byteLength, (name === 'p' ? 0x40 : 0x80) | 4 | 8)
+    const data = program.inputs[name] ?? program.outputs[name],
+      buffer = create(data.byteLength, (name === 'p' ? 0x40 : 0x80) | 4 | 8)
     device.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>)
     return buffer
   })
   const encoder = device.createCommandEncoder(), pass = encoder.beginComputePass()
   pass.setPipeline(pipeline)
   const layout = pipeline.getBindGroupLayout(0), text = render(program)
-  pass.setBindGroup(0, device.createBindGroup({ layout,
-    entries: buffers.flatMap((buffer, binding) => binding === 7 && !/\bp\.(n|m)\b/.test(text.slice(text.indexOf('fn q1'))) ? [] : [{ binding, resource: { buffer } }]) }))
+  pass.setBindGroup(
+    0,
+    device.createBindGroup({
+      layout,
+      entries: buffers.flatMap((buffer, binding) =>
+        binding === 7 && !/\bp\.(n|m)\b/.test(text.slice(text.indexOf('fn q1')))
+          ? []
+          : [{ binding, resource: { buffer } }]
+      ),
+    }),
+  )
   pass.dispatchWorkgroups(program.groups)
   pass.end()
   const names = Object.keys(program.outputs)
@@ -47,18 +70,29 @@ export async function onDawn(device: GPUDevice, program: Fuzzed): Promise<Record
 }
 
 /** What dawn made of a program: its outputs, or why it refuses. */
-interface Theirs { results: Record<string, Numbers> | null, refusal: string }
+interface Theirs {
+  results: Record<string, Numbers> | null
+  refusal: string
+}
 
 /** Begins a program on dawn, which compiles on threads of its own while this one is busy with the embedded device. */
 export const begin = (program: Fuzzed, device: GPUDevice): Promise<Theirs> =>
-  onDawn(device, program).then((results) => ({ results, refusal: '' }), (error: Error) => ({ results: null, refusal: error.message }))
+  onDawn(device, program).then(
+    (results) => ({ results, refusal: '' }),
+    (error: Error) => ({ results: null, refusal: error.message }),
+  )
 
 const nap = new Int32Array(new SharedArrayBuffer(4))
 
-/** Waits for dawn, which asks its driver in every turn of the event loop: a nap in each leaves that core to the driver's compiler. */
+/**
+ * Waits for dawn, which asks its driver in every turn of the event loop: a nap in each leaves that core to the driver's
+ * compiler.
+ */
 async function patiently<T>(work: Promise<T>): Promise<T> {
   let waiting = true
-  void work.finally(() => { waiting = false })
+  void work.finally(() => {
+    waiting = false
+  })
   while (waiting) {
     Atomics.wait(nap, 0, 0, 3)
     await new Promise(setImmediate)
@@ -67,15 +101,25 @@ async function patiently<T>(work: Promise<T>): Promise<T> {
 }
 
 /** A difference: its kind, which shrinking keeps, and the details. */
-interface Fault { kind: string, detail: string }
+interface Fault {
+  kind: string
+  detail: string
+}
 
 /** What is wrong with a program, null where both devices agree. `theirs`: begun before. */
-export async function fault(program: Fuzzed, device: GPUDevice | null, theirs = device && begin(program, device)): Promise<Fault | null> {
+export async function fault(
+  program: Fuzzed,
+  device: GPUDevice | null,
+  theirs = device && begin(program, device),
+): Promise<Fault | null> {
   let mine: ReturnType<typeof onEmbedded>
   try {
     mine = onEmbedded(program)
   } catch (error) {
-    return { kind: 'the embedded device refuses', detail: `line ${(error as { line?: number }).line}: ${(error as Error).message}` }
+    return {
+      kind: 'the embedded device refuses',
+      detail: `line ${(error as { line?: number }).line}: ${(error as Error).message}`,
+    }
   }
   const reverse = difference(onEmbedded(program, 'permuted').results, mine.results)
   if (reverse) return { kind: 'permuted order', detail: reverse }
@@ -94,7 +138,12 @@ export async function fault(program: Fuzzed, device: GPUDevice | null, theirs = 
 }
 
 /** Checks the programs of seeds first..last; a failure is shrunk and described with its text. After five it stops. */
-export async function hunt(first: number, last: number, device: GPUDevice | null, say: (line: string) => void = () => undefined): Promise<string[]> {
+export async function hunt(
+  first: number,
+  last: number,
+  device: GPUDevice | null,
+  say: (line: string) => void = () => undefined,
+): Promise<string[]> {
   const failures: string[] = [], ahead: { program: Fuzzed, theirs: Promise<Theirs> | null }[] = []
   let next = first
   for (let seed = first; seed <= last && failures.length < 5; seed++) {

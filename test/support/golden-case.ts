@@ -13,7 +13,12 @@ import type { ReferenceName } from '../reference/references.ts'
 export type Calls = Partial<Record<ReferenceName, (args: Tensor[], attrs: object) => Tensor>>
 
 /** Compares one case; `dtypes` are those of its constants. The measure is max|a - b| / max|b|. */
-export async function checkCase(name: string, calls: Calls, dtypes: Record<string, DType> = {}, tolerance = 1e-5): Promise<void> {
+export async function checkCase(
+  name: string,
+  calls: Calls,
+  dtypes: Record<string, DType> = {},
+  tolerance = 1e-5,
+): Promise<void> {
   const found = cases.find((one) => one.golden === name)
   if (!found) throw new Error(`no case for the golden '${name}' in test/reference/cases.ts`)
   const { inputs, out, weights, grads } = opCase(name)
@@ -23,8 +28,11 @@ export async function checkCase(name: string, calls: Calls, dtypes: Record<strin
     return found.layout ? permute(values, { order: found.layout }) : values
   }
   const differentiable = found.inputs
-  const constants = Object.fromEntries(Object.entries(found.constants ?? {}).map(([key, value]) =>
-    [key, dtypes[key] === 'i32' ? tensor(Int32Array.from(value.data), value.shape) : toTensor(value)]))
+  const constants = Object.fromEntries(
+    Object.entries(found.constants ?? {}).map((
+      [key, value],
+    ) => [key, dtypes[key] === 'i32' ? tensor(Int32Array.from(value.data), value.shape) : toTensor(value)]),
+  )
   const { outputs: [y], back, free } = vjp((...given) => {
     const byName = { ...constants, ...Object.fromEntries(differentiable.map((key, i) => [key, given[i]])) }
     return runCase<Tensor>(found, byName, ({ reference, attributes = {} }, args) => {
@@ -39,7 +47,9 @@ export async function checkCase(name: string, calls: Calls, dtypes: Record<strin
   const cotangents = back(toTensor(load(weights)))
   for (const [i, key] of differentiable.entries()) {
     if (!golden('ops').has(`${name}.grad.${key}`)) continue
-    expect(relativeError(await cotangents[i]!.data(), load(grads[key]).data), `gradient of ${key}`).toBeLessThanOrEqual(tolerance)
+    expect(relativeError(await cotangents[i]!.data(), load(grads[key]).data), `gradient of ${key}`).toBeLessThanOrEqual(
+      tolerance,
+    )
   }
   free()
 }

@@ -1,11 +1,15 @@
-// Reads golden values: test/fixtures/golden first, then $ESPALIER_SHARED/data/golden (default ../shared). Every value read from
-// the fixtures is noted, so that a run of the whole suite fails when a golden is used by no test.
+// Reads golden values: test/fixtures/golden first, then $ESPALIER_SHARED/data/golden (default ../shared). Every value
+// read from the fixtures is noted, so that a run of the whole suite fails when a golden is used by no test.
 import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** A tensor of a golden file; `data` is in row-major order. */
-export interface GoldenTensor { dtype: 'f32' | 'i32' | 'u8', shape: number[], data: Float32Array | Int32Array | Uint8Array }
+export interface GoldenTensor {
+  dtype: 'f32' | 'i32' | 'u8'
+  shape: number[]
+  data: Float32Array | Int32Array | Uint8Array
+}
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const fixtures = join(root, 'test/fixtures/golden')
@@ -13,16 +17,22 @@ const fixtures = join(root, 'test/fixtures/golden')
 /** The folder with the data that is not part of the repository; may not exist. */
 export const shared: string = resolve(root, process.env.ESPALIER_SHARED ?? '../shared')
 
-/** Whether a golden of this name is at hand, so that a test which needs a large one can be skipped with `test.skipIf`. */
+/**
+ * Whether a golden of this name is at hand, so that a test which needs a large one can be skipped with `test.skipIf`.
+ */
 export const hasGolden = (name: string): boolean => locate(name) !== null
 
 function locate(name: string): string | null {
-  return [fixtures, join(shared, 'data/golden')].map((folder) => join(folder, `${name}.safetensors`)).find((file) => existsSync(file)) ?? null
+  return [fixtures, join(shared, 'data/golden')].map((folder) => join(folder, `${name}.safetensors`)).find((file) =>
+    existsSync(file)
+  ) ?? null
 }
 
 const types = { F32: ['f32', Float32Array], I32: ['i32', Int32Array], U8: ['u8', Uint8Array] } as const
 
-interface Header { [name: string]: { dtype: keyof typeof types, shape: number[], data_offsets: [number, number] } }
+interface Header {
+  [name: string]: { dtype: keyof typeof types, shape: number[], data_offsets: [number, number] }
+}
 
 function readHeader(bytes: Buffer): { header: Header, metadata: Record<string, string>, start: number } {
   const length = Number(bytes.readBigUInt64LE(0))
@@ -43,7 +53,9 @@ export class Golden {
   /** `counted: false` is for a test whose reading must not pass for use: the oracle's own, which runs no kernel. */
   constructor(name: string, { counted = true } = {}) {
     const file = locate(name)
-    if (!file) throw new Error(`golden '${name}' is neither in ${fixtures} nor in ${shared}/data/golden; set ESPALIER_SHARED`)
+    if (!file) {
+      throw new Error(`golden '${name}' is neither in ${fixtures} nor in ${shared}/data/golden; set ESPALIER_SHARED`)
+    }
     this.name = name
     this.bytes = readFileSync(file)
     const { header, metadata, start } = readHeader(this.bytes)
@@ -71,7 +83,8 @@ export class Golden {
     }
     const [dtype, Type] = types[entry.dtype]
     const [first, end] = entry.data_offsets
-    const copy = Uint8Array.from(this.bytes.subarray(this.start + first, this.start + end))   // aligned, and free to be changed
+    // aligned, and free to be changed
+    const copy = Uint8Array.from(this.bytes.subarray(this.start + first, this.start + end))
     return { dtype, shape: entry.shape, data: new Type(copy.buffer) }
   }
 
@@ -89,10 +102,17 @@ export function golden(name: string): Golden {
   return opened.get(name)!
 }
 
-/** The cases of `ops`: inputs, output, weights of the output in the loss, and gradients of that loss, by argument name. */
+/**
+ * The cases of `ops`: inputs, output, weights of the output in the loss, and gradients of that loss, by argument name.
+ */
 export function opCase(name: string) {
   const ops = golden('ops')
-  return { inputs: ops.group(`${name}.in.`), out: ops.get(`${name}.out`), weights: ops.get(`${name}.w`), grads: ops.group(`${name}.grad.`) }
+  return {
+    inputs: ops.group(`${name}.in.`),
+    out: ops.get(`${name}.out`),
+    weights: ops.get(`${name}.w`),
+    grads: ops.group(`${name}.grad.`),
+  }
 }
 
 // `inject` works in a test's process only, and setup.ts imports this file in vitest's own.
@@ -124,14 +144,19 @@ export function summarize(unused: string[]): string {
     const [file, name] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)]
     files.set(file, [...files.get(file) ?? [], name])
   }
-  return [...files].map(([file, names]) => `\n  ${file}: ${names.length} (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''})`).join('')
+  return [...files].map(([file, names]) =>
+    `\n  ${file}: ${names.length} (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''})`
+  ).join('')
 }
 
 /** Results in test/fixtures/golden that are in no note of `ledgerFolder`, as `file/tensor`. */
 export function unusedGoldens(ledgerFolder: string): string[] {
-  const used = new Set(readdirSync(ledgerFolder).flatMap((file) => readFileSync(join(ledgerFolder, file), 'utf8').split('\n')))
+  const used = new Set(
+    readdirSync(ledgerFolder).flatMap((file) => readFileSync(join(ledgerFolder, file), 'utf8').split('\n')),
+  )
   return readdirSync(fixtures).filter((file) => file.endsWith('.safetensors')).flatMap((file) => {
     const stem = file.slice(0, -'.safetensors'.length)
-    return Object.keys(readHeader(readFileSync(join(fixtures, file))).header).filter((name) => isResult(stem, name)).map((name) => `${stem}/${name}`)
+    return Object.keys(readHeader(readFileSync(join(fixtures, file))).header).filter((name) => isResult(stem, name))
+      .map((name) => `${stem}/${name}`)
   }).filter((key) => !used.has(key) && !exempt.some(([prefix]) => key.startsWith(prefix)))
 }

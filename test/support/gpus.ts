@@ -17,7 +17,15 @@ export async function native(descriptor: GPUDeviceDescriptor = {}): Promise<GPUD
 }
 
 export const usage = {
-  MAP_READ: 1, MAP_WRITE: 2, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 0x40, STORAGE: 0x80, INDIRECT: 0x100, QUERY_RESOLVE: 0x200 } as const
+  MAP_READ: 1,
+  MAP_WRITE: 2,
+  COPY_SRC: 4,
+  COPY_DST: 8,
+  UNIFORM: 0x40,
+  STORAGE: 0x80,
+  INDIRECT: 0x100,
+  QUERY_RESOLVE: 0x200,
+} as const
 
 /** y[i] = 3 x[i] + 1 over as many words as y has. */
 export const affine = `@group(0) @binding(0) var<storage, read> x: array<u32>;
@@ -28,7 +36,11 @@ export const affine = `@group(0) @binding(0) var<storage, read> x: array<u32>;
 
 /** A storage buffer with these words. */
 export function wordsBuffer(device: GPUDevice, data: Uint32Array<ArrayBuffer>, label = ''): GPUBuffer {
-  const buffer = device.createBuffer({ label, size: data.byteLength, usage: usage.STORAGE | usage.COPY_SRC | usage.COPY_DST })
+  const buffer = device.createBuffer({
+    label,
+    size: data.byteLength,
+    usage: usage.STORAGE | usage.COPY_SRC | usage.COPY_DST,
+  })
   device.queue.writeBuffer(buffer, 0, data)
   return buffer
 }
@@ -46,7 +58,11 @@ export async function readWords(device: GPUDevice, buffer: GPUBuffer): Promise<U
 }
 
 /** Records one compute pass with what `body` does in it, and submits it. */
-export function inPass(device: GPUDevice, body: (pass: GPUComputePassEncoder) => void, descriptor?: GPUComputePassDescriptor): void {
+export function inPass(
+  device: GPUDevice,
+  body: (pass: GPUComputePassEncoder) => void,
+  descriptor?: GPUComputePassDescriptor,
+): void {
   const encoder = device.createCommandEncoder()
   const pass = encoder.beginComputePass(descriptor)
   body(pass)
@@ -55,10 +71,20 @@ export function inPass(device: GPUDevice, body: (pass: GPUComputePassEncoder) =>
 }
 
 /** The kernel `code` over buffers at bindings 0, 1, .. of group 0. */
-export function setUp(device: GPUDevice, code: string, buffers: GPUBuffer[], constants?: Record<string, number>): (pass: GPUComputePassEncoder) => void {
-  const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module: device.createShaderModule({ code }), constants } })
-  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0),
-    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })) })
+export function setUp(
+  device: GPUDevice,
+  code: string,
+  buffers: GPUBuffer[],
+  constants?: Record<string, number>,
+): (pass: GPUComputePassEncoder) => void {
+  const pipeline = device.createComputePipeline({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code }), constants },
+  })
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  })
   return (pass) => {
     pass.setPipeline(pipeline)
     pass.setBindGroup(0, group)

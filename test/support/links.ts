@@ -5,10 +5,17 @@ import type { AnyOp } from '../../src/core/op.ts'
 import { build, coordinates, nd, type Nd } from '../reference/nd.ts'
 
 /**
- * Numbers every entry of one argument by its place along the axis of a link (others hold -1), runs the reference, and compares
- * the output along the linked axis. `skip` is a value that may stand anywhere (padding); `only` looks at the links of one argument. Returns the mapping for further checks.
+ * Numbers every entry of one argument by its place along the axis of a link (others hold -1), runs the reference, and
+ * compares the output along the linked axis. `skip` is a value that may stand anywhere (padding); `only` looks at the
+ * links of one argument. Returns the mapping for further checks.
  */
-export function checkLinks(op: AnyOp, reference: (...args: Nd[]) => Nd, shapes: number[][], attrs: object, { skip = -1, only }: { skip?: number, only?: number } = {}): Mapping {
+export function checkLinks(
+  op: AnyOp,
+  reference: (...args: Nd[]) => Nd,
+  shapes: number[][],
+  attrs: object,
+  { skip = -1, only }: { skip?: number, only?: number } = {},
+): Mapping {
   const out = reference(...shapes.map((shape) => nd(shape)))
   const mapping = linksOf(op.axes, shapes, out.shape, attrs)
   for (const { size, a, b } of mapping.links) {
@@ -30,5 +37,8 @@ export function checkLinks(op: AnyOp, reference: (...args: Nd[]) => Nd, shapes: 
 
 /** How many entries of each axis of argument 0 are linked: all of them where the op drops nothing. */
 export function covered({ links }: Mapping, rank: number): number[] {
-  return Array.from({ length: rank }, (_, axis) => links.filter(({ a }) => a.tensor === 0 && a.axis === axis).reduce((sum, { size }) => sum + size, 0))
+  return Array.from(
+    { length: rank },
+    (_, axis) => links.filter(({ a }) => a.tensor === 0 && a.axis === axis).reduce((sum, { size }) => sum + size, 0),
+  )
 }

@@ -10,7 +10,8 @@ import { addCommonOptions } from '../../src/commands/command.ts'
 const folder = 'models/data/digits'
 
 /** The packaged digits from one to another, both included. */
-export const digits = (first: number, last: number): string => `idx:${folder}/images-idx3-ubyte.gz,${folder}/labels-idx1-ubyte.gz#${first}-${last}`
+export const digits = (first: number, last: number): string =>
+  `idx:${folder}/images-idx3-ubyte.gz,${folder}/labels-idx1-ubyte.gz#${first}-${last}`
 
 /** A folder that is removed after the tests of a file. */
 export function scratch(): string {
@@ -20,9 +21,18 @@ export function scratch(): string {
 }
 
 /** Runs a command in this process, as cli.ts does; `said` collects what it says on the way. */
-export async function run<O extends CommonOptions>(spec: CommandSpec<O>, args: string[], said: string[] = []): Promise<Answer> {
+export async function run<O extends CommonOptions>(
+  spec: CommandSpec<O>,
+  args: string[],
+  said: string[] = [],
+): Promise<Answer> {
   const command = new Command(spec.name).exitOverride().configureOutput({ writeErr() {}, outputError() {} })
   spec.declare(command)
   addCommonOptions(command).parse(args, { from: 'user' })
-  return spec.run({ ...command.opts<O>(), args: command.args }, { say: (line) => { said.push(line) }, progress: () => ({ update() {}, stop() {} }) })
+  return spec.run({ ...command.opts<O>(), args: command.args }, {
+    say: (line) => {
+      said.push(line)
+    },
+    progress: () => ({ update() {}, stop() {} }),
+  })
 }

@@ -25,14 +25,16 @@ function order(x: number): number {
 }
 const minNormal = 1.1754943508222875e-38
 
-/** Why `got` is not acceptable for `expected`, or null. Denormals may be flushed, the payload of NaN does not matter. */
+/**
+ * Why `got` is not acceptable for `expected`, or null. Denormals may be flushed, the payload of NaN does not matter.
+ */
 export function mismatch(got: Numbers, expected: Numbers, ulp = 0, abs = 0): string | null {
   if (got.length !== expected.length) return `${got.length} values, expected ${expected.length}`
   for (let i = 0; i < got.length; i++) {
     const a = got[i], b = expected[i]
     if (Object.is(a, b) || (Number.isNaN(a) && Number.isNaN(b))) continue
     if (expected instanceof Float32Array) {
-      if (a === b && b === 0) continue                       // the sign of zero is tested by bits where it matters
+      if (a === b && b === 0) continue // the sign of zero is tested by bits where it matters
       if (Math.abs(b) < minNormal && a === 0) continue
       if (Math.abs(a - b) <= abs) continue
       if (Number.isFinite(a) && Number.isFinite(b) && Math.abs(order(a) - order(b)) <= ulp) continue

@@ -46,7 +46,9 @@ describeDevice('optimisers', () => {
     const optimizer = adamW(model, { rate: 0.1 })
     optimizer.update(model, { a: tensor([1, 1]), b: null })
     expect((await model.b.data())[0]).toBe(3)
-    expect(() => { optimizer.update({ a: tensor([1]), b: model.b }, { a: tensor([1]) }) }).toThrow(/make a new optimiser/)
+    expect(() => {
+      optimizer.update({ a: tensor([1]), b: model.b }, { a: tensor([1]) })
+    }).toThrow(/make a new optimiser/)
   })
 
   test('moving average', async () => {

@@ -5,7 +5,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { pathToFileURL } from 'node:url'
 
-/** One adapter as dawn describes it; `works` is null when a small computation on it gave the right numbers, else what went wrong. */
+/**
+ * One adapter as dawn describes it; `works` is null when a small computation on it gave the right numbers, else what
+ * went wrong.
+ */
 export interface DawnAdapter {
   /** The driver's own name for it, which `--adapter` is matched against. */
   name: string
@@ -32,8 +35,9 @@ export interface DawnProbe {
   failure: string | null
 }
 
-// Text and not a function, because it runs the same from dist/, from a test and from unbuilt TypeScript. An adapter name
-// that cannot exist makes dawn list all that do. Each adapter is a line of its own, so that a crash keeps those before it.
+// Text and not a function, because it runs the same from dist/, from a test and from unbuilt TypeScript. An adapter
+// name that cannot exist makes dawn list all that do. Each adapter is a line of its own, so that a crash keeps those
+// before it.
 const script = `
 const { writeSync } = await import('node:fs')
 const put = (value) => writeSync(1, JSON.stringify(value) + '\\n')
@@ -91,7 +95,9 @@ async function compute(adapter) {
 const noise = /artificially reduced|^\s*at \w+.*\.cpp:\d+|^\s*$/
 
 /** Asks dawn for every adapter it has. Never throws and never takes longer than `timeout` milliseconds. */
-export function probeDawn({ timeout = 20_000, env = process.env }: { timeout?: number, env?: NodeJS.ProcessEnv } = {}): Promise<DawnProbe> {
+export function probeDawn(
+  { timeout = 20_000, env = process.env }: { timeout?: number, env?: NodeJS.ProcessEnv } = {},
+): Promise<DawnProbe> {
   let dawn: string
   try {
     dawn = pathToFileURL(createRequire(import.meta.url).resolve('webgpu')).href
@@ -101,11 +107,20 @@ export function probeDawn({ timeout = 20_000, env = process.env }: { timeout?: n
   return new Promise((resolve) => {
     // Vulkan software drivers want a folder of the user's own, which containers often lack.
     const child = spawn(process.execPath, ['--input-type=module', '-e', script, dawn], {
-      env: { ...env, XDG_RUNTIME_DIR: env.XDG_RUNTIME_DIR ?? tmpdir(), NODE_OPTIONS: '' }, stdio: ['ignore', 'pipe', 'pipe'] })
+      env: { ...env, XDG_RUNTIME_DIR: env.XDG_RUNTIME_DIR ?? tmpdir(), NODE_OPTIONS: '' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let output = '', errors = '', late = false
-    const timer = setTimeout(() => { late = true; child.kill('SIGKILL') }, timeout)
-    child.stdout.on('data', (chunk: Buffer) => { output += chunk })
-    child.stderr.on('data', (chunk: Buffer) => { errors += chunk })
+    const timer = setTimeout(() => {
+      late = true
+      child.kill('SIGKILL')
+    }, timeout)
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk
+    })
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk
+    })
     const finish = (end: string) => {
       clearTimeout(timer)
       resolve(readProbe(output, errors, late ? `no answer within ${timeout / 1000} s` : end))
@@ -121,13 +136,21 @@ export function readProbe(output: string, errors: string, end: string): DawnProb
   let asking = '', broken = '', done = false
   for (const line of output.split('\n').slice(0, -1)) {
     let value: DawnAdapter & { asking?: string, broken?: string, done?: boolean }
-    try { value = JSON.parse(line) } catch { continue }      // a driver may print to stdout too
+    try {
+      value = JSON.parse(line)
+    } catch {
+      continue
+    } // a driver may print to stdout too
     if (value.done) done = true
     else if (value.broken) broken = value.broken
     else if (value.asking) asking = value.asking
     else if (value.name) adapters.push(value)
   }
-  const messages = [...new Set(errors.split('\n').filter((line) => !noise.test(line)).map((line) => line.replace(/^Warning: /, '').trim()))]
+  const messages = [
+    ...new Set(
+      errors.split('\n').filter((line) => !noise.test(line)).map((line) => line.replace(/^Warning: /, '').trim()),
+    ),
+  ]
   if (broken) return { adapters, messages, failure: `dawn (the npm package webgpu) did not load: ${broken}` }
   const where = asking ? ` while it tried adapter '${asking}'` : ''
   return { adapters, messages, failure: done ? null : `the search for adapters stopped${where}: ${end}` }

@@ -7,7 +7,10 @@ import { matmul } from '../../ops/matmul/matmul.ts'
 import { scope } from '../../core/transform.ts'
 
 /** GFLOP/s of a 256 x 256 x 256 matrix product, and GB/s read and written by an elementwise pass over 4 MB. */
-export interface Speed { gflops: number, gbps: number }
+export interface Speed {
+  gflops: number
+  gbps: number
+}
 
 /** Opens a device, measures each for about `milliseconds` after its first run, and closes it; the best run counts. */
 export async function measureSpeed(options: InitOptions, milliseconds = 60): Promise<Speed> {
@@ -15,7 +18,12 @@ export async function measureSpeed(options: InitOptions, milliseconds = 60): Pro
   try {
     const a = full([256, 256], 0.5), x = full([1 << 20], 2)
     const best = async (work: () => unknown): Promise<number> => {
-      const once = async () => await deviceTime(() => { scope(() => { work() }) })
+      const once = async () =>
+        await deviceTime(() => {
+          scope(() => {
+            work()
+          })
+        })
       await once()
       let least = Infinity
       const until = performance.now() + milliseconds
@@ -23,7 +31,10 @@ export async function measureSpeed(options: InitOptions, milliseconds = 60): Pro
       while (performance.now() < until)
       return least
     }
-    return { gflops: 2 * 256 ** 3 / await best(() => matmul(a, a)) / 1e6, gbps: 2 * 4 * 2 ** 20 / await best(() => scale(x, { by: 3 })) / 1e6 }
+    return {
+      gflops: 2 * 256 ** 3 / await best(() => matmul(a, a)) / 1e6,
+      gbps: 2 * 4 * 2 ** 20 / await best(() => scale(x, { by: 3 })) / 1e6,
+    }
   } finally {
     await close()
   }

@@ -21,7 +21,10 @@ export class Connection {
   private readonly worker: Worker
   private readonly waiting = new Map<number, { resolve: (value: never) => void, reject: (error: Error) => void }>()
   private readonly devices = new Map<number, WeakRef<DeviceEvents>>()
-  private readonly dropped = new FinalizationRegistry<number>((number) => { this.drop.push(number); this.flushLater() })
+  private readonly dropped = new FinalizationRegistry<number>((number) => {
+    this.drop.push(number)
+    this.flushLater()
+  })
   private calls: Call[] = []
   private drop: number[] = []
   private transfer: Transferable[] = []
@@ -47,7 +50,9 @@ export class Connection {
   }
 
   /** A number for an object that will be there only when its promise is fulfilled. */
-  reserve(): number { return ++this.numbers }
+  reserve(): number {
+    return ++this.numbers
+  }
 
   /** Sends a device its events, and lets go of it in the worker when it is collected here. */
   adopt(device: DeviceEvents, number: number): void {
@@ -85,7 +90,10 @@ export class Connection {
   private flushLater(): void {
     if (this.scheduled) return
     this.scheduled = true
-    queueMicrotask(() => { this.scheduled = false; this.flush() })
+    queueMicrotask(() => {
+      this.scheduled = false
+      this.flush()
+    })
   }
 
   private receive(answer: Answer): void {
@@ -115,7 +123,9 @@ export class Remote {
   }
 
   /** Calls the method of this name over there. */
-  protected send(method: string, ...args: unknown[]): undefined { this.connection.call(this.number, method, args) }
+  protected send(method: string, ...args: unknown[]): undefined {
+    this.connection.call(this.number, method, args)
+  }
 
   /** The same, for a method that returns an object. */
   protected make<T extends Remote>(made: T, method: string, ...args: unknown[]): T {
@@ -126,7 +136,9 @@ export class Remote {
 
 /** Puts numbers in the place of objects, however deep; iterables other than arrays become arrays. */
 function encode(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    return value
+  }
   if (value instanceof Remote) return { $handle: value.number }
   if (Symbol.iterator in value) return [...value as Iterable<unknown>].map(encode)
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, encode(part)]))

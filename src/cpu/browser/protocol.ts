@@ -1,7 +1,10 @@
-// What a page and the worker that holds its device say to each other. Objects live in the worker; the page has their numbers.
+// What a page and the worker that holds its device say to each other. Objects live in the worker; the page has their
+// numbers.
 
 /** In an argument, stands for an object by its number. */
-export interface Handle { $handle: number }
+export interface Handle {
+  $handle: number
+}
 
 /** One call of a method; several travel in one message, in order. */
 export interface Call {
@@ -16,10 +19,17 @@ export interface Call {
 }
 
 /** From the page. `drop` lists objects that nobody on the page holds any more. */
-export interface Request { calls: Call[], drop: number[] }
+export interface Request {
+  calls: Call[]
+  drop: number[]
+}
 
 /** An error, in a form that survives the way to another thread. */
-export interface PlainError { name: string, message: string, reason?: string }
+export interface PlainError {
+  name: string
+  message: string
+  reason?: string
+}
 
 /** From the worker: the outcome of a call, or an event of a device. */
 export type Answer =
@@ -29,12 +39,21 @@ export type Answer =
   | { device: number, lost: { reason: string, message: string } }
 
 /** What a page learns of an adapter. */
-export interface AdapterFacts { features: string[], limits: Record<string, number>, info: Record<string, unknown> }
+export interface AdapterFacts {
+  features: string[]
+  limits: Record<string, number>
+  info: Record<string, unknown>
+}
 
 /** What a page learns of a device. */
-export interface DeviceFacts { features: string[], limits: Record<string, number> }
+export interface DeviceFacts {
+  features: string[]
+  limits: Record<string, number>
+}
 
-/** What the numbers of a recorded pass mean; each is followed by its arguments, objects by number, no bind group as 0. */
+/**
+ * What the numbers of a recorded pass mean; each is followed by its arguments, objects by number, no bind group as 0.
+ */
 export const passCall = {
   /** pipeline */
   setPipeline: 1,

@@ -1,15 +1,25 @@
-// The thread that holds a page's device: it makes the calls the page asks for, one after the other, on the real objects.
+// The thread that holds a page's device: it makes the calls the page asks for, one after the other, on the real
+// objects.
 import { CpuAdapter } from '../device/adapter.ts'
 import { CpuBuffer } from '../device/buffer.ts'
 import { CpuDevice } from '../device/device.ts'
 import { mapMode } from '../device/flags.ts'
 import { CpuComputePass } from '../device/pass.ts'
 import { createCpuGpu, type CpuOptions } from '../index.ts'
-import { passCall, plainError, type AdapterFacts, type Answer, type Call, type DeviceFacts, type Handle, type Request } from './protocol.ts'
+import {
+  passCall,
+  plainError,
+  type AdapterFacts,
+  type Answer,
+  type Call,
+  type DeviceFacts,
+  type Handle,
+  type Request,
+} from './protocol.ts'
 
 const scope = globalThis as unknown as {
-  postMessage(message: Answer, transfer: Transferable[]): void
-  onmessage: ((event: MessageEvent) => void) | null
+  postMessage(message: Answer, transfer: Transferable[]): void,
+  onmessage: ((event: MessageEvent) => void) | null,
 }
 const objects = new Map<number, object>()
 /** What was taken of a buffer mapped for writing, until the page sends back what it wrote. */
@@ -19,7 +29,9 @@ const send = (answer: Answer, transfer: Transferable[] = []): void => scope.post
 
 /** Puts objects in the place of their numbers, however deep. */
 function resolve(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    return value
+  }
   if ('$handle' in value) return objects.get((value as Handle).$handle)
   if (Array.isArray(value)) return value.map(resolve)
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, resolve(part)]))
@@ -28,13 +40,19 @@ function resolve(value: unknown): unknown {
 /** What the page gets to know of an object it holds by number. */
 function facts(value: unknown, number: number): unknown {
   if (value instanceof CpuAdapter) {
-    return { features: [...value.features], limits: { ...value.limits as unknown as Record<string, number> },
-      info: { ...value.info } } satisfies AdapterFacts
+    return {
+      features: [...value.features],
+      limits: { ...value.limits as unknown as Record<string, number> },
+      info: { ...value.info },
+    } satisfies AdapterFacts
   }
   if (value instanceof CpuDevice) {
     value.onuncapturederror = ({ error }) => send({ device: number, uncaptured: plainError(error) })
     void value.lost.then(({ reason, message }) => send({ device: number, lost: { reason, message } }))
-    return { features: [...value.features], limits: { ...value.limits as unknown as Record<string, number> } } satisfies DeviceFacts
+    return {
+      features: [...value.features],
+      limits: { ...value.limits as unknown as Record<string, number> },
+    } satisfies DeviceFacts
   }
   return undefined
 }
@@ -105,10 +123,13 @@ async function perform({ target, method, args, result, reply }: Call): Promise<v
     else send({ reply, value: facts(value, result ?? 0) })
   } catch (error) {
     if (reply !== undefined) send({ reply, failure: plainError(error) })
-    else for (const [number, device] of objects) {
-      // a TypeError or the like, which the page's thread would have thrown had it made the call itself
-      if (device instanceof CpuDevice) { send({ device: number, uncaptured: plainError(error) }); break }
-    }
+    else {for (const [number, device] of objects) {
+        // a TypeError or the like, which the page's thread would have thrown had it made the call itself
+        if (device instanceof CpuDevice) {
+          send({ device: number, uncaptured: plainError(error) })
+          break
+        }
+      }}
   }
 }
 

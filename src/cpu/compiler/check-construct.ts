@@ -4,7 +4,20 @@ import type { CallExpr } from './tree.ts'
 import { commonType } from './builtins.ts'
 import { atSpan, checkValue, convertTo, latest } from './check-expr.ts'
 import type { Context } from './check.ts'
-import { array, concrete, elementScalar, f16, f32, isAbstract, isConstructible, isFloat, mat, typeName, vec, withScalar } from './types.ts'
+import {
+  array,
+  concrete,
+  elementScalar,
+  f16,
+  f32,
+  isAbstract,
+  isConstructible,
+  isFloat,
+  mat,
+  typeName,
+  vec,
+  withScalar,
+} from './types.ts'
 import type { Scalar, Type } from './types.ts'
 import { castScalar, componentwise, convertValue, zeroValue } from './values.ts'
 import type { Value } from './values.ts'
@@ -19,7 +32,9 @@ export function checkConstruct(context: Context, expr: CallExpr, named: Type | n
   if (!isConstructible(type)) throw failAt(expr, `${typeName(type)} cannot be constructed`)
   const refuse = () => failAt(expr, `${callee}(...) cannot be made from (${types.map(typeName).join(', ')})`)
   const want = (expected: Type[]) => {
-    if (args.length !== expected.length) throw failAt(expr, `${typeName(type)} takes ${expected.length} values, got ${args.length}`)
+    if (args.length !== expected.length) {
+      throw failAt(expr, `${typeName(type)} takes ${expected.length} values, got ${args.length}`)
+    }
     args.forEach((arg, i) => convertTo(arg, expected[i], `value ${i + 1} of ${typeName(type)}`))
   }
   if (args.length > 0) {
@@ -28,8 +43,9 @@ export function checkConstruct(context: Context, expr: CallExpr, named: Type | n
     } else if (type.kind === 'vec') checkVector(expr, type.size, type.of, named !== null, refuse)
     else if (type.kind === 'mat') {
       const convert = args.length === 1 && types[0].kind === 'mat'
-      if (convert && (types[0] as typeof type).columns === type.columns && (types[0] as typeof type).rows === type.rows) { /* a conversion */ }
-      else if (args.length === type.columns) want(args.map(() => vec(type.rows, type.of)))
+      if (
+        convert && (types[0] as typeof type).columns === type.columns && (types[0] as typeof type).rows === type.rows
+      ) { /* a conversion */ } else if (args.length === type.columns) want(args.map(() => vec(type.rows, type.of)))
       else if (args.length === type.columns * type.rows) want(args.map(() => type.of))
       else throw refuse()
     } else if (type.kind === 'array') {
@@ -43,11 +59,13 @@ export function checkConstruct(context: Context, expr: CallExpr, named: Type | n
   expr.stage = latest(...args.map((a) => a.stage))
   expr.effects = args.some((a) => a.effects)
   if (args.every((a) => a.value)) expr.value = atSpan(expr, () => construct(type, args.map((a) => a.value!)))
-  else if (isAbstract(type)) {                               // one part is not constant, so all become concrete
+  else if (isAbstract(type)) { // one part is not constant, so all become concrete
     const settled = concrete(type)
     expr.type = settled
     expr.target = { kind: 'construct', type: settled }
-    for (const arg of args) if (isAbstract(arg.type)) convertTo(arg, withScalar(arg.type, elementScalar(settled)!), callee)
+    for (const arg of args) {
+      if (isAbstract(arg.type)) convertTo(arg, withScalar(arg.type, elementScalar(settled)!), callee)
+    }
   }
   if (!expr.value && expr.stage === 'const') expr.stage = 'runtime'
 }
@@ -57,8 +75,11 @@ function checkVector(expr: CallExpr, size: number, of: Scalar, named: boolean, r
   const counts = types.map((t) => t.kind === 'vec' ? t.size : t.kind === 'scalar' ? 1 : 0)
   const total = counts.reduce((a, b) => a + b, 0)
   if (counts.includes(0)) throw refuse()
-  if (args.length === 1 && types[0].kind === 'vec' && types[0].size === size && named) return      // a conversion
-  if (args.length === 1 && types[0].kind === 'scalar') { convertTo(args[0], of, typeName(vec(size, of))); return }
+  if (args.length === 1 && types[0].kind === 'vec' && types[0].size === size && named) return // a conversion
+  if (args.length === 1 && types[0].kind === 'scalar') {
+    convertTo(args[0], of, typeName(vec(size, of)))
+    return
+  }
   if (total !== size) throw failAt(expr, `${typeName(vec(size, of))} needs ${size} components, got ${total}`)
   args.forEach((arg, i) => convertTo(arg, withScalar(types[i], of), typeName(vec(size, of))))
 }
@@ -70,7 +91,9 @@ function inferred(expr: CallExpr, types: Type[]): Type {
     if (!of) throw failAt(expr, 'array(...) needs values of one type')
     return array(of, types.length)
   }
-  if (types.length === 0 && callee.startsWith('vec')) throw failAt(expr, `${callee}() needs a component type: ${callee}f() or ${callee}<f32>()`)
+  if (types.length === 0 && callee.startsWith('vec')) {
+    throw failAt(expr, `${callee}() needs a component type: ${callee}f() or ${callee}<f32>()`)
+  }
   const of = commonType(types.map((t) => elementScalar(t)).filter((s) => s !== null))
   if (of?.kind !== 'scalar') throw failAt(expr, `${callee}(...) needs components of one type`)
   if (callee.startsWith('vec')) return vec(Number(callee[3]), of)
@@ -83,14 +106,25 @@ export function construct(type: Type, args: Value[], count?: (c: object) => numb
   if (args.length === 0) return zeroValue(type, count)
   if (type.kind === 'scalar') return castScalar(args[0], type)
   if (type.kind === 'vec') {
-    if (args.length === 1 && !args[0].parts) return { type, parts: Array.from({ length: type.size }, () => convertValue(args[0], type.of)) }
+    if (args.length === 1 && !args[0].parts) {
+      return {
+        type,
+        parts: Array.from({ length: type.size }, () => convertValue(args[0], type.of)),
+      }
+    }
     const parts = args.flatMap((a) => a.parts ?? [a])
     return { type, parts: parts.map((p) => castScalar(p, type.of)) }
   }
   if (type.kind === 'mat') {
     if (args.length === 1) return componentwise(type, args, (x) => castScalar(x, type.of))
     if (args.length === type.columns) return { type, parts: args }
-    return { type, parts: Array.from({ length: type.columns }, (_, c) => ({ type: vec(type.rows, type.of), parts: args.slice(c * type.rows, (c + 1) * type.rows) })) }
+    return {
+      type,
+      parts: Array.from(
+        { length: type.columns },
+        (_, c) => ({ type: vec(type.rows, type.of), parts: args.slice(c * type.rows, (c + 1) * type.rows) }),
+      ),
+    }
   }
   return { type, parts: args }
 }

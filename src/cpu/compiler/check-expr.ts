@@ -7,19 +7,44 @@ import { checkConstruct } from './check-construct.ts'
 import { namedType, resolveType } from './check-types.ts'
 import type { Context } from './check.ts'
 import { resolveGlobal } from './check.ts'
-import { abstractFloat, abstractInt, bool, concrete, conversionRank, elementScalar, f16, f32, i32, isAbstract, isBool, isConstructible, isFloat,
-  isInteger, isNumeric, mat, pointer, typeName, u32, vec, voidType, withScalar } from './types.ts'
+import {
+  abstractFloat,
+  abstractInt,
+  bool,
+  concrete,
+  conversionRank,
+  elementScalar,
+  f16,
+  f32,
+  i32,
+  isAbstract,
+  isBool,
+  isConstructible,
+  isFloat,
+  isInteger,
+  isNumeric,
+  mat,
+  pointer,
+  typeName,
+  u32,
+  vec,
+  voidType,
+  withScalar,
+} from './types.ts'
 import type { Type } from './types.ts'
 import { binaryValue, bitcastValue, builtinValue, ConstError, convertValue, makeScalar, unaryValue } from './values.ts'
 import type { Value } from './values.ts'
 
 const stages = ['const', 'override', 'runtime'] as const
 /** The latest of the stages. */
-export const latest = (...list: Expr['stage'][]): Expr['stage'] => stages[Math.max(0, ...list.map((s) => stages.indexOf(s)))]
+export const latest = (...list: Expr['stage'][]): Expr['stage'] =>
+  stages[Math.max(0, ...list.map((s) => stages.indexOf(s)))]
 
 /** Runs constant arithmetic and gives its errors a position. */
 export function atSpan<T>(span: Span, compute: () => T): T {
-  try { return compute() } catch (error) {
+  try {
+    return compute()
+  } catch (error) {
     throw error instanceof ConstError ? failAt(span, error.message) : error
   }
 }
@@ -29,7 +54,9 @@ export function toValue(expr: Expr): Expr {
   if (!expr.ref) return expr
   if (expr.ref.access === 'write') throw failAt(expr, 'this memory is write-only')
   if (expr.type.kind === 'atomic') throw failAt(expr, 'an atomic is read with atomicLoad(&...)')
-  if (expr.type.kind === 'array' && expr.type.count === null) throw failAt(expr, 'a runtime-sized array cannot be loaded as a whole: index it')
+  if (expr.type.kind === 'array' && expr.type.count === null) {
+    throw failAt(expr, 'a runtime-sized array cannot be loaded as a whole: index it')
+  }
   if (!isConstructible(expr.type)) throw failAt(expr, `${typeName(expr.type)} cannot be loaded as a whole`)
   return expr
 }
@@ -39,7 +66,8 @@ export function convertTo(expr: Expr, to: Type, what: string): Expr {
   toValue(expr)
   if (expr.type === to) return expr
   if (conversionRank(expr.type, to) === Infinity) {
-    const wants = elementScalar(to), hint = wants && elementScalar(expr.type) && expr.type.kind === to.kind ? `: write ${typeName(to)}(...)` : ''
+    const wants = elementScalar(to),
+      hint = wants && elementScalar(expr.type) && expr.type.kind === to.kind ? `: write ${typeName(to)}(...)` : ''
     throw failAt(expr, `${what} needs ${typeName(to)}, got ${typeName(expr.type)}${hint}`)
   }
   if (expr.value) expr.value = atSpan(expr, () => convertValue(expr.value!, to))
@@ -50,7 +78,9 @@ export function convertTo(expr: Expr, to: Type, what: string): Expr {
 /** A value that must be a constant integer, such as an array length. */
 export function constInteger(context: Context, expr: Expr, what: string): number {
   checkExpr(context, expr)
-  if (!expr.value || !isInteger(expr.type) || expr.type.kind !== 'scalar') throw failAt(expr, `${what} must be a constant integer`)
+  if (!expr.value || !isInteger(expr.type) || expr.type.kind !== 'scalar') {
+    throw failAt(expr, `${what} must be a constant integer`)
+  }
   return Number(expr.value.scalar)
 }
 
@@ -64,20 +94,33 @@ export function checkValue(context: Context, expr: Expr): Expr {
 /** Fills type, reference, stage and constant value of an expression and all inside it. Throws WgslError. */
 export function checkExpr(context: Context, expr: Expr): void {
   switch (expr.kind) {
-    case 'number': return checkNumber(context, expr)
-    case 'bool': expr.type = bool; expr.stage = 'const'; expr.value = { type: bool, scalar: expr.truth }; return
-    case 'name': return checkName(context, expr)
-    case 'unary': return checkUnary(context, expr)
-    case 'binary': return checkBinary(context, expr)
-    case 'index': return checkIndex(context, expr)
-    case 'member': return checkMember(context, expr)
-    case 'call': return checkCall(context, expr)
+    case 'number':
+      return checkNumber(context, expr)
+    case 'bool':
+      expr.type = bool
+      expr.stage = 'const'
+      expr.value = { type: bool, scalar: expr.truth }
+      return
+    case 'name':
+      return checkName(context, expr)
+    case 'unary':
+      return checkUnary(context, expr)
+    case 'binary':
+      return checkBinary(context, expr)
+    case 'index':
+      return checkIndex(context, expr)
+    case 'member':
+      return checkMember(context, expr)
+    case 'call':
+      return checkCall(context, expr)
   }
 }
 
 function checkNumber(context: Context, expr: Extract<Expr, { kind: 'number' }>) {
   const type = { '': expr.isFloat ? abstractFloat : abstractInt, i: i32, u: u32, f: f32, h: f16 }[expr.suffix]!
-  if (type === f16 && !context.program.enables.has('f16')) throw failAt(expr, "literals with 'h' need 'enable f16;' at the top of the shader")
+  if (type === f16 && !context.program.enables.has('f16')) {
+    throw failAt(expr, "literals with 'h' need 'enable f16;' at the top of the shader")
+  }
   expr.type = type
   expr.stage = 'const'
   expr.value = atSpan(expr, () => makeScalar(type, isInteger(type) ? BigInt(expr.text) : numberValue(expr.text)))
@@ -86,15 +129,24 @@ function checkNumber(context: Context, expr: Extract<Expr, { kind: 'number' }>) 
 function checkName(context: Context, expr: NameExpr) {
   const decl = context.lookup(expr.name)
   if (!decl) {
-    const type = builtins.has(expr.name) ? 'function' : namedType(context, expr.name, expr.template, expr) ? 'type' : null
-    throw failAt(expr, type ? `'${expr.name}' is a ${type}: call it, or use a variable here` : `'${expr.name}' is not declared`)
+    const type = builtins.has(expr.name)
+      ? 'function'
+      : namedType(context, expr.name, expr.template, expr)
+      ? 'type'
+      : null
+    throw failAt(
+      expr,
+      type ? `'${expr.name}' is a ${type}: call it, or use a variable here` : `'${expr.name}' is not declared`,
+    )
   }
   if (decl.kind === 'struct' || decl.kind === 'alias') throw failAt(expr, `'${expr.name}' is a type, not a value`)
   if (decl.kind === 'function') throw failAt(expr, `'${expr.name}' is a function: call it with (...)`)
   if (decl.global) {
     resolveGlobal(context, decl)
     if (context.fn) context.fn.globals.add(decl)
-    else if (decl.kind === 'var') throw failAt(expr, `'${expr.name}' is a variable: module-scope expressions use constants and overrides only`)
+    else if (decl.kind === 'var') {
+      throw failAt(expr, `'${expr.name}' is a variable: module-scope expressions use constants and overrides only`)
+    }
   }
   expr.decl = decl
   expr.type = decl.type
@@ -124,7 +176,8 @@ function checkUnary(context: Context, expr: UnaryExpr) {
     return
   }
   checkValue(context, inner)
-  const ok = expr.op === '!' ? isBool(inner.type) : expr.op === '~' ? isInteger(inner.type)
+  const ok = expr.op === '!' ? isBool(inner.type) : expr.op === '~'
+    ? isInteger(inner.type)
     : inner.type.kind !== 'mat' && isNumeric(inner.type) && elementScalar(inner.type) !== u32
   if (!ok) throw failAt(expr, `'${expr.op}' does not apply to ${typeName(inner.type)}`)
   expr.type = inner.type
@@ -148,17 +201,32 @@ function checkBinary(context: Context, expr: BinaryExpr) {
     if (width) throw failAt(right, `shift by ${width.scalar}: must be less than 32`)
   }
   if ((op === '&&' || op === '||') && left.value && left.value.scalar === (op === '||')) {
-    expr.value = left.value                                  // the other side is not evaluated, so its stage does not matter
+    expr.value = left.value // the other side is not evaluated, so its stage does not matter
     if (expr.stage === 'const' || right.stage !== 'const') expr.value = right.stage === 'const' ? left.value : undefined
-  } else if (left.value && right.value && expr.type.kind !== 'mat' && left.type.kind !== 'mat' && right.type.kind !== 'mat') {
-    expr.value = atSpan(expr, () => binaryValue(op, left.value!, right.value!, comparing && left.type.kind === 'vec' ? vec(left.type.size, bool) : expr.type))
+  } else if (
+    left.value && right.value && expr.type.kind !== 'mat' && left.type.kind !== 'mat' && right.type.kind !== 'mat'
+  ) {
+    expr.value = atSpan(
+      expr,
+      () =>
+        binaryValue(
+          op,
+          left.value!,
+          right.value!,
+          comparing && left.type.kind === 'vec' ? vec(left.type.size, bool) : expr.type,
+        ),
+    )
   }
   if (!expr.value && expr.stage === 'const') expr.stage = 'runtime'
 }
 
 /** Types an operator and converts its operands. */
 export function binaryType(span: Span, op: string, left: Expr, right: Expr): Type {
-  const refuse = () => failAt(span, `'${op}' does not apply to ${typeName(left.type)} and ${typeName(right.type)}${hint(left.type, right.type)}`)
+  const refuse = () =>
+    failAt(
+      span,
+      `'${op}' does not apply to ${typeName(left.type)} and ${typeName(right.type)}${hint(left.type, right.type)}`,
+    )
   if (op === '&&' || op === '||') {
     if (left.type !== bool || right.type !== bool) throw refuse()
     return bool
@@ -176,7 +244,9 @@ export function binaryType(span: Span, op: string, left: Expr, right: Expr): Typ
   const arithmetic = ['+', '-', '*', '/', '%'].includes(op)
   if (left.type.kind === 'mat' || right.type.kind === 'mat') return matrixType(op, left, right, refuse)
   let type: Type | null
-  if (arithmetic && left.type.kind !== right.type.kind && left.type.kind !== 'pointer' && right.type.kind !== 'pointer') {
+  if (
+    arithmetic && left.type.kind !== right.type.kind && left.type.kind !== 'pointer' && right.type.kind !== 'pointer'
+  ) {
     const [vector, single] = left.type.kind === 'vec' ? [left.type, right.type] : [right.type, left.type]
     if (vector.kind !== 'vec' || single.kind !== 'scalar' || !isNumeric(single)) throw refuse()
     const of = commonType([vector.of, single])
@@ -187,9 +257,13 @@ export function binaryType(span: Span, op: string, left: Expr, right: Expr): Typ
   }
   type = commonType([left.type, right.type])
   if (!type || (type.kind !== 'scalar' && type.kind !== 'vec')) throw refuse()
-  // Of two operands only one of which is constant, an abstract one takes the other's type; two abstract non-constants cannot meet.
-  const ok = arithmetic ? isNumeric(type) : op === '&' || op === '|' ? isInteger(type) || isBool(type) : op === '^' ? isInteger(type)
-    : op === '==' || op === '!=' ? true : isNumeric(type)
+  // Of two operands only one of which is constant, an abstract one takes the other's type; two abstract non-constants
+  // cannot meet.
+  const ok = arithmetic ? isNumeric(type) : op === '&' || op === '|' ? isInteger(type) || isBool(type) : op === '^'
+    ? isInteger(type)
+    : op === '==' || op === '!='
+    ? true
+    : isNumeric(type)
   if (!ok) throw refuse()
   convertTo(left, type, `'${op}'`)
   convertTo(right, type, `'${op}'`)
@@ -197,10 +271,14 @@ export function binaryType(span: Span, op: string, left: Expr, right: Expr): Typ
   return comparing ? type.kind === 'vec' ? vec(type.size, bool) : bool : type
 }
 
-const hint = (a: Type, b: Type) => elementScalar(a) && elementScalar(b) && a.kind === b.kind && a !== b ? ': convert one of them, WGSL never does it silently' : ''
+const hint = (a: Type, b: Type) =>
+  elementScalar(a) && elementScalar(b) && a.kind === b.kind && a !== b
+    ? ': convert one of them, WGSL never does it silently'
+    : ''
 
 function matrixType(op: string, left: Expr, right: Expr, refuse: () => Error): Type {
-  const fix = (expr: Expr) => isAbstract(expr.type) ? convertTo(expr, withScalar(expr.type, f32), `'${op}'`).type : expr.type
+  const fix = (expr: Expr) =>
+    isAbstract(expr.type) ? convertTo(expr, withScalar(expr.type, f32), `'${op}'`).type : expr.type
   const a = fix(left), b = fix(right)
   if (elementScalar(a) !== elementScalar(b) || !isFloat(elementScalar(a)!)) throw refuse()
   if ((op === '+' || op === '-') && a === b) return a
@@ -218,8 +296,18 @@ function throughPointer(expr: IndexExpr | MemberExpr) {
   const base = expr.base
   if (base.type.kind !== 'pointer') return
   toValue(base)
-  expr.base = { kind: 'unary', op: '*', operand: base, line: base.line, column: base.column, length: base.length, type: base.type.to,
-    ref: { space: base.type.space, access: base.type.access }, stage: 'runtime', effects: base.effects }
+  expr.base = {
+    kind: 'unary',
+    op: '*',
+    operand: base,
+    line: base.line,
+    column: base.column,
+    length: base.length,
+    type: base.type.to,
+    ref: { space: base.type.space, access: base.type.access },
+    stage: 'runtime',
+    effects: base.effects,
+  }
 }
 
 function checkIndex(context: Context, expr: IndexExpr) {
@@ -228,12 +316,19 @@ function checkIndex(context: Context, expr: IndexExpr) {
   const { base, index } = expr
   checkValue(context, index)
   const type = base.type
-  if (type.kind !== 'vec' && type.kind !== 'array' && type.kind !== 'mat') throw failAt(expr, `${typeName(type)} cannot be indexed`)
-  if (index.type.kind !== 'scalar' || !isInteger(index.type)) throw failAt(index, `an index is an integer, got ${typeName(index.type)}: write u32(...)`)
+  if (type.kind !== 'vec' && type.kind !== 'array' && type.kind !== 'mat') {
+    throw failAt(expr, `${typeName(type)} cannot be indexed`)
+  }
+  if (index.type.kind !== 'scalar' || !isInteger(index.type)) {
+    throw failAt(index, `an index is an integer, got ${typeName(index.type)}: write u32(...)`)
+  }
   if (index.value) {
-    const i = Number(index.value.scalar), count = type.kind === 'vec' ? type.size : type.kind === 'mat' ? type.columns : type.count
+    const i = Number(index.value.scalar),
+      count = type.kind === 'vec' ? type.size : type.kind === 'mat' ? type.columns : type.count
     if (i < 0) throw failAt(index, `index ${i} is negative`)
-    if (typeof count === 'number' && i >= count) throw failAt(index, `index ${i} is out of bounds: ${typeName(type)} has ${count}`)
+    if (typeof count === 'number' && i >= count) {
+      throw failAt(index, `index ${i} is out of bounds: ${typeName(type)} has ${count}`)
+    }
     if (isAbstract(index.type)) convertTo(index, i32, 'an index')
   }
   expr.type = type.kind === 'mat' ? vec(type.rows, type.of) : type.of
@@ -257,17 +352,28 @@ function checkMember(context: Context, expr: MemberExpr) {
   if (type.kind === 'vec') {
     const letters = ['xyzw', 'rgba'].find((set) => [...name].every((c) => set.includes(c)))
     const parts = letters && name.length <= 4 ? [...name].map((c) => letters.indexOf(c)) : null
-    if (!parts || parts.some((p) => p >= type.size)) throw failAt(expr, `'.${name}' does not name components of ${typeName(type)}`)
+    if (!parts || parts.some((p) => p >= type.size)) {
+      throw failAt(expr, `'.${name}' does not name components of ${typeName(type)}`)
+    }
     expr.swizzle = parts
     expr.type = parts.length === 1 ? type.of : vec(parts.length, type.of)
     if (parts.length === 1) expr.ref = base.ref
     else toValue(base)
-    if (base.value) expr.value = parts.length === 1 ? base.value.parts![parts[0]] : { type: expr.type, parts: parts.map((p) => base.value!.parts![p]) }
+    if (base.value) {
+      expr.value = parts.length === 1
+        ? base.value.parts![parts[0]]
+        : { type: expr.type, parts: parts.map((p) => base.value!.parts![p]) }
+    }
     return
   }
   if (type.kind !== 'struct') throw failAt(expr, `${typeName(type)} has no members`)
   expr.member = type.members.findIndex((m) => m.name === name)
-  if (expr.member < 0) throw failAt(expr, `${type.name} has no member '${name}': it has ${type.members.map((m) => m.name).join(', ')}`)
+  if (expr.member < 0) {
+    throw failAt(
+      expr,
+      `${type.name} has no member '${name}': it has ${type.members.map((m) => m.name).join(', ')}`,
+    )
+  }
   expr.type = type.members[expr.member].type
   expr.ref = base.ref
   if (base.value) expr.value = base.value.parts![expr.member]
@@ -280,8 +386,12 @@ function checkCall(context: Context, expr: CallExpr) {
   if (decl?.kind === 'function') {
     if (!context.fn) throw failAt(expr, `'${callee}' cannot be called at module scope`)
     resolveGlobal(context, decl)
-    if (decl.attributes.some((a) => a.name === 'compute')) throw failAt(expr, `'${callee}' is an entry point and cannot be called`)
-    if (args.length !== decl.params.length) throw failAt(expr, `${callee} takes ${decl.params.length} arguments, got ${args.length}`)
+    if (decl.attributes.some((a) => a.name === 'compute')) {
+      throw failAt(expr, `'${callee}' is an entry point and cannot be called`)
+    }
+    if (args.length !== decl.params.length) {
+      throw failAt(expr, `${callee} takes ${decl.params.length} arguments, got ${args.length}`)
+    }
     for (const [i, arg] of args.entries()) {
       checkValue(context, arg)
       convertTo(arg, decl.params[i].type, `parameter '${decl.params[i].name}' of ${callee}`)
@@ -329,15 +439,24 @@ function checkBuiltin(context: Context, expr: CallExpr) {
   for (const arg of args) checkValue(context, arg)
   if (builtin.effects && !context.fn) throw failAt(expr, `${callee} cannot be called at module scope`)
   let found = builtin.match(args.map((a) => a.type))
-  if (!found) throw failAt(expr, `${callee} takes ${builtin.takes}; got (${args.map((a) => typeName(a.type)).join(', ')})`)
+  if (!found) {
+    throw failAt(
+      expr,
+      `${callee} takes ${builtin.takes}; got (${args.map((a) => typeName(a.type)).join(', ')})`,
+    )
+  }
   const constant = args.every((a) => a.value) && !builtin.effects
   const compute = () => args.forEach((arg, i) => convertTo(arg, found!.params[i], `${callee}`))
-  if (!constant && found.params.some(isAbstract)) found = { params: found.params.map(concrete), result: concrete(found.result) }
+  if (!constant && found.params.some(isAbstract)) {
+    found = { params: found.params.map(concrete), result: concrete(found.result) }
+  }
   let value: Value | null = null
   if (constant) {
     compute()
     value = atSpan(expr, () => builtinValue(callee, args.map((a) => a.value!), found!.result))
-    if (!value && found.params.some(isAbstract)) found = { params: found.params.map(concrete), result: concrete(found.result) }
+    if (!value && found.params.some(isAbstract)) {
+      found = { params: found.params.map(concrete), result: concrete(found.result) }
+    }
   }
   compute()
   checkPartial(expr)
@@ -360,16 +479,25 @@ function checkPartial(expr: CallExpr) {
   const number = (i: number) => expr.args[i]?.value?.scalar === undefined ? null : Number(expr.args[i].value!.scalar)
   if (expr.callee === 'extractBits' || expr.callee === 'insertBits') {
     const at = expr.callee === 'extractBits' ? 1 : 2, offset = number(at) ?? 0, count = number(at + 1) ?? 0
-    if (offset + count > 32) throw failAt(expr, `${expr.callee}: offset ${offset} + count ${count} is more than 32 bits`)
+    if (offset + count > 32) {
+      throw failAt(expr, `${expr.callee}: offset ${offset} + count ${count} is more than 32 bits`)
+    }
   }
-  const parts = (i: number) => { const v = expr.args[i]?.value; return v ? v.parts ?? [v] : null }
+  const parts = (i: number) => {
+    const v = expr.args[i]?.value
+    return v ? v.parts ?? [v] : null
+  }
   if (expr.callee === 'clamp') {
     const low = parts(1), high = parts(2)
-    if (low && high && low.some((l, i) => l.scalar! > high[i].scalar!)) throw failAt(expr, 'clamp: low is greater than high')
+    if (low && high && low.some((l, i) => l.scalar! > high[i].scalar!)) {
+      throw failAt(expr, 'clamp: low is greater than high')
+    }
   }
   if (expr.callee === 'smoothstep') {
     const low = parts(0), high = parts(1)
-    if (low && high && low.some((l, i) => l.scalar! === high[i].scalar!)) throw failAt(expr, 'smoothstep: the two edges are equal')
+    if (low && high && low.some((l, i) => l.scalar! === high[i].scalar!)) {
+      throw failAt(expr, 'smoothstep: the two edges are equal')
+    }
   }
   if (expr.callee === 'ldexp') {
     const power = parts(1), limit = elementScalar(expr.type) === f16 ? 16 : 128
@@ -378,12 +506,28 @@ function checkPartial(expr: CallExpr) {
 }
 
 function checkBitcast(context: Context, expr: CallExpr) {
-  if (expr.template?.length !== 1 || expr.args.length !== 1) throw failAt(expr, 'bitcast takes one type and one value: bitcast<u32>(x)')
+  if (expr.template?.length !== 1 || expr.args.length !== 1) {
+    throw failAt(expr, 'bitcast takes one type and one value: bitcast<u32>(x)')
+  }
   const to = resolveType(context, expr.template[0]), arg = checkValue(context, expr.args[0])
-  if (isAbstract(arg.type)) convertTo(arg, elementScalar(arg.type) === abstractInt && elementScalar(to) === u32 ? withScalar(arg.type, u32) : concrete(arg.type), 'bitcast')
-  const bits = (type: Type) => type.kind === 'scalar' ? type === bool ? 0 : type === f16 ? 16 : 32
-    : type.kind === 'vec' && type.of !== bool ? type.size * (type.of === f16 ? 16 : 32) : 0
-  if (!bits(to) || bits(to) !== bits(arg.type)) throw failAt(expr, `bitcast from ${typeName(arg.type)} to ${typeName(to)}: sizes differ or bool`)
+  if (isAbstract(arg.type)) {
+    convertTo(
+      arg,
+      elementScalar(arg.type) === abstractInt && elementScalar(to) === u32
+        ? withScalar(arg.type, u32)
+        : concrete(arg.type),
+      'bitcast',
+    )
+  }
+  const bits = (type: Type) =>
+    type.kind === 'scalar'
+      ? type === bool ? 0 : type === f16 ? 16 : 32
+      : type.kind === 'vec' && type.of !== bool
+      ? type.size * (type.of === f16 ? 16 : 32)
+      : 0
+  if (!bits(to) || bits(to) !== bits(arg.type)) {
+    throw failAt(expr, `bitcast from ${typeName(arg.type)} to ${typeName(to)}: sizes differ or bool`)
+  }
   expr.target = { kind: 'bitcast' }
   expr.type = to
   expr.stage = arg.stage

@@ -11,7 +11,11 @@ import { bool, concrete, i32, isAbstract, isConstructible, isInteger, typeName, 
 
 type Exit = 'next' | 'break' | 'continue' | 'return'
 type Exits = Set<Exit>
-interface Place { loop: boolean; breakable: boolean; continuing: boolean }
+interface Place {
+  loop: boolean
+  breakable: boolean
+  continuing: boolean
+}
 
 /** Checks the body of a function whose signature is known. Throws WgslError at the first mistake. */
 export function checkFunctionBody(context: Context, decl: FunctionDecl): void {
@@ -23,7 +27,9 @@ export function checkFunctionBody(context: Context, decl: FunctionDecl): void {
   context.scopes = [scope]
   try {
     const exits = checkBody(context, decl.body.body, { loop: false, breakable: false, continuing: false })
-    if (decl.result !== voidType && exits.has('next')) throw failAt(decl, `'${decl.name}' does not return a value on every path`)
+    if (decl.result !== voidType && exits.has('next')) {
+      throw failAt(decl, `'${decl.name}' does not return a value on every path`)
+    }
   } finally {
     context.fn = null
     context.scopes = []
@@ -39,7 +45,7 @@ function declare(context: Context, decl: VarDecl) {
 function checkBlock(context: Context, block: Block, place: Place, after?: () => Exits): Exits {
   context.scopes.push(new Map())
   const exits = checkBody(context, block.body, place)
-  if (after) for (const exit of after()) exits.add(exit)
+  if (after) { for (const exit of after()) exits.add(exit) }
   context.scopes.pop()
   return exits
 }
@@ -48,7 +54,7 @@ function checkBody(context: Context, body: Stmt[], place: Place): Exits {
   const exits: Exits = new Set(['next'])
   for (const statement of body) {
     const own = checkStatement(context, statement, place)
-    if (!exits.has('next')) continue                           // unreachable, but still checked
+    if (!exits.has('next')) continue // unreachable, but still checked
     exits.delete('next')
     for (const exit of own) exits.add(exit)
   }
@@ -58,20 +64,33 @@ function checkBody(context: Context, body: Stmt[], place: Place): Exits {
 function checkStatement(context: Context, statement: Stmt, place: Place): Exits {
   const next: Exits = new Set(['next'])
   switch (statement.kind) {
-    case 'block': return checkBlock(context, statement, place)
-    case 'decl': checkLocal(context, statement.decl); return next
-    case 'const_assert': checkAssert(context, statement.condition, statement); return next
-    case 'assign': checkAssign(context, statement); return next
+    case 'block':
+      return checkBlock(context, statement, place)
+    case 'decl':
+      checkLocal(context, statement.decl)
+      return next
+    case 'const_assert':
+      checkAssert(context, statement.condition, statement)
+      return next
+    case 'assign':
+      checkAssign(context, statement)
+      return next
     case 'step': {
       const { target } = statement
       checkPlace(context, target)
-      if (target.type.kind !== 'scalar' || !isInteger(target.type)) throw failAt(target, `'++' and '--' need an i32 or u32, got ${typeName(target.type)}`)
+      if (target.type.kind !== 'scalar' || !isInteger(target.type)) {
+        throw failAt(target, `'++' and '--' need an i32 or u32, got ${typeName(target.type)}`)
+      }
       return next
     }
     case 'call': {
       const call = statement.call
       checkExpr(context, call)
-      const must = call.target?.kind === 'builtin' ? mustUse(call.target.name) : call.target?.kind === 'function' ? call.target.decl.mustUse : true
+      const must = call.target?.kind === 'builtin'
+        ? mustUse(call.target.name)
+        : call.target?.kind === 'function'
+        ? call.target.decl.mustUse
+        : true
       if (must) throw failAt(call, `the result of ${call.callee} is not used: assign it, or '_ = ${call.callee}(...)'`)
       return next
     }
@@ -86,7 +105,9 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
       return new Set(['return'])
     }
     case 'break':
-      if (place.continuing && !place.breakable) throw failAt(statement, "a continuing block is left with 'break if' only")
+      if (place.continuing && !place.breakable) {
+        throw failAt(statement, "a continuing block is left with 'break if' only")
+      }
       if (!place.breakable) throw failAt(statement, 'break must stand in a loop or switch')
       return new Set(['break'])
     case 'continue':
@@ -96,20 +117,27 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
     case 'if': {
       checkCondition(context, statement.condition, 'if')
       const exits = checkBlock(context, statement.then, place)
-      const other = !statement.otherwise ? next : statement.otherwise.kind === 'if' ? checkStatement(context, statement.otherwise, place)
+      const other = !statement.otherwise ? next : statement.otherwise.kind === 'if'
+        ? checkStatement(context, statement.otherwise, place)
         : checkBlock(context, statement.otherwise, place)
       for (const exit of other) exits.add(exit)
       return exits
     }
-    case 'switch': return checkSwitch(context, statement, place)
+    case 'switch':
+      return checkSwitch(context, statement, place)
     case 'loop': {
       const inside = { loop: true, breakable: true, continuing: false }
       const exits = checkBlock(context, statement.body, inside, () => {
         if (!statement.continuing) return new Set()
-        const exits = checkBlock(context, statement.continuing, { loop: false, breakable: false, continuing: true }, () => {
-          if (statement.breakIf) checkCondition(context, statement.breakIf, 'break if')
-          return new Set(statement.breakIf ? ['break'] : [])
-        })
+        const exits = checkBlock(
+          context,
+          statement.continuing,
+          { loop: false, breakable: false, continuing: true },
+          () => {
+            if (statement.breakIf) checkCondition(context, statement.breakIf, 'break if')
+            return new Set(statement.breakIf ? ['break'] : [])
+          },
+        )
         refuseBypassed(statement.body, statement.continuing, statement.breakIf)
         return exits
       })
@@ -119,7 +147,9 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
       context.scopes.push(new Map())
       if (statement.init) checkStatement(context, statement.init, place)
       if (statement.condition) checkCondition(context, statement.condition, 'the loop condition')
-      if (statement.update) checkStatement(context, statement.update, { loop: false, breakable: false, continuing: true })
+      if (statement.update) {
+        checkStatement(context, statement.update, { loop: false, breakable: false, continuing: true })
+      }
       const exits = checkBlock(context, statement.body, { loop: true, breakable: true, continuing: false })
       if (statement.condition) exits.add('break')
       context.scopes.pop()
@@ -150,7 +180,9 @@ function refuseBypassed(body: Block, continuing: Block, breakIf: Expr | null) {
   for (const part of breakIf ? [continuing, breakIf] : [continuing]) {
     walk(part, (node) => {
       const span = node.kind === 'name' && node.decl ? late.get(node.decl as VarDecl) : undefined
-      if (span && node.kind === 'name') throw failAt(span, `'${node.name}' is used in continuing, but a continue above skips its declaration`)
+      if (span && node.kind === 'name') {
+        throw failAt(span, `'${node.name}' is used in continuing, but a continue above skips its declaration`)
+      }
     })
   }
 }
@@ -165,8 +197,12 @@ function checkCondition(context: Context, condition: Expr, what: string) {
 }
 
 function checkLocal(context: Context, decl: VarDecl) {
-  if (decl.attributes.length) throw failAt(decl.attributes[0], `@${decl.attributes[0].name} does not belong on a local variable`)
-  if (decl.kind === 'var' && decl.spaceNames.length && (decl.spaceNames.length > 1 || decl.spaceNames[0] !== 'function')) {
+  if (decl.attributes.length) {
+    throw failAt(decl.attributes[0], `@${decl.attributes[0].name} does not belong on a local variable`)
+  }
+  if (
+    decl.kind === 'var' && decl.spaceNames.length && (decl.spaceNames.length > 1 || decl.spaceNames[0] !== 'function')
+  ) {
     throw failAt(decl, `var<${decl.spaceNames.join(', ')}> '${decl.name}' belongs at module scope`)
   }
   checkInitializer(context, decl)
@@ -188,10 +224,24 @@ function checkPlace(context: Context, target: Expr) {
   checkExpr(context, target)
   if (!target.ref) {
     const swizzled = target.kind === 'member' && target.swizzle && target.swizzle.length > 1
-    const named = target.kind === 'name' && target.decl && target.decl.kind !== 'var' ? `'${target.name}' is a ${target.decl.kind} and cannot change: use var` : null
-    throw failAt(target, swizzled ? `'.${target.name}' names several components: assign them one by one` : named ?? 'this cannot be assigned to')
+    const named = target.kind === 'name' && target.decl && target.decl.kind !== 'var'
+      ? `'${target.name}' is a ${target.decl.kind} and cannot change: use var`
+      : null
+    throw failAt(
+      target,
+      swizzled
+        ? `'.${target.name}' names several components: assign them one by one`
+        : named ?? 'this cannot be assigned to',
+    )
   }
-  if (target.ref.access === 'read') throw failAt(target, target.ref.space === 'uniform' ? 'uniform memory is read-only' : 'this memory is read-only: declare it var<storage, read_write>')
+  if (target.ref.access === 'read') {
+    throw failAt(
+      target,
+      target.ref.space === 'uniform'
+        ? 'uniform memory is read-only'
+        : 'this memory is read-only: declare it var<storage, read_write>',
+    )
+  }
   if (target.type.kind === 'atomic') throw failAt(target, 'an atomic is written with atomicStore(&..., value)')
   if (!isConstructible(target.type)) throw failAt(target, `${typeName(target.type)} cannot be assigned as a whole`)
   markAssigned(target)
@@ -202,19 +252,32 @@ function checkAssign(context: Context, statement: AssignStmt) {
   if (!target) {
     checkExpr(context, value)
     if (value.type.kind === 'void') throw failAt(value, 'this call gives no value')
-    if (value.type.kind === 'array' && value.type.count === null) throw failAt(value, 'a runtime-sized array has no value')
+    if (value.type.kind === 'array' && value.type.count === null) {
+      throw failAt(value, 'a runtime-sized array has no value')
+    }
     return
   }
   checkPlace(context, target)
   checkValue(context, value)
-  if (!op) { convertTo(value, target.type, 'the assignment'); return }
-  if (isInteger(value.type) && value.value && (op === '/' || op === '%') && [value.value, ...value.value.parts ?? []].some((v) => v.scalar === 0n || v.scalar === 0)) {
+  if (!op) {
+    convertTo(value, target.type, 'the assignment')
+    return
+  }
+  if (
+    isInteger(value.type) && value.value && (op === '/' || op === '%')
+    && [value.value, ...value.value.parts ?? []].some((v) => v.scalar === 0n || v.scalar === 0)
+  ) {
     throw failAt(value, 'integer division by zero')
   }
   const left = { ...target, value: undefined }
   const type = binaryType(statement, op, left, value)
-  if (type !== target.type) throw failAt(statement, `'${op}=' gives ${typeName(type)}, the variable is ${typeName(target.type)}`)
-  if ((op === '<<' || op === '>>') && value.value && [value.value, ...value.value.parts ?? []].some((v) => Number(v.scalar ?? 0) >= 32)) {
+  if (type !== target.type) {
+    throw failAt(statement, `'${op}=' gives ${typeName(type)}, the variable is ${typeName(target.type)}`)
+  }
+  if (
+    (op === '<<' || op === '>>') && value.value
+    && [value.value, ...value.value.parts ?? []].some((v) => Number(v.scalar ?? 0) >= 32)
+  ) {
     throw failAt(value, `shift by ${value.value.scalar}: must be less than 32`)
   }
 }
@@ -224,13 +287,18 @@ function checkSwitch(context: Context, statement: SwitchStmt, place: Place): Exi
   const selectors = statement.clauses.flatMap((c) => c.selectors.filter((s) => s !== null))
   for (const selector of selectors) checkValue(context, selector)
   const settled = [statement.value, ...selectors].find((e) => !isAbstract(e.type))?.type ?? i32
-  if (!isInteger(statement.value.type) || statement.value.type.kind !== 'scalar') throw failAt(statement.value, `switch needs i32 or u32, got ${typeName(statement.value.type)}`)
+  if (!isInteger(statement.value.type) || statement.value.type.kind !== 'scalar') {
+    throw failAt(statement.value, `switch needs i32 or u32, got ${typeName(statement.value.type)}`)
+  }
   convertTo(statement.value, concrete(settled), 'switch')
   const seen = new Set<unknown>(), exits: Exits = new Set()
   let defaults = 0
   for (const clause of statement.clauses) {
     for (const selector of clause.selectors) {
-      if (!selector) { defaults++; continue }
+      if (!selector) {
+        defaults++
+        continue
+      }
       if (!selector.value) throw failAt(selector, 'a case selector must be constant')
       convertTo(selector, statement.value.type, 'a case selector')
       const key = String(selector.value.scalar)
@@ -239,7 +307,9 @@ function checkSwitch(context: Context, statement: SwitchStmt, place: Place): Exi
     }
     for (const exit of checkBlock(context, clause.body, { ...place, breakable: true })) exits.add(exit)
   }
-  if (defaults !== 1) throw failAt(statement, defaults ? 'switch has more than one default' : 'switch needs a default clause')
+  if (defaults !== 1) {
+    throw failAt(statement, defaults ? 'switch has more than one default' : 'switch needs a default clause')
+  }
   if (exits.delete('break')) exits.add('next')
   return exits
 }

@@ -2,8 +2,26 @@
 import { failAt } from './lexer.ts'
 import type { Span } from './lexer.ts'
 import type { Expr, NameExpr, StructDecl, VarDecl } from './tree.ts'
-import { alignOf, array, atomic, bool, f16, f32, hasAtomic, i32, isConstructible, mat, pointer, roundUp, scalars, sizeOf, strideOf, typeName, u32,
-  vec } from './types.ts'
+import {
+  alignOf,
+  array,
+  atomic,
+  bool,
+  f16,
+  f32,
+  hasAtomic,
+  i32,
+  isConstructible,
+  mat,
+  pointer,
+  roundUp,
+  scalars,
+  sizeOf,
+  strideOf,
+  typeName,
+  u32,
+  vec,
+} from './types.ts'
 import type { Scalar, Space, Struct, Type } from './types.ts'
 import { checkExpr, constInteger, toValue } from './check-expr.ts'
 import type { Context } from './check.ts'
@@ -16,7 +34,12 @@ const elsewhere = /^(texture_|sampler|binding_array)/
 /** The predeclared type of a name without template arguments, or null. */
 function plainType(context: Context, name: string, span: Span): Type | null {
   const short = /^vec([234])([fiuh])$/.exec(name), matrix = /^mat([234])x([234])([fh])$/.exec(name)
-  const type = scalars[name] ?? (short ? vec(Number(short[1]), suffixes[short[2]]) : matrix ? mat(Number(matrix[1]), Number(matrix[2]), suffixes[matrix[3]]) : null)
+  const type = scalars[name]
+    ?? (short
+      ? vec(Number(short[1]), suffixes[short[2]])
+      : matrix
+      ? mat(Number(matrix[1]), Number(matrix[2]), suffixes[matrix[3]])
+      : null)
   if ((type === f16 || name.endsWith('h') && type) && !context.program.enables.has('f16')) {
     throw failAt(span, `'${name}' needs 'enable f16;' at the top of the shader`)
   }
@@ -31,11 +54,15 @@ export function namedType(context: Context, name: string, template: Expr[] | nul
     resolveGlobal(context, decl)
     return decl.type!
   }
-  if (elsewhere.test(name)) throw failAt(span, `${name}: textures and samplers are not supported on the embedded device`)
+  if (elsewhere.test(name)) {
+    throw failAt(span, `${name}: textures and samplers are not supported on the embedded device`)
+  }
   if (!template) return plainType(context, name, span)
   const generic = /^vec([234])$/.exec(name), matrix = /^mat([234])x([234])$/.exec(name)
   const want = (count: number) => {
-    if (template.length !== count) throw failAt(span, `${name} takes ${count} template argument${count === 1 ? '' : 's'}, got ${template.length}`)
+    if (template.length !== count) {
+      throw failAt(span, `${name} takes ${count} template argument${count === 1 ? '' : 's'}, got ${template.length}`)
+    }
   }
   const scalarArg = (): Scalar => {
     want(1)
@@ -62,8 +89,13 @@ export function namedType(context: Context, name: string, template: Expr[] | nul
 function arrayType(context: Context, template: Expr[], span: Span): Type {
   if (template.length < 1 || template.length > 2) throw failAt(span, 'array takes an element type and a length')
   const of = resolveType(context, template[0])
-  if (of.kind === 'array' && of.count === null) throw failAt(template[0], 'an array of runtime-sized arrays cannot be laid out')
-  if (of.kind === 'struct' && of.members.at(-1)!.type.kind === 'array' && (of.members.at(-1)!.type as { count: unknown }).count === null) {
+  if (of.kind === 'array' && of.count === null) {
+    throw failAt(template[0], 'an array of runtime-sized arrays cannot be laid out')
+  }
+  if (
+    of.kind === 'struct' && of.members.at(-1)!.type.kind === 'array'
+    && (of.members.at(-1)!.type as { count: unknown }).count === null
+  ) {
     throw failAt(template[0], `${of.name} ends in a runtime-sized array and cannot be an array element`)
   }
   if (!isConstructible(of) && !hasAtomic(of)) throw failAt(template[0], `${typeName(of)} cannot be an array element`)
@@ -72,7 +104,9 @@ function arrayType(context: Context, template: Expr[], span: Span): Type {
   checkExpr(context, length)
   if (length.stage === 'override') {
     toValue(length)
-    if (length.type !== i32 && length.type !== u32) throw failAt(length, `an array length is an integer, not ${typeName(length.type)}`)
+    if (length.type !== i32 && length.type !== u32) {
+      throw failAt(length, `an array length is an integer, not ${typeName(length.type)}`)
+    }
     const text = length.kind === 'name' ? length.name : 'an override expression'
     return array(of, { text, expr: length.kind === 'name' && length.decl ? length.decl : length })
   }
@@ -83,12 +117,18 @@ function arrayType(context: Context, template: Expr[], span: Span): Type {
 }
 
 function pointerType(context: Context, template: Expr[], span: Span): Type {
-  if (template.length < 2 || template.length > 3) throw failAt(span, 'ptr takes an address space, a type and for storage an access mode')
+  if (template.length < 2 || template.length > 3) {
+    throw failAt(span, 'ptr takes an address space, a type and for storage an access mode')
+  }
   const [space, to, mode] = template
-  if (space.kind !== 'name' || !spaces.includes(space.name)) throw failAt(space, `ptr needs an address space: ${spaces.join(', ')}`)
+  if (space.kind !== 'name' || !spaces.includes(space.name)) {
+    throw failAt(space, `ptr needs an address space: ${spaces.join(', ')}`)
+  }
   const name = space.name as Space
   const access = mode ? (mode as NameExpr).name : name === 'storage' || name === 'uniform' ? 'read' : 'read_write'
-  if (access !== 'read' && access !== 'write' && access !== 'read_write') throw failAt(mode, 'the access mode is read or read_write')
+  if (access !== 'read' && access !== 'write' && access !== 'read_write') {
+    throw failAt(mode, 'the access mode is read or read_write')
+  }
   if (mode && name !== 'storage') throw failAt(mode, 'only storage pointers take an access mode')
   return pointer(name, resolveType(context, to), access)
 }
@@ -99,8 +139,12 @@ export function resolveType(context: Context, expr: Expr): Type {
   const type = namedType(context, expr.name, expr.template, expr)
   if (!type) {
     if (context.lookup(expr.name)) throw failAt(expr, `'${expr.name}' is not a type`)
-    throw failAt(expr, /^(vec[234]|mat[234]x[234]|array|atomic|ptr)$/.test(expr.name)
-      ? `'${expr.name}' needs template arguments, such as ${expr.name}<f32>` : `unknown type '${expr.name}'`)
+    throw failAt(
+      expr,
+      /^(vec[234]|mat[234]x[234]|array|atomic|ptr)$/.test(expr.name)
+        ? `'${expr.name}' needs template arguments, such as ${expr.name}<f32>`
+        : `unknown type '${expr.name}'`,
+    )
   }
   return type
 }
@@ -111,24 +155,38 @@ export function layoutStruct(context: Context, decl: StructDecl): Struct {
   if (decl.members.length === 0) throw failAt(decl, `struct ${decl.name} has no members: a struct needs at least one`)
   let offset = 0
   for (const [i, member] of decl.members.entries()) {
-    if (struct.members.some((m) => m.name === member.name)) throw failAt(member, `struct ${decl.name} already has a member '${member.name}'`)
+    if (struct.members.some((m) => m.name === member.name)) {
+      throw failAt(member, `struct ${decl.name} already has a member '${member.name}'`)
+    }
     const type = resolveType(context, member.typeExpr)
     const runtime = type.kind === 'array' && type.count === null
-    if (runtime && i !== decl.members.length - 1) throw failAt(member, `'${member.name}' is runtime-sized: only the last member may be`)
-    if (type.kind === 'array' && typeof type.count === 'object' && type.count) throw failAt(member, 'an array sized by an override cannot be a struct member')
-    if (type.kind === 'pointer' || (!runtime && !isConstructible(type) && !hasAtomic(type))) throw failAt(member, `${typeName(type)} cannot be a struct member`)
+    if (runtime && i !== decl.members.length - 1) {
+      throw failAt(member, `'${member.name}' is runtime-sized: only the last member may be`)
+    }
+    if (type.kind === 'array' && typeof type.count === 'object' && type.count) {
+      throw failAt(member, 'an array sized by an override cannot be a struct member')
+    }
+    if (type.kind === 'pointer' || (!runtime && !isConstructible(type) && !hasAtomic(type))) {
+      throw failAt(member, `${typeName(type)} cannot be a struct member`)
+    }
     let align = alignOf(type), size = sizeOf(type)
     for (const attribute of member.attributes) {
       if (attribute.name === 'align' || attribute.name === 'size') {
         const value = attribute.args[0] && constInteger(context, attribute.args[0], `@${attribute.name}`)
         if (attribute.name === 'align') {
-          if (!value || value < align || value & (value - 1)) throw failAt(attribute, `@align(${value}) must be a power of two of at least ${align}`)
+          if (!value || value < align || value & (value - 1)) {
+            throw failAt(attribute, `@align(${value}) must be a power of two of at least ${align}`)
+          }
           align = value
         } else {
-          if (!value || value < size) throw failAt(attribute, `@size(${value}) is less than the ${size} bytes of '${member.name}'`)
+          if (!value || value < size) {
+            throw failAt(attribute, `@size(${value}) is less than the ${size} bytes of '${member.name}'`)
+          }
           size = value
         }
-      } else if (attribute.name !== 'builtin') throw failAt(attribute, `@${attribute.name} on a member is not supported on the embedded device`)
+      } else if (attribute.name !== 'builtin') {
+        throw failAt(attribute, `@${attribute.name} on a member is not supported on the embedded device`)
+      }
     }
     offset = roundUp(offset, align)
     struct.members.push({ name: member.name, type, offset, size, align })
@@ -142,20 +200,33 @@ export function layoutStruct(context: Context, decl: StructDecl): Struct {
 /** Refuses types that cannot live in an address space, and uniform layouts that WGSL forbids. */
 export function checkStorable(decl: VarDecl, type: Type, span: Span) {
   const inside = (test: (t: Type) => boolean, t: Type = type): boolean =>
-    test(t) || (t.kind === 'array' && inside(test, t.of)) || (t.kind === 'struct' && t.members.some((m) => inside(test, m.type)))
+    test(t) || (t.kind === 'array' && inside(test, t.of))
+    || (t.kind === 'struct' && t.members.some((m) => inside(test, m.type)))
   const { space, name } = decl
   if (type.kind === 'pointer') throw failAt(span, `'${name}': pointers live in 'let' and parameters only`)
   if (space === 'uniform' || space === 'storage') {
-    if (inside((t) => t === bool || (t.kind === 'vec' && t.of === bool))) throw failAt(span, `'${name}': bool cannot be shared with the host, use u32`)
-    if (space === 'uniform' && hasAtomic(type)) throw failAt(span, `'${name}': atomics need storage or workgroup memory`)
-    if (space === 'storage' && decl.access === 'read' && hasAtomic(type)) throw failAt(span, `'${name}': atomics need access read_write`)
+    if (inside((t) => t === bool || (t.kind === 'vec' && t.of === bool))) {
+      throw failAt(span, `'${name}': bool cannot be shared with the host, use u32`)
+    }
+    if (space === 'uniform' && hasAtomic(type)) {
+      throw failAt(span, `'${name}': atomics need storage or workgroup memory`)
+    }
+    if (space === 'storage' && decl.access === 'read' && hasAtomic(type)) {
+      throw failAt(span, `'${name}': atomics need access read_write`)
+    }
     if (space === 'uniform') {
-      if (inside((t) => t.kind === 'array' && t.count === null)) throw failAt(span, `'${name}': a runtime-sized array needs storage, not uniform`)
+      if (inside((t) => t.kind === 'array' && t.count === null)) {
+        throw failAt(span, `'${name}': a runtime-sized array needs storage, not uniform`)
+      }
       checkUniformLayout(type, name, span)
     }
   } else {
-    if (inside((t) => t.kind === 'array' && t.count === null)) throw failAt(span, `'${name}': a runtime-sized array lives in storage only`)
-    if (space !== 'workgroup' && hasAtomic(type)) throw failAt(span, `'${name}': atomics need storage or workgroup memory`)
+    if (inside((t) => t.kind === 'array' && t.count === null)) {
+      throw failAt(span, `'${name}': a runtime-sized array lives in storage only`)
+    }
+    if (space !== 'workgroup' && hasAtomic(type)) {
+      throw failAt(span, `'${name}': atomics need storage or workgroup memory`)
+    }
     if (space !== 'workgroup' && inside((t) => t.kind === 'array' && typeof t.count === 'object')) {
       throw failAt(span, `'${name}': only workgroup arrays may be sized by an override`)
     }
@@ -164,15 +235,30 @@ export function checkStorable(decl: VarDecl, type: Type, span: Span) {
 
 function checkUniformLayout(type: Type, name: string, span: Span) {
   if (type.kind === 'array') {
-    if (strideOf(type) % 16) throw failAt(span, `'${name}': elements of a uniform array are ${strideOf(type)} bytes apart, WGSL wants a multiple of 16: use vec4`)
+    if (strideOf(type) % 16) {
+      throw failAt(
+        span,
+        `'${name}': elements of a uniform array are ${
+          strideOf(type)
+        } bytes apart, WGSL wants a multiple of 16: use vec4`,
+      )
+    }
     checkUniformLayout(type.of, name, span)
   } else if (type.kind === 'struct') {
     for (const [i, member] of type.members.entries()) {
       const nested = member.type.kind === 'struct' || member.type.kind === 'array'
-      if (nested && member.offset % 16) throw failAt(span, `'${name}': member '${member.name}' at offset ${member.offset} must be at a multiple of 16 in uniform`)
+      if (nested && member.offset % 16) {
+        throw failAt(
+          span,
+          `'${name}': member '${member.name}' at offset ${member.offset} must be at a multiple of 16 in uniform`,
+        )
+      }
       const next = type.members[i + 1]
       if (member.type.kind === 'struct' && next && next.offset - member.offset < roundUp(sizeOf(member.type), 16)) {
-        throw failAt(span, `'${name}': member '${next.name}' is too close to '${member.name}' for uniform: add @align(16)`)
+        throw failAt(
+          span,
+          `'${name}': member '${next.name}' is too close to '${member.name}' for uniform: add @align(16)`,
+        )
       }
       checkUniformLayout(member.type, name, span)
     }

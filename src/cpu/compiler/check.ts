@@ -21,23 +21,38 @@ export interface Context {
 
 /** Types of the builtin inputs of compute entry points. */
 export const builtinInputs: Record<string, Type> = {
-  local_invocation_id: vec(3, u32), local_invocation_index: u32, global_invocation_id: vec(3, u32), workgroup_id: vec(3, u32), num_workgroups: vec(3, u32),
+  local_invocation_id: vec(3, u32),
+  local_invocation_index: u32,
+  global_invocation_id: vec(3, u32),
+  workgroup_id: vec(3, u32),
+  num_workgroups: vec(3, u32),
 }
 
 /** Checks a whole program and returns every error found, at most one for each declaration. */
 export function check(program: Program): WgslError[] {
   const errors: WgslError[] = []
   const attempt = (action: () => void) => {
-    try { action() } catch (error) {
+    try {
+      action()
+    } catch (error) {
       if (!(error instanceof WgslError)) throw error
       if (!errors.some((e) => e.line === error.line && e.message === error.message)) errors.push(error)
     }
   }
-  const context: Context = { program, fn: null, scopes: [], resolving: new Set(), done: new Set(),
+  const context: Context = {
+    program,
+    fn: null,
+    scopes: [],
+    resolving: new Set(),
+    done: new Set(),
     lookup(name) {
-      for (let i = this.scopes.length - 1; i >= 0; i--) { const found = this.scopes[i].get(name); if (found) return found }
+      for (let i = this.scopes.length - 1; i >= 0; i--) {
+        const found = this.scopes[i].get(name)
+        if (found) return found
+      }
       return program.scope.get(name)
-    } }
+    },
+  }
   for (const decl of program.decls) {
     attempt(() => {
       if (program.scope.has(decl.name)) throw failAt(decl, `'${decl.name}' is declared twice`)
@@ -90,7 +105,9 @@ export function checkInitializer(context: Context, decl: VarDecl) {
   if (decl.init) {
     checkValue(context, decl.init)
     const type = named ?? (decl.kind === 'const' ? decl.init.type : concrete(decl.init.type))
-    if (named?.kind === 'atomic' || (named && named.kind !== 'pointer' && !isConstructible(named))) throw failAt(decl, `${typeName(named)} cannot be initialised`)
+    if (named?.kind === 'atomic' || (named && named.kind !== 'pointer' && !isConstructible(named))) {
+      throw failAt(decl, `${typeName(named)} cannot be initialised`)
+    }
     convertTo(decl.init, type, `'${decl.name}'`)
     decl.type = type
   } else decl.type = named!
@@ -105,14 +122,25 @@ function checkGlobalVar(context: Context, decl: VarDecl) {
     if (!known.includes(a.name)) throw failAt(a, `@${a.name} does not belong on ${decl.kind} '${decl.name}'`)
   }
   if (decl.kind === 'const') {
-    if (!decl.init!.value) throw failAt(decl.init!, `'${decl.name}' needs a const-expression${decl.init!.stage === 'override' ? ': use override' : ' (or this builtin is not evaluated at compile time on the embedded device)'}`)
+    if (!decl.init!.value) {
+      throw failAt(
+        decl.init!,
+        `'${decl.name}' needs a const-expression${
+          decl.init!.stage === 'override'
+            ? ': use override'
+            : ' (or this builtin is not evaluated at compile time on the embedded device)'
+        }`,
+      )
+    }
     decl.value = decl.init!.value
     decl.stage = 'const'
     return
   }
   if (decl.kind === 'override') {
     if (decl.type.kind !== 'scalar') throw failAt(decl, `an override is a scalar, not ${typeName(decl.type)}`)
-    if (decl.init && decl.init.stage === 'runtime') throw failAt(decl.init, `the value of override '${decl.name}' is only known at run time`)
+    if (decl.init && decl.init.stage === 'runtime') {
+      throw failAt(decl.init, `the value of override '${decl.name}' is only known at run time`)
+    }
     const id = attribute('id')
     if (id) {
       decl.id = constInteger(context, id.args[0], '@id')
@@ -121,25 +149,45 @@ function checkGlobalVar(context: Context, decl: VarDecl) {
     decl.stage = 'override'
     return
   }
-  if (!spaceName) throw failAt(decl, `'${decl.name}' needs an address space: var<storage>, var<uniform>, var<workgroup> or var<private>`)
+  if (!spaceName) {
+    throw failAt(
+      decl,
+      `'${decl.name}' needs an address space: var<storage>, var<uniform>, var<workgroup> or var<private>`,
+    )
+  }
   if (!['private', 'workgroup', 'uniform', 'storage'].includes(spaceName)) {
-    throw failAt(decl, spaceName === 'function' ? `var<function> belongs inside functions` : `unknown address space '${spaceName}'`)
+    throw failAt(
+      decl,
+      spaceName === 'function' ? `var<function> belongs inside functions` : `unknown address space '${spaceName}'`,
+    )
   }
   decl.space = spaceName as VarDecl['space']
   if (accessName && decl.space !== 'storage') throw failAt(decl, `only storage takes an access mode, not ${spaceName}`)
-  if (accessName && accessName !== 'read' && accessName !== 'read_write') throw failAt(decl, `access mode '${accessName}' must be read or read_write`)
-  decl.access = decl.space === 'uniform' || (decl.space === 'storage' && accessName !== 'read_write') ? 'read' : 'read_write'
+  if (accessName && accessName !== 'read' && accessName !== 'read_write') {
+    throw failAt(decl, `access mode '${accessName}' must be read or read_write`)
+  }
+  decl.access = decl.space === 'uniform' || (decl.space === 'storage' && accessName !== 'read_write')
+    ? 'read'
+    : 'read_write'
   decl.stage = 'runtime'
   const resource = decl.space === 'uniform' || decl.space === 'storage'
-  if (decl.init && decl.space !== 'private') throw failAt(decl, `var<${spaceName}> '${decl.name}' cannot have an initial value`)
-  if (decl.init && !decl.init.value && decl.init.stage !== 'override') throw failAt(decl.init, `the initial value of '${decl.name}' must be constant`)
+  if (decl.init && decl.space !== 'private') {
+    throw failAt(decl, `var<${spaceName}> '${decl.name}' cannot have an initial value`)
+  }
+  if (decl.init && !decl.init.value && decl.init.stage !== 'override') {
+    throw failAt(decl.init, `the initial value of '${decl.name}' must be constant`)
+  }
   const group = attribute('group'), binding = attribute('binding')
   if (resource) {
     if (!group || !binding) throw failAt(decl, `'${decl.name}' needs @group(...) and @binding(...)`)
     decl.group = attributeInteger(context, group)
     decl.binding = attributeInteger(context, binding)
-    if (decl.group < 0 || decl.binding < 0) throw failAt(decl, `@group and @binding of '${decl.name}' must not be negative`)
-  } else if (group ?? binding) throw failAt((group ?? binding)!, `only uniform and storage variables take @group and @binding`)
+    if (decl.group < 0 || decl.binding < 0) {
+      throw failAt(decl, `@group and @binding of '${decl.name}' must not be negative`)
+    }
+  } else if (group ?? binding) {
+    throw failAt((group ?? binding)!, `only uniform and storage variables take @group and @binding`)
+  }
   checkStorable(decl, decl.type, decl)
 }
 function attributeInteger(context: Context, attribute: Attribute): number {
@@ -150,18 +198,28 @@ function attributeInteger(context: Context, attribute: Attribute): number {
 function checkSignature(context: Context, decl: FunctionDecl) {
   const entry = decl.attributes.find((a) => a.name === 'compute'), names = new Set<string>()
   for (const a of decl.attributes) {
-    if (a.name === 'vertex' || a.name === 'fragment') throw failAt(a, `@${a.name} shaders are not supported on the embedded device`)
-    if (!['compute', 'workgroup_size', 'must_use', 'diagnostic'].includes(a.name)) throw failAt(a, `unknown attribute @${a.name}`)
+    if (a.name === 'vertex' || a.name === 'fragment') {
+      throw failAt(a, `@${a.name} shaders are not supported on the embedded device`)
+    }
+    if (!['compute', 'workgroup_size', 'must_use', 'diagnostic'].includes(a.name)) {
+      throw failAt(a, `unknown attribute @${a.name}`)
+    }
   }
   decl.result = decl.resultExpr ? resolveType(context, decl.resultExpr) : voidType
-  if (decl.resultExpr && !isConstructible(decl.result)) throw failAt(decl.resultExpr, `${typeName(decl.result)} cannot be returned`)
+  if (decl.resultExpr && !isConstructible(decl.result)) {
+    throw failAt(decl.resultExpr, `${typeName(decl.result)} cannot be returned`)
+  }
   for (const param of decl.params) {
     if (names.has(param.name)) throw failAt(param, `parameter '${param.name}' is declared twice`)
     names.add(param.name)
     param.type = resolveType(context, param.typeExpr!)
-    if (param.type.kind !== 'pointer' && !isConstructible(param.type)) throw failAt(param, `${typeName(param.type)} cannot be a parameter: pass a pointer`)
+    if (param.type.kind !== 'pointer' && !isConstructible(param.type)) {
+      throw failAt(param, `${typeName(param.type)} cannot be a parameter: pass a pointer`)
+    }
     if (entry) checkEntryParameter(context, param)
-    else if (param.attributes.length) throw failAt(param.attributes[0], `@${param.attributes[0].name} only belongs on parameters of entry points`)
+    else if (param.attributes.length) {
+      throw failAt(param.attributes[0], `@${param.attributes[0].name} only belongs on parameters of entry points`)
+    }
   }
   const size = decl.attributes.find((a) => a.name === 'workgroup_size')
   if (!entry) {
@@ -169,23 +227,39 @@ function checkSignature(context: Context, decl: FunctionDecl) {
     return
   }
   if (decl.result !== voidType) throw failAt(decl, `compute entry point '${decl.name}' cannot return a value`)
-  if (!size || size.args.length < 1 || size.args.length > 3) throw failAt(decl, `entry point '${decl.name}' needs @workgroup_size(x, y, z)`)
+  if (!size || size.args.length < 1 || size.args.length > 3) {
+    throw failAt(decl, `entry point '${decl.name}' needs @workgroup_size(x, y, z)`)
+  }
   decl.workgroupSize = size.args
   for (const arg of size.args) {
     checkValue(context, arg)
-    if (arg.stage === 'runtime' || !isInteger(arg.type) || arg.type.kind !== 'scalar') throw failAt(arg, '@workgroup_size needs constant or override integers')
-    if (arg.value && Number(arg.value.scalar) < 1) throw failAt(arg, `@workgroup_size(${arg.value.scalar}) must be at least 1`)
+    if (arg.stage === 'runtime' || !isInteger(arg.type) || arg.type.kind !== 'scalar') {
+      throw failAt(arg, '@workgroup_size needs constant or override integers')
+    }
+    if (arg.value && Number(arg.value.scalar) < 1) {
+      throw failAt(arg, `@workgroup_size(${arg.value.scalar}) must be at least 1`)
+    }
   }
 }
 
 function checkEntryParameter(context: Context, param: VarDecl) {
   const fits = (name: string, type: Type, attribute: Attribute) => {
-    if (name.startsWith('subgroup')) throw failAt(attribute, `@builtin(${name}): subgroups are not supported on the embedded device`)
+    if (name.startsWith('subgroup')) {
+      throw failAt(attribute, `@builtin(${name}): subgroups are not supported on the embedded device`)
+    }
     const expected = builtinInputs[name]
-    if (!expected) throw failAt(attribute, `@builtin(${name}) is no input of a compute shader: use ${Object.keys(builtinInputs).join(', ')}`)
+    if (!expected) {
+      throw failAt(
+        attribute,
+        `@builtin(${name}) is no input of a compute shader: use ${Object.keys(builtinInputs).join(', ')}`,
+      )
+    }
     if (type !== expected) throw failAt(param, `@builtin(${name}) is ${typeName(expected)}, not ${typeName(type)}`)
   }
-  const nameOf = (attribute: Attribute) => { const arg = attribute.args[0]; return arg?.kind === 'name' ? arg.name : '' }
+  const nameOf = (attribute: Attribute) => {
+    const arg = attribute.args[0]
+    return arg?.kind === 'name' ? arg.name : ''
+  }
   const builtin = param.attributes.find((a) => a.name === 'builtin')
   if (builtin) {
     param.builtin = nameOf(builtin)
@@ -203,7 +277,9 @@ function checkEntryParameter(context: Context, param: VarDecl) {
 
 function refuseRecursion(decl: FunctionDecl, path: FunctionDecl[]) {
   for (const [callee, span] of decl.calls) {
-    if (callee === decl || path.includes(callee)) throw failAt(span, `'${callee.name}' calls itself: WGSL has no recursion`)
+    if (callee === decl || path.includes(callee)) {
+      throw failAt(span, `'${callee.name}' calls itself: WGSL has no recursion`)
+    }
     refuseRecursion(callee, [...path, decl])
   }
 }
@@ -221,7 +297,12 @@ function checkIds(program: Program) {
     for (const decl of globalsOf(entry)) {
       if (decl.group < 0) continue
       const key = `${decl.group}/${decl.binding}`, other = used.get(key)
-      if (other) throw failAt(decl, `'${decl.name}' and '${other.name}' are both @group(${decl.group}) @binding(${decl.binding}) in '${entry.name}'`)
+      if (other) {
+        throw failAt(
+          decl,
+          `'${decl.name}' and '${other.name}' are both @group(${decl.group}) @binding(${decl.binding}) in '${entry.name}'`,
+        )
+      }
       used.set(key, decl)
     }
   }

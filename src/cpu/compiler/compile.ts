@@ -20,8 +20,8 @@ export { WgslError }
 export type { Module }
 
 /**
- * Parses and type-checks a shader module. `features` are the device's; without it all that the embedded device knows are allowed.
- * Throws WgslError for the first mistake, with all of them in `.errors`.
+ * Parses and type-checks a shader module. `features` are the device's; without it all that the embedded device knows
+ * are allowed. Throws WgslError for the first mistake, with all of them in `.errors`.
  */
 export function analyse(source: string, features?: Set<string>): Module {
   const program = parse(source)
@@ -29,19 +29,33 @@ export function analyse(source: string, features?: Set<string>): Module {
   if (program.enables.has('f16') && features && !features.has('shader-f16')) {
     errors.push(new WgslError("enable f16 needs the device feature 'shader-f16': request it, or keep to f32", 1, 1, 0))
   }
-  const fail = (list: WgslError[]) => { list[0].errors = list; return list[0] }
+  const fail = (list: WgslError[]) => {
+    list[0].errors = list
+    return list[0]
+  }
   if (errors.length) throw fail(errors)
   const module: Module = {
-    source, program,
+    source,
+    program,
     entryPoints: entriesOf(program).map((fn) => fn.name),
-    overrides: program.decls.filter((d): d is VarDecl => d.kind === 'override').map((d): OverrideInfo =>
-      ({ name: d.name, id: d.id, type: (d.type as { name: OverrideInfo['type'] }).name, hasDefault: d.init !== null })),
+    overrides: program.decls.filter((d): d is VarDecl => d.kind === 'override').map((d): OverrideInfo => ({
+      name: d.name,
+      id: d.id,
+      type: (d.type as { name: OverrideInfo['type'] }).name,
+      hasDefault: d.init !== null,
+    })),
     bindings: program.decls.filter((d): d is VarDecl => d.kind === 'var' && d.group >= 0).map(bindingInfo),
   }
-  // Barriers in divergent control flow are mistakes of the module, so they are looked for now, with the defaults of overrides.
-  if (module.overrides.every((o) => o.hasDefault) && ['Barrier', 'workgroupUniformLoad'].some((name) => source.includes(name))) {
+  // Barriers in divergent control flow are mistakes of the module, so they are looked for now, with the defaults of
+  // overrides.
+  if (
+    module.overrides.every((o) => o.hasDefault)
+    && ['Barrier', 'workgroupUniformLoad'].some((name) => source.includes(name))
+  ) {
     for (const entry of entriesOf(program)) {
-      try { plan(program, entry, fixOverrides(program, {}), 'fast') } catch (error) {
+      try {
+        plan(program, entry, fixOverrides(program, {}), 'fast')
+      } catch (error) {
         if (error instanceof WgslError) errors.push(error)
         else throw error
       }
@@ -51,17 +65,24 @@ export function analyse(source: string, features?: Set<string>): Module {
   return module
 }
 
-const entriesOf = (program: Program) => program.decls.filter((d): d is FunctionDecl => d.kind === 'function' && d.workgroupSize !== null)
+const entriesOf = (program: Program) =>
+  program.decls.filter((d): d is FunctionDecl => d.kind === 'function' && d.workgroupSize !== null)
 
 function bindingInfo(decl: VarDecl): BindingInfo {
-  return { group: decl.group, binding: decl.binding, name: decl.name, minSize: sizeOf(decl.type),
-    kind: decl.space === 'uniform' ? 'uniform' : decl.access === 'read' ? 'read-only-storage' : 'storage' }
+  return {
+    group: decl.group,
+    binding: decl.binding,
+    name: decl.name,
+    minSize: sizeOf(decl.type),
+    kind: decl.space === 'uniform' ? 'uniform' : decl.access === 'read' ? 'read-only-storage' : 'storage',
+  }
 }
 
 function plan(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode) {
   const lowered = lower(program, entry, constants, mode)
   const { size } = lowered, count = size[0] * size[1] * size[2]
-  const lane = size.includes(count) ? lowered.state.inputs.index : null         // the loop's variable, where there is but one loop
+  // the loop's variable, where there is but one loop
+  const lane = size.includes(count) ? lowered.state.inputs.index : null
   return { lowered, lane, plan: splitRegions(lowered.body, lane, count) }
 }
 
@@ -69,9 +90,25 @@ function plan(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Val
 export function compile(module: Module, options: CompileOptions): CompiledKernel {
   const program = module.program as Program, entries = entriesOf(program), mode = options.mode ?? 'fast'
   const entry = options.entryPoint === undefined ? entries[0] : entries.find((e) => e.name === options.entryPoint)
-  if (!entry) throw new WgslError(`there is no compute entry point '${options.entryPoint ?? ''}': this module has ${module.entryPoints.join(', ') || 'none'}`, 1, 1, 0)
-  if (options.entryPoint === undefined && entries.length > 1) throw new WgslError(`name the entry point: this module has ${module.entryPoints.join(', ')}`, 1, 1, 0)
-  const { lowered, lane, plan: { groups, crossing } } = plan(program, entry, fixOverrides(program, options.constants ?? {}), mode)
+  if (!entry) {
+    throw new WgslError(
+      `there is no compute entry point '${options.entryPoint ?? ''}': this module has ${
+        module.entryPoints.join(', ') || 'none'
+      }`,
+      1,
+      1,
+      0,
+    )
+  }
+  if (options.entryPoint === undefined && entries.length > 1) {
+    throw new WgslError(`name the entry point: this module has ${module.entryPoints.join(', ')}`, 1, 1, 0)
+  }
+  const { lowered, lane, plan: { groups, crossing } } = plan(
+    program,
+    entry,
+    fixOverrides(program, options.constants ?? {}),
+    mode,
+  )
   const { state, size } = lowered, invocations = size[0] * size[1] * size[2]
   if (mode === 'fast' || mode === 'deterministic') {
     reduceStrength(groups, state.privateBytes ? null : lane, invocations)
@@ -87,26 +124,40 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
   const race = mode === 'race', report = race || mode === 'bounds' || mode === 'nan'
   const functions: WasmFunction[] = race ? raceFunctions({ workgroupBytes: state.workgroupBytes, shadowOffset }) : []
   functions.push(emitKernel(lowered, { groups, crossing }, {
-    relaxed: options.relaxed === true && mode !== 'deterministic', permuted: mode === 'permuted', privateOffset, privateStride: stride, crossingOffset, constantOffset,
-    traceFunction: race ? 1 : null, epochFunction: race ? 2 : null,
+    relaxed: options.relaxed === true && mode !== 'deterministic',
+    permuted: mode === 'permuted',
+    privateOffset,
+    privateStride: stride,
+    crossingOffset,
+    constantOffset,
+    traceFunction: race ? 1 : null,
+    epochFunction: race ? 2 : null,
   }))
   return {
     wasm: encodeModule(functions, { sharedMemory: options.sharedMemory, report }),
     bindings: globalsOf(entry).filter((d) => d.group >= 0).map(bindingInfo),
-    workgroupSize: size, workgroupStorage: state.workgroupBytes,
+    workgroupSize: size,
+    workgroupStorage: state.workgroupBytes,
     scratchBytes: constantOffset + 16,
     workgroupVariables: state.workgroupVars.map((v) => v.decl.name),
   }
 }
 
-/** Whether an invocation runs from beginning to end before the next one starts, so that one private memory serves all. */
+/**
+ * Whether an invocation runs from beginning to end before the next one starts, so that one private memory serves all.
+ */
 function inOneGo(groups: Group[]): boolean {
   let regions = 0, loops = false
   const count = (list: Group[]): void => {
     for (const g of list) {
       if (g.op === 'region') regions++
-      else if (g.op === 'if') { count(g.then); count(g.otherwise) }
-      else if (g.op === 'block' || g.op === 'loop') { loops ||= g.op === 'loop'; count(g.body) }
+      else if (g.op === 'if') {
+        count(g.then)
+        count(g.otherwise)
+      } else if (g.op === 'block' || g.op === 'loop') {
+        loops ||= g.op === 'loop'
+        count(g.body)
+      }
     }
   }
   count(groups)

@@ -1,22 +1,29 @@
-// Race mode: a shadow of memory that remembers who wrote and who read each word since the last barrier. Workgroup memory has a
-// shadow word for word; storage has a table of fixed size, in which an entry that is in the way is forgotten.
+// Race mode: a shadow of memory that remembers who wrote and who read each word since the last barrier. Workgroup
+// memory has a shadow word for word; storage has a table of fixed size, in which an entry that is in the way is
+// forgotten.
 import { reportKind } from '../abi.ts'
 import { Code } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
 
-const entries = 8192                                         // of the storage table
-const header = 16                                            // epoch, number of the workgroup
-/** Fields of an entry: workgroup and tag (epoch * 2048 + invocation + 1, 0 for nobody) of the last writer and reader; storage also the address. */
+const entries = 8192 // of the storage table
+const header = 16 // epoch, number of the workgroup
+/**
+ * Fields of an entry: workgroup and tag (epoch * 2048 + invocation + 1, 0 for nobody) of the last writer and reader;
+ * storage also the address.
+ */
 const field = { writerGroup: 0, writer: 4, readerGroup: 8, reader: 12, address: 16 }
 const workgroupEntry = 16, storageEntry = 32
 /** In the low bits of a reader's tag: several invocations have read. */
 const several = 2047
 
 /** Bytes of scratch memory the shadow takes. */
-export const shadowBytes = (workgroupBytes: number): number => header + workgroupBytes * (workgroupEntry / 4) + entries * storageEntry
+export const shadowBytes = (workgroupBytes: number): number =>
+  header + workgroupBytes * (workgroupEntry / 4) + entries * storageEntry
 
 /** The two functions race mode adds to a module: `trace` (first) and `epoch`. */
-export function raceFunctions({ workgroupBytes, shadowOffset }: { workgroupBytes: number; shadowOffset: number }): WasmFunction[] {
+export function raceFunctions(
+  { workgroupBytes, shadowOffset }: { workgroupBytes: number, shadowOffset: number },
+): WasmFunction[] {
   const shadow = shadowOffset + header, table = shadow + workgroupBytes * (workgroupEntry / 4)
   return [traceFunction(shadowOffset, shadow, table), epochFunction(shadowOffset, shadow, table, workgroupBytes)]
 }
@@ -24,8 +31,11 @@ export function raceFunctions({ workgroupBytes, shadowOffset }: { workgroupBytes
 /** epoch(scratch, kind): 0 a barrier, 1 the next workgroup begins, 2 a call of `run` begins. */
 function epochFunction(at: number, shadow: number, table: number, workgroupBytes: number): WasmFunction {
   const code = new Code(), [scratch, kind] = [0, 1]
-  const increment = (offset: number) => code.get(scratch).get(scratch).memory('i32.load', offset).i32(1).op('i32.add').memory('i32.store', offset)
-  const clear = (offset: number, bytes: number) => { if (bytes) code.get(scratch).i32(offset).op('i32.add').i32(0).i32(bytes).fill() }
+  const increment = (offset: number) =>
+    code.get(scratch).get(scratch).memory('i32.load', offset).i32(1).op('i32.add').memory('i32.store', offset)
+  const clear = (offset: number, bytes: number) => {
+    if (bytes) code.get(scratch).i32(offset).op('i32.add').i32(0).i32(bytes).fill()
+  }
   code.get(kind).i32(2).op('i32.eq').if()
   clear(at, header)
   clear(table, entries * storageEntry)
@@ -38,17 +48,25 @@ function epochFunction(at: number, shadow: number, table: number, workgroupBytes
   return { params: ['i32', 'i32'], results: [], locals: [], body: code }
 }
 
-/** trace(scratch, address, words, write, line, where, invocation, base): where is the variable's id, 65536 added for storage. */
+/**
+ * trace(scratch, address, words, write, line, where, invocation, base): where is the variable's id, 65536 added for
+ * storage.
+ */
 function traceFunction(at: number, shadow: number, table: number): WasmFunction {
   const code = new Code()
-  const [scratch, address, words, write, line, where, invocation, base, entry, tag, epoch, group, other] = Array.from({ length: 13 }, (_, i) => i)
+  const [scratch, address, words, write, line, where, invocation, base, entry, tag, epoch, group, other] = Array.from({
+    length: 13,
+  }, (_, i) => i)
   const load = (offset: number) => code.get(entry).memory('i32.load', offset)
   const store = (offset: number, value: number) => code.get(entry).get(value).memory('i32.store', offset)
   code.get(scratch).memory('i32.load', at).set(epoch)
   code.get(scratch).memory('i32.load', at + 4).set(group)
   code.get(epoch).i32(11).op('i32.shl').get(invocation).op('i32.add').i32(1).op('i32.add').set(tag)
 
-  /** Leaves 1 if the access noted at `who` conflicts with this one: of another workgroup, or of another invocation since the barrier. */
+  /**
+   * Leaves 1 if the access noted at `who` conflicts with this one: of another workgroup, or of another invocation since
+   * the barrier.
+   */
   const conflict = (groupField: number, who: number) => {
     load(who).set(other)
     code.get(other).i32(0).op('i32.ne')
@@ -57,7 +75,9 @@ function traceFunction(at: number, shadow: number, table: number): WasmFunction 
     code.op('i32.or').op('i32.and')
   }
   const report = (pair: number) => {
-    code.get(where).i32(0x10000).op('i32.and').if('i32').i32(reportKind.raceStorage).else().i32(reportKind.raceWorkgroup).end()
+    code.get(where).i32(0x10000).op('i32.and').if('i32').i32(reportKind.raceStorage).else().i32(
+      reportKind.raceWorkgroup,
+    ).end()
     code.get(line)
     code.get(where).i32(0xffff).op('i32.and').i32(8).op('i32.shl').i32(pair).op('i32.or')
     const word = () => code.get(address).get(base).op('i32.sub').i32(2).op('i32.shr_u')
@@ -77,7 +97,8 @@ function traceFunction(at: number, shadow: number, table: number): WasmFunction 
   store(field.address, address)
   code.end()
   code.else()
-  code.get(address).get(scratch).op('i32.sub').i32(2).op('i32.shl').get(scratch).op('i32.add').i32(shadow).op('i32.add').set(entry)
+  code.get(address).get(scratch).op('i32.sub').i32(2).op('i32.shl').get(scratch).op('i32.add').i32(shadow).op('i32.add')
+    .set(entry)
   code.end()
 
   code.get(write).if()
@@ -96,7 +117,7 @@ function traceFunction(at: number, shadow: number, table: number): WasmFunction 
   code.if()
   report(1)
   code.end()
-  conflict(field.readerGroup, field.reader)                    // a second reader: from now on whoever writes meets several
+  conflict(field.readerGroup, field.reader) // a second reader: from now on whoever writes meets several
   code.if()
   code.get(epoch).i32(11).op('i32.shl').i32(several).op('i32.or').set(other)
   store(field.reader, other)

@@ -11,7 +11,9 @@ import type { Group, Plan, Region } from './regions.ts'
 export interface EmitOptions {
   relaxed: boolean
   permuted: boolean
-  /** Byte offsets of private memory (per invocation `privateStride`, 0 if one copy serves all) and of crossing locals. */
+  /**
+   * Byte offsets of private memory (per invocation `privateStride`, 0 if one copy serves all) and of crossing locals.
+   */
   privateOffset: number
   privateStride: number
   crossingOffset: number
@@ -22,7 +24,7 @@ export interface EmitOptions {
   epochFunction: number | null
 }
 
-const params = 4                                             // block, scratch, first, last
+const params = 4 // block, scratch, first, last
 
 /** Emits `run`. */
 export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): WasmFunction {
@@ -31,12 +33,12 @@ export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): 
 
 class Emitter extends ExprEmitter {
   private readonly labels: (Label | null)[] = []
-  private readonly crossing = new Map<Local, { offset: number; wide: boolean }>()
+  private readonly crossing = new Map<Local, { offset: number, wide: boolean }>()
   private readonly wideBytes: number
   private readonly lowered: Lowered
   private readonly plan: Plan
   private readonly options: EmitOptions
-  private readonly ids: { x: number; y: number; z: number; index: number; narrow: number; wide: number }
+  private readonly ids: { x: number, y: number, z: number, index: number, narrow: number, wide: number }
   private readonly reads = new Map<Local, number>()
 
   constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
@@ -49,28 +51,47 @@ class Emitter extends ExprEmitter {
     const id = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : this.fresh('i32')
     const [x, y, z] = inputs.local.map(id)
     const count = lowered.size[0] * lowered.size[1] * lowered.size[2]
-    this.ids = { x, y, z, index: inputs.index.op === 'local' ? this.indexOf(inputs.index.local) : this.fresh('i32'), narrow: this.fresh('i32'), wide: this.fresh('i32') }
-    // The vectors of an invocation lie side by side, where an engine may take two at once; the scalars lie invocation after invocation.
+    this.ids = {
+      x,
+      y,
+      z,
+      index: inputs.index.op === 'local' ? this.indexOf(inputs.index.local) : this.fresh('i32'),
+      narrow: this.fresh('i32'),
+      wide: this.fresh('i32'),
+    }
+    // The vectors of an invocation lie side by side, where an engine may take two at once; the scalars lie invocation
+    // after invocation.
     const wide = plan.crossing.filter((local) => local.type === 'v128')
     this.wideBytes = 16 * wide.length
     wide.forEach((local, i) => this.crossing.set(local, { offset: options.crossingOffset + 16 * i, wide: true }))
     plan.crossing.filter((local) => local.type !== 'v128')
-      .forEach((local, i) => this.crossing.set(local, { offset: options.crossingOffset + count * (this.wideBytes + 4 * i), wide: false }))
+      .forEach((local, i) =>
+        this.crossing.set(local, { offset: options.crossingOffset + count * (this.wideBytes + 4 * i), wide: false })
+      )
   }
 
   private countReads(groups: Group[]) {
-    const read = (e: Expr) => visit(e, (x) => { if (x.op === 'local') this.reads.set(x.local, (this.reads.get(x.local) ?? 0) + 1) })
+    const read = (e: Expr) =>
+      visit(e, (x) => {
+        if (x.op === 'local') this.reads.set(x.local, (this.reads.get(x.local) ?? 0) + 1)
+      })
     const statements = (list: Stmt[]): void => {
       for (const s of list) {
         operands(s).forEach(read)
-        if (s.op === 'if') { statements(s.then); statements(s.otherwise) }
+        if (s.op === 'if') {
+          statements(s.then)
+          statements(s.otherwise)
+        }
         if (s.op === 'block' || s.op === 'loop') statements(s.body)
       }
     }
     for (const g of groups) {
       if (g.op === 'set') read(g.value)
-      else if (g.op === 'if') { read(g.cond); this.countReads(g.then); this.countReads(g.otherwise) }
-      else if (g.op === 'block' || g.op === 'loop') this.countReads(g.body)
+      else if (g.op === 'if') {
+        read(g.cond)
+        this.countReads(g.then)
+        this.countReads(g.otherwise)
+      } else if (g.op === 'block' || g.op === 'loop') this.countReads(g.body)
       else if (g.op === 'region') {
         statements(g.body)
         g.again.forEach((a) => read(a.value))
@@ -114,8 +135,8 @@ class Emitter extends ExprEmitter {
   }
 
   /**
-   * A vector constant inside a loop is four instructions each time it is used. Taken through memory once, the engine cannot know
-   * it for a constant and keeps it in a register or on the stack.
+   * A vector constant inside a loop is four instructions each time it is used. Taken through memory once, the engine
+   * cannot know it for a constant and keeps it in a register or on the stack.
    */
   private withConstants(head: number): Code {
     const { code, options } = this, whole = new Code()
@@ -131,15 +152,26 @@ class Emitter extends ExprEmitter {
     const { code } = this
     for (const g of list) {
       switch (g.op) {
-        case 'region': this.region(g); break
-        case 'set': this.set(g.local, g.value); break
-        case 'br': code.br(this.depth(g.label)); break
-        case 'barrier': if (this.options.epochFunction !== null) code.get(1).i32(0).call(this.options.epochFunction); break
+        case 'region':
+          this.region(g)
+          break
+        case 'set':
+          this.set(g.local, g.value)
+          break
+        case 'br':
+          code.br(this.depth(g.label))
+          break
+        case 'barrier':
+          if (this.options.epochFunction !== null) code.get(1).i32(0).call(this.options.epochFunction)
+          break
         case 'if':
           this.expr(g.cond)
           code.if()
           this.nested(null, () => this.groups(g.then))
-          if (g.otherwise.length) { code.else(); this.nested(null, () => this.groups(g.otherwise)) }
+          if (g.otherwise.length) {
+            code.else()
+            this.nested(null, () => this.groups(g.otherwise))
+          }
           code.end()
           break
         default:
@@ -164,7 +196,10 @@ class Emitter extends ExprEmitter {
   /** The loop over invocations: x inside y inside z, or backwards if permuted. */
   private region(region: Region) {
     const { code, ids, lowered: { size } } = this
-    if (region.looped) { this.list(region.body); return }
+    if (region.looped) {
+      this.list(region.body)
+      return
+    }
     const saved = region.restore.map((local) => {
       const copy = this.fresh(local.type)
       code.get(this.indexOf(local)).set(copy)
@@ -174,7 +209,10 @@ class Emitter extends ExprEmitter {
     const flat = wide.filter(Boolean).length <= 1, only = wide.indexOf(true)
     const step = this.options.permuted ? -1 : 1
     if (!flat) code.i32(this.options.permuted ? size[0] * size[1] * size[2] - 1 : 0).set(ids.index)
-    if (only < 0) { this.invocation(region, saved, true); return }
+    if (only < 0) {
+      this.invocation(region, saved, true)
+      return
+    }
     if (flat) {
       const id = dims[only]
       if (region.to) {
@@ -192,8 +230,15 @@ class Emitter extends ExprEmitter {
       return
     }
     const nest = (d: number) => {
-      if (d < 0) { this.invocation(region, saved, false); code.get(ids.index).i32(step).op('i32.add').set(ids.index); return }
-      if (!wide[d]) { nest(d - 1); return }
+      if (d < 0) {
+        this.invocation(region, saved, false)
+        code.get(ids.index).i32(step).op('i32.add').set(ids.index)
+        return
+      }
+      if (!wide[d]) {
+        nest(d - 1)
+        return
+      }
       code.i32(step > 0 ? 0 : size[d] - 1).set(dims[d]).loop()
       this.nested(null, () => nest(d - 1))
       this.advance(dims[d], size[d], step)
@@ -208,7 +253,7 @@ class Emitter extends ExprEmitter {
     else code.i32(0).op('i32.ge_s')
     code.brIf(0)
   }
-  private shortLoop(region: Region, saved: { local: Local; copy: number }[], id: number, end: number) {
+  private shortLoop(region: Region, saved: { local: Local, copy: number }[], id: number, end: number) {
     const { code } = this
     if (region.from) this.expr(region.from)
     else code.i32(0)
@@ -223,14 +268,20 @@ class Emitter extends ExprEmitter {
     code.end()
   }
 
-  private invocation(region: Region, saved: { local: Local; copy: number }[], flat: boolean) {
+  private invocation(region: Region, saved: { local: Local, copy: number }[], flat: boolean) {
     const { code, ids, options, lowered: { state, size } } = this
     const index = flat ? [ids.x, ids.y, ids.z][Math.max(0, size.findIndex((s) => s > 1))] : ids.index
     const single = size.every((s) => s === 1)
-    const pushIndex = () => { if (single) code.i32(0); else code.get(index) }
+    const pushIndex = () => {
+      if (single) code.i32(0)
+      else code.get(index)
+    }
     if (state.privateBytes) {
       code.get(1).i32(options.privateOffset).op('i32.add')
-      if (options.privateStride) { pushIndex(); code.i32(options.privateStride).op('i32.mul').op('i32.add') }
+      if (options.privateStride) {
+        pushIndex()
+        code.i32(options.privateStride).op('i32.mul').op('i32.add')
+      }
       code.set(this.indexOf(state.inputs.privateBase))
     }
     const crossing = [...region.load, ...region.store]
@@ -256,10 +307,12 @@ class Emitter extends ExprEmitter {
     }
   }
 
-  private list(list: Stmt[]) { for (const s of list) this.statement(s) }
+  private list(list: Stmt[]) {
+    for (const s of list) this.statement(s)
+  }
 
   private set(local: Local, value: Expr) {
-    if (!this.reads.get(local) && local.input === 'none') return          // nobody reads it, and computing has no effect
+    if (!this.reads.get(local) && local.input === 'none') return // nobody reads it, and computing has no effect
     this.expr(value)
     this.code.set(this.indexOf(local))
   }
@@ -267,12 +320,25 @@ class Emitter extends ExprEmitter {
   private statement(s: Stmt) {
     const { code } = this
     switch (s.op) {
-      case 'set': this.set(s.local, s.value); break
-      case 'store': this.expr(s.addr); this.expr(s.value); code.memory(s.name, s.offset, s.lane); break
-      case 'br': code.br(this.depth(s.label)); break
-      case 'if': this.ifStatement(s); break
+      case 'set':
+        this.set(s.local, s.value)
+        break
+      case 'store':
+        this.expr(s.addr)
+        this.expr(s.value)
+        code.memory(s.name, s.offset, s.lane)
+        break
+      case 'br':
+        code.br(this.depth(s.label))
+        break
+      case 'if':
+        this.ifStatement(s)
+        break
       case 'block':
-        if (!s.label.used) { this.list(s.body); break }
+        if (!s.label.used) {
+          this.list(s.body)
+          break
+        }
         code.block()
         this.nested(s.label, () => this.list(s.body))
         code.end()
@@ -290,7 +356,12 @@ class Emitter extends ExprEmitter {
         if (s.local) code.set(this.indexOf(s.local))
         else code.byte(0x1a)
         break
-      case 'report': code.i32(s.kind).i32(s.line); this.expr(s.a); this.expr(s.b); code.call(0); break
+      case 'report':
+        code.i32(s.kind).i32(s.line)
+        this.expr(s.a)
+        this.expr(s.b)
+        code.call(0)
+        break
       case 'trace':
         code.get(1)
         this.expr(s.addr)
@@ -299,19 +370,29 @@ class Emitter extends ExprEmitter {
         this.expr(s.base)
         code.call(this.options.traceFunction!)
         break
-      case 'barrier': throw new Error('a barrier inside a region')
+      case 'barrier':
+        throw new Error('a barrier inside a region')
     }
   }
 
   private ifStatement(s: Extract<Stmt, { op: 'if' }>) {
     const { code } = this
     const jump = s.then.length === 1 && s.then[0].op === 'br' && s.otherwise.length === 0 ? s.then[0] : null
-    if (s.cond.op === 'const') { this.list(s.cond.value ? s.then : s.otherwise); return }
+    if (s.cond.op === 'const') {
+      this.list(s.cond.value ? s.then : s.otherwise)
+      return
+    }
     this.expr(s.cond)
-    if (jump) { code.brIf(this.depth(jump.label)); return }
+    if (jump) {
+      code.brIf(this.depth(jump.label))
+      return
+    }
     code.if()
     this.nested(null, () => this.list(s.then))
-    if (s.otherwise.length) { code.else(); this.nested(null, () => this.list(s.otherwise)) }
+    if (s.otherwise.length) {
+      code.else()
+      this.nested(null, () => this.list(s.otherwise))
+    }
     code.end()
   }
 }

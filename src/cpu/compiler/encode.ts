@@ -21,7 +21,10 @@ export class Code {
   /** Unsigned LEB128, up to 32 bits. */
   u(value: number): this {
     let rest = value >>> 0
-    while (rest >= 0x80) { this.byte((rest & 0x7f) | 0x80); rest >>>= 7 }
+    while (rest >= 0x80) {
+      this.byte((rest & 0x7f) | 0x80)
+      rest >>>= 7
+    }
     return this.byte(rest)
   }
   /** Signed LEB128 of an i32. */
@@ -59,7 +62,9 @@ export class Code {
     this.u(found.align).u(offset)
     return lane === undefined ? this : this.byte(lane)
   }
-  i32(value: number): this { return this.byte(0x41).s(value) }
+  i32(value: number): this {
+    return this.byte(0x41).s(value)
+  }
   f32(value: number): this {
     floatBytes.setFloat32(0, value, true)
     this.byte(0x43)
@@ -77,27 +82,64 @@ export class Code {
     for (const b of bytes) this.byte(b)
     return this
   }
-  get(local: number): this { return this.byte(0x20).u(local) }
-  set(local: number): this { return this.byte(0x21).u(local) }
-  tee(local: number): this { return this.byte(0x22).u(local) }
-  select(type: WasmType): this { return type === 'v128' ? this.byte(0x1c).u(1).byte(typeByte.v128) : this.byte(0x1b) }
-  block(): this { return this.byte(0x02).byte(0x40) }
-  loop(): this { return this.byte(0x03).byte(0x40) }
-  if(result?: WasmType): this { return this.byte(0x04).byte(result ? typeByte[result] : 0x40) }
-  else(): this { return this.byte(0x05) }
-  end(): this { return this.byte(0x0b) }
-  br(depth: number): this { return this.byte(0x0c).u(depth) }
-  brIf(depth: number): this { return this.byte(0x0d).u(depth) }
-  call(index: number): this { return this.byte(0x10).u(index) }
+  get(local: number): this {
+    return this.byte(0x20).u(local)
+  }
+  set(local: number): this {
+    return this.byte(0x21).u(local)
+  }
+  tee(local: number): this {
+    return this.byte(0x22).u(local)
+  }
+  select(type: WasmType): this {
+    return type === 'v128' ? this.byte(0x1c).u(1).byte(typeByte.v128) : this.byte(0x1b)
+  }
+  block(): this {
+    return this.byte(0x02).byte(0x40)
+  }
+  loop(): this {
+    return this.byte(0x03).byte(0x40)
+  }
+  if(result?: WasmType): this {
+    return this.byte(0x04).byte(result ? typeByte[result] : 0x40)
+  }
+  else(): this {
+    return this.byte(0x05)
+  }
+  end(): this {
+    return this.byte(0x0b)
+  }
+  br(depth: number): this {
+    return this.byte(0x0c).u(depth)
+  }
+  brIf(depth: number): this {
+    return this.byte(0x0d).u(depth)
+  }
+  call(index: number): this {
+    return this.byte(0x10).u(index)
+  }
   /** memory.fill: destination, value, count on the stack. */
-  fill(): this { return this.byte(0xfc).u(11).byte(0) }
+  fill(): this {
+    return this.byte(0xfc).u(11).byte(0)
+  }
 }
 
 /** A function: its parameters, the types of its further locals in order, and its body without the closing end. */
-export interface WasmFunction { params: WasmType[]; results: WasmType[]; locals: WasmType[]; body: Code }
+export interface WasmFunction {
+  params: WasmType[]
+  results: WasmType[]
+  locals: WasmType[]
+  body: Code
+}
 
-/** Assembles a module that imports `env.memory` (and `env.report`, as function 0) and exports the last function as `run`. */
-export function encodeModule(functions: WasmFunction[], options: { sharedMemory: boolean; report: boolean }): Uint8Array {
+/**
+ * Assembles a module that imports `env.memory` (and `env.report`, as function 0) and exports the last function as
+ * `run`.
+ */
+export function encodeModule(
+  functions: WasmFunction[],
+  options: { sharedMemory: boolean, report: boolean },
+): Uint8Array {
   const out = new Code()
   for (const b of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(b)
   const section = (id: number, fill: (code: Code) => void) => {
@@ -130,7 +172,7 @@ export function encodeModule(functions: WasmFunction[], options: { sharedMemory:
     code.u(functions.length)
     for (const fn of functions) {
       const body = new Code()
-      const groups: { type: WasmType; count: number }[] = []
+      const groups: { type: WasmType, count: number }[] = []
       for (const type of fn.locals) {
         if (groups.at(-1)?.type === type) groups.at(-1)!.count++
         else groups.push({ type, count: 1 })

@@ -3,9 +3,15 @@
 import { WgslError } from '../abi.ts'
 
 /** Where a construct begins and how long it is. */
-export interface Span { line: number; column: number; length: number }
+export interface Span {
+  line: number
+  column: number
+  length: number
+}
 
-/** `value` holds literals: `suffix` is '', 'i', 'u', 'f' or 'h'; `isFloat` says which abstract type it has without one. */
+/**
+ * `value` holds literals: `suffix` is '', 'i', 'u', 'f' or 'h'; `isFloat` says which abstract type it has without one.
+ */
 export interface Token extends Span {
   kind: 'name' | 'number' | 'symbol' | 'end'
   text: string
@@ -15,7 +21,26 @@ export interface Token extends Span {
   tight: boolean
 }
 
-const symbols = ['<<=', '&&', '||', '->', '==', '!=', '<=', '<<', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '++', '--']
+const symbols = [
+  '<<=',
+  '&&',
+  '||',
+  '->',
+  '==',
+  '!=',
+  '<=',
+  '<<',
+  '+=',
+  '-=',
+  '*=',
+  '/=',
+  '%=',
+  '&=',
+  '|=',
+  '^=',
+  '++',
+  '--',
+]
 const second = new Set(symbols.map((s) => s[1]))
 const single = '()[]{}<>;:,.@=!+-*/%&|^~_'
 const blank = /\s/
@@ -24,11 +49,18 @@ const namePart = /[\p{XID_Continue}]/u
 const asciiName = /[A-Za-z_][A-Za-z0-9_]*/y
 const anyName = /[\p{XID_Start}_][\p{XID_Continue}]*/uy
 const blanks = /\s+/y
-const numberPattern = new RegExp([
-  '0[xX][0-9a-fA-F]*\\.[0-9a-fA-F]*(?:[pP][+-]?[0-9]+)?[fh]?', '0[xX][0-9a-fA-F]+[pP][+-]?[0-9]+[fh]?', '0[xX][0-9a-fA-F]+[iu]?',
-  '[0-9]*\\.[0-9]+(?:[eE][+-]?[0-9]+)?[fh]?', '[0-9]+\\.[0-9]*(?:[eE][+-]?[0-9]+)?[fh]?', '[0-9]+[eE][+-]?[0-9]+[fh]?',
-  '[0-9]+[iufh]?',
-].join('|'), 'y')
+const numberPattern = new RegExp(
+  [
+    '0[xX][0-9a-fA-F]*\\.[0-9a-fA-F]*(?:[pP][+-]?[0-9]+)?[fh]?',
+    '0[xX][0-9a-fA-F]+[pP][+-]?[0-9]+[fh]?',
+    '0[xX][0-9a-fA-F]+[iu]?',
+    '[0-9]*\\.[0-9]+(?:[eE][+-]?[0-9]+)?[fh]?',
+    '[0-9]+\\.[0-9]*(?:[eE][+-]?[0-9]+)?[fh]?',
+    '[0-9]+[eE][+-]?[0-9]+[fh]?',
+    '[0-9]+[iufh]?',
+  ].join('|'),
+  'y',
+)
 
 /** The error thrown for a span. */
 export function failAt(span: Span, message: string): WgslError {
@@ -40,10 +72,24 @@ export function tokenize(source: string): Token[] {
   const tokens: Token[] = []
   let at = 0, line = 1, lineStart = 0
   const advance = (count: number) => {
-    for (let i = 0; i < count; i++, at++) if (source[at] === '\n') { line++; lineStart = at + 1 }
+    for (let i = 0; i < count; i++, at++) {
+      if (source[at] === '\n') {
+        line++
+        lineStart = at + 1
+      }
+    }
   }
   const push = (kind: Token['kind'], text: string, suffix = '', isFloat = false) => {
-    tokens.push({ kind, text, suffix, isFloat, line, column: at - lineStart + 1, length: text.length + suffix.length, tight: false })
+    tokens.push({
+      kind,
+      text,
+      suffix,
+      isFloat,
+      line,
+      column: at - lineStart + 1,
+      length: text.length + suffix.length,
+      tight: false,
+    })
     advance(text.length + suffix.length)
     tokens[tokens.length - 1].tight = at < source.length && !blank.test(source[at])
   }
@@ -59,10 +105,14 @@ export function tokenize(source: string): Token[] {
       while (at < source.length && source[at] !== '\n') at++
     } else if (source.startsWith('/*', at)) {
       let depth = 0
-      do {                                                   // block comments nest in WGSL
-        if (source.startsWith('/*', at)) { depth++; advance(2) }
-        else if (source.startsWith('*/', at)) { depth--; advance(2) }
-        else advance(1)
+      do { // block comments nest in WGSL
+        if (source.startsWith('/*', at)) {
+          depth++
+          advance(2)
+        } else if (source.startsWith('*/', at)) {
+          depth--
+          advance(2)
+        } else advance(1)
       } while (depth > 0 && at < source.length)
       if (depth > 0) throw failAt(here, 'block comment is never closed: add */')
     } else {
@@ -70,10 +120,16 @@ export function tokenize(source: string): Token[] {
       const digit = /[0-9]/.test(source[at]) || (source[at] === '.' && /[0-9]/.test(source[at + 1] ?? ''))
       const found = digit ? numberPattern.exec(source)?.[0] : undefined
       const ascii = found === undefined ? match(asciiName) : undefined
-      const name = ascii !== undefined && !(source.charCodeAt(at + ascii.length) >= 128) ? ascii : found === undefined ? match(anyName) ?? ascii : undefined
+      const name = ascii !== undefined && !(source.charCodeAt(at + ascii.length) >= 128)
+        ? ascii
+        : found === undefined
+        ? match(anyName) ?? ascii
+        : undefined
       if (found !== undefined) pushNumber(found, here)
       else if (name !== undefined && name !== '_') {
-        if (name.startsWith('__')) throw failAt({ ...here, length: name.length }, `'${name}': names must not begin with two underscores`)
+        if (name.startsWith('__')) {
+          throw failAt({ ...here, length: name.length }, `'${name}': names must not begin with two underscores`)
+        }
         push('name', name)
       } else {
         const character = String.fromCodePoint(source.codePointAt(at)!)
@@ -84,7 +140,16 @@ export function tokenize(source: string): Token[] {
       }
     }
   }
-  tokens.push({ kind: 'end', text: 'end of file', suffix: '', isFloat: false, line, column: at - lineStart + 1, length: 0, tight: false })
+  tokens.push({
+    kind: 'end',
+    text: 'end of file',
+    suffix: '',
+    isFloat: false,
+    line,
+    column: at - lineStart + 1,
+    length: 0,
+    tight: false,
+  })
   return tokens
 
   function pushNumber(found: string, here: Span) {
@@ -95,7 +160,9 @@ export function tokenize(source: string): Token[] {
     const isFloat = hex ? /[pP.]/.test(text) : /[.eE]/.test(text)
     const after = source[at + found.length] ?? ''
     if (namePart.test(after)) throw failAt({ ...here, length: found.length + 1 }, `'${found}${after}' is not a number`)
-    if (!isFloat && !hex && /^0[0-9]/.test(text)) throw failAt({ ...here, length: found.length }, `'${found}': no leading zeros in WGSL integers`)
+    if (!isFloat && !hex && /^0[0-9]/.test(text)) {
+      throw failAt({ ...here, length: found.length }, `'${found}': no leading zeros in WGSL integers`)
+    }
     push('number', text, suffix, isFloat || suffix === 'f' || suffix === 'h')
   }
 }
@@ -103,6 +170,9 @@ export function tokenize(source: string): Token[] {
 /** The exact double of a number token's text; hexadecimal floats included. */
 export function numberValue(text: string): number {
   if (!/^0[xX]/.test(text) || !/[pP.]/.test(text)) return Number(text)
-  const [, whole, part = '', exponent = '0'] = /^0[xX]([0-9a-fA-F]*)(?:\.([0-9a-fA-F]*))?(?:[pP]([+-]?[0-9]+))?$/.exec(text)!
-  return Number(BigInt(`0x${whole}${part}` === '0x' ? 0 : `0x${whole}${part}`)) * 2 ** (Number(exponent) - 4 * part.length)
+  const [, whole, part = '', exponent = '0'] = /^0[xX]([0-9a-fA-F]*)(?:\.([0-9a-fA-F]*))?(?:[pP]([+-]?[0-9]+))?$/.exec(
+    text,
+  )!
+  return Number(BigInt(`0x${whole}${part}` === '0x' ? 0 : `0x${whole}${part}`))
+    * 2 ** (Number(exponent) - 4 * part.length)
 }

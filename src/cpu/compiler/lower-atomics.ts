@@ -1,4 +1,5 @@
-// Atomics. A workgroup runs on one thread, so workgroup atomics are plain loads and stores; those on storage are WASM atomics.
+// Atomics. A workgroup runs on one thread, so workgroup atomics are plain loads and stores; those on storage are WASM
+// atomics.
 import { get, i32, newLocal, op } from './ir.ts'
 import type { Expr } from './ir.ts'
 import { failAt } from './lexer.ts'
@@ -10,7 +11,14 @@ import type { Val } from './place.ts'
 import type { CallExpr } from './tree.ts'
 import { elementScalar, i32 as int } from './types.ts'
 
-const machine: Record<string, string> = { atomicAdd: 'add', atomicSub: 'sub', atomicAnd: 'and', atomicOr: 'or', atomicXor: 'xor', atomicExchange: 'xchg' }
+const machine: Record<string, string> = {
+  atomicAdd: 'add',
+  atomicSub: 'sub',
+  atomicAnd: 'and',
+  atomicOr: 'or',
+  atomicXor: 'xor',
+  atomicExchange: 'xchg',
+}
 
 /** Lowers an atomic builtin; gives what was in memory before. */
 export function lowerAtomic(state: State, e: CallExpr, name: string): Val {
@@ -32,9 +40,15 @@ export function lowerAtomic(state: State, e: CallExpr, name: string): Val {
     emit(state, { op: 'atomic', local: old, name: 'i32.load', addr, offset, args: [], space })
     return get(old)
   }
-  const store = (x: Expr) => { if (plain) emit(state, { op: 'atomic', local: null, name: 'i32.store', addr, offset, args: [x], space }); else atomic('i32.atomic.store', [x], false) }
+  const store = (x: Expr) => {
+    if (plain) emit(state, { op: 'atomic', local: null, name: 'i32.store', addr, offset, args: [x], space })
+    else atomic('i32.atomic.store', [x], false)
+  }
   if (name === 'atomicLoad') return load()
-  if (name === 'atomicStore') { store(value); return i32(0) }
+  if (name === 'atomicStore') {
+    store(value)
+    return i32(0)
+  }
   if (name === 'atomicCompareExchangeWeak') {
     if (!plain) {
       const old = atomic('i32.atomic.rmw.cmpxchg', [value, replacement])
@@ -44,10 +58,14 @@ export function lowerAtomic(state: State, e: CallExpr, name: string): Val {
     store(op('select', replacement, old, equal))
     return { op: 'parts', parts: [old, equal] }
   }
-  const extreme = name === 'atomicMin' || name === 'atomicMax' ? `i32.${name === 'atomicMin' ? 'min' : 'max'}_${signed}` : null
+  const extreme = name === 'atomicMin' || name === 'atomicMax'
+    ? `i32.${name === 'atomicMin' ? 'min' : 'max'}_${signed}`
+    : null
   if (plain) {
     const old = load()
-    store(extreme ? op(extreme, old, value) : name === 'atomicExchange' ? value : op(`i32.${machine[name]}`, old, value))
+    store(
+      extreme ? op(extreme, old, value) : name === 'atomicExchange' ? value : op(`i32.${machine[name]}`, old, value),
+    )
     return old
   }
   if (!extreme) return atomic(`i32.atomic.rmw.${machine[name]}`, [value])
@@ -56,11 +74,27 @@ export function lowerAtomic(state: State, e: CallExpr, name: string): Val {
   const seen = newLocal('seen', 'i32', true)
   const end = { name: 'stored', used: true }
   emit(state, { op: 'atomic', local: result, name: 'i32.atomic.load', addr, offset, args: [], space })
-  emit(state, { op: 'block', label: end, body: [{ op: 'loop', label, body: [
-    { op: 'atomic', local: seen, name: 'i32.atomic.rmw.cmpxchg', addr, offset, args: [get(result), op(extreme, get(result), value)], space },
-    { op: 'if', cond: op('i32.eq', get(seen), get(result)), then: [{ op: 'br', label: end }], otherwise: [] },
-    { op: 'set', local: result, value: get(seen) },
-    { op: 'br', label },
-  ] }] })
+  emit(state, {
+    op: 'block',
+    label: end,
+    body: [{
+      op: 'loop',
+      label,
+      body: [
+        {
+          op: 'atomic',
+          local: seen,
+          name: 'i32.atomic.rmw.cmpxchg',
+          addr,
+          offset,
+          args: [get(result), op(extreme, get(result), value)],
+          space,
+        },
+        { op: 'if', cond: op('i32.eq', get(seen), get(result)), then: [{ op: 'br', label: end }], otherwise: [] },
+        { op: 'set', local: result, value: get(seen) },
+        { op: 'br', label },
+      ],
+    }],
+  })
   return get(result)
 }

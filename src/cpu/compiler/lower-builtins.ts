@@ -13,19 +13,34 @@ import { loadPlace, runtimeCount } from './place.ts'
 import type { Val } from './place.ts'
 import { shape } from './shape.ts'
 import type { CallExpr } from './tree.ts'
-import { alignOf, elementScalar, f16, f32 as float, i32 as int, isFloat, isInteger, roundUp, sizeOf, u32 } from './types.ts'
+import {
+  alignOf,
+  elementScalar,
+  f16,
+  f32 as float,
+  i32 as int,
+  isFloat,
+  isInteger,
+  roundUp,
+  sizeOf,
+  u32,
+} from './types.ts'
 import type { Type } from './types.ts'
 
 /** Lowers a call of a builtin to its value. */
 export function lowerBuiltin(state: State, e: CallExpr, name: string): Val {
   switch (name) {
-    case 'workgroupBarrier': case 'storageBarrier':
+    case 'workgroupBarrier':
+    case 'storageBarrier':
       emit(state, { op: 'barrier', line: e.line, column: e.column, what: name })
       return i32(0)
-    case 'workgroupUniformLoad': return uniformLoad(state, e)
+    case 'workgroupUniformLoad':
+      return uniformLoad(state, e)
     case 'arrayLength': {
       const place = lowerPointer(state, e.args[0])
-      if (place.kind !== 'memory' || place.type.kind !== 'array') throw failAt(e, 'arrayLength needs an array in storage')
+      if (place.kind !== 'memory' || place.type.kind !== 'array') {
+        throw failAt(e, 'arrayLength needs an array in storage')
+      }
       return runtimeCount(state, place, roundUp(sizeOf(place.type.of), alignOf(place.type.of))).count
     }
   }
@@ -33,8 +48,15 @@ export function lowerBuiltin(state: State, e: CallExpr, name: string): Val {
   const args = lowerAll(state, e.args)
   const half = elementScalar(e.type) === f16
   const result = compute(state, e, name, args)
-  if (!half || ['min', 'max', 'clamp', 'abs', 'select', 'sign', 'ceil', 'floor', 'trunc', 'round'].includes(name)) return result
-  const round = (v: Val): Val => v.op === 'parts' ? { op: 'parts', parts: v.parts.map(round) } : v.type === 'i32' ? v : roundHalf(v, (x) => temp(state, x))
+  if (!half || ['min', 'max', 'clamp', 'abs', 'select', 'sign', 'ceil', 'floor', 'trunc', 'round'].includes(name)) {
+    return result
+  }
+  const round = (v: Val): Val =>
+    v.op === 'parts'
+      ? { op: 'parts', parts: v.parts.map(round) }
+      : v.type === 'i32'
+      ? v
+      : roundHalf(v, (x) => temp(state, x))
   return round(result)
 }
 
@@ -67,10 +89,16 @@ function compute(state: State, e: CallExpr, name: string, args: Val[]): Val {
   if (bits) return bits
   const s = a && shape(a)
   switch (name) {
-    case 'pow': return pow(a, b, keep)
-    case 'atan2': return atan2(a, b, keep)
-    case 'fma': return s.add(s.mul(a, b), c)
-    case 'step': { const one = s.choose(s.float(1), s.float(0), s.f('le', a, b)); return one }
+    case 'pow':
+      return pow(a, b, keep)
+    case 'atan2':
+      return atan2(a, b, keep)
+    case 'fma':
+      return s.add(s.mul(a, b), c)
+    case 'step': {
+      const one = s.choose(s.float(1), s.float(0), s.f('le', a, b))
+      return one
+    }
     case 'mix': {
       const t = keep(c.type === a.type ? c : op('f32x4.splat', c))
       return s.add(s.mul(a, s.sub(s.float(1), t)), s.mul(b, t))
@@ -79,47 +107,90 @@ function compute(state: State, e: CallExpr, name: string, args: Val[]): Val {
       const low = keep(a), t = keep(unaryMath.saturate(s.div(s.sub(c, low), s.sub(b, low)), keep, s))
       return s.mul(s.mul(t, t), s.sub(s.float(3), s.mul(s.float(2), t)))
     }
-    case 'min': case 'max': return extreme(state, name, type, a, b)
-    case 'clamp': return extreme(state, 'min', type, extreme(state, 'max', type, a, b), c)
-    case 'abs': return !isInteger(type) ? s.f('abs', a) : elementScalar(type) === u32 ? a : s.wide ? op('i32x4.abs', a) : absolute(keep(a))
-    case 'sign': {                                           // of integers: floats are in unaryMath
+    case 'min':
+    case 'max':
+      return extreme(state, name, type, a, b)
+    case 'clamp':
+      return extreme(state, 'min', type, extreme(state, 'max', type, a, b), c)
+    case 'abs':
+      return !isInteger(type)
+        ? s.f('abs', a)
+        : elementScalar(type) === u32
+        ? a
+        : s.wide
+        ? op('i32x4.abs', a)
+        : absolute(keep(a))
+    case 'sign': { // of integers: floats are in unaryMath
       const x = keep(a)
       const above = s.i('gt_s', x, s.int(0)), below = s.i('lt_s', x, s.int(0))
       return s.wide ? op('i32x4.sub', below, above) : op('i32.sub', above, below)
     }
-    case 'select': return s.wide && c.type === 'v128' ? op('v128.bitselect', b, a, c) : op('select', b, a, c)
-    case 'all': case 'any': {
+    case 'select':
+      return s.wide && c.type === 'v128' ? op('v128.bitselect', b, a, c) : op('select', b, a, c)
+    case 'all':
+    case 'any': {
       if (!s.wide) return a
       const size = (e.args[0].type as { size: number }).size, mask = (1 << size) - 1
       const set = op('i32.and', op('i32x4.bitmask', a), i32(mask))
       return name === 'any' ? op('i32.ne', set, i32(0)) : op('i32.eq', set, i32(mask))
     }
-    case 'ldexp': return ldexp(a, b, keep)
-    case 'frexp': return frexp(state, a)
-    case 'modf': { const x = keep(a), whole = keep(s.f('trunc', x)); return { op: 'parts', parts: [keep(s.sub(x, whole)), whole] } }
-    case 'quantizeToF16': return roundHalf(a, keep)
-    case 'transpose': case 'determinant': return matrix(state, e, name, args[0])
+    case 'ldexp':
+      return ldexp(a, b, keep)
+    case 'frexp':
+      return frexp(state, a)
+    case 'modf': {
+      const x = keep(a), whole = keep(s.f('trunc', x))
+      return { op: 'parts', parts: [keep(s.sub(x, whole)), whole] }
+    }
+    case 'quantizeToF16':
+      return roundHalf(a, keep)
+    case 'transpose':
+    case 'determinant':
+      return matrix(state, e, name, args[0])
   }
   const size = sizeOfVector(e.args[0].type)
   switch (name) {
-    case 'dot': return isInteger(type) ? integerDot(state, a, b, size) : dot(state, a, b, size)
-    case 'length': { const x = keep(a); return size === 1 ? op('f32.abs', x) : op('f32.sqrt', dot(state, x, x, size)) }
-    case 'distance': { const d = keep(s.sub(a, b)); return size === 1 ? op('f32.abs', d) : op('f32.sqrt', dot(state, d, d, size)) }
-    case 'normalize': { const x = keep(a); return op('f32x4.div', x, op('f32x4.splat', op('f32.sqrt', dot(state, x, x, size)))) }
+    case 'dot':
+      return isInteger(type) ? integerDot(state, a, b, size) : dot(state, a, b, size)
+    case 'length': {
+      const x = keep(a)
+      return size === 1 ? op('f32.abs', x) : op('f32.sqrt', dot(state, x, x, size))
+    }
+    case 'distance': {
+      const d = keep(s.sub(a, b))
+      return size === 1 ? op('f32.abs', d) : op('f32.sqrt', dot(state, d, d, size))
+    }
+    case 'normalize': {
+      const x = keep(a)
+      return op('f32x4.div', x, op('f32x4.splat', op('f32.sqrt', dot(state, x, x, size))))
+    }
     case 'cross': {
       const x = keep(a), y = keep(b), turn = (v: Expr, lanes: number[]) => shuffle(v, v, lanes)
-      return op('f32x4.sub', op('f32x4.mul', turn(x, [1, 2, 0, 3]), turn(y, [2, 0, 1, 3])), op('f32x4.mul', turn(x, [2, 0, 1, 3]), turn(y, [1, 2, 0, 3])))
+      return op(
+        'f32x4.sub',
+        op('f32x4.mul', turn(x, [1, 2, 0, 3]), turn(y, [2, 0, 1, 3])),
+        op('f32x4.mul', turn(x, [2, 0, 1, 3]), turn(y, [1, 2, 0, 3])),
+      )
     }
     case 'reflect': {
       const x = keep(a), n = keep(b)
       return op('f32x4.sub', x, op('f32x4.mul', op('f32x4.splat', op('f32.mul', f32(2), dot(state, n, x, size))), n))
     }
-    case 'faceForward': { const n = keep(a); return op('select', n, op('f32x4.neg', n), op('f32.lt', dot(state, b, c, size), f32(0))) }
+    case 'faceForward': {
+      const n = keep(a)
+      return op('select', n, op('f32x4.neg', n), op('f32.lt', dot(state, b, c, size), f32(0)))
+    }
     case 'refract': {
       const x = keep(a), n = keep(b), eta = keep(c), d = keep(dot(state, n, x, size))
-      const k = keep(op('f32.sub', f32(1), op('f32.mul', op('f32.mul', eta, eta), op('f32.sub', f32(1), op('f32.mul', d, d)))))
+      const k = keep(
+        op('f32.sub', f32(1), op('f32.mul', op('f32.mul', eta, eta), op('f32.sub', f32(1), op('f32.mul', d, d)))),
+      )
       const along = op('f32.add', op('f32.mul', eta, d), op('f32.sqrt', k))
-      const bent = op('f32x4.sub', op('f32x4.mul', op('f32x4.splat', eta), x), op('f32x4.mul', op('f32x4.splat', along), n))
+      const bent = op(
+        'f32x4.sub',
+        op('f32x4.mul', op('f32x4.splat', eta), x),
+        op('f32x4.mul', op('f32x4.splat', along), n),
+      )
       return op('select', vector([0, 0, 0, 0]), bent, op('f32.lt', k, f32(0)))
     }
   }
@@ -171,10 +242,24 @@ function matrix(state: State, e: CallExpr, name: string, value: Val): Val {
   const columns = (value as { parts: Val[] }).parts.map((p) => temp(state, leaf(p)))
   const at = (column: number, row: number) => extract('f32', columns[column], row)
   if (name === 'transpose') {
-    return { op: 'parts', parts: Array.from({ length: type.rows }, (_, r) => build(Array.from({ length: type.columns }, (_, c) => at(c, r)))) }
+    return {
+      op: 'parts',
+      parts: Array.from(
+        { length: type.rows },
+        (_, r) => build(Array.from({ length: type.columns }, (_, c) => at(c, r))),
+      ),
+    }
   }
-  const expand = (rows: number[], column: number): Expr => rows.length === 1 ? at(column, rows[0])
-    : rows.map((r, i) => op('f32.mul', i % 2 ? op('f32.neg', at(column, r)) : at(column, r), expand(rows.filter((x) => x !== r), column + 1)))
-      .reduce((sum, term) => op('f32.add', sum, term))
+  const expand = (rows: number[], column: number): Expr =>
+    rows.length === 1
+      ? at(column, rows[0])
+      : rows.map((r, i) =>
+        op(
+          'f32.mul',
+          i % 2 ? op('f32.neg', at(column, r)) : at(column, r),
+          expand(rows.filter((x) => x !== r), column + 1),
+        )
+      )
+        .reduce((sum, term) => op('f32.add', sum, term))
   return expand(Array.from({ length: type.rows }, (_, i) => i), 0)
 }

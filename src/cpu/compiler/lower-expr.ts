@@ -8,7 +8,18 @@ import { emit, rangeNow, temp } from './lower.ts'
 import type { State } from './lower.ts'
 import { roundHalf } from './half.ts'
 import { inlineCall } from './lower-stmt.ts'
-import { elementPlace, extractLane, freeze, lanePlace, loadPlace, partPlace, partType, requestUnroll, storeValue, zero } from './place.ts'
+import {
+  elementPlace,
+  extractLane,
+  freeze,
+  lanePlace,
+  loadPlace,
+  partPlace,
+  partType,
+  requestUnroll,
+  storeValue,
+  zero,
+} from './place.ts'
 import type { Place, Val } from './place.ts'
 import type { BinaryExpr, CallExpr, Expr as Ast, IndexExpr, VarDecl } from './tree.ts'
 import { bool, elementScalar, f16, f32 as float, i32 as int, isBool, isFloat, sizeOf } from './types.ts'
@@ -27,7 +38,9 @@ export function constant(value: Value): Val {
   const fixed = concreteValue(value), { type, scalar, parts } = fixed
   if (!parts) return type === bool ? i32(scalar ? 1 : 0) : isFloat(type) ? f32(Number(scalar)) : i32(Number(scalar))
   if (type.kind !== 'vec') return { op: 'parts', parts: parts.map(constant) }
-  const words = parts.map((p) => type.of === bool ? p.scalar ? -1 : 0 : isFloat(type.of) ? f32Bits(Number(p.scalar)) : Number(p.scalar) | 0)
+  const words = parts.map((p) =>
+    type.of === bool ? p.scalar ? -1 : 0 : isFloat(type.of) ? f32Bits(Number(p.scalar)) : Number(p.scalar) | 0
+  )
   return vector([...words, 0, 0, 0].slice(0, 4))
 }
 
@@ -56,19 +69,26 @@ export function lowerExpr(state: State, e: Ast): Val {
         return constant(value)
       }
       const binding = 'kind' in decl ? state.env.get(decl as never) : undefined
-      if (!binding || !('value' in binding)) throw failAt(e, `'${e.name}' cannot be used as a value on the embedded device`)
+      if (!binding || !('value' in binding)) {
+        throw failAt(e, `'${e.name}' cannot be used as a value on the embedded device`)
+      }
       return binding.value
     }
-    case 'unary': return lowerUnary(state, e.op, leaf(lowerExpr(state, e.operand)), e.type)
-    case 'binary': return e.op === '&&' || e.op === '||' ? lowerLazy(state, e) : lowerBinaryExpr(state, e)
+    case 'unary':
+      return lowerUnary(state, e.op, leaf(lowerExpr(state, e.operand)), e.type)
+    case 'binary':
+      return e.op === '&&' || e.op === '||' ? lowerLazy(state, e) : lowerBinaryExpr(state, e)
     case 'member': {
       const base = lowerExpr(state, e.base), type = e.base.type
       if (type.kind !== 'vec') return (base as { parts: Val[] }).parts[e.member]
       return swizzle(state, type, leaf(base), e.swizzle!, e)
     }
-    case 'index': return lowerIndex(state, e)
-    case 'call': return lowerCall(state, e)
-    default: throw failAt(e, 'this expression is not supported on the embedded device')
+    case 'index':
+      return lowerIndex(state, e)
+    case 'call':
+      return lowerCall(state, e)
+    default:
+      throw failAt(e, 'this expression is not supported on the embedded device')
   }
 }
 
@@ -92,7 +112,15 @@ function lowerIndex(state: State, e: IndexExpr): Val {
   // Spilled to private memory, where an index may vary.
   const offset = Math.ceil(state.privateBytes / 16) * 16
   state.privateBytes = offset + Math.ceil(sizeOf(type) / 16) * 16
-  const place: Place = { kind: 'memory', type, addr: get(state.inputs.privateBase), offset, space: 'private', id: -1, decl: spilled }
+  const place: Place = {
+    kind: 'memory',
+    type,
+    addr: get(state.inputs.privateBase),
+    offset,
+    space: 'private',
+    id: -1,
+    decl: spilled,
+  }
   storeValue(state, place, base, e)
   return keep(state, loadPlace(state, elementPlace(state, place, at, e), e))
 }
@@ -105,24 +133,30 @@ export function lowerPlace(state: State, e: Ast): Place {
       if (!binding || !('place' in binding)) throw failAt(e, `'${e.name}' has no place in memory`)
       return binding.place
     }
-    case 'unary': return lowerPointer(state, e.operand)
+    case 'unary':
+      return lowerPointer(state, e.operand)
     case 'member': {
       const base = lowerPlace(state, e.base)
-      return e.base.type.kind === 'vec' ? lanePlace(state, base, i32(e.swizzle![0]), e) : partPlace(state, base, e.member)
+      return e.base.type.kind === 'vec'
+        ? lanePlace(state, base, i32(e.swizzle![0]), e)
+        : partPlace(state, base, e.member)
     }
     case 'index': {
       const base = lowerPlace(state, e.base), fixed = e.index.effects ? freeze(state, base) : base
       const index = leaf(lowerExpr(state, e.index))
       return e.base.type.kind === 'vec' ? lanePlace(state, fixed, index, e) : elementPlace(state, fixed, index, e.index)
     }
-    default: throw failAt(e, 'this has no place in memory')
+    default:
+      throw failAt(e, 'this has no place in memory')
   }
 }
 /** The place a pointer expression points at. */
 export function lowerPointer(state: State, e: Ast): Place {
   if (e.kind === 'unary' && e.op === '&') return lowerPlace(state, e.operand)
   const binding = e.kind === 'name' ? state.env.get(e.decl as never) : undefined
-  if (!binding || !('pointer' in binding)) throw failAt(e, 'this pointer is not supported on the embedded device: use &variable or a let')
+  if (!binding || !('pointer' in binding)) {
+    throw failAt(e, 'this pointer is not supported on the embedded device: use &variable or a let')
+  }
   return binding.pointer
 }
 
@@ -142,37 +176,83 @@ function lowerLazy(state: State, e: BinaryExpr): Val {
   state.out = inner
   const right = leaf(lowerExpr(state, e.right))
   state.out = outer
-  const reads = (x: Expr): boolean => x.op === 'load' || x.op === 'lazy' || (x.op === 'wasm' && x.args.some(reads)) || (x.op === 'build' && x.parts.some(reads))
+  const reads = (x: Expr): boolean =>
+    x.op === 'load' || x.op === 'lazy' || (x.op === 'wasm' && x.args.some(reads))
+    || (x.op === 'build' && x.parts.some(reads))
   if (inner.every((s) => s.op === 'set' && !s.local.mutable && !reads(s.value))) {
-    for (const s of inner) emit(state, s)                    // harmless to compute always
+    for (const s of inner) emit(state, s) // harmless to compute always
     if (!reads(right)) return op(e.op === '&&' ? 'i32.and' : 'i32.or', cond, right)
-    return { op: 'lazy', type: 'i32', cond, then: e.op === '&&' ? right : i32(1), otherwise: e.op === '&&' ? i32(0) : right }
+    return {
+      op: 'lazy',
+      type: 'i32',
+      cond,
+      then: e.op === '&&' ? right : i32(1),
+      otherwise: e.op === '&&' ? i32(0) : right,
+    }
   }
   const result = newLocal('lazy', 'i32', true, [0, 1])
   emit(state, { op: 'set', local: result, value: cond })
   inner.push({ op: 'set', local: result, value: right })
-  emit(state, e.op === '&&' ? { op: 'if', cond: get(result), then: inner, otherwise: [] } : { op: 'if', cond: op('i32.eqz', get(result)), then: inner, otherwise: [] })
+  emit(
+    state,
+    e.op === '&&'
+      ? { op: 'if', cond: get(result), then: inner, otherwise: [] }
+      : { op: 'if', cond: op('i32.eqz', get(result)), then: inner, otherwise: [] },
+  )
   return get(result)
 }
 
 function lowerBinaryExpr(state: State, e: BinaryExpr): Val {
   const [left, right] = lowerAll(state, [e.left, e.right])
-  if (e.right.stage === 'override' && (e.op === '/' || e.op === '%') && right.op === 'const' && right.value === 0 && right.type === 'i32') throw failAt(e, 'integer division by zero')
+  if (
+    e.right.stage === 'override' && (e.op === '/' || e.op === '%') && right.op === 'const' && right.value === 0
+    && right.type === 'i32'
+  ) throw failAt(e, 'integer division by zero')
   return lowerBinary(state, e.op, left, right, e.left.type, e.right.type)
 }
 
 /** A binary operator on lowered operands of the given WGSL types. */
 export function lowerBinary(state: State, symbol: string, left: Val, right: Val, leftType: Type, rightType: Type): Val {
-  if (leftType.kind === 'mat' || rightType.kind === 'mat') return lowerMatrix(state, symbol, left, right, leftType, rightType)
-  const type = leftType.kind === 'vec' ? leftType : rightType.kind === 'vec' && symbol !== '<<' && symbol !== '>>' ? rightType : leftType
-  const spread = (x: Val, of: Type) => type.kind === 'vec' && of.kind === 'scalar' ? op(`${leaf(x).type}x4.splat`, leaf(x)) : leaf(x)
+  if (leftType.kind === 'mat' || rightType.kind === 'mat') {
+    return lowerMatrix(state, symbol, left, right, leftType, rightType)
+  }
+  const type = leftType.kind === 'vec'
+    ? leftType
+    : rightType.kind === 'vec' && symbol !== '<<' && symbol !== '>>'
+    ? rightType
+    : leftType
+  const spread = (x: Val, of: Type) =>
+    type.kind === 'vec' && of.kind === 'scalar' ? op(`${leaf(x).type}x4.splat`, leaf(x)) : leaf(x)
   const scalar = elementScalar(type)!, a = spread(left, leftType), b = spread(right, rightType)
   const result = arithmetic(state, symbol, a, b, scalar, type)
-  return scalar === f16 && ['+', '-', '*', '/', '%'].includes(symbol) ? roundHalf(result, (x) => temp(state, x)) : result
+  return scalar === f16 && ['+', '-', '*', '/', '%'].includes(symbol)
+    ? roundHalf(result, (x) => temp(state, x))
+    : result
 }
 
-const floatOps: Record<string, string> = { '+': 'add', '-': 'sub', '*': 'mul', '/': 'div', '==': 'eq', '!=': 'ne', '<': 'lt', '<=': 'le', '>': 'gt', '>=': 'ge' }
-const intOps: Record<string, string> = { '+': 'add', '-': 'sub', '*': 'mul', '==': 'eq', '!=': 'ne', '<': 'lt_', '<=': 'le_', '>': 'gt_', '>=': 'ge_' }
+const floatOps: Record<string, string> = {
+  '+': 'add',
+  '-': 'sub',
+  '*': 'mul',
+  '/': 'div',
+  '==': 'eq',
+  '!=': 'ne',
+  '<': 'lt',
+  '<=': 'le',
+  '>': 'gt',
+  '>=': 'ge',
+}
+const intOps: Record<string, string> = {
+  '+': 'add',
+  '-': 'sub',
+  '*': 'mul',
+  '==': 'eq',
+  '!=': 'ne',
+  '<': 'lt_',
+  '<=': 'le_',
+  '>': 'gt_',
+  '>=': 'ge_',
+}
 const bitOps: Record<string, string> = { '&': 'and', '|': 'or', '^': 'xor', '&&': 'and', '||': 'or' }
 
 function arithmetic(state: State, symbol: string, a: Expr, b: Expr, scalar: Scalar, type: Type): Expr {
@@ -181,12 +261,14 @@ function arithmetic(state: State, symbol: string, a: Expr, b: Expr, scalar: Scal
   if (scalar === float || scalar === f16) {
     const prefix = wide ? 'f32x4' : 'f32'
     if (symbol !== '%') return op(`${prefix}.${floatOps[symbol]}`, a, b)
-    const x = temp(state, a), y = temp(state, b)               // x - y trunc(x / y), as WGSL defines it
+    const x = temp(state, a), y = temp(state, b) // x - y trunc(x / y), as WGSL defines it
     return op(`${prefix}.sub`, x, op(`${prefix}.mul`, y, op(`${prefix}.trunc`, op(`${prefix}.div`, x, y))))
   }
   const signed = scalar === int || scalar === bool
   const prefix = wide ? 'i32x4' : 'i32'
-  if (symbol in intOps) return op(`${prefix}.${intOps[symbol]}${intOps[symbol].endsWith('_') ? signed ? 's' : 'u' : ''}`, a, b)
+  if (symbol in intOps) {
+    return op(`${prefix}.${intOps[symbol]}${intOps[symbol].endsWith('_') ? signed ? 's' : 'u' : ''}`, a, b)
+  }
   if (symbol === '<<' || symbol === '>>') {
     const name = symbol === '<<' ? 'shl' : signed ? 'shr_s' : 'shr_u'
     if (!wide) return op(`i32.${name}`, a, b)
@@ -204,7 +286,9 @@ export function perLane(state: State, args: Expr[], size: number, apply: (...lan
   return build(Array.from({ length: size }, (_, i) => apply(...kept.map((a) => extract('i32', a, i)))))
 }
 
-/** x / y and x % y with WGSL's answers where the machine would trap: x / 0 = x, x % 0 = 0, and the same for overflow. */
+/**
+ * x / y and x % y with WGSL's answers where the machine would trap: x / 0 = x, x % 0 = 0, and the same for overflow.
+ */
 function integerDivide(state: State, quotient: boolean, signed: boolean, x: Expr, y: Expr): Expr {
   const name = `i32.${quotient ? 'div' : 'rem'}_${signed ? 's' : 'u'}`
   if (y.op === 'const' && y.value !== 0 && !(signed && y.value === -1)) {
@@ -212,12 +296,13 @@ function integerDivide(state: State, quotient: boolean, signed: boolean, x: Expr
     return op(name, x, y)
   }
   const [low, high] = rangeNow(state, y)
-  // Not by what conditions around tell: a value that is the same for all may be computed before them, and must not trap there.
+  // Not by what conditions around tell: a value that is the same for all may be computed before them, and must not trap
+  // there.
   if (low > 0 && (!signed || high < 2 ** 31) && state.refining === 0) {
     return op(signed && rangeNow(state, x)[1] < 2 ** 31 ? name.replace('_s', '_u') : name, x, y)
   }
   const divisor = temp(state, y)
-  if (!signed || !quotient) return op(name, x, op('i32.add', divisor, op('i32.eqz', divisor)))      // 1 in place of 0
+  if (!signed || !quotient) return op(name, x, op('i32.add', divisor, op('i32.eqz', divisor))) // 1 in place of 0
   const dividend = temp(state, x)
   const overflow = op('i32.and', op('i32.eq', dividend, i32(-(2 ** 31))), op('i32.eq', divisor, i32(-1)))
   return op(name, dividend, op('select', i32(1), divisor, op('i32.or', op('i32.eqz', divisor), overflow)))
@@ -229,21 +314,34 @@ function lowerMatrix(state: State, symbol: string, left: Val, right: Val, leftTy
   const round = (x: Expr) => elementScalar(leftType) === f16 ? roundHalf(x, (y) => temp(state, y)) : x
   const times = (matrix: Expr[], type: Extract<Type, { kind: 'mat' }>, v: Expr) => {
     const kept = temp(state, v)
-    return matrix.slice(0, type.columns).map((c, i) => round(op('f32x4.mul', c, op('f32x4.splat', extract('f32', kept, i)))))
+    return matrix.slice(0, type.columns).map((c, i) =>
+      round(op('f32x4.mul', c, op('f32x4.splat', extract('f32', kept, i))))
+    )
       .reduce((sum, p) => round(op('f32x4.add', sum, p)))
   }
-  if (symbol !== '*') return { op: 'parts', parts: columns(left).map((c, i) => round(op(`f32x4.${floatOps[symbol]}`, c, columns(right)[i]))) }
+  if (symbol !== '*') {
+    return {
+      op: 'parts',
+      parts: columns(left).map((c, i) => round(op(`f32x4.${floatOps[symbol]}`, c, columns(right)[i]))),
+    }
+  }
   if (leftType.kind === 'scalar' || rightType.kind === 'scalar') {
-    const [matrix, by] = leftType.kind === 'scalar' ? [right, left] : [left, right], factor = op('f32x4.splat', leaf(by))
+    const [matrix, by] = leftType.kind === 'scalar' ? [right, left] : [left, right],
+      factor = op('f32x4.splat', leaf(by))
     return { op: 'parts', parts: columns(matrix).map((c) => round(op('f32x4.mul', c, factor))) }
   }
-  if (leftType.kind === 'mat' && rightType.kind === 'vec') return times(columns(keep(state, left)), leftType, leaf(right))
+  if (leftType.kind === 'mat' && rightType.kind === 'vec') {
+    return times(columns(keep(state, left)), leftType, leaf(right))
+  }
   if (leftType.kind === 'vec' && rightType.kind === 'mat') {
     const row = temp(state, leaf(left))
     return build(columns(right).map((c) => round(dot(state, row, c, leftType.size))))
   }
   const matrix = columns(keep(state, left))
-  return { op: 'parts', parts: columns(keep(state, right)).map((c) => times(matrix, leftType as Extract<Type, { kind: 'mat' }>, c)) }
+  return {
+    op: 'parts',
+    parts: columns(keep(state, right)).map((c) => times(matrix, leftType as Extract<Type, { kind: 'mat' }>, c)),
+  }
 }
 
 /** Sum of the products of the first `size` lanes. */
@@ -276,16 +374,32 @@ function lowerConstruct(state: State, type: Type, args: Val[], types: Type[], sp
       const t = types[i]
       if (t.kind !== 'vec') return [mask(leaf(arg))]
       const kept = leaf(arg).op === 'build' ? leaf(arg) : temp(state, leaf(arg))
-      return Array.from({ length: t.size }, (_, l) => extract(type.of === float || type.of === f16 ? 'f32' : 'i32', kept, l))
+      return Array.from(
+        { length: t.size },
+        (_, l) => extract(type.of === float || type.of === f16 ? 'f32' : 'i32', kept, l),
+      )
     })
     return build(parts)
   }
   if (type.kind === 'mat') {
-    if (args.length === 1 && args[0].op === 'parts') return { op: 'parts', parts: args[0].parts.map((c) => convert(state, leaf(c), partType(types[0], 0), partType(type, 0))) }
+    if (args.length === 1 && args[0].op === 'parts') {
+      return {
+        op: 'parts',
+        parts: args[0].parts.map((c) => convert(state, leaf(c), partType(types[0], 0), partType(type, 0))),
+      }
+    }
     if (args.length === type.columns) return { op: 'parts', parts: args }
-    return { op: 'parts', parts: Array.from({ length: type.columns }, (_, c) => build(args.slice(c * type.rows, (c + 1) * type.rows).map(leaf))) }
+    return {
+      op: 'parts',
+      parts: Array.from(
+        { length: type.columns },
+        (_, c) => build(args.slice(c * type.rows, (c + 1) * type.rows).map(leaf)),
+      ),
+    }
   }
-  if (type.kind !== 'array' && type.kind !== 'struct') throw failAt(span, 'this constructor is not supported on the embedded device')
+  if (type.kind !== 'array' && type.kind !== 'struct') {
+    throw failAt(span, 'this constructor is not supported on the embedded device')
+  }
   return { op: 'parts', parts: args }
 }
 const wide = (type: Extract<Type, { kind: 'vec' }>) => type.of === float || type.of === f16 ? 'f32x4' : 'i32x4'
@@ -306,7 +420,9 @@ export function convert(state: State, x: Expr, fromType: Type, toType: Type): Ex
   }
   if (floats(from) && floats(to)) return round(x)
   if (floats(from)) return op(`${vectors ? 'i32x4.trunc_sat_f32x4' : 'i32.trunc_sat_f32'}_${to === int ? 's' : 'u'}`, x)
-  if (floats(to)) return round(op(`${vectors ? 'f32x4.convert_i32x4' : 'f32.convert_i32'}_${from === int ? 's' : 'u'}`, x))
+  if (floats(to)) {
+    return round(op(`${vectors ? 'f32x4.convert_i32x4' : 'f32.convert_i32'}_${from === int ? 's' : 'u'}`, x))
+  }
   return x
 }
 
@@ -315,7 +431,10 @@ function lowerBitcast(state: State, e: CallExpr, x: Expr): Val {
   const half = (t: Type) => elementScalar(t) === f16
   if (half(from) || half(to)) {
     if (half(from) && half(to)) return x
-    throw failAt(e, 'bitcast from and to f16 is not supported on the embedded device: use pack2x16float and unpack2x16float')
+    throw failAt(
+      e,
+      'bitcast from and to f16 is not supported on the embedded device: use pack2x16float and unpack2x16float',
+    )
   }
   if (to.kind === 'vec' || isBool(to)) return x
   const isF = (t: Type) => elementScalar(t) === float

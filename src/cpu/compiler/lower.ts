@@ -1,5 +1,5 @@
-// Lowering: the typed tree of one entry point, with overrides fixed, becomes WASM-level statements. Functions are inlined,
-// structs and arrays are taken apart into locals, and loops that index private arrays are unrolled.
+// Lowering: the typed tree of one entry point, with overrides fixed, becomes WASM-level statements. Functions are
+// inlined, structs and arrays are taken apart into locals, and loops that index private arrays are unrolled.
 import { WgslError } from '../abi.ts'
 import type { Mode } from '../abi.ts'
 import { globalsOf } from './check.ts'
@@ -36,7 +36,12 @@ export interface Inputs {
   workgroupBase: Local
 }
 /** A resource's address and, for a runtime-sized array, its length. */
-export interface Slot { decl: VarDecl; address: Local; bytes: Local; index: number }
+export interface Slot {
+  decl: VarDecl
+  address: Local
+  bytes: Local
+  index: number
+}
 
 /** Everything lowering carries along. */
 export interface State {
@@ -50,7 +55,7 @@ export interface State {
   uniforms: Map<string, Local>
   inputs: Inputs
   slots: Map<VarDecl, Slot>
-  workgroupVars: { decl: VarDecl; offset: number; bytes: number }[]
+  workgroupVars: { decl: VarDecl, offset: number, bytes: number }[]
   workgroupBytes: number
   privateBytes: number
   unroll: Set<ForStmt>
@@ -62,13 +67,20 @@ export interface State {
 }
 
 /** What lowering gives. */
-export interface Lowered { state: State; body: Stmt[]; size: [number, number, number] }
+export interface Lowered {
+  state: State
+  body: Stmt[]
+  size: [number, number, number]
+}
 
 /** Appends a statement. */
-export const emit = (state: State, statement: Stmt) => { state.out.push(statement) }
+export const emit = (state: State, statement: Stmt) => {
+  state.out.push(statement)
+}
 
 /** Whether an expression is so cheap and fixed that it may be repeated. */
-export const isTrivial = (e: Expr): boolean => e.op === 'const' || e.op === 'vector' || (e.op === 'local' && !e.local.mutable)
+export const isTrivial = (e: Expr): boolean =>
+  e.op === 'const' || e.op === 'vector' || (e.op === 'local' && !e.local.mutable)
   || (e.op === 'build' && e.parts.every(isTrivial))
 
 /** Keeps a value in a local of its own unless it is trivial. */
@@ -84,14 +96,22 @@ export function temp(state: State, value: Expr, name = 't'): Expr {
 /** The range of an expression; not remembered while conditions of branches narrow the ranges of locals. */
 export function rangeNow(state: State, value: Expr): Range {
   if (state.refining === 0) return rangeOf(value)
-  const forget = (e: Expr) => { if (e.op === 'wasm') { e.range = undefined; e.args.forEach(forget) } }
+  const forget = (e: Expr) => {
+    if (e.op === 'wasm') {
+      e.range = undefined
+      e.args.forEach(forget)
+    }
+  }
   forget(value)
   const range = rangeOf(value)
   forget(value)
   return range
 }
 
-/** Values of all overrides: those given, else their defaults. Throws WgslError for names that do not exist or have no value. */
+/**
+ * Values of all overrides: those given, else their defaults. Throws WgslError for names that do not exist or have no
+ * value.
+ */
 export function fixOverrides(program: Program, given: Record<string, number>): Map<VarDecl, Value> {
   const values = new Map<VarDecl, Value>(), used = new Set<string>()
   const state = { program, constants: values, env: new Map(), out: [] as Stmt[], refining: 0 } as unknown as State
@@ -104,12 +124,25 @@ export function fixOverrides(program: Program, given: Record<string, number>): M
       const number = given[key]
       if (!Number.isFinite(number)) throw failAt(decl, `override '${decl.name}': ${number} is not a finite number`)
       try {
-        values.set(decl, decl.type === bool ? { type: bool, scalar: number !== 0 && !Number.isNaN(number) }
-          : decl.type === float || decl.type === half ? makeScalar(decl.type, number) : castScalar(makeScalar(decl.type as typeof u32, Math.trunc(number)), decl.type as typeof u32))
-      } catch { throw failAt(decl, `override '${decl.name}': ${number} does not fit its type`) }
+        values.set(
+          decl,
+          decl.type === bool
+            ? { type: bool, scalar: number !== 0 && !Number.isNaN(number) }
+            : decl.type === float || decl.type === half
+            ? makeScalar(decl.type, number)
+            : castScalar(makeScalar(decl.type as typeof u32, Math.trunc(number)), decl.type as typeof u32),
+        )
+      } catch {
+        throw failAt(decl, `override '${decl.name}': ${number} does not fit its type`)
+      }
       return
     }
-    if (!decl.init) throw failAt(decl, `override '${decl.name}' has no default and was given no value: pass constants: { ${key}: ... }`)
+    if (!decl.init) {
+      throw failAt(
+        decl,
+        `override '${decl.name}' has no default and was given no value: pass constants: { ${key}: ... }`,
+      )
+    }
     for (const other of overrides) if (other !== decl && mentions(decl.init, other)) settle(other)
     values.set(decl, decl.init.value ?? foldedValue(state, decl.init))
   }
@@ -118,7 +151,16 @@ export function fixOverrides(program: Program, given: Record<string, number>): M
     if (key in given) settle(decl)
   }
   for (const key of Object.keys(given)) {
-    if (!used.has(key)) throw new WgslError(`there is no override '${key}' in this shader; it has ${overrides.map((d) => d.id ?? d.name).join(', ') || 'none'}`, 1, 1, 0)
+    if (!used.has(key)) {
+      throw new WgslError(
+        `there is no override '${key}' in this shader; it has ${
+          overrides.map((d) => d.id ?? d.name).join(', ') || 'none'
+        }`,
+        1,
+        1,
+        0,
+      )
+    }
   }
   for (const decl of overrides) if (decl.init || key(decl) in given) settle(decl)
   return values
@@ -126,7 +168,9 @@ export function fixOverrides(program: Program, given: Record<string, number>): M
 const key = (decl: VarDecl) => decl.id !== null ? String(decl.id) : decl.name
 function mentions(expr: Ast, decl: VarDecl): boolean {
   let found = false
-  walk(expr, (node) => { if (node.kind === 'name' && node.decl === decl) found = true })
+  walk(expr, (node) => {
+    if (node.kind === 'name' && node.decl === decl) found = true
+  })
   return found
 }
 /** An override-expression as a value. */
@@ -134,14 +178,21 @@ function foldedValue(state: State, expr: Ast): Value {
   const folded = leaf(lowerExpr(state, expr))
   if (folded.op !== 'const') throw failAt(expr, 'this override expression cannot be evaluated on the embedded device')
   const type = expr.type
-  return type === bool ? { type, scalar: folded.value !== 0 } : { type, scalar: type === u32 ? folded.value >>> 0 : folded.value }
+  return type === bool
+    ? { type, scalar: folded.value !== 0 }
+    : { type, scalar: type === u32 ? folded.value >>> 0 : folded.value }
 }
 
 /** An integer that overrides decide, such as an array length. */
 export function fixedInteger(state: State, expr: object, span?: Span): number {
   if ('kind' in expr && expr.kind === 'override') {
     const decl = expr as VarDecl, value = state.constants.get(decl)
-    if (!value) throw failAt(span ?? decl, `override '${decl.name}' has no default and was given no value: pass constants: { ${key(decl)}: ... }`)
+    if (!value) {
+      throw failAt(
+        span ?? decl,
+        `override '${decl.name}' has no default and was given no value: pass constants: { ${key(decl)}: ... }`,
+      )
+    }
     return Number(value.scalar)
   }
   const ast = expr as Ast
@@ -151,30 +202,46 @@ export function fixedInteger(state: State, expr: object, span?: Span): number {
 export function arrayCount(state: State, type: Extract<Type, { kind: 'array' }>, span?: Span): number {
   if (typeof type.count === 'number') return type.count
   const count = fixedInteger(state, type.count!.expr, span)
-  if (count < 1) throw new WgslError(`array length ${type.count!.text} is ${count}: must be at least 1`, span?.line ?? 1, span?.column ?? 1, span?.length ?? 0)
+  if (count < 1) {
+    throw new WgslError(
+      `array length ${type.count!.text} is ${count}: must be at least 1`,
+      span?.line ?? 1,
+      span?.column ?? 1,
+      span?.length ?? 0,
+    )
+  }
   return count
 }
 /** Size in bytes with overrides fixed. */
-export const bytesOf = (state: State, type: Type): number => sizeOf(type, (c) => arrayCount(state, { kind: 'array', of: type, count: c, arrays: new Map() }))
+export const bytesOf = (state: State, type: Type): number =>
+  sizeOf(type, (c) => arrayCount(state, { kind: 'array', of: type, count: c, arrays: new Map() }))
 
 /** Lowers one entry point. Throws WgslError for what the embedded device does not know. */
 export function lower(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode): Lowered {
   const unroll = indexingLoops(entry), inMemory = new Set<VarDecl>()
   for (let attempt = 0; attempt < 500; attempt++) {
-    try { return lowerOnce(program, entry, constants, mode, unroll, inMemory) } catch (error) {
+    try {
+      return lowerOnce(program, entry, constants, mode, unroll, inMemory)
+    } catch (error) {
       if (!(error instanceof Restart)) throw error
     }
   }
   throw failAt(entry, `'${entry.name}': too many loops index private arrays; not supported on the embedded device`)
 }
 
-/** Loops whose counter indexes a variable of the function, as far as one sees without lowering; a restart finds the others. */
+/**
+ * Loops whose counter indexes a variable of the function, as far as one sees without lowering; a restart finds the
+ * others.
+ */
 function indexingLoops(entry: FunctionDecl, found = new Set<ForStmt>(), seen = new Set<FunctionDecl>()): Set<ForStmt> {
   if (seen.has(entry)) return found
   seen.add(entry)
   const counters = new Map<VarDecl, ForStmt>()
   walk(entry.body, (node) => {
-    if (node.kind === 'for') { const counter = counterOf(node); if (counter) counters.set(counter, node) }
+    if (node.kind === 'for') {
+      const counter = counterOf(node)
+      if (counter) counters.set(counter, node)
+    }
     if (node.kind !== 'index') return
     let root: Ast = node.base
     while (root.kind === 'index' || root.kind === 'member') root = root.base
@@ -190,10 +257,36 @@ function indexingLoops(entry: FunctionDecl, found = new Set<ForStmt>(), seen = n
   return found
 }
 
-function lowerOnce(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode, unroll: Set<ForStmt>, inMemory: Set<VarDecl>): Lowered {
-  const state: State = { program, mode, constants, env: new Map(), out: [], prologue: [], uniforms: new Map(), inputs: null as unknown as Inputs,
-    slots: new Map(), workgroupVars: [], workgroupBytes: 0, privateBytes: 0, unroll, inMemory, copies: 1, refining: 0, size: [1, 1, 1] }
-  const size = [0, 1, 2].map((i) => entry.workgroupSize![i] ? fixedWorkgroupSize(state, entry.workgroupSize![i]) : 1) as [number, number, number]
+function lowerOnce(
+  program: Program,
+  entry: FunctionDecl,
+  constants: Map<VarDecl, Value>,
+  mode: Mode,
+  unroll: Set<ForStmt>,
+  inMemory: Set<VarDecl>,
+): Lowered {
+  const state: State = {
+    program,
+    mode,
+    constants,
+    env: new Map(),
+    out: [],
+    prologue: [],
+    uniforms: new Map(),
+    inputs: null as unknown as Inputs,
+    slots: new Map(),
+    workgroupVars: [],
+    workgroupBytes: 0,
+    privateBytes: 0,
+    unroll,
+    inMemory,
+    copies: 1,
+    refining: 0,
+    size: [1, 1, 1],
+  }
+  const size = [0, 1, 2].map((i) =>
+    entry.workgroupSize![i] ? fixedWorkgroupSize(state, entry.workgroupSize![i]) : 1
+  ) as [number, number, number]
   const total = size[0] * size[1] * size[2]
   if (total > 1024) throw failAt(entry, `workgroup of ${total} invocations: the embedded device allows 1024`)
   state.size = size
@@ -202,8 +295,8 @@ function lowerOnce(program: Program, entry: FunctionDecl, constants: Map<VarDecl
   for (const param of entry.params) state.env.set(param, { value: entryParameter(state, param) })
   const before = state.out.splice(0)
   lowerBody(state, entry, null)
-  // First values of private variables belong to the region of the body: in one of their own, which runs before, one invocation's
-  // copy would be the next one's.
+  // First values of private variables belong to the region of the body: in one of their own, which runs before, one
+  // invocation's copy would be the next one's.
   const last = state.out.at(-1)
   if (before.length && state.out.length === 1 && last?.op === 'block') last.body.unshift(...before)
   else state.out.unshift(...before)
@@ -212,66 +305,114 @@ function lowerOnce(program: Program, entry: FunctionDecl, constants: Map<VarDecl
 
 function fixedWorkgroupSize(state: State, expr: Ast): number {
   const value = leaf(lowerExpr(state, expr))
-  if (value.op !== 'const' || value.value < 1 || value.value > 1024) throw failAt(expr, `workgroup size ${value.op === 'const' ? value.value : '?'} must be between 1 and 1024`)
+  if (value.op !== 'const' || value.value < 1 || value.value > 1024) {
+    throw failAt(expr, `workgroup size ${value.op === 'const' ? value.value : '?'} must be between 1 and 1024`)
+  }
   return value.value
 }
 
 function makeInputs(size: [number, number, number]): Inputs {
-  const input = (name: string, kind: Local['input'], range?: Range): Local => ({ ...newLocal(name, 'i32', false, range), input: kind, varying: kind === 'invocation' })
+  const input = (name: string, kind: Local['input'], range?: Range): Local => ({
+    ...newLocal(name, 'i32', false, range),
+    input: kind,
+    varying: kind === 'invocation',
+  })
   const count = size[0] * size[1] * size[2]
   const local = size.map((s, i) => s === 1 ? i32(0) : get(input(`lid.${'xyz'[i]}`, 'invocation', [0, s - 1])))
-  const wide = size.findIndex((s) => s === count)               // in one dimension the index is the id itself
+  const wide = size.findIndex((s) => s === count) // in one dimension the index is the id itself
   return {
-    local, index: wide >= 0 ? local[wide] : get(input('lid.index', 'invocation', [0, count - 1])),
+    local,
+    index: wide >= 0 ? local[wide] : get(input('lid.index', 'invocation', [0, count - 1])),
     group: ['x', 'y', 'z'].map((c) => get(input(`group.${c}`, 'group', [0, 65534]))),
     groups: ['x', 'y', 'z'].map((c) => get(input(`groups.${c}`, 'group', [1, 65535]))),
-    privateBase: input('private', 'invocation'), workgroupBase: input('workgroup', 'group'),
+    privateBase: input('private', 'invocation'),
+    workgroupBase: input('workgroup', 'group'),
   }
 }
 
 function builtinInput(state: State, name: string): Expr {
-  const { local, group, groups, index } = state.inputs, list = (parts: Expr[]): Expr => ({ op: 'build', type: 'v128', parts: [...parts, i32(0)] })
+  const { local, group, groups, index } = state.inputs,
+    list = (parts: Expr[]): Expr => ({ op: 'build', type: 'v128', parts: [...parts, i32(0)] })
   switch (name) {
-    case 'local_invocation_id': return list(local)
-    case 'local_invocation_index': return index
-    case 'workgroup_id': return list(group)
-    case 'num_workgroups': return list(groups)
-    default: return list(local.map((l, i) => temp(state, op('i32.add', op('i32.mul', group[i], i32(state.size[i])), l), `gid.${'xyz'[i]}`)))
+    case 'local_invocation_id':
+      return list(local)
+    case 'local_invocation_index':
+      return index
+    case 'workgroup_id':
+      return list(group)
+    case 'num_workgroups':
+      return list(groups)
+    default:
+      return list(
+        local.map((l, i) =>
+          temp(state, op('i32.add', op('i32.mul', group[i], i32(state.size[i])), l), `gid.${'xyz'[i]}`)
+        ),
+      )
   }
 }
 function entryParameter(state: State, param: VarDecl): Val {
   if (param.builtin) return builtinInput(state, param.builtin)
   const decl = state.program.decls.find((d) => d.kind === 'struct' && d.type === param.type)
   if (decl?.kind !== 'struct') throw failAt(param, `parameter '${param.name}' is not supported on the embedded device`)
-  return { op: 'parts', parts: decl.members.map((m) => {
-    const arg = m.attributes.find((a) => a.name === 'builtin')!.args[0]
-    return builtinInput(state, arg.kind === 'name' ? arg.name : '')
-  }) }
+  return {
+    op: 'parts',
+    parts: decl.members.map((m) => {
+      const arg = m.attributes.find((a) => a.name === 'builtin')!.args[0]
+      return builtinInput(state, arg.kind === 'name' ? arg.name : '')
+    }),
+  }
 }
 
 function declareGlobal(state: State, decl: VarDecl, entry: FunctionDecl) {
   if (decl.kind === 'const') return
   if (decl.kind === 'override') {
-    if (!state.constants.has(decl)) throw failAt(entry, `override '${decl.name}' has no default and was given no value: pass constants: { ${key(decl)}: ... }`)
+    if (!state.constants.has(decl)) {
+      throw failAt(
+        entry,
+        `override '${decl.name}' has no default and was given no value: pass constants: { ${key(decl)}: ... }`,
+      )
+    }
     return
   }
   if (decl.space === 'workgroup') {
     const bytes = roundUp(bytesOf(state, decl.type), 4), offset = roundUp(state.workgroupBytes, 16)
     state.workgroupVars.push({ decl, offset, bytes })
     state.workgroupBytes = offset + bytes
-    if (state.workgroupBytes > 2 ** 24) throw failAt(decl, `'${decl.name}' brings workgroup memory to ${state.workgroupBytes} bytes, too much`)
-    state.env.set(decl, { place: memoryPlace(decl, decl.type, get(state.inputs.workgroupBase), offset, 'workgroup', state.workgroupVars.length - 1) })
+    if (state.workgroupBytes > 2 ** 24) {
+      throw failAt(decl, `'${decl.name}' brings workgroup memory to ${state.workgroupBytes} bytes, too much`)
+    }
+    state.env.set(decl, {
+      place: memoryPlace(
+        decl,
+        decl.type,
+        get(state.inputs.workgroupBase),
+        offset,
+        'workgroup',
+        state.workgroupVars.length - 1,
+      ),
+    })
   } else if (decl.space === 'private') {
     lowerVar(state, decl, decl.init ? lowerExpr(state, decl.init) : zero(state, decl.type))
   } else {
     const input = (name: string): Local => ({ ...newLocal(`${decl.name}.${name}`, 'i32', false), input: 'group' })
     const slot: Slot = { decl, address: input('address'), bytes: input('bytes'), index: state.slots.size }
     state.slots.set(decl, slot)
-    state.env.set(decl, { place: memoryPlace(decl, decl.type, get(slot.address), 0, decl.access === 'read' ? 'constant' : 'storage', slot.index) })
+    state.env.set(decl, {
+      place: memoryPlace(
+        decl,
+        decl.type,
+        get(slot.address),
+        0,
+        decl.access === 'read' ? 'constant' : 'storage',
+        slot.index,
+      ),
+    })
   }
 }
 
-/** Declares a function or private variable with its first value: as locals, or in private memory if its index varies. */
+/**
+ * Declares a function or private variable with its first value: as locals, or in private memory if its index varies.
+ */
 export function lowerVar(state: State, decl: VarDecl, value: Val) {
   let place: Place
   if (state.inMemory.has(decl)) {

@@ -1,22 +1,35 @@
-// The expressions of WGSL: its operators do not mix as freely as C's. Also the reading of tokens, which parse.ts builds upon.
+// The expressions of WGSL: its operators do not mix as freely as C's. Also the reading of tokens, which parse.ts builds
+// upon.
 import { failAt } from './lexer.ts'
 import type { Token } from './lexer.ts'
 import type { Expr } from './tree.ts'
 import { voidType } from './types.ts'
 
-const templated = new Set(['array', 'vec2', 'vec3', 'vec4', 'ptr', 'atomic', 'bitcast',
-  ...[2, 3, 4].flatMap((c) => [2, 3, 4].map((r) => `mat${c}x${r}`))])
-const reserved = new Set(('NULL Self abstract active alignas alignof as asm asm_fragment async attribute auto await become cast catch class '
-  + 'co_await co_return co_yield coherent column_major common compile compile_fragment concept const_cast consteval constexpr constinit crate '
-  + 'debugger decltype delete demote demote_to_helper do dynamic_cast enum explicit export extends extern external fallthrough filter final '
-  + 'finally friend from fxgroup get goto groupshared highp impl implements import inline instanceof interface layout lowp macro macro_rules '
-  + 'match mediump meta mod module move mut mutable namespace new nil noexcept noinline nointerpolation non_coherent noncoherent noperspective '
-  + 'null nullptr of operator package packoffset partition pass patch pixelfragment precise precision premerge priv protected pub public '
-  + 'readonly ref regardless register reinterpret_cast require resource restrict self set shared sizeof smooth snorm static static_assert '
-  + 'static_cast std subroutine super target template this thread_local throw trait try type typedef typeid typename typeof union unless unorm '
-  + 'unsafe unsized use using varying virtual volatile wgsl where with writeonly yield').split(' '))
-const keywords = new Set(('alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let '
-  + 'loop override requires return struct switch true var while').split(' '))
+const templated = new Set([
+  'array',
+  'vec2',
+  'vec3',
+  'vec4',
+  'ptr',
+  'atomic',
+  'bitcast',
+  ...[2, 3, 4].flatMap((c) => [2, 3, 4].map((r) => `mat${c}x${r}`)),
+])
+const reserved = new Set(
+  ('NULL Self abstract active alignas alignof as asm asm_fragment async attribute auto await become cast catch class '
+    + 'co_await co_return co_yield coherent column_major common compile compile_fragment concept const_cast consteval constexpr constinit crate '
+    + 'debugger decltype delete demote demote_to_helper do dynamic_cast enum explicit export extends extern external fallthrough filter final '
+    + 'finally friend from fxgroup get goto groupshared highp impl implements import inline instanceof interface layout lowp macro macro_rules '
+    + 'match mediump meta mod module move mut mutable namespace new nil noexcept noinline nointerpolation non_coherent noncoherent noperspective '
+    + 'null nullptr of operator package packoffset partition pass patch pixelfragment precise precision premerge priv protected pub public '
+    + 'readonly ref regardless register reinterpret_cast require resource restrict self set shared sizeof smooth snorm static static_assert '
+    + 'static_cast std subroutine super target template this thread_local throw trait try type typedef typeid typename typeof union unless unorm '
+    + 'unsafe unsized use using varying virtual volatile wgsl where with writeonly yield').split(' '),
+)
+const keywords = new Set(
+  ('alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let '
+    + 'loop override requires return struct switch true var while').split(' '),
+)
 
 // Nodes are written out field by field: spreading a span into each costs more than all the rest of the parser.
 /** Reads expressions and types from tokens. Throws WgslError at the first token that does not fit. */
@@ -31,8 +44,12 @@ export class ExpressionParser {
     this.anyFeature = anyFeature
   }
 
-  protected get token(): Token { return this.tokens[this.at] }
-  protected is(text: string): boolean { return this.token.text === text && this.token.kind !== 'number' && this.token.kind !== 'end' }
+  protected get token(): Token {
+    return this.tokens[this.at]
+  }
+  protected is(text: string): boolean {
+    return this.token.text === text && this.token.kind !== 'number' && this.token.kind !== 'end'
+  }
   protected accept(text: string): boolean {
     if (!this.is(text)) return false
     this.at++
@@ -40,8 +57,11 @@ export class ExpressionParser {
   }
   protected expect(text: string, where: string): Token {
     if (!this.is(text)) {
-      const before = text === ';' ? this.tokens[this.at - 1] : null     // a forgotten ';' belongs behind the token before
-      throw failAt(before ? { line: before.line, column: before.column + before.length, length: 1 } : this.token, `expected '${text}' ${where}, got '${this.token.text}'`)
+      const before = text === ';' ? this.tokens[this.at - 1] : null // a forgotten ';' belongs behind the token before
+      throw failAt(
+        before ? { line: before.line, column: before.column + before.length, length: 1 } : this.token,
+        `expected '${text}' ${where}, got '${this.token.text}'`,
+      )
     }
     return this.tokens[this.at++]
   }
@@ -53,7 +73,7 @@ export class ExpressionParser {
     this.at++
     return token
   }
-  protected nest<T>(inner: () => T): T {                       // keeps absurdly nested text from overflowing the stack
+  protected nest<T>(inner: () => T): T { // keeps absurdly nested text from overflowing the stack
     if (++this.depth > 200) throw failAt(this.token, 'nested deeper than 200 levels')
     const result = inner()
     this.depth--
@@ -62,14 +82,20 @@ export class ExpressionParser {
 
   /** The operator at this point, `>` joined with what follows it. */
   protected joined(): string {
-    if (this.token.kind !== 'symbol' || this.token.text !== '>') return this.token.kind === 'symbol' ? this.token.text : ''
+    if (this.token.kind !== 'symbol' || this.token.text !== '>') {
+      return this.token.kind === 'symbol'
+        ? this.token.text
+        : ''
+    }
     const [, second, third] = this.tokens.slice(this.at, this.at + 3)
     if (!this.token.tight) return '>'
     if (second.text === '=') return '>='
     if (second.text === '>') return second.tight && third.text === '=' ? '>>=' : '>>'
     return '>'
   }
-  protected skipJoined(operator: string) { this.at += operator.startsWith('>') ? operator.length : 1 }
+  protected skipJoined(operator: string) {
+    this.at += operator.startsWith('>') ? operator.length : 1
+  }
   /** The binary operator here; inside a template list nothing that begins with `>` is one. */
   private operator(): string {
     const text = this.joined()
@@ -84,7 +110,11 @@ export class ExpressionParser {
         let left = first
         while (this.operator() === bitwise) left = this.binary(left, bitwise, () => this.unary())
         const next = this.operator()
-        if (['&', '|', '^', '+', '-', '*', '/', '%', '<<', '>>', '==', '!=', '<', '>', '<=', '>=', '&&', '||'].includes(next)) {
+        if (
+          ['&', '|', '^', '+', '-', '*', '/', '%', '<<', '>>', '==', '!=', '<', '>', '<=', '>=', '&&', '||'].includes(
+            next,
+          )
+        ) {
           throw failAt(this.token, `'${bitwise}' and '${next}' do not mix without parentheses in WGSL`)
         }
         return left
@@ -93,7 +123,9 @@ export class ExpressionParser {
       const logical = this.operator()
       if (logical === '&&' || logical === '||') {
         while (this.operator() === logical) left = this.binary(left, logical, () => this.relational(this.unary()))
-        if (this.operator() === '&&' || this.operator() === '||') throw failAt(this.token, "'&&' and '||' do not mix without parentheses in WGSL")
+        if (this.operator() === '&&' || this.operator() === '||') {
+          throw failAt(this.token, "'&&' and '||' do not mix without parentheses in WGSL")
+        }
       }
       return left
     })
@@ -101,14 +133,27 @@ export class ExpressionParser {
   private binary(left: Expr, op: string, right: () => Expr): Expr {
     const span = this.token
     this.skipJoined(op)
-    return { line: span.line, column: span.column, length: op.length, type: voidType, stage: 'runtime', effects: false, kind: 'binary', op, left, right: right() }
+    return {
+      line: span.line,
+      column: span.column,
+      length: op.length,
+      type: voidType,
+      stage: 'runtime',
+      effects: false,
+      kind: 'binary',
+      op,
+      left,
+      right: right(),
+    }
   }
   private relational(first: Expr): Expr {
     let left = this.shift(first)
     const op = this.operator()
     if (['<', '>', '<=', '>=', '==', '!='].includes(op)) {
       left = this.binary(left, op, () => this.shift(this.unary()))
-      if (['<', '>', '<=', '>=', '==', '!='].includes(this.operator())) throw failAt(this.token, 'comparisons do not chain in WGSL: add parentheses')
+      if (['<', '>', '<=', '>=', '==', '!='].includes(this.operator())) {
+        throw failAt(this.token, 'comparisons do not chain in WGSL: add parentheses')
+      }
     }
     return left
   }
@@ -117,7 +162,9 @@ export class ExpressionParser {
     if (op === '<<' || op === '>>') {
       const shifted = this.binary(first, op, () => this.unary())
       const next = this.operator()
-      if (['+', '-', '*', '/', '%', '<<', '>>', '&', '|', '^'].includes(next)) throw failAt(this.token, `'${op}' and '${next}' do not mix without parentheses in WGSL`)
+      if (['+', '-', '*', '/', '%', '<<', '>>', '&', '|', '^'].includes(next)) {
+        throw failAt(this.token, `'${op}' and '${next}' do not mix without parentheses in WGSL`)
+      }
       return shifted
     }
     let left = this.multiplicative(first)
@@ -125,12 +172,16 @@ export class ExpressionParser {
       left = this.binary(left, next, () => this.multiplicative(this.unary()))
     }
     const next = this.operator()
-    if (['<<', '>>', '&', '|', '^'].includes(next)) throw failAt(this.token, `'${next}' needs parentheses around its operands here`)
+    if (['<<', '>>', '&', '|', '^'].includes(next)) {
+      throw failAt(this.token, `'${next}' needs parentheses around its operands here`)
+    }
     return left
   }
   private multiplicative(first: Expr): Expr {
     let left = first
-    for (let op = this.operator(); op === '*' || op === '/' || op === '%'; op = this.operator()) left = this.binary(left, op, () => this.unary())
+    for (let op = this.operator(); op === '*' || op === '/' || op === '%'; op = this.operator()) {
+      left = this.binary(left, op, () => this.unary())
+    }
     return left
   }
 
@@ -138,10 +189,21 @@ export class ExpressionParser {
     const token = this.token
     if (token.kind === 'symbol' && ['-', '!', '~', '&', '*'].includes(token.text)) {
       this.at++
-      return this.nest((): Expr => ({ line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
-        kind: 'unary', op: token.text as '-', operand: this.unary() }))
+      return this.nest((): Expr => ({
+        line: token.line,
+        column: token.column,
+        length: token.length,
+        type: voidType,
+        stage: 'runtime',
+        effects: false,
+        kind: 'unary',
+        op: token.text as '-',
+        operand: this.unary(),
+      }))
     }
-    if (this.is('++') || this.is('--')) throw failAt(token, `'${token.text}' is a statement in WGSL and comes after the variable`)
+    if (this.is('++') || this.is('--')) {
+      throw failAt(token, `'${token.text}' is a statement in WGSL and comes after the variable`)
+    }
     return this.postfix(this.primary())
   }
   /** Reads what stands in brackets, where `>` is an operator even inside a template list. */
@@ -153,17 +215,38 @@ export class ExpressionParser {
     return result
   }
   private postfix(inner: Expr): Expr {
-    for (let expr = inner; ;) {
+    for (let expr = inner;;) {
       if (this.accept('[')) {
         const index = this.bracketed(() => this.expression())
         this.expect(']', 'after the index')
-        expr = { line: expr.line, column: expr.column, length: expr.length, type: voidType, stage: 'runtime', effects: false, kind: 'index', base: expr, index }
+        expr = {
+          line: expr.line,
+          column: expr.column,
+          length: expr.length,
+          type: voidType,
+          stage: 'runtime',
+          effects: false,
+          kind: 'index',
+          base: expr,
+          index,
+        }
       } else if (this.accept('.')) {
         const name = this.token
         if (name.kind !== 'name') throw failAt(name, `expected a member name after '.', got '${name.text}'`)
         this.at++
-        expr = { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false,
-          kind: 'member', base: expr, name: name.text, member: -1, swizzle: null }
+        expr = {
+          line: name.line,
+          column: name.column,
+          length: name.length,
+          type: voidType,
+          stage: 'runtime',
+          effects: false,
+          kind: 'member',
+          base: expr,
+          name: name.text,
+          member: -1,
+          swizzle: null,
+        }
       } else return expr
     }
   }
@@ -171,8 +254,18 @@ export class ExpressionParser {
     const token = this.token
     if (token.kind === 'number') {
       this.at++
-      return { line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
-        kind: 'number', text: token.text, suffix: token.suffix, isFloat: token.isFloat }
+      return {
+        line: token.line,
+        column: token.column,
+        length: token.length,
+        type: voidType,
+        stage: 'runtime',
+        effects: false,
+        kind: 'number',
+        text: token.text,
+        suffix: token.suffix,
+        isFloat: token.isFloat,
+      }
     }
     if (this.accept('(')) {
       const inner = this.bracketed(() => this.expression())
@@ -181,13 +274,33 @@ export class ExpressionParser {
     }
     if (this.is('true') || this.is('false')) {
       this.at++
-      return { line: token.line, column: token.column, length: token.length, type: voidType, stage: 'runtime', effects: false,
-        kind: 'bool', truth: token.text === 'true' }
+      return {
+        line: token.line,
+        column: token.column,
+        length: token.length,
+        type: voidType,
+        stage: 'runtime',
+        effects: false,
+        kind: 'bool',
+        truth: token.text === 'true',
+      }
     }
     if (token.kind !== 'name') throw failAt(token, `expected an expression, got '${token.text}'`)
     const name = this.name('a name')
     const template = this.templateList(name.text)
-    if (!this.is('(')) return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'name', name: name.text, template }
+    if (!this.is('(')) {
+      return {
+        line: name.line,
+        column: name.column,
+        length: name.length,
+        type: voidType,
+        stage: 'runtime',
+        effects: false,
+        kind: 'name',
+        name: name.text,
+        template,
+      }
+    }
     this.at++
     const args: Expr[] = []
     this.bracketed(() => {
@@ -197,7 +310,18 @@ export class ExpressionParser {
       }
     })
     this.expect(')', `to close the arguments of ${name.text}`)
-    return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime', effects: false, kind: 'call', callee: name.text, template, args }
+    return {
+      line: name.line,
+      column: name.column,
+      length: name.length,
+      type: voidType,
+      stage: 'runtime',
+      effects: false,
+      kind: 'call',
+      callee: name.text,
+      template,
+      args,
+    }
   }
   private templateList(name: string): Expr[] | null {
     if (!templated.has(name) || !this.is('<')) return null
@@ -216,8 +340,20 @@ export class ExpressionParser {
     return this.nest(() => {
       const name = this.name('a type')
       const template = this.templateList(name.text)
-      if (this.is('<')) throw failAt(name, `'${name.text}' takes no template arguments, or is not supported on the embedded device`)
-      return { line: name.line, column: name.column, length: name.length, type: voidType, stage: 'runtime' as const, effects: false, kind: 'name' as const, name: name.text, template }
+      if (this.is('<')) {
+        throw failAt(name, `'${name.text}' takes no template arguments, or is not supported on the embedded device`)
+      }
+      return {
+        line: name.line,
+        column: name.column,
+        length: name.length,
+        type: voidType,
+        stage: 'runtime' as const,
+        effects: false,
+        kind: 'name' as const,
+        name: name.text,
+        template,
+      }
     })
   }
 }

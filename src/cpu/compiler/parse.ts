@@ -2,22 +2,43 @@
 import { failAt, tokenize } from './lexer.ts'
 import type { Span, Token } from './lexer.ts'
 import { ExpressionParser } from './parse-expr.ts'
-import type { Attribute, Block, CallExpr, Decl, Expr, FunctionDecl, IfStmt, Program, Stmt, StructDecl, VarDecl } from './tree.ts'
+import type {
+  Attribute,
+  Block,
+  CallExpr,
+  Decl,
+  Expr,
+  FunctionDecl,
+  IfStmt,
+  Program,
+  Stmt,
+  StructDecl,
+  VarDecl,
+} from './tree.ts'
 import { voidType } from './types.ts'
 
 const assignOps = ['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>=']
 
-// The tree that was only looked at last: whoever compiles the text next takes it over, for parsing is slow while the parser is cold.
+// The tree that was only looked at last: whoever compiles the text next takes it over, for parsing is slow while the
+// parser is cold.
 let seen: { source: string, program: Program } | null = null
 
-/** Parses a module. Throws WgslError at the first thing that is not WGSL, and at an `enable` of what the embedded device has not. */
+/**
+ * Parses a module. Throws WgslError at the first thing that is not WGSL, and at an `enable` of what the embedded device
+ * has not.
+ */
 export function parse(source: string): Program {
-  const known = seen?.source === source && [...seen.program.enables].every((feature) => feature === 'f16') ? seen.program : null
-  if (known) seen = null                                     // a tree is checked, which writes types into it, only once
+  const known = seen?.source === source && [...seen.program.enables].every((feature) => feature === 'f16')
+    ? seen.program
+    : null
+  if (known) seen = null // a tree is checked, which writes types into it, only once
   return known ?? new Parser(tokenize(source), false).program()
 }
 
-/** The tree of a module of any features, to be read and left as it is. Throws WgslError at the first thing that is not WGSL. */
+/**
+ * The tree of a module of any features, to be read and left as it is. Throws WgslError at the first thing that is not
+ * WGSL.
+ */
 export function parseTree(source: string): Program {
   const program = new Parser(tokenize(source), true).program()
   seen = { source, program }
@@ -50,7 +71,9 @@ class Parser extends ExpressionParser {
       do {
         const feature = this.name('a feature name')
         if (keyword.text === 'enable') {
-          if (feature.text !== 'f16' && !this.anyFeature) throw failAt(feature, `enable ${feature.text}: not supported on the embedded device (only f16 is)`)
+          if (feature.text !== 'f16' && !this.anyFeature) {
+            throw failAt(feature, `enable ${feature.text}: not supported on the embedded device (only f16 is)`)
+          }
           program.enables.add(feature.text)
         }
       } while (this.accept(',') && !this.is(';'))
@@ -103,7 +126,12 @@ class Parser extends ExpressionParser {
       this.expect(';', `after alias ${name.text}`)
       return { ...spanOf(name), kind: 'alias', name: name.text, typeExpr }
     }
-    if (this.is('let')) throw failAt(token, "'let' only stands inside functions: use 'const', 'override' or 'var<private>' at module scope")
+    if (this.is('let')) {
+      throw failAt(
+        token,
+        "'let' only stands inside functions: use 'const', 'override' or 'var<private>' at module scope",
+      )
+    }
     throw failAt(token, `expected a declaration (fn, var, struct, const, override, alias), got '${token.text}'`)
   }
 
@@ -142,8 +170,21 @@ class Parser extends ExpressionParser {
     }
     this.attributes()
     const body = this.block(`as the body of ${name.text}`)
-    return { ...spanOf(name), kind: 'function', name: name.text, params, resultExpr, result: voidType, body, attributes,
-      workgroupSize: null, calls: new Map(), globals: new Set(), mustUse: attributes.some((a) => a.name === 'must_use'), checked: false }
+    return {
+      ...spanOf(name),
+      kind: 'function',
+      name: name.text,
+      params,
+      resultExpr,
+      result: voidType,
+      body,
+      attributes,
+      workgroupSize: null,
+      calls: new Map(),
+      globals: new Set(),
+      mustUse: attributes.some((a) => a.name === 'must_use'),
+      checked: false,
+    }
   }
 
   private varDecl(attributes: Attribute[], global: boolean): VarDecl {
@@ -161,7 +202,9 @@ class Parser extends ExpressionParser {
     const init = this.accept('=') ? this.expression() : null
     const decl = newVar(kind, name, typeExpr, init, attributes, global)
     decl.spaceNames = spaceNames
-    if (!init && (kind === 'let' || kind === 'const')) throw failAt(name, `${kind} ${name.text} needs a value: add '= ...'`)
+    if (!init && (kind === 'let' || kind === 'const')) {
+      throw failAt(name, `${kind} ${name.text} needs a value: add '= ...'`)
+    }
     if (!init && !typeExpr) throw failAt(name, `'${name.text}' needs a type or a value`)
     return decl
   }
@@ -197,18 +240,25 @@ class Parser extends ExpressionParser {
       throw failAt(attributes[0], `@${attributes[0].name} cannot stand before this statement`)
     }
     switch (token.kind === 'name' ? token.text : '') {
-      case 'if': return this.ifStatement()
-      case 'switch': return this.switchStatement()
-      case 'loop': return this.loopStatement()
-      case 'for': return this.forStatement()
+      case 'if':
+        return this.ifStatement()
+      case 'switch':
+        return this.switchStatement()
+      case 'loop':
+        return this.loopStatement()
+      case 'for':
+        return this.forStatement()
       case 'while': {
         this.at++
         const condition = this.expression()
         return { ...span, kind: 'for', init: null, condition, update: null, body: this.block('after while') }
       }
-      case 'const_assert': return this.constAssert()
-      case 'discard': throw failAt(token, 'discard belongs to fragment shaders: not supported on the embedded device')
-      case 'break': case 'continue': {
+      case 'const_assert':
+        return this.constAssert()
+      case 'discard':
+        throw failAt(token, 'discard belongs to fragment shaders: not supported on the embedded device')
+      case 'break':
+      case 'continue': {
         this.at++
         if (token.text === 'break' && this.is('if')) throw failAt(token, "'break if' may only end a continuing block")
         this.expect(';', `after ${token.text}`)
@@ -220,8 +270,13 @@ class Parser extends ExpressionParser {
         this.expect(';', 'after return')
         return { ...span, kind: 'return', value }
       }
-      case 'continuing': throw failAt(token, "'continuing' must be the last thing in a loop body")
-      case 'fn': case 'struct': case 'override': case 'alias': throw failAt(token, `'${token.text}' belongs at module scope`)
+      case 'continuing':
+        throw failAt(token, "'continuing' must be the last thing in a loop body")
+      case 'fn':
+      case 'struct':
+      case 'override':
+      case 'alias':
+        throw failAt(token, `'${token.text}' belongs at module scope`)
     }
     const simple = this.simpleStatement()
     this.expect(';', 'after the statement')
@@ -231,7 +286,9 @@ class Parser extends ExpressionParser {
   /** What may stand in a for header: declarations, assignments, steps, calls. */
   private simpleStatement(): Stmt {
     const token = this.token, span = spanOf(token)
-    if (this.is('var') || this.is('let') || this.is('const')) return { ...span, kind: 'decl', decl: this.varDecl([], false) }
+    if (this.is('var') || this.is('let') || this.is('const')) {
+      return { ...span, kind: 'decl', decl: this.varDecl([], false) }
+    }
     if (this.is('_')) {
       this.at++
       this.expect('=', "after '_'")
@@ -265,7 +322,7 @@ class Parser extends ExpressionParser {
   private switchStatement(): Stmt {
     const span = spanOf(this.expect('switch', 'here'))
     const value = this.expression()
-    const clauses: { selectors: (Expr | null)[]; body: Block }[] = []
+    const clauses: { selectors: (Expr | null)[], body: Block }[] = []
     this.attributes()
     this.expect('{', 'after switch')
     while (!this.accept('}')) {
@@ -336,7 +393,33 @@ class Parser extends ExpressionParser {
 
 const spanOf = (span: Span): Span => ({ line: span.line, column: span.column, length: span.length })
 
-function newVar(kind: VarDecl['kind'], name: Token, typeExpr: Expr | null, init: Expr | null, attributes: Attribute[], global: boolean): VarDecl {
-  return { line: name.line, column: name.column, length: name.length, kind, name: name.text, typeExpr, init, attributes, spaceNames: [], global, type: voidType, space: 'function',
-    access: 'read_write', stage: 'runtime', assigned: false, group: -1, binding: -1, id: null, builtin: null }
+function newVar(
+  kind: VarDecl['kind'],
+  name: Token,
+  typeExpr: Expr | null,
+  init: Expr | null,
+  attributes: Attribute[],
+  global: boolean,
+): VarDecl {
+  return {
+    line: name.line,
+    column: name.column,
+    length: name.length,
+    kind,
+    name: name.text,
+    typeExpr,
+    init,
+    attributes,
+    spaceNames: [],
+    global,
+    type: voidType,
+    space: 'function',
+    access: 'read_write',
+    stage: 'runtime',
+    assigned: false,
+    group: -1,
+    binding: -1,
+    id: null,
+    builtin: null,
+  }
 }

@@ -1,6 +1,20 @@
-// Regions: the stretches between barriers. Each becomes a loop over the invocations of a workgroup; what lies around them
-// (uniform values, control flow with barriers inside) is done once for the workgroup.
-import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands, visit, visitStmts } from './ir.ts'
+// Regions: the stretches between barriers. Each becomes a loop over the invocations of a workgroup; what lies around
+// them (uniform values, control flow with barriers inside) is done once for the workgroup.
+import {
+  assigned,
+  bodies,
+  br,
+  children,
+  get,
+  i32,
+  mapChildren,
+  newLabel,
+  newLocal,
+  op,
+  operands,
+  visit,
+  visitStmts,
+} from './ir.ts'
 import type { BreakStmt, Expr, Label, Local, Stmt } from './ir.ts'
 import { findUniformity, isVarying } from './uniformity.ts'
 
@@ -15,20 +29,31 @@ export interface Region {
   load: Local[]
   store: Local[]
   /** Values cheap enough to be computed again. */
-  again: { local: Local; value: Expr }[]
+  again: { local: Local, value: Expr }[]
   from: Expr | null
   to: Expr | null
   /** The body loops over the invocations itself. */
   looped?: boolean
 }
 /** A region between barriers, or the uniform control flow around regions. */
-export type Group = Region | { op: 'set'; local: Local; value: Expr } | { op: 'if'; cond: Expr; then: Group[]; otherwise: Group[] }
-  | { op: 'block' | 'loop'; label: Label; body: Group[] } | { op: 'br'; label: Label } | { op: 'barrier' }
+export type Group =
+  | Region
+  | { op: 'set', local: Local, value: Expr }
+  | { op: 'if', cond: Expr, then: Group[], otherwise: Group[] }
+  | { op: 'block' | 'loop', label: Label, body: Group[] }
+  | { op: 'br', label: Label }
+  | { op: 'barrier' }
 
 /** The kernel as the workgroup sees it, and the locals that need a place for each invocation. */
-export interface Plan { groups: Group[]; crossing: Local[] }
+export interface Plan {
+  groups: Group[]
+  crossing: Local[]
+}
 
-/** Splits a lowered kernel into regions. `lane` is the invocation's id if the workgroup has one dimension, else null. Throws WgslError. */
+/**
+ * Splits a lowered kernel into regions. `lane` is the invocation's id if the workgroup has one dimension, else null.
+ * Throws WgslError.
+ */
 export function splitRegions(body: Stmt[], lane: Expr | null, count: number): Plan {
   const partial = findUniformity(body)
   const groups = new Splitter(partial).list(body, new Set())
@@ -42,35 +67,62 @@ export function splitRegions(body: Stmt[], lane: Expr | null, count: number): Pl
 export function forEachRegion(groups: Group[], action: (region: Region) => void): void {
   for (const g of groups) {
     if (g.op === 'region') action(g)
-    else if (g.op === 'if') { forEachRegion(g.then, action); forEachRegion(g.otherwise, action) }
-    else if (g.op === 'block' || g.op === 'loop') forEachRegion(g.body, action)
+    else if (g.op === 'if') {
+      forEachRegion(g.then, action)
+      forEachRegion(g.otherwise, action)
+    } else if (g.op === 'block' || g.op === 'loop') forEachRegion(g.body, action)
   }
 }
 
 class Splitter {
   private readonly partial: Set<BreakStmt>
-  constructor(partial: Set<BreakStmt>) { this.partial = partial }
+  constructor(partial: Set<BreakStmt>) {
+    this.partial = partial
+  }
 
   /** `labels`: those of the workgroup's own blocks and loops around this list. */
   list(statements: Stmt[], labels: Set<Label>): Group[] {
     const out: Group[] = []
     let pending: Stmt[] = []
     const flush = () => {
-      if (pending.length) out.push({ op: 'region', body: pending, end: newLabel('region'), restore: [], load: [], store: [], again: [], from: null, to: null })
+      if (pending.length) {
+        out.push({
+          op: 'region',
+          body: pending,
+          end: newLabel('region'),
+          restore: [],
+          load: [],
+          store: [],
+          again: [],
+          from: null,
+          to: null,
+        })
+      }
       pending = []
     }
     for (const s of statements) {
-      if (s.op === 'barrier') { flush(); out.push({ op: 'barrier' }) }
-      else if (s.op === 'set' && !s.local.varying && !isVarying(s.value)) {
-        // Done once, before the statements that wait, unless one of them has to do with the local or with what it is made from.
+      if (s.op === 'barrier') {
+        flush()
+        out.push({ op: 'barrier' })
+      } else if (s.op === 'set' && !s.local.varying && !isVarying(s.value)) {
+        // Done once, before the statements that wait, unless one of them has to do with the local or with what it is
+        // made from.
         if (this.conflicts(pending, s.local, s.value)) flush()
         out.push({ op: 'set', local: s.local, value: s.value })
       } else if (!this.needsGroup(s, labels)) pending.push(s)
       else {
         flush()
         if (s.op === 'br') out.push(s)
-        else if (s.op === 'if') out.push({ op: 'if', cond: s.cond, then: this.list(s.then, labels), otherwise: this.list(s.otherwise, labels) })
-        else if (s.op === 'block' || s.op === 'loop') out.push({ op: s.op, label: s.label, body: this.list(s.body, new Set([...labels, s.label])) })
+        else if (s.op === 'if') {
+          out.push({
+            op: 'if',
+            cond: s.cond,
+            then: this.list(s.then, labels),
+            otherwise: this.list(s.otherwise, labels),
+          })
+        } else if (s.op === 'block' || s.op === 'loop') {
+          out.push({ op: s.op, label: s.label, body: this.list(s.body, new Set([...labels, s.label])) })
+        }
       }
     }
     flush()
@@ -80,9 +132,17 @@ class Splitter {
   private conflicts(pending: Stmt[], local: Local, value: Expr): boolean {
     const changed = assigned(pending)
     let found = changed.has(local)
-    visit(value, (e) => { if (e.op === 'local' && changed.has(e.local)) found = true })
+    visit(value, (e) => {
+      if (e.op === 'local' && changed.has(e.local)) found = true
+    })
     if (!local.mutable) return found
-    visitStmts(pending, (s) => { for (const e of operands(s)) visit(e, (x) => { if (x.op === 'local' && x.local === local) found = true }) })
+    visitStmts(pending, (s) => {
+      for (const e of operands(s)) {
+        visit(e, (x) => {
+          if (x.op === 'local' && x.local === local) found = true
+        })
+      }
+    })
     return found
   }
 
@@ -103,10 +163,16 @@ function resolveEscapes(groups: Group[]) {
     for (const [i, g] of list.entries()) {
       const rest = i < list.length - 1
       const here = new Map([...around].map(([label, later]) => [label, later || rest] as const))
-      if (g.op === 'if') { visitList(g.then, here); visitList(g.otherwise, here) }
-      else if (g.op === 'block') visitList(g.body, new Map([...here, [g.label, false] as const]))
-      else if (g.op === 'loop') visitList(g.body, new Map([...[...here].map(([label]) => [label, true] as const), [g.label, false] as const]))
-      else if (g.op === 'region') redirect(g, g.body, here)
+      if (g.op === 'if') {
+        visitList(g.then, here)
+        visitList(g.otherwise, here)
+      } else if (g.op === 'block') visitList(g.body, new Map([...here, [g.label, false] as const]))
+      else if (g.op === 'loop') {
+        visitList(
+          g.body,
+          new Map([...[...here].map(([label]) => [label, true] as const), [g.label, false] as const]),
+        )
+      } else if (g.op === 'region') redirect(g, g.body, here)
     }
   }
   const redirect = (region: Region, list: Stmt[], around: Map<Label, boolean>) => {
@@ -125,34 +191,58 @@ function resolveEscapes(groups: Group[]) {
   visitList(groups, new Map())
   const install = (list: Group[]) => {
     for (const g of list) {
-      if (g.op === 'if') { install(g.then); install(g.otherwise) }
+      if (g.op === 'if') {
+        install(g.then)
+        install(g.otherwise)
+      }
       if (g.op !== 'block' && g.op !== 'loop') continue
       install(g.body)
       const flag = flags.get(g.label)
       if (!flag) continue
-      forEachRegion(g.body, (region) => region.body.unshift({ op: 'if', cond: get(flag), then: [br(region.end)], otherwise: [] }))
-      g.body.unshift({ op: 'region', body: [{ op: 'set', local: flag, value: i32(0) }], end: newLabel('region'), restore: [], load: [], store: [], again: [], from: null, to: null })
+      forEachRegion(
+        g.body,
+        (region) => region.body.unshift({ op: 'if', cond: get(flag), then: [br(region.end)], otherwise: [] }),
+      )
+      g.body.unshift({
+        op: 'region',
+        body: [{ op: 'set', local: flag, value: i32(0) }],
+        end: newLabel('region'),
+        restore: [],
+        load: [],
+        store: [],
+        again: [],
+        from: null,
+        to: null,
+      })
     }
   }
   install(groups)
 }
 
 /** Locals read before they are surely set, and locals set on every way to the end. */
-function flow(region: Region): { exposed: Set<Local>; surely: Set<Local>; touched: Set<Local> } {
+function flow(region: Region): { exposed: Set<Local>, surely: Set<Local>, touched: Set<Local> } {
   const exposed = new Set<Local>(), touched = assigned(region.body)
   const jumps = new Map<Label, Set<Local>>()
   const meet = (a: Set<Local> | null, b: Set<Local> | null) => !a ? b : !b ? a : new Set([...a].filter((x) => b.has(x)))
-  const read = (e: Expr, set: Set<Local> | null) => visit(e, (x) => { if (x.op === 'local' && set && !set.has(x.local)) exposed.add(x.local) })
+  const read = (e: Expr, set: Set<Local> | null) =>
+    visit(e, (x) => {
+      if (x.op === 'local' && set && !set.has(x.local)) exposed.add(x.local)
+    })
   /** null: this point is not reached. */
   const list = (statements: Stmt[], start: Set<Local> | null): Set<Local> | null => {
     let set = start && new Set(start)
     for (const s of statements) {
       for (const e of operands(s)) read(e, set)
       if ((s.op === 'set' || s.op === 'atomic') && s.local) set?.add(s.local)
-      else if (s.op === 'br') { const before = jumps.get(s.label); if (set) jumps.set(s.label, before ? meet(before, set)! : new Set(set)); set = null }
-      else if (s.op === 'if') set = meet(list(s.then, set), list(s.otherwise, set))
-      else if (s.op === 'block') { set = list(s.body, set); set = meet(set, jumps.get(s.label) ?? null) }
-      else if (s.op === 'loop') set = list(s.body, set)
+      else if (s.op === 'br') {
+        const before = jumps.get(s.label)
+        if (set) jumps.set(s.label, before ? meet(before, set)! : new Set(set))
+        set = null
+      } else if (s.op === 'if') set = meet(list(s.then, set), list(s.otherwise, set))
+      else if (s.op === 'block') {
+        set = list(s.body, set)
+        set = meet(set, jumps.get(s.label) ?? null)
+      } else if (s.op === 'loop') set = list(s.body, set)
     }
     return set
   }
@@ -162,7 +252,9 @@ function flow(region: Region): { exposed: Set<Local>; surely: Set<Local>; touche
 
 /** Decides for every local of every region where it lives. Returns those that need memory for each invocation. */
 function placeLocals(groups: Group[]): Local[] {
-  const facts = new Map<Region, ReturnType<typeof flow>>(), crossing = new Set<Local>(), recomputed = new Map<Local, Expr | null>()
+  const facts = new Map<Region, ReturnType<typeof flow>>(),
+    crossing = new Set<Local>(),
+    recomputed = new Map<Local, Expr | null>()
   const recompute = (local: Local) => {
     if (!recomputed.has(local)) recomputed.set(local, recipe(local))
     return recomputed.get(local)!
@@ -184,12 +276,17 @@ function placeLocals(groups: Group[]): Local[] {
       if (exposed.has(local) || partly) region.load.push(local)
       if (touched.has(local)) region.store.push(local)
     }
-    for (const local of touched) if (!local.varying && (exposed.has(local) || !surely.has(local)) && local.mutable) region.restore.push(local)
+    for (const local of touched) {
+      if (!local.varying && (exposed.has(local) || !surely.has(local)) && local.mutable) region.restore.push(local)
+    }
   })
   return [...crossing]
 }
 
-/** The definition of a local in terms of ids and of uniform values that never change; null if that is long or impossible. */
+/**
+ * The definition of a local in terms of ids and of uniform values that never change; null if that is long or
+ * impossible.
+ */
 function recipe(local: Local): Expr | null {
   let size = 0
   const expand = (e: Expr): Expr | null => {
@@ -212,9 +309,18 @@ function recipe(local: Local): Expr | null {
 /** A region that is one `if (lane < uniform)` or `if (lane == uniform)` only visits those invocations. */
 function shrink(region: Region, lane: Expr, count: number) {
   const only = region.body.length === 1 ? region.body[0] : null
-  if (!only || only.op !== 'if' || only.otherwise.length || lane.op !== 'local' || region.again.some((a) => uses(only.cond, a.local))) return
+  if (
+    !only || only.op !== 'if' || only.otherwise.length || lane.op !== 'local'
+    || region.again.some((a) => uses(only.cond, a.local))
+  ) return
   const cond = only.cond, changed = assigned(region.body)
-  const fixed = (e: Expr) => { let ok = !isVarying(e); visit(e, (x) => { if (x.op === 'local' && changed.has(x.local)) ok = false }); return ok }
+  const fixed = (e: Expr) => {
+    let ok = !isVarying(e)
+    visit(e, (x) => {
+      if (x.op === 'local' && changed.has(x.local)) ok = false
+    })
+    return ok
+  }
   const isLane = (e: Expr) => e.op === 'local' && e.local === lane.local
   if (cond.op !== 'wasm' || cond.args.length !== 2) return
   const [a, b] = cond.args
@@ -226,7 +332,11 @@ function shrink(region: Region, lane: Expr, count: number) {
     region.to = limit(op('i32.add', region.from, i32(1)))
   } else return
   // The stores at the end run for visited invocations only; the others keep what scratch memory holds.
-  if (region.store.some((local) => !region.load.includes(local))) { region.from = region.to = null; return }
+  if (region.store.some((local) => !region.load.includes(local))) {
+    region.from = region.to = null
+    return
+  }
   region.body = only.then
 }
-const uses = (e: Expr, local: Local): boolean => (e.op === 'local' && e.local === local) || children(e).some((c) => uses(c, local))
+const uses = (e: Expr, local: Local): boolean =>
+  (e.op === 'local' && e.local === local) || children(e).some((c) => uses(c, local))

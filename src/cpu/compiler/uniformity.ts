@@ -1,5 +1,6 @@
-// What is the same for a whole workgroup. A fixpoint over locals and control flow: ids of the workgroup, uniform buffers and
-// read-only storage at uniform indices are uniform, everything that depends on the invocation or on memory others write is not.
+// What is the same for a whole workgroup. A fixpoint over locals and control flow: ids of the workgroup, uniform
+// buffers and read-only storage at uniform indices are uniform, everything that depends on the invocation or on memory
+// others write is not.
 import { failAt } from './lexer.ts'
 import { children } from './ir.ts'
 import type { BreakStmt, Expr, Label, Stmt } from './ir.ts'
@@ -21,7 +22,9 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
   const mark = (s: { local: { varying: boolean } | null }, varying: boolean) => {
     if (s.local && varying && !s.local.varying) s.local.varying = changed = true
   }
-  /** Visits a list; `divergent`: not all invocations are here. Gives the labels that a part of the invocations jumps to. */
+  /**
+   * Visits a list; `divergent`: not all invocations are here. Gives the labels that a part of the invocations jumps to.
+   */
   const visitList = (list: Stmt[], divergent: boolean): Set<Label> => {
     const escapes = new Set<Label>()
     let apart = divergent
@@ -34,15 +37,25 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
   const visit = (s: Stmt, divergent: boolean): Set<Label> => {
     switch (s.op) {
       // A local with one set has the same value for all who come here, divergent or not.
-      case 'set': mark(s, isVarying(s.value) || (divergent && s.local.mutable)); break
-      case 'atomic': mark(s, true); break
-      case 'br': if (divergent) { partial.add(s); return new Set([s.label]) } break
+      case 'set':
+        mark(s, isVarying(s.value) || (divergent && s.local.mutable))
+        break
+      case 'atomic':
+        mark(s, true)
+        break
+      case 'br':
+        if (divergent) {
+          partial.add(s)
+          return new Set([s.label])
+        }
+        break
       case 'if': {
         const apart = divergent || isVarying(s.cond), escapes = visitList(s.then, apart)
         for (const label of visitList(s.otherwise, apart)) escapes.add(label)
         return escapes
       }
-      case 'block': case 'loop': {
+      case 'block':
+      case 'loop': {
         let escapes = visitList(s.body, divergent)
         // Who leaves a loop early, or goes round early, is not with the others in the next turn.
         if (s.op === 'loop' && escapes.size && !divergent) escapes = visitList(s.body, true)
@@ -51,8 +64,10 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
       }
       case 'barrier':
         if (divergent) {
-          throw failAt({ line: s.line, column: s.column, length: s.what.length },
-            `${s.what} must be reached by all invocations of a workgroup, but control flow here depends on the invocation: move it out of the branch, loop or early return`)
+          throw failAt(
+            { line: s.line, column: s.column, length: s.what.length },
+            `${s.what} must be reached by all invocations of a workgroup, but control flow here depends on the invocation: move it out of the branch, loop or early return`,
+          )
         }
     }
     return new Set()

@@ -1,18 +1,42 @@
-// Constant values and the arithmetic of const-expressions, with the errors WGSL demands (overflow, NaN, division by zero).
-import { abstractFloat, abstractInt, bool, elementScalar, f16, f32, i32, isFloat, typeName, u32, vec, withScalar } from './types.ts'
+// Constant values and the arithmetic of const-expressions, with the errors WGSL demands (overflow, NaN, division by
+// zero).
+import {
+  abstractFloat,
+  abstractInt,
+  bool,
+  elementScalar,
+  f16,
+  f32,
+  i32,
+  isFloat,
+  typeName,
+  u32,
+  vec,
+  withScalar,
+} from './types.ts'
 import type { Scalar, Type } from './types.ts'
 
 /** A constant: a scalar (abstract integers as bigint), or the parts of a vector, matrix, array or struct. */
-export interface Value { type: Type; scalar?: number | boolean | bigint; parts?: Value[] }
+export interface Value {
+  type: Type
+  scalar?: number | boolean | bigint
+  parts?: Value[]
+}
 
 /** What a const-expression does wrong; the checker adds the position. */
 export class ConstError extends Error {}
 
 const view = new DataView(new ArrayBuffer(4))
 /** The bits of an f32 as i32, and back. */
-export const f32Bits = (value: number): number => { view.setFloat32(0, value); return view.getInt32(0) }
+export const f32Bits = (value: number): number => {
+  view.setFloat32(0, value)
+  return view.getInt32(0)
+}
 /** The f32 with the given bits. */
-export const bitsF32 = (bits: number): number => { view.setInt32(0, bits); return view.getFloat32(0) }
+export const bitsF32 = (bits: number): number => {
+  view.setInt32(0, bits)
+  return view.getFloat32(0)
+}
 
 /** Rounds a double to the nearest f16, ties to even; overflow gives infinity. */
 export function roundF16(value: number): number {
@@ -55,19 +79,33 @@ export function makeScalar(type: Scalar, scalar: number | boolean | bigint): Val
     return { type, scalar: wrapped + 0 }
   }
   const rounded = type === f32 ? Math.fround(value) : type === f16 ? roundF16(value) : value
-  if (!Number.isFinite(rounded)) throw new ConstError(`${Number.isNaN(value) ? 'NaN' : scalar} cannot be represented as '${typeName(type)}'`)
+  if (!Number.isFinite(rounded)) {
+    throw new ConstError(`${Number.isNaN(value) ? 'NaN' : scalar} cannot be represented as '${typeName(type)}'`)
+  }
   return { type, scalar: rounded }
 }
 
 /** The zero of a constructible type. */
 export function zeroValue(type: Type, count: (c: object) => number = () => 0): Value {
   switch (type.kind) {
-    case 'scalar': return { type, scalar: type === bool ? false : type === abstractInt ? 0n : 0 }
-    case 'vec': return { type, parts: Array.from({ length: type.size }, () => zeroValue(type.of)) }
-    case 'mat': return { type, parts: Array.from({ length: type.columns }, () => zeroValue(vec(type.rows, type.of))) }
-    case 'array': return { type, parts: Array.from({ length: typeof type.count === 'number' ? type.count : count(type.count!) }, () => zeroValue(type.of, count)) }
-    case 'struct': return { type, parts: type.members.map((m) => zeroValue(m.type, count)) }
-    default: throw new ConstError(`${typeName(type)} has no zero value`)
+    case 'scalar':
+      return { type, scalar: type === bool ? false : type === abstractInt ? 0n : 0 }
+    case 'vec':
+      return { type, parts: Array.from({ length: type.size }, () => zeroValue(type.of)) }
+    case 'mat':
+      return { type, parts: Array.from({ length: type.columns }, () => zeroValue(vec(type.rows, type.of))) }
+    case 'array':
+      return {
+        type,
+        parts: Array.from(
+          { length: typeof type.count === 'number' ? type.count : count(type.count!) },
+          () => zeroValue(type.of, count),
+        ),
+      }
+    case 'struct':
+      return { type, parts: type.members.map((m) => zeroValue(m.type, count)) }
+    default:
+      throw new ConstError(`${typeName(type)} has no zero value`)
   }
 }
 
@@ -75,8 +113,12 @@ export function zeroValue(type: Type, count: (c: object) => number = () => 0): V
 export function convertValue(value: Value, to: Type): Value {
   if (value.type === to) return value
   if (to.kind === 'scalar') return makeScalar(to, value.scalar as number)
-  const part = (i: number): Type => to.kind === 'vec' ? to.of : to.kind === 'mat' ? vec(to.rows, to.of) : to.kind === 'array' ? to.of
-    : to.kind === 'struct' ? to.members[i].type : to
+  const part = (i: number): Type =>
+    to.kind === 'vec' ? to.of : to.kind === 'mat' ? vec(to.rows, to.of) : to.kind === 'array'
+      ? to.of
+      : to.kind === 'struct'
+      ? to.members[i].type
+      : to
   return { type: to, parts: value.parts!.map((p, i) => convertValue(p, part(i))) }
 }
 
@@ -88,12 +130,25 @@ export function castScalar(value: Value, to: Scalar): Value {
   if (typeof x === 'boolean') return makeScalar(to, x ? 1 : 0)
   if (to === i32 || to === u32) {
     if (from === abstractInt || from === abstractFloat) {
-      if (from === abstractFloat) return makeScalar(to, Math.min(Math.max(Math.trunc(Number(x)), to === i32 ? -(2 ** 31) : 0), to === i32 ? 2 ** 31 - 1 : 2 ** 32 - 1))
+      if (from === abstractFloat) {
+        return makeScalar(
+          to,
+          Math.min(
+            Math.max(Math.trunc(Number(x)), to === i32 ? -(2 ** 31) : 0),
+            to === i32 ? 2 ** 31 - 1 : 2 ** 32 - 1,
+          ),
+        )
+      }
       return makeScalar(to, x)
     }
     if (from === i32 || from === u32) return { type: to, scalar: to === i32 ? Number(x) | 0 : Number(x) >>> 0 }
     const whole = Math.trunc(Number(x))
-    return { type: to, scalar: to === i32 ? Math.min(Math.max(whole, -(2 ** 31)), 2 ** 31 - 1) : Math.min(Math.max(whole, 0), 2 ** 32 - 1) }
+    return {
+      type: to,
+      scalar: to === i32
+        ? Math.min(Math.max(whole, -(2 ** 31)), 2 ** 31 - 1)
+        : Math.min(Math.max(whole, 0), 2 ** 32 - 1),
+    }
   }
   return makeScalar(to, x)
 }
@@ -102,10 +157,15 @@ export function castScalar(value: Value, to: Scalar): Value {
 export function componentwise(type: Type, args: Value[], apply: (...parts: Value[]) => Value): Value {
   const size = Math.max(...args.map((a) => a.parts?.length ?? 0))
   if (size <= 0) return apply(...args)
-  return { type, parts: Array.from({ length: size }, (_, i) => {
-    const parts = args.map((a) => a.parts ? a.parts[i] : a)
-    return parts.some((p) => p.parts) ? componentwise(parts.find((p) => p.parts)!.type, parts, apply) : apply(...parts)
-  }) }
+  return {
+    type,
+    parts: Array.from({ length: size }, (_, i) => {
+      const parts = args.map((a) => a.parts ? a.parts[i] : a)
+      return parts.some((p) => p.parts)
+        ? componentwise(parts.find((p) => p.parts)!.type, parts, apply)
+        : apply(...parts)
+    }),
+  }
 }
 
 /** -x, !x, ~x. */
@@ -121,10 +181,17 @@ export function unaryValue(op: string, value: Value): Value {
 }
 
 const comparisons: Record<string, (a: number | bigint | boolean, b: number | bigint | boolean) => boolean> = {
-  '==': (a, b) => a === b, '!=': (a, b) => a !== b, '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b,
+  '==': (a, b) => a === b,
+  '!=': (a, b) => a !== b,
+  '<': (a, b) => a < b,
+  '<=': (a, b) => a <= b,
+  '>': (a, b) => a > b,
+  '>=': (a, b) => a >= b,
 }
 
-/** Binary operators on operands of one (converted) type, component by component; matrix products are not constant here. */
+/**
+ * Binary operators on operands of one (converted) type, component by component; matrix products are not constant here.
+ */
 export function binaryValue(op: string, left: Value, right: Value, type: Type): Value {
   return componentwise(type, [left, right], (a, b) => scalarBinary(op, a, b))
 }
@@ -137,15 +204,20 @@ function scalarBinary(op: string, left: Value, right: Value): Value {
   if (typeof a === 'bigint') {
     const c = b as bigint
     if ((op === '/' || op === '%') && c === 0n) throw new ConstError(`${a} ${op} 0: integer division by zero`)
-    const result = op === '+' ? a + c : op === '-' ? a - c : op === '*' ? a * c : op === '/' ? a / c : op === '%' ? a % c
-      : op === '&' ? a & c : op === '|' ? a | c : a ^ c
+    const result = op === '+' ? a + c : op === '-' ? a - c : op === '*' ? a * c : op === '/' ? a / c : op === '%'
+      ? a % c
+      : op === '&'
+      ? a & c
+      : op === '|'
+      ? a | c
+      : a ^ c
     return makeScalar(type, result)
   }
   const x = a, y = b as number
   if (type === i32 || type === u32) {
     if ((op === '/' || op === '%') && y === 0) throw new ConstError(`${x} ${op} 0: integer division by zero`)
     const wrap = (value: number): Value => ({ type, scalar: type === i32 ? value | 0 : value >>> 0 })
-    if (op === '*') return wrap(Math.imul(x, y))               // integers of a concrete type wrap around even here
+    if (op === '*') return wrap(Math.imul(x, y)) // integers of a concrete type wrap around even here
     if (op === '+' || op === '-') return wrap(op === '+' ? x + y : x - y)
     const bits = op === '&' ? x & y : op === '|' ? x | y : x ^ y
     const result = op === '/' ? Math.trunc(x / y) : op === '%' ? x % y : type === u32 ? bits >>> 0 : bits
@@ -168,7 +240,9 @@ function shiftValue(op: string, left: Value, by: number): Value {
   const x = left.scalar as number
   if (op === '>>') return { type, scalar: type === i32 ? x >> by : x >>> by }
   const shifted = BigInt(x) << BigInt(by)
-  if (type === u32 && shifted !== BigInt.asUintN(32, shifted)) throw new ConstError(`${x} << ${by} shifts out bits of a u32`)
+  if (type === u32 && shifted !== BigInt.asUintN(32, shifted)) {
+    throw new ConstError(`${x} << ${by} shifts out bits of a u32`)
+  }
   if (type === i32 && shifted !== BigInt.asIntN(32, shifted)) throw new ConstError(`${x} << ${by} overflows i32`)
   return makeScalar(type, shifted)
 }
@@ -177,62 +251,151 @@ const roundEven = (x: number) => {
   const low = Math.floor(x), rest = x - low
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1
 }
-const domain = (ok: boolean, name: string, x: number) => { if (!ok) throw new ConstError(`${name}(${x}) has no value`) }
+const domain = (ok: boolean, name: string, x: number) => {
+  if (!ok) throw new ConstError(`${name}(${x}) has no value`)
+}
 const math1: Record<string, (x: number) => number> = {
-  acos: (x) => { domain(Math.abs(x) <= 1, 'acos', x); return Math.acos(x) }, acosh: (x) => { domain(x >= 1, 'acosh', x); return Math.acosh(x) },
-  asin: (x) => { domain(Math.abs(x) <= 1, 'asin', x); return Math.asin(x) }, asinh: Math.asinh, atan: Math.atan,
-  atanh: (x) => { domain(Math.abs(x) < 1, 'atanh', x); return Math.atanh(x) }, ceil: Math.ceil, cos: Math.cos, cosh: Math.cosh,
-  degrees: (x) => x * 180 / Math.PI, exp: Math.exp, exp2: (x) => 2 ** x, floor: Math.floor, fract: (x) => x - Math.floor(x),
-  inverseSqrt: (x) => { domain(x > 0, 'inverseSqrt', x); return 1 / Math.sqrt(x) }, log: (x) => { domain(x > 0, 'log', x); return Math.log(x) },
-  log2: (x) => { domain(x > 0, 'log2', x); return Math.log2(x) }, quantizeToF16: roundF16, radians: (x) => x * Math.PI / 180, round: roundEven,
-  saturate: (x) => Math.min(Math.max(x, 0), 1), sin: Math.sin, sinh: Math.sinh,
-  sqrt: (x) => { domain(x >= 0, 'sqrt', x); return Math.sqrt(x) }, tan: Math.tan, tanh: Math.tanh, trunc: Math.trunc,
+  acos: (x) => {
+    domain(Math.abs(x) <= 1, 'acos', x)
+    return Math.acos(x)
+  },
+  acosh: (x) => {
+    domain(x >= 1, 'acosh', x)
+    return Math.acosh(x)
+  },
+  asin: (x) => {
+    domain(Math.abs(x) <= 1, 'asin', x)
+    return Math.asin(x)
+  },
+  asinh: Math.asinh,
+  atan: Math.atan,
+  atanh: (x) => {
+    domain(Math.abs(x) < 1, 'atanh', x)
+    return Math.atanh(x)
+  },
+  ceil: Math.ceil,
+  cos: Math.cos,
+  cosh: Math.cosh,
+  degrees: (x) => x * 180 / Math.PI,
+  exp: Math.exp,
+  exp2: (x) => 2 ** x,
+  floor: Math.floor,
+  fract: (x) => x - Math.floor(x),
+  inverseSqrt: (x) => {
+    domain(x > 0, 'inverseSqrt', x)
+    return 1 / Math.sqrt(x)
+  },
+  log: (x) => {
+    domain(x > 0, 'log', x)
+    return Math.log(x)
+  },
+  log2: (x) => {
+    domain(x > 0, 'log2', x)
+    return Math.log2(x)
+  },
+  quantizeToF16: roundF16,
+  radians: (x) => x * Math.PI / 180,
+  round: roundEven,
+  saturate: (x) => Math.min(Math.max(x, 0), 1),
+  sin: Math.sin,
+  sinh: Math.sinh,
+  sqrt: (x) => {
+    domain(x >= 0, 'sqrt', x)
+    return Math.sqrt(x)
+  },
+  tan: Math.tan,
+  tanh: Math.tanh,
+  trunc: Math.trunc,
 }
 const math2: Record<string, (x: number, y: number) => number> = {
-  atan2: Math.atan2, pow: (x, y) => { domain(x >= 0, 'pow', x); return x ** y }, step: (edge, x) => edge <= x ? 1 : 0,
+  atan2: Math.atan2,
+  pow: (x, y) => {
+    domain(x >= 0, 'pow', x)
+    return x ** y
+  },
+  step: (edge, x) => edge <= x ? 1 : 0,
 }
 const math3: Record<string, (x: number, y: number, z: number) => number> = {
-  fma: (x, y, z) => x * y + z, mix: (x, y, t) => x * (1 - t) + y * t,
-  smoothstep: (low, high, x) => { const t = Math.min(Math.max((x - low) / (high - low), 0), 1); return t * t * (3 - 2 * t) },
+  fma: (x, y, z) => x * y + z,
+  mix: (x, y, t) => x * (1 - t) + y * t,
+  smoothstep: (low, high, x) => {
+    const t = Math.min(Math.max((x - low) / (high - low), 0), 1)
+    return t * t * (3 - 2 * t)
+  },
 }
 const bits: Record<string, (x: number) => number> = {
-  countLeadingZeros: Math.clz32, countOneBits: (x) => { let n = 0; for (let y = x >>> 0; y; y >>>= 1) n += y & 1; return n },
-  countTrailingZeros: (x) => x === 0 ? 32 : 31 - Math.clz32(x & -x), firstTrailingBit: (x) => x === 0 ? -1 : 31 - Math.clz32(x & -x),
-  reverseBits: (x) => { let y = 0; for (let i = 0; i < 32; i++) y |= ((x >>> i) & 1) << (31 - i); return y },
+  countLeadingZeros: Math.clz32,
+  countOneBits: (x) => {
+    let n = 0
+    for (let y = x >>> 0; y; y >>>= 1) n += y & 1
+    return n
+  },
+  countTrailingZeros: (x) => x === 0 ? 32 : 31 - Math.clz32(x & -x),
+  firstTrailingBit: (x) => x === 0 ? -1 : 31 - Math.clz32(x & -x),
+  reverseBits: (x) => {
+    let y = 0
+    for (let i = 0; i < 32; i++) y |= ((x >>> i) & 1) << (31 - i)
+    return y
+  },
 }
 
 /** Evaluates a builtin on constants already converted to its parameter types; null if it is only known at run time. */
 export function builtinValue(name: string, args: Value[], type: Type): Value | null {
   const scalar = elementScalar(type)
   const floats = (apply: (...x: number[]) => number) =>
-    componentwise(type, args, (...parts) => makeScalar(parts[0].type as Scalar, apply(...parts.map((p) => Number(p.scalar)))))
+    componentwise(
+      type,
+      args,
+      (...parts) => makeScalar(parts[0].type as Scalar, apply(...parts.map((p) => Number(p.scalar)))),
+    )
   const list = (v: Value) => v.parts!.map((p) => p.scalar as number)
   if (name in math1) return floats(math1[name])
   if (name in math2) return floats(math2[name])
   if (name in math3) return floats(math3[name])
   if (name in bits) {
-    return componentwise(type, args, (x) => { const y = bits[name](Number(x.scalar)); return { type: x.type, scalar: x.type === i32 ? y | 0 : y >>> 0 } })
+    return componentwise(type, args, (x) => {
+      const y = bits[name](Number(x.scalar))
+      return { type: x.type, scalar: x.type === i32 ? y | 0 : y >>> 0 }
+    })
   }
   switch (name) {
-    case 'abs': return componentwise(type, args, (x) => typeof x.scalar === 'bigint' ? makeScalar(abstractInt, x.scalar < 0n ? -x.scalar : x.scalar)
-      : { type: x.type, scalar: x.type === i32 ? Math.abs(x.scalar as number) | 0 : Math.abs(x.scalar as number) })
-    case 'sign': return componentwise(type, args, (x) => makeScalar(x.type as Scalar, Math.sign(Number(x.scalar))))
-    case 'min': return componentwise(type, args, (x, y) => (y.scalar! < x.scalar! ? y : x))
-    case 'max': return componentwise(type, args, (x, y) => (x.scalar! < y.scalar! ? y : x))
-    case 'clamp': return componentwise(type, args, (x, low, high) => {
-      if (low.scalar! > high.scalar!) throw new ConstError(`clamp: low ${low.scalar} is greater than high ${high.scalar}`)
-      return x.scalar! < low.scalar! ? low : x.scalar! > high.scalar! ? high : x
-    })
-    case 'select': return componentwise(type, args, (no, yes, which) => which.scalar ? yes : no)
-    case 'all': return { type: bool, scalar: (args[0].parts ?? args).every((p) => p.scalar) }
-    case 'any': return { type: bool, scalar: (args[0].parts ?? args).some((p) => p.scalar) }
+    case 'abs':
+      return componentwise(type, args, (x) =>
+        typeof x.scalar === 'bigint'
+          ? makeScalar(abstractInt, x.scalar < 0n ? -x.scalar : x.scalar)
+          : { type: x.type, scalar: x.type === i32 ? Math.abs(x.scalar as number) | 0 : Math.abs(x.scalar as number) })
+    case 'sign':
+      return componentwise(type, args, (x) => makeScalar(x.type as Scalar, Math.sign(Number(x.scalar))))
+    case 'min':
+      return componentwise(type, args, (x, y) => (y.scalar! < x.scalar! ? y : x))
+    case 'max':
+      return componentwise(type, args, (x, y) => (x.scalar! < y.scalar! ? y : x))
+    case 'clamp':
+      return componentwise(type, args, (x, low, high) => {
+        if (low.scalar! > high.scalar!) {
+          throw new ConstError(`clamp: low ${low.scalar} is greater than high ${high.scalar}`)
+        }
+        return x.scalar! < low.scalar! ? low : x.scalar! > high.scalar! ? high : x
+      })
+    case 'select':
+      return componentwise(type, args, (no, yes, which) => which.scalar ? yes : no)
+    case 'all':
+      return { type: bool, scalar: (args[0].parts ?? args).every((p) => p.scalar) }
+    case 'any':
+      return { type: bool, scalar: (args[0].parts ?? args).some((p) => p.scalar) }
     case 'dot': {
       const products = args[0].parts!.map((p, i) => scalarBinary('*', p, args[1].parts![i]))
       return products.reduce((sum, p) => scalarBinary('+', sum, p))
     }
-    case 'length': return makeScalar(scalar!, args[0].parts ? Math.hypot(...list(args[0])) : Math.abs(args[0].scalar as number))
-    case 'distance': return makeScalar(scalar!, args[0].parts ? Math.hypot(...list(args[0]).map((x, i) => x - list(args[1])[i]))
-      : Math.abs((args[0].scalar as number) - (args[1].scalar as number)))
+    case 'length':
+      return makeScalar(scalar!, args[0].parts ? Math.hypot(...list(args[0])) : Math.abs(args[0].scalar as number))
+    case 'distance':
+      return makeScalar(
+        scalar!,
+        args[0].parts
+          ? Math.hypot(...list(args[0]).map((x, i) => x - list(args[1])[i]))
+          : Math.abs((args[0].scalar as number) - (args[1].scalar as number)),
+      )
     case 'normalize': {
       const length = Math.hypot(...list(args[0]))
       if (length === 0) throw new ConstError('normalize of a zero vector has no value')
@@ -240,7 +403,12 @@ export function builtinValue(name: string, args: Value[], type: Type): Value | n
     }
     case 'cross': {
       const [a, b] = args.map(list)
-      return { type, parts: [0, 1, 2].map((i) => makeScalar(scalar!, a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3])) }
+      return {
+        type,
+        parts: [0, 1, 2].map((i) =>
+          makeScalar(scalar!, a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3])
+        ),
+      }
     }
   }
   return null
@@ -248,17 +416,26 @@ export function builtinValue(name: string, args: Value[], type: Type): Value | n
 
 /** Reinterprets the bits of 32-bit scalars and vectors of them. */
 export function bitcastValue(value: Value, to: Type): Value | null {
-  if (elementScalar(to) === f16 || elementScalar(value.type) === f16 || elementScalar(value.type) === abstractFloat) return null
+  if (elementScalar(to) === f16 || elementScalar(value.type) === f16 || elementScalar(value.type) === abstractFloat) {
+    return null
+  }
   return componentwise(to, [value], (x) => {
     const bits = isFloat(x.type) ? f32Bits(x.scalar as number) : Number(x.scalar) | 0
     const target = elementScalar(to)!
-    return target === i32 ? { type: i32, scalar: bits } : target === u32 ? { type: u32, scalar: bits >>> 0 } : makeScalar(f32, bitsF32(bits))
+    return target === i32
+      ? { type: i32, scalar: bits }
+      : target === u32
+      ? { type: u32, scalar: bits >>> 0 }
+      : makeScalar(f32, bitsF32(bits))
   })
 }
 
 /** The same value with its abstract numbers made i32 and f32. */
 export function concreteValue(value: Value): Value {
   const scalar = elementScalar(value.type)
-  return scalar === abstractInt ? convertValue(value, withScalar(value.type, i32))
-    : scalar === abstractFloat ? convertValue(value, withScalar(value.type, f32)) : value
+  return scalar === abstractInt
+    ? convertValue(value, withScalar(value.type, i32))
+    : scalar === abstractFloat
+    ? convertValue(value, withScalar(value.type, f32))
+    : value
 }

@@ -4,11 +4,21 @@ import type { Compiler } from '../runtime/cache.ts'
 import { CpuDevice } from './device.ts'
 import { operationError } from '../runtime/errors.ts'
 import { adapterFeatures, adapterLimits, deviceFeatures, deviceLimits, type Limits } from '../runtime/limits.ts'
-import { coreCount, cpuModel, environment, joinsVectors, relaxedSimdAvailable, sharedMemoryAvailable } from '../runtime/platform.ts'
+import {
+  coreCount,
+  cpuModel,
+  environment,
+  joinsVectors,
+  relaxedSimdAvailable,
+  sharedMemoryAvailable,
+} from '../runtime/platform.ts'
 
 /** Options of the embedded device. */
 export interface CpuOptions {
-  /** Threads that compute, the calling one included. Default: `ESPALIER_THREADS`, else all cores. More than one needs shared memory. */
+  /**
+   * Threads that compute, the calling one included. Default: `ESPALIER_THREADS`, else all cores. More than one needs
+   * shared memory.
+   */
   threads?: number
   /** How kernels are compiled. Default `fast`; the checking modes run on one thread. */
   mode?: Mode
@@ -21,8 +31,10 @@ const FOUR_GIB = 2 ** 32
 function threadCount(options: CpuOptions): number {
   const wish = options.threads ?? Number(environment('ESPALIER_THREADS') || coreCount())
   if (!Number.isInteger(wish) || wish < 1 || wish > 256) {
-    throw new RangeError(`threads${options.threads === undefined ? ' (ESPALIER_THREADS)' : ''}: expected an integer from 1 to 256, got `
-      + `${options.threads ?? environment('ESPALIER_THREADS')}`)
+    throw new RangeError(
+      `threads${options.threads === undefined ? ' (ESPALIER_THREADS)' : ''}: expected an integer from 1 to 256, got `
+        + `${options.threads ?? environment('ESPALIER_THREADS')}`,
+    )
   }
   const checking = options.mode === 'bounds' || options.mode === 'race' || options.mode === 'nan'
   return checking || !sharedMemoryAvailable() ? 1 : wish
@@ -41,22 +53,44 @@ export class CpuAdapter implements GPUAdapter {
   constructor(options: CpuOptions, compiler: Compiler) {
     this.compiler = compiler
     const threads = threadCount(options)
-    this.options = { threads, mode: options.mode ?? 'fast', memoryLimit: Math.min(options.memoryLimit ?? FOUR_GIB, FOUR_GIB) }
+    this.options = {
+      threads,
+      mode: options.mode ?? 'fast',
+      memoryLimit: Math.min(options.memoryLimit ?? FOUR_GIB, FOUR_GIB),
+    }
     this.limits = adapterLimits(this.options.memoryLimit) as unknown as GPUSupportedLimits
     this.info = {
-      vendor: 'espalier', architecture: joinsVectors() ? 'wasm-simd-256' : 'wasm-simd', device: 'cpu', isFallbackAdapter: true,
-      subgroupMinSize: 4, subgroupMaxSize: 128,
-      description: `embedded device, ${threads} thread${threads > 1 ? 's' : ''} on ${cpuModel()}${relaxedSimdAvailable() ? '' : ', no fused multiply-add'}`,
+      vendor: 'espalier',
+      architecture: joinsVectors() ? 'wasm-simd-256' : 'wasm-simd',
+      device: 'cpu',
+      isFallbackAdapter: true,
+      subgroupMinSize: 4,
+      subgroupMaxSize: 128,
+      description: `embedded device, ${threads} thread${threads > 1 ? 's' : ''} on ${cpuModel()}${
+        relaxedSimdAvailable() ? '' : ', no fused multiply-add'
+      }`,
     } as unknown as GPUAdapterInfo
   }
 
   async requestDevice(descriptor: GPUDeviceDescriptor = {}): Promise<GPUDevice> {
     const features = deviceFeatures(descriptor.requiredFeatures)
-    const limits = deviceLimits(this.limits as unknown as Limits, descriptor.requiredLimits as Record<string, number | undefined> | undefined)
-    if (this.consumed) throw operationError('requestDevice: this adapter has given its device already; request another adapter')
+    const limits = deviceLimits(
+      this.limits as unknown as Limits,
+      descriptor.requiredLimits as Record<string, number | undefined> | undefined,
+    )
+    if (this.consumed) {
+      throw operationError('requestDevice: this adapter has given its device already; request another adapter')
+    }
     this.consumed = true
-    return new CpuDevice({ ...this.options, compiler: this.compiler, limits, features, info: this.info,
-      label: descriptor.label ?? '', queueLabel: descriptor.defaultQueue?.label ?? '' })
+    return new CpuDevice({
+      ...this.options,
+      compiler: this.compiler,
+      limits,
+      features,
+      info: this.info,
+      label: descriptor.label ?? '',
+      queueLabel: descriptor.defaultQueue?.label ?? '',
+    })
   }
 }
 
@@ -78,5 +112,7 @@ export class CpuGpu implements GPU {
     return new CpuAdapter(this.options, this.compiler)
   }
 
-  getPreferredCanvasFormat(): GPUTextureFormat { return 'rgba8unorm' }
+  getPreferredCanvasFormat(): GPUTextureFormat {
+    return 'rgba8unorm'
+  }
 }

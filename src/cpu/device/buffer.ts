@@ -5,21 +5,38 @@ import { mapMode, usage, usageNames } from './flags.ts'
 import { inside, multiple, size64, u32 } from './validation.ts'
 
 /** Part of a mapping that a program has taken; `offset` counts from the start of the buffer. */
-export interface MappedRange { offset: number, data: ArrayBuffer }
+export interface MappedRange {
+  offset: number
+  data: ArrayBuffer
+}
 
 /** What is mapped of a buffer. */
-export interface Mapping { mode: number, offset: number, size: number, ranges: MappedRange[] }
+export interface Mapping {
+  mode: number
+  offset: number
+  size: number
+  ranges: MappedRange[]
+}
 
 /** Throws what `getMappedRange` throws for a range that may not be taken of `mapping`; `buffer` is for the message. */
-export function checkMappedRange(buffer: string, mapping: Mapping | null, start: number, count: number): asserts mapping {
+export function checkMappedRange(
+  buffer: string,
+  mapping: Mapping | null,
+  start: number,
+  count: number,
+): asserts mapping {
   if (!mapping) throw operationError(`getMappedRange: ${buffer} is not mapped`)
   if (start % 8 !== 0) throw operationError(`getMappedRange: offset ${start} is not a multiple of 8`)
   if (count % 4 !== 0) throw operationError(`getMappedRange: size ${count} is not a multiple of 4`)
   if (start < mapping.offset || start + count > mapping.offset + mapping.size) {
-    throw operationError(`getMappedRange: ${start}..${start + count} is outside of what is mapped of ${buffer}, `
-      + `${mapping.offset}..${mapping.offset + mapping.size}`)
+    throw operationError(
+      `getMappedRange: ${start}..${start + count} is outside of what is mapped of ${buffer}, `
+        + `${mapping.offset}..${mapping.offset + mapping.size}`,
+    )
   }
-  const other = mapping.ranges.find((range) => start < range.offset + range.data.byteLength && range.offset < start + count)
+  const other = mapping.ranges.find((range) =>
+    start < range.offset + range.data.byteLength && range.offset < start + count
+  )
   if (other) throw operationError(`getMappedRange: ${start}..${start + count} overlaps a range taken before`)
 }
 
@@ -63,14 +80,20 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     this.size = size64(descriptor.size, 'createBuffer: size')
     this.usage = u32(descriptor.usage, 'createBuffer: usage')
     const mapped = descriptor.mappedAtCreation === true
-    if (mapped && this.size % 4 !== 0) throw new RangeError(`createBuffer: size ${this.size} of a buffer mapped at creation is no multiple of 4`)
-    this.valid = core.attempt(`createBuffer of ${this}`, () => checkDescriptor(this.size, this.usage, core.limits.maxBufferSize, mapped))
+    if (mapped && this.size % 4 !== 0) {
+      throw new RangeError(`createBuffer: size ${this.size} of a buffer mapped at creation is no multiple of 4`)
+    }
+    this.valid = core.attempt(
+      `createBuffer of ${this}`,
+      () => checkDescriptor(this.size, this.usage, core.limits.maxBufferSize, mapped),
+    )
     if (this.valid && !core.lost) {
       const address = core.memory.allocate(this.size)
       if (address === undefined) {
         this.valid = false
         const { used, limit } = core.memory
-        const message = `${this} of ${this.size} bytes does not fit: ${used} of ${limit} bytes of the embedded device's memory are in use`
+        const message =
+          `${this} of ${this.size} bytes does not fit: ${used} of ${limit} bytes of the embedded device's memory are in use`
           + (limit === 2 ** 32 ? ' (a WebAssembly memory ends at 4 GiB)' : '')
         if (mapped) throw new RangeError(message)
         core.errors.outOfMemory(message)
@@ -85,10 +108,18 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     }
   }
 
-  get mapState(): GPUBufferMapState { return this.mapping ? 'mapped' : this.pending ? 'pending' : 'unmapped' }
+  get mapState(): GPUBufferMapState {
+    return this.mapping ? 'mapped' : this.pending ? 'pending' : 'unmapped'
+  }
 
-  async mapAsync(mode: GPUMapModeFlags, offset: number = 0, size: number = Math.max(0, this.size - offset)): Promise<undefined> {
-    const bits = u32(mode, 'mapAsync: mode'), start = size64(offset, 'mapAsync: offset'), count = size64(size, 'mapAsync: size')
+  async mapAsync(
+    mode: GPUMapModeFlags,
+    offset: number = 0,
+    size: number = Math.max(0, this.size - offset),
+  ): Promise<undefined> {
+    const bits = u32(mode, 'mapAsync: mode'),
+      start = size64(offset, 'mapAsync: offset'),
+      count = size64(size, 'mapAsync: size')
     if (this.core.lost) throw operationError(`mapAsync: the device of ${this} is lost`)
     // the one misuse that is not an error of the device as well
     if (this.pending) throw operationError(`mapAsync: ${this} already has an outstanding mapping`)
@@ -99,11 +130,13 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
       this.core.errors.validation(`${error.message}\n - while calling mapAsync of ${this}`)
       throw operationError(`mapAsync: ${error.message}`)
     }
-    const cancelled = new Promise<never>((_, reject) => { this.pending = { reject } })
+    const cancelled = new Promise<never>((_, reject) => {
+      this.pending = { reject }
+    })
     const request = this.pending
     this.core.mapped.add(this)
     const ready = this.core.later(() => {
-      if (this.pending !== request) return        // unmapped or destroyed meanwhile; the other promise has said so
+      if (this.pending !== request) return // unmapped or destroyed meanwhile; the other promise has said so
       this.pending = null
       this.mapping = { mode: bits, offset: start, size: count, ranges: [] }
       this.core.scheduler.resultRead()
@@ -115,7 +148,9 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     const start = size64(offset, 'getMappedRange: offset'), count = size64(size, 'getMappedRange: size')
     const { mapping } = this
     checkMappedRange(`${this}`, mapping, start, count)
-    const data = this.valid && !this.core.lost ? this.core.memory.read(this.address + start, count) : new ArrayBuffer(count)
+    const data = this.valid && !this.core.lost
+      ? this.core.memory.read(this.address + start, count)
+      : new ArrayBuffer(count)
     mapping.ranges.push({ offset: start, data })
     return data
   }
@@ -153,7 +188,9 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
   /** Refuses a buffer that may not be used by the queue now. */
   checkSubmit(): void {
     if (this.destroyed) refuse(`${this} is used in submit while destroyed`)
-    if (this.mapping || this.pending) refuse(`${this} is used in submit while ${this.mapping ? 'mapped' : 'its mapping is pending'}`)
+    if (this.mapping || this.pending) {
+      refuse(`${this} is used in submit while ${this.mapping ? 'mapped' : 'its mapping is pending'}`)
+    }
   }
 
   private checkMap(mode: number, offset: number, size: number): void {
@@ -161,8 +198,12 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     if (this.destroyed) refuse(`${this} is destroyed`)
     if (this.mapping) refuse(`${this} is already mapped`)
     if (mode !== mapMode.READ && mode !== mapMode.WRITE) refuse(`map mode ${mode} is neither READ nor WRITE`)
-    if (mode === mapMode.READ && !(this.usage & usage.MAP_READ)) refuse(`${this} has usage ${usageNames(this.usage)}, mapping for reading needs MAP_READ`)
-    if (mode === mapMode.WRITE && !(this.usage & usage.MAP_WRITE)) refuse(`${this} has usage ${usageNames(this.usage)}, mapping for writing needs MAP_WRITE`)
+    if (mode === mapMode.READ && !(this.usage & usage.MAP_READ)) {
+      refuse(`${this} has usage ${usageNames(this.usage)}, mapping for reading needs MAP_READ`)
+    }
+    if (mode === mapMode.WRITE && !(this.usage & usage.MAP_WRITE)) {
+      refuse(`${this} has usage ${usageNames(this.usage)}, mapping for writing needs MAP_WRITE`)
+    }
     multiple(offset, 8, 'the offset of a mapping')
     multiple(size, 4, 'the size of a mapping')
     inside(offset, size, this.size, `${this}`)

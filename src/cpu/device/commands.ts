@@ -5,9 +5,19 @@ import type { Kernel } from '../runtime/kernel.ts'
 import type { CpuQuerySet } from './query.ts'
 
 /** One recorded command; all validation that can be done while recording is behind it. */
-export interface Command { execute(core: Core): void }
+export interface Command {
+  execute(core: Core): void
+}
 
-function runKernel(core: Core, kernel: Kernel, name: string, bindings: readonly number[], x: number, y: number, z: number): void {
+function runKernel(
+  core: Core,
+  kernel: Kernel,
+  name: string,
+  bindings: readonly number[],
+  x: number,
+  y: number,
+  z: number,
+): void {
   try {
     core.scheduler.run(kernel, bindings, x, y, z)
   } catch (error) {
@@ -30,10 +40,14 @@ export class Dispatch implements Command {
     this.kernel = kernel
     this.name = name
     this.bindings = bindings
-    this.x = x; this.y = y; this.z = z
+    this.x = x
+    this.y = y
+    this.z = z
   }
 
-  execute(core: Core): void { runKernel(core, this.kernel, this.name, this.bindings, this.x, this.y, this.z) }
+  execute(core: Core): void {
+    runKernel(core, this.kernel, this.name, this.bindings, this.x, this.y, this.z)
+  }
 }
 
 /** A dispatch whose size lies in a buffer; a size over the limit dispatches nothing, as the standard has it. */
@@ -71,7 +85,9 @@ export class Copy implements Command {
     this.from = from
     this.count = count
   }
-  execute(core: Core): void { core.memory.copy(this.to, this.from, this.count) }
+  execute(core: Core): void {
+    core.memory.copy(this.to, this.from, this.count)
+  }
 }
 
 /** `clearBuffer`. */
@@ -82,7 +98,9 @@ export class Clear implements Command {
     this.address = address
     this.count = count
   }
-  execute(core: Core): void { core.memory.fill(this.address, 0, this.count) }
+  execute(core: Core): void {
+    core.memory.fill(this.address, 0, this.count)
+  }
 }
 
 /** Writes a timestamp. */
@@ -93,7 +111,9 @@ export class Stamp implements Command {
     this.set = set
     this.index = index
   }
-  execute(): void { this.set.stamp(this.index) }
+  execute(): void {
+    this.set.stamp(this.index)
+  }
 }
 
 /** `resolveQuerySet`. */

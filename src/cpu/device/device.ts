@@ -46,12 +46,16 @@ export class CpuDevice extends EventTarget implements GPUDevice {
     this.features = options.features
     this.limits = options.limits as unknown as GPUSupportedLimits
     this.adapterInfo = options.info
-    this.lost = new Promise((resolve) => { this.resolveLost = resolve })
+    this.lost = new Promise((resolve) => {
+      this.resolveLost = resolve
+    })
     this.core = new Core({ ...options, uncaptured: (error) => this.uncaptured(error) })
     this.queue = new CpuQueue(this.core, options.queueLabel)
   }
 
-  createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer { return new CpuBuffer(this.core, descriptor) }
+  createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
+    return new CpuBuffer(this.core, descriptor)
+  }
 
   createBindGroupLayout(descriptor: GPUBindGroupLayoutDescriptor): GPUBindGroupLayout {
     return CpuBindGroupLayout.create(this.core, descriptor)
@@ -61,9 +65,13 @@ export class CpuDevice extends EventTarget implements GPUDevice {
     return new CpuPipelineLayout(this.core, descriptor.label, [...descriptor.bindGroupLayouts])
   }
 
-  createBindGroup(descriptor: GPUBindGroupDescriptor): GPUBindGroup { return new CpuBindGroup(this.core, descriptor) }
+  createBindGroup(descriptor: GPUBindGroupDescriptor): GPUBindGroup {
+    return new CpuBindGroup(this.core, descriptor)
+  }
 
-  createShaderModule(descriptor: GPUShaderModuleDescriptor): GPUShaderModule { return new CpuShaderModule(this.core, descriptor) }
+  createShaderModule(descriptor: GPUShaderModuleDescriptor): GPUShaderModule {
+    return new CpuShaderModule(this.core, descriptor)
+  }
 
   createComputePipeline(descriptor: GPUComputePipelineDescriptor): GPUComputePipeline {
     let pipeline = CpuComputePipeline.invalid(this.core, descriptor)
@@ -86,22 +94,32 @@ export class CpuDevice extends EventTarget implements GPUDevice {
     } catch (error) {
       const internal = error instanceof RangeError || error instanceof WebAssembly.CompileError
       if (!internal && !(error instanceof Refusal)) throw error
-      throw new PipelineError(`createComputePipelineAsync${descriptor.label ? ` "${descriptor.label}"` : ''}: ${error.message}`,
-        internal ? 'internal' : 'validation')
+      throw new PipelineError(
+        `createComputePipelineAsync${descriptor.label ? ` "${descriptor.label}"` : ''}: ${error.message}`,
+        internal ? 'internal' : 'validation',
+      )
     }
   }
 
-  createCommandEncoder(descriptor?: GPUCommandEncoderDescriptor): GPUCommandEncoder { return new CpuCommandEncoder(this.core, descriptor) }
+  createCommandEncoder(descriptor?: GPUCommandEncoderDescriptor): GPUCommandEncoder {
+    return new CpuCommandEncoder(this.core, descriptor)
+  }
 
-  createQuerySet(descriptor: GPUQuerySetDescriptor): GPUQuerySet { return new CpuQuerySet(this.core, descriptor) }
+  createQuerySet(descriptor: GPUQuerySetDescriptor): GPUQuerySet {
+    return new CpuQuerySet(this.core, descriptor)
+  }
 
-  pushErrorScope(filter: GPUErrorFilter): undefined { this.core.errors.push(filter) }
+  pushErrorScope(filter: GPUErrorFilter): undefined {
+    this.core.errors.push(filter)
+  }
 
   popErrorScope(): Promise<GPUError | null> {
     const { core } = this
     if (core.lost) return core.later(() => null)
     const error = core.errors.pop()
-    if (error === undefined) return Promise.reject(new DOMException('popErrorScope: no error scope is open', 'OperationError'))
+    if (error === undefined) {
+      return Promise.reject(new DOMException('popErrorScope: no error scope is open', 'OperationError'))
+    }
     return core.later(() => error)
   }
 
@@ -122,18 +140,32 @@ export class CpuDevice extends EventTarget implements GPUDevice {
   }
 
   /** Threads that run kernels, the calling one included. */
-  get threads(): number { return this.core.scheduler.threads }
+  get threads(): number {
+    return this.core.scheduler.threads
+  }
 
   /** Chunks of work that threads other than the calling one have run so far. */
-  get chunksHelped(): number { return this.core.scheduler.helped }
+  get chunksHelped(): number {
+    return this.core.scheduler.helped
+  }
 
   /** What kernels in a debug mode found since the last call; each was also reported as a validation error. */
-  takeFindings(): Finding[] { return this.core.findings.splice(0) }
+  takeFindings(): Finding[] {
+    return this.core.findings.splice(0)
+  }
 
-  get onuncapturederror(): GPUDevice['onuncapturederror'] { return this.handler }
-  set onuncapturederror(handler: GPUDevice['onuncapturederror']) { this.handler = handler }
+  get onuncapturederror(): GPUDevice['onuncapturederror'] {
+    return this.handler
+  }
+  set onuncapturederror(handler: GPUDevice['onuncapturederror']) {
+    this.handler = handler
+  }
 
-  override addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void {
+  override addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
     if (type === 'uncapturederror' && listener) this.listeners++
     super.addEventListener(type, listener, options)
   }
@@ -151,7 +183,9 @@ export class CpuDevice extends EventTarget implements GPUDevice {
       this.handler?.call(this, event)
       this.dispatchEvent(event)
       // an error nobody listens for must not vanish
-      if (!this.handler && this.listeners === 0) console.error(`espalier: uncaptured error of the embedded device: ${error.constructor.name}: ${error.message}`)
+      if (!this.handler && this.listeners === 0) {
+        console.error(`espalier: uncaptured error of the embedded device: ${error.constructor.name}: ${error.message}`)
+      }
     })
   }
 }
@@ -160,11 +194,24 @@ export class CpuDevice extends EventTarget implements GPUDevice {
 function computeOnly(type: { prototype: object }, names: string[]): void {
   for (const name of names) {
     Object.defineProperty(type.prototype, name, {
-      value() { throw new TypeError(`${name}: the embedded device computes only, it has no textures and draws nothing`) },
+      value() {
+        throw new TypeError(`${name}: the embedded device computes only, it has no textures and draws nothing`)
+      },
     })
   }
 }
-computeOnly(CpuDevice, ['createTexture', 'createSampler', 'importExternalTexture', 'createRenderPipeline', 'createRenderPipelineAsync',
-  'createRenderBundleEncoder'])
-computeOnly(CpuCommandEncoder, ['beginRenderPass', 'copyBufferToTexture', 'copyTextureToBuffer', 'copyTextureToTexture'])
+computeOnly(CpuDevice, [
+  'createTexture',
+  'createSampler',
+  'importExternalTexture',
+  'createRenderPipeline',
+  'createRenderPipelineAsync',
+  'createRenderBundleEncoder',
+])
+computeOnly(CpuCommandEncoder, [
+  'beginRenderPass',
+  'copyBufferToTexture',
+  'copyTextureToBuffer',
+  'copyTextureToTexture',
+])
 computeOnly(CpuQueue, ['writeTexture', 'copyExternalImageToTexture'])

@@ -1,4 +1,5 @@
-// Command encoders and command buffers. While recording, a broken rule makes the encoder invalid; `finish` reports the first.
+// Command encoders and command buffers. While recording, a broken rule makes the encoder invalid; `finish` reports the
+// first.
 import { CpuBuffer } from './buffer.ts'
 import { Clear, Copy, Resolve, Stamp, type Command } from './commands.ts'
 import { DeviceObject, type Core } from '../runtime/core.ts'
@@ -19,7 +20,12 @@ export class CpuCommandBuffer extends DeviceObject implements GPUCommandBuffer {
   readonly resources: readonly (CpuBuffer | CpuQuerySet)[]
   submitted = false
 
-  constructor(core: Core, label: string | undefined, commands: readonly Command[], resources: readonly (CpuBuffer | CpuQuerySet)[]) {
+  constructor(
+    core: Core,
+    label: string | undefined,
+    commands: readonly Command[],
+    resources: readonly (CpuBuffer | CpuQuerySet)[],
+  ) {
     super(core, label)
     this.commands = commands
     this.resources = resources
@@ -37,10 +43,14 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
   private state: 'open' | 'locked' | 'ended' = 'open'
   private problem: string | undefined
 
-  constructor(core: Core, descriptor?: GPUCommandEncoderDescriptor) { super(core, descriptor?.label) }
+  constructor(core: Core, descriptor?: GPUCommandEncoderDescriptor) {
+    super(core, descriptor?.label)
+  }
 
   /** Keeps the first broken rule for `finish`. */
-  invalidate(message: string): void { this.problem ??= message }
+  invalidate(message: string): void {
+    this.problem ??= message
+  }
 
   /** Lists a buffer among the resources, once. */
   use(buffer: CpuBuffer): void {
@@ -50,7 +60,9 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
   }
 
   /** A pass has ended; commands may be recorded here again. */
-  unlock(): void { this.state = 'open' }
+  unlock(): void {
+    this.state = 'open'
+  }
 
   beginComputePass(descriptor?: GPUComputePassDescriptor): GPUComputePassEncoder {
     const writes = descriptor?.timestampWrites
@@ -60,9 +72,15 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
       const set = instance(writes.querySet, CpuQuerySet, 'beginComputePass: timestampWrites.querySet')
       usable(this.core, set)
       const { beginningOfPassWriteIndex: begin, endOfPassWriteIndex: last } = writes
-      if (begin === undefined && last === undefined) refuse('timestampWrites has neither beginningOfPassWriteIndex nor endOfPassWriteIndex')
+      if (begin === undefined && last === undefined) {
+        refuse('timestampWrites has neither beginningOfPassWriteIndex nor endOfPassWriteIndex')
+      }
       if (begin === last) refuse(`timestampWrites writes query ${begin} twice`)
-      for (const index of [begin, last]) if (index !== undefined && index >= set.count) refuse(`query ${index} is not in ${set}, which has ${set.count}`)
+      for (const index of [begin, last]) {
+        if (index !== undefined && index >= set.count) {
+          refuse(`query ${index} is not in ${set}, which has ${set.count}`)
+        }
+      }
       this.resources.push(set)
       if (begin !== undefined) this.commands.push(new Stamp(set, begin))
       if (last !== undefined) end = new Stamp(set, last)
@@ -73,18 +91,31 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
     return pass
   }
 
-  copyBufferToBuffer(source: GPUBuffer, sourceOffset: number | GPUBuffer, destination?: GPUBuffer | number, destinationOffset?: number, size?: number): undefined {
-    if (sourceOffset instanceof CpuBuffer) {      // the short form: source, destination, size
+  copyBufferToBuffer(
+    source: GPUBuffer,
+    sourceOffset: number | GPUBuffer,
+    destination?: GPUBuffer | number,
+    destinationOffset?: number,
+    size?: number,
+  ): undefined {
+    if (sourceOffset instanceof CpuBuffer) { // the short form: source, destination, size
       this.copy(source, 0, sourceOffset, 0, destination as number | undefined)
     } else {
       this.copy(source, sourceOffset as number, destination as GPUBuffer, destinationOffset as number, size)
     }
   }
 
-  private copy(source: GPUBuffer, sourceOffset: number, destination: GPUBuffer, destinationOffset: number, size?: number): void {
+  private copy(
+    source: GPUBuffer,
+    sourceOffset: number,
+    destination: GPUBuffer,
+    destinationOffset: number,
+    size?: number,
+  ): void {
     const from = instance(source, CpuBuffer, 'copyBufferToBuffer: source')
     const to = instance(destination, CpuBuffer, 'copyBufferToBuffer: destination')
-    const start = size64(sourceOffset, 'copyBufferToBuffer: sourceOffset'), target = size64(destinationOffset, 'copyBufferToBuffer: destinationOffset')
+    const start = size64(sourceOffset, 'copyBufferToBuffer: sourceOffset'),
+      target = size64(destinationOffset, 'copyBufferToBuffer: destinationOffset')
     const count = size === undefined ? from.size - start : size64(size, 'copyBufferToBuffer: size')
     this.record('copyBufferToBuffer', () => {
       usable(this.core, from)
@@ -118,7 +149,13 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
     })
   }
 
-  resolveQuerySet(querySet: GPUQuerySet, firstQuery: number, queryCount: number, destination: GPUBuffer, destinationOffset: number): undefined {
+  resolveQuerySet(
+    querySet: GPUQuerySet,
+    firstQuery: number,
+    queryCount: number,
+    destination: GPUBuffer,
+    destinationOffset: number,
+  ): undefined {
     const set = instance(querySet, CpuQuerySet, 'resolveQuerySet: querySet')
     const target = instance(destination, CpuBuffer, 'resolveQuerySet: destination')
     const first = u32(firstQuery, 'resolveQuerySet: firstQuery'), count = u32(queryCount, 'resolveQuerySet: queryCount')
@@ -127,7 +164,9 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
       usable(this.core, set)
       usable(this.core, target)
       needs(target, usage.QUERY_RESOLVE)
-      if (first + count > set.count) refuse(`queries ${first}..${first + count} are not all in ${set}, which has ${set.count}`)
+      if (first + count > set.count) {
+        refuse(`queries ${first}..${first + count} are not all in ${set}, which has ${set.count}`)
+      }
       multiple(offset, 256, 'destinationOffset')
       inside(offset, 8 * count, target.size, `${target}`)
       this.resources.push(set)
@@ -148,9 +187,13 @@ export class CpuCommandEncoder extends DeviceObject implements GPUCommandEncoder
     return buffer
   }
 
-  pushDebugGroup(groupLabel: string): undefined { void groupLabel }
-  popDebugGroup(): undefined { /* labels of groups are shown nowhere */ }
-  insertDebugMarker(markerLabel: string): undefined { void markerLabel }
+  pushDebugGroup(groupLabel: string): undefined {
+    void groupLabel
+  }
+  popDebugGroup(): undefined {/* labels of groups are shown nowhere */}
+  insertDebugMarker(markerLabel: string): undefined {
+    void markerLabel
+  }
 
   declare beginRenderPass: GPUCommandEncoder['beginRenderPass']
   declare copyBufferToTexture: GPUCommandEncoder['copyBufferToTexture']

@@ -24,8 +24,11 @@ function layoutEntry(entry: GPUBindGroupLayoutEntry): LayoutEntry {
     throw new TypeError(`createBindGroupLayout: '${String(type)}' is none of uniform, storage, read-only-storage`)
   }
   return {
-    binding: u32(entry.binding, 'createBindGroupLayout: binding'), visibility: u32(entry.visibility, 'createBindGroupLayout: visibility'),
-    type, hasDynamicOffset: buffer.hasDynamicOffset === true, minBindingSize: size64(buffer.minBindingSize ?? 0, 'createBindGroupLayout: minBindingSize'),
+    binding: u32(entry.binding, 'createBindGroupLayout: binding'),
+    visibility: u32(entry.visibility, 'createBindGroupLayout: visibility'),
+    type,
+    hasDynamicOffset: buffer.hasDynamicOffset === true,
+    minBindingSize: size64(buffer.minBindingSize ?? 0, 'createBindGroupLayout: minBindingSize'),
   }
 }
 
@@ -42,7 +45,9 @@ export class CpuBindGroupLayout extends DeviceObject implements GPUBindGroupLayo
     super(core, label)
     this.entries = entries.toSorted((a, b) => a.binding - b.binding)
     this.dynamicCount = entries.filter((entry) => entry.hasDynamicOffset).length
-    this.key = `${owner};` + this.entries.map((e) => `${e.binding} ${e.visibility} ${e.type} ${e.hasDynamicOffset} ${e.minBindingSize}`).join(';')
+    this.key = `${owner};`
+      + this.entries.map((e) => `${e.binding} ${e.visibility} ${e.type} ${e.hasDynamicOffset} ${e.minBindingSize}`)
+        .join(';')
   }
 
   /** `createBindGroupLayout`. */
@@ -55,9 +60,13 @@ export class CpuBindGroupLayout extends DeviceObject implements GPUBindGroupLayo
       for (const { binding, visibility, type } of entries) {
         if (seen.has(binding)) refuse(`binding ${binding} is given twice`)
         seen.add(binding)
-        if (binding >= limits.maxBindingsPerBindGroup) refuse(`binding ${binding} is not below maxBindingsPerBindGroup (${limits.maxBindingsPerBindGroup})`)
+        if (binding >= limits.maxBindingsPerBindGroup) {
+          refuse(`binding ${binding} is not below maxBindingsPerBindGroup (${limits.maxBindingsPerBindGroup})`)
+        }
         if (visibility & ~7) refuse(`binding ${binding}: visibility ${visibility} is no combination of shader stages`)
-        if (type === 'storage' && visibility & shaderStage.VERTEX) refuse(`binding ${binding}: a writable storage buffer is not visible to vertex shaders`)
+        if (type === 'storage' && visibility & shaderStage.VERTEX) {
+          refuse(`binding ${binding}: a writable storage buffer is not visible to vertex shaders`)
+        }
       }
       checkCounts(core, entries)
       layout = new CpuBindGroupLayout(core, descriptor.label, entries, 0)
@@ -93,12 +102,18 @@ export class CpuPipelineLayout extends DeviceObject implements GPUPipelineLayout
   readonly kind = 'PipelineLayout'
   readonly groups: readonly (CpuBindGroupLayout | null)[]
 
-  /** With `checked`, the layouts come from a user; otherwise from a shader whose bindings still have to pass the limits. */
+  /**
+   * With `checked`, the layouts come from a user; otherwise from a shader whose bindings still have to pass the limits.
+   */
   constructor(core: Core, label: string | undefined, groups: readonly (GPUBindGroupLayout | null | undefined)[]) {
     super(core, label)
-    this.groups = groups.map((group) => group ? instance(group, CpuBindGroupLayout, 'createPipelineLayout: a bind group layout') : null)
+    this.groups = groups.map((group) =>
+      group ? instance(group, CpuBindGroupLayout, 'createPipelineLayout: a bind group layout') : null
+    )
     this.valid = core.attempt(`createPipelineLayout of ${this}`, () => {
-      if (this.groups.length > core.limits.maxBindGroups) refuse(`${this.groups.length} groups exceed maxBindGroups (${core.limits.maxBindGroups})`)
+      if (this.groups.length > core.limits.maxBindGroups) {
+        refuse(`${this.groups.length} groups exceed maxBindGroups (${core.limits.maxBindGroups})`)
+      }
       for (const group of this.groups) if (group) usable(core, group)
       checkCounts(core, this.groups.flatMap((group) => group?.entries ?? []))
     })
@@ -129,7 +144,11 @@ export class CpuBindGroup extends DeviceObject implements GPUBindGroup {
     this.valid = core.attempt(`createBindGroup of ${this}`, () => {
       usable(core, this.layout)
       if (entries.length !== this.layout.entries.length) {
-        refuse(`${entries.length} entries, ${this.layout} has ${this.layout.entries.length} (bindings ${this.layout.entries.map((e) => e.binding).join(', ')})`)
+        refuse(
+          `${entries.length} entries, ${this.layout} has ${this.layout.entries.length} (bindings ${
+            this.layout.entries.map((e) => e.binding).join(', ')
+          })`,
+        )
       }
       let dynamic = 0
       const bound: Bound[] = []
@@ -156,12 +175,22 @@ function bind(core: Core, layout: LayoutEntry, entry: GPUBindGroupEntry, dynamic
   inside(offset, size, buffer.size, `${buffer} (${what})`)
   const uniform = layout.type === 'uniform'
   const need = uniform ? usage.UNIFORM : usage.STORAGE
-  if (!(buffer.usage & need)) refuse(`${what}: ${buffer} has usage ${usageNames(buffer.usage)}, a ${layout.type} binding needs ${usageNames(need)}`)
+  if (!(buffer.usage & need)) {
+    refuse(
+      `${what}: ${buffer} has usage ${usageNames(buffer.usage)}, a ${layout.type} binding needs ${usageNames(need)}`,
+    )
+  }
   const { limits } = core
-  multiple(offset, uniform ? limits.minUniformBufferOffsetAlignment : limits.minStorageBufferOffsetAlignment, `${what}: the offset into ${buffer}`)
+  multiple(
+    offset,
+    uniform ? limits.minUniformBufferOffsetAlignment : limits.minStorageBufferOffsetAlignment,
+    `${what}: the offset into ${buffer}`,
+  )
   if (!uniform) multiple(size, 4, `${what}: the size of a storage binding`)
   const limit = uniform ? 'maxUniformBufferBindingSize' : 'maxStorageBufferBindingSize'
   if (size > limits[limit]) refuse(`${what}: size ${size} exceeds ${limit} (${limits[limit]})`)
-  if (size < layout.minBindingSize) refuse(`${what}: ${size} bytes of ${buffer}, the layout asks for at least ${layout.minBindingSize}`)
+  if (size < layout.minBindingSize) {
+    refuse(`${what}: ${size} bytes of ${buffer}, the layout asks for at least ${layout.minBindingSize}`)
+  }
   return { layout, buffer, offset, size, dynamicIndex }
 }

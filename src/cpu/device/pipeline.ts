@@ -11,10 +11,18 @@ import { instance, u32, usable } from './validation.ts'
 function compilationMessage(source: string, error: WgslError): GPUCompilationMessage {
   const lines = source.split('\n').slice(0, Math.max(0, error.line - 1))
   const offset = lines.reduce((sum, line) => sum + line.length + 1, 0) + Math.max(0, error.column - 1)
-  return { message: error.message, type: 'error', lineNum: error.line, linePos: error.column, offset, length: error.length } as GPUCompilationMessage
+  return {
+    message: error.message,
+    type: 'error',
+    lineNum: error.line,
+    linePos: error.column,
+    offset,
+    length: error.length,
+  } as GPUCompilationMessage
 }
 
-const place = (label: string, error: WgslError): string => `${label || 'shader'}:${error.line}:${error.column}: ${error.message}`
+const place = (label: string, error: WgslError): string =>
+  `${label || 'shader'}:${error.line}:${error.column}: ${error.message}`
 
 /** A shader module; one with mistakes is invalid and keeps them for `getCompilationInfo`. */
 export class CpuShaderModule extends DeviceObject implements GPUShaderModule {
@@ -30,7 +38,7 @@ export class CpuShaderModule extends DeviceObject implements GPUShaderModule {
     let mistakes: WgslError[] = []
     this.valid = core.attempt(`createShaderModule of ${this}`, () => {
       try {
-        (this as { module: Module | undefined }).module = core.compiler.analyse(String(descriptor.code), core.features)
+        ;(this as { module: Module | undefined }).module = core.compiler.analyse(String(descriptor.code), core.features)
       } catch (error) {
         if (!(error instanceof WgslError)) throw error
         mistakes = error.errors
@@ -44,7 +52,10 @@ export class CpuShaderModule extends DeviceObject implements GPUShaderModule {
     return this.core.later(() => ({ messages: this.messages }) as GPUCompilationInfo)
   }
 
-  /** The entry point with these constants, compiled and loaded; from memory if a living pipeline has the same. Refuses mistakes. */
+  /**
+   * The entry point with these constants, compiled and loaded; from memory if a living pipeline has the same. Refuses
+   * mistakes.
+   */
   kernel(stage: GPUProgrammableStage, name: string): Kernel {
     const { core } = this
     const constants = stage.constants ?? {}
@@ -54,8 +65,13 @@ export class CpuShaderModule extends DeviceObject implements GPUShaderModule {
     const checking = core.mode === 'bounds' || core.mode === 'race' || core.mode === 'nan'
     let compiled: CompiledKernel
     try {
-      compiled = core.compiler.compile(this.module!, { entryPoint: stage.entryPoint, constants, mode: core.mode,
-        relaxed: core.mode !== 'deterministic' && relaxedSimdAvailable(), sharedMemory: core.memory.shared })
+      compiled = core.compiler.compile(this.module!, {
+        entryPoint: stage.entryPoint,
+        constants,
+        mode: core.mode,
+        relaxed: core.mode !== 'deterministic' && relaxedSimdAvailable(),
+        sharedMemory: core.memory.shared,
+      })
     } catch (error) {
       if (error instanceof WgslError) refuse(error.errors.map((mistake) => place(this.label, mistake)).join('\n'))
       throw error
@@ -76,13 +92,21 @@ function checkLimits(core: Core, { workgroupSize: [x, y, z], workgroupStorage }:
   const most = [limits.maxComputeWorkgroupSizeX, limits.maxComputeWorkgroupSizeY, limits.maxComputeWorkgroupSizeZ]
   ;[x, y, z].forEach((size, axis) => {
     if (size < 1) refuse(`workgroup_size ${'xyz'[axis]} is ${size}`)
-    if (size > most[axis]) refuse(`workgroup_size ${'xyz'[axis]} is ${size}, maxComputeWorkgroupSize${'XYZ'[axis]} is ${most[axis]}`)
+    if (size > most[axis]) {
+      refuse(`workgroup_size ${'xyz'[axis]} is ${size}, maxComputeWorkgroupSize${'XYZ'[axis]} is ${most[axis]}`)
+    }
   })
   if (x * y * z > limits.maxComputeInvocationsPerWorkgroup) {
-    refuse(`workgroup_size ${x} x ${y} x ${z} has ${x * y * z} invocations, maxComputeInvocationsPerWorkgroup is ${limits.maxComputeInvocationsPerWorkgroup}`)
+    refuse(
+      `workgroup_size ${x} x ${y} x ${z} has ${
+        x * y * z
+      } invocations, maxComputeInvocationsPerWorkgroup is ${limits.maxComputeInvocationsPerWorkgroup}`,
+    )
   }
   if (workgroupStorage > limits.maxComputeWorkgroupStorageSize) {
-    refuse(`the workgroup variables take ${workgroupStorage} bytes, maxComputeWorkgroupStorageSize is ${limits.maxComputeWorkgroupStorageSize}`)
+    refuse(
+      `the workgroup variables take ${workgroupStorage} bytes, maxComputeWorkgroupStorageSize is ${limits.maxComputeWorkgroupStorageSize}`,
+    )
   }
 }
 
@@ -108,7 +132,11 @@ export class CpuComputePipeline extends DeviceObject implements GPUComputePipeli
   /** In the kernel's order. */
   readonly slots: readonly Slot[] = []
 
-  private constructor(core: Core, label: string | undefined, parts?: { layout: CpuPipelineLayout, kernel: Kernel, slots: Slot[] }) {
+  private constructor(
+    core: Core,
+    label: string | undefined,
+    parts?: { layout: CpuPipelineLayout, kernel: Kernel, slots: Slot[] },
+  ) {
     super(core, label)
     this.valid = parts !== undefined
     this.layout = parts?.layout
@@ -121,7 +149,9 @@ export class CpuComputePipeline extends DeviceObject implements GPUComputePipeli
     const stage = descriptor.compute
     const module = instance(stage.module, CpuShaderModule, 'createComputePipeline: compute.module')
     usable(core, module)
-    const given = descriptor.layout === 'auto' ? undefined : instance(descriptor.layout, CpuPipelineLayout, 'createComputePipeline: layout')
+    const given = descriptor.layout === 'auto'
+      ? undefined
+      : instance(descriptor.layout, CpuPipelineLayout, 'createComputePipeline: layout')
     if (given) usable(core, given)
     const kernel = module.kernel(stage, descriptor.label || module.label || stage.entryPoint || 'kernel')
     const layout = given ?? automaticLayout(core, kernel.compiled.bindings)
@@ -140,7 +170,9 @@ export class CpuComputePipeline extends DeviceObject implements GPUComputePipeli
     const empty = CpuBindGroupLayout.automatic(this.core, [], 0)
     empty.valid = this.core.attempt(`getBindGroupLayout(${group}) of ${this}`, () => {
       usable(this.core, this)
-      if (group >= this.core.limits.maxBindGroups) refuse(`group ${group} is not below maxBindGroups (${this.core.limits.maxBindGroups})`)
+      if (group >= this.core.limits.maxBindGroups) {
+        refuse(`group ${group} is not below maxBindGroups (${this.core.limits.maxBindGroups})`)
+      }
     })
     return this.layout?.groups[group] ?? empty
   }
@@ -149,11 +181,23 @@ export class CpuComputePipeline extends DeviceObject implements GPUComputePipeli
 function automaticLayout(core: Core, bindings: readonly BindingInfo[]): CpuPipelineLayout {
   const owner = ++automaticLayouts
   const count = bindings.reduce((most, { group }) => Math.max(most, group + 1), 0)
-  if (count > core.limits.maxBindGroups) refuse(`@group(${count - 1}) is not below maxBindGroups (${core.limits.maxBindGroups})`)
-  const groups = Array.from({ length: count }, (_, group) => CpuBindGroupLayout.automatic(core, bindings
-    .filter((info) => info.group === group)
-    .map(({ binding, kind, minSize }) =>
-      ({ binding, visibility: shaderStage.COMPUTE, type: kind, hasDynamicOffset: false, minBindingSize: minSize })), owner))
+  if (count > core.limits.maxBindGroups) {
+    refuse(`@group(${count - 1}) is not below maxBindGroups (${core.limits.maxBindGroups})`)
+  }
+  const groups = Array.from({ length: count }, (_, group) =>
+    CpuBindGroupLayout.automatic(
+      core,
+      bindings
+        .filter((info) => info.group === group)
+        .map(({ binding, kind, minSize }) => ({
+          binding,
+          visibility: shaderStage.COMPUTE,
+          type: kind,
+          hasDynamicOffset: false,
+          minBindingSize: minSize,
+        })),
+      owner,
+    ))
   return new CpuPipelineLayout(core, '', groups)
 }
 

@@ -26,11 +26,17 @@ export class CpuQuerySet extends DeviceObject implements GPUQuerySet {
     this.values = new BigUint64Array(this.valid ? this.count : 0)
   }
 
-  destroy(): undefined { this.destroyed = true }
+  destroy(): undefined {
+    this.destroyed = true
+  }
 
   /** Writes the time of now. */
-  stamp(index: number): void { this.values[index] = BigInt(Math.round(performance.now() * 1e6)) }
+  stamp(index: number): void {
+    this.values[index] = BigInt(Math.round(performance.now() * 1e6))
+  }
 
   /** Refuses a query set that was destroyed. */
-  checkSubmit(): void { if (this.destroyed) refuse(`${this} is used in submit while destroyed`) }
+  checkSubmit(): void {
+    if (this.destroyed) refuse(`${this} is used in submit while destroyed`)
+  }
 }

@@ -1,5 +1,6 @@
-// The queue. `submit` executes at once, on this thread and the workers, and returns when the work is done: the calling thread
-// is one of those that compute, so nothing is gained by returning earlier, and no command needs a copy of what it was given.
+// The queue. `submit` executes at once, on this thread and the workers, and returns when the work is done: the calling
+// thread is one of those that compute, so nothing is gained by returning earlier, and no command needs a copy of what
+// it was given.
 import { CpuBuffer } from './buffer.ts'
 import { DeviceObject } from '../runtime/core.ts'
 import { CpuCommandBuffer, needs } from './encoder.ts'
@@ -31,13 +32,21 @@ export class CpuQueue extends DeviceObject implements GPUQueue {
     }
   }
 
-  writeBuffer(buffer: GPUBuffer, bufferOffset: number, data: GPUAllowSharedBufferSource, dataOffset: number = 0, size?: number): undefined {
+  writeBuffer(
+    buffer: GPUBuffer,
+    bufferOffset: number,
+    data: GPUAllowSharedBufferSource,
+    dataOffset: number = 0,
+    size?: number,
+  ): undefined {
     const target = instance(buffer, CpuBuffer, 'writeBuffer: buffer')
-    const offset = size64(bufferOffset, 'writeBuffer: bufferOffset'), skip = size64(dataOffset, 'writeBuffer: dataOffset')
+    const offset = size64(bufferOffset, 'writeBuffer: bufferOffset'),
+      skip = size64(dataOffset, 'writeBuffer: dataOffset')
     const view = ArrayBuffer.isView(data)
     const unit = view && 'BYTES_PER_ELEMENT' in data ? (data as Uint8Array).BYTES_PER_ELEMENT : 1
     const whole = new Uint8Array(view ? data.buffer : data, view ? data.byteOffset : 0, data.byteLength)
-    const start = skip * unit, end = size === undefined ? whole.length : start + size64(size, 'writeBuffer: size') * unit
+    const start = skip * unit,
+      end = size === undefined ? whole.length : start + size64(size, 'writeBuffer: size') * unit
     if (start > end || end > whole.length) {
       throw operationError(`writeBuffer: bytes ${start}..${end} are not all in the data, which has ${whole.length}`)
     }
@@ -49,12 +58,19 @@ export class CpuQueue extends DeviceObject implements GPUQueue {
       multiple(offset, 4, 'bufferOffset')
       inside(offset, end - start, target.size, `${target}`)
       target.checkSubmit()
-      if (!core.lost) core.memory.bytes.set(start === 0 && end === whole.length ? whole : whole.subarray(start, end), target.address + offset)
+      if (!core.lost) {
+        core.memory.bytes.set(
+          start === 0 && end === whole.length ? whole : whole.subarray(start, end),
+          target.address + offset,
+        )
+      }
     })
   }
 
   onSubmittedWorkDone(): Promise<undefined> {
-    return this.core.later(() => { this.core.scheduler.resultRead() }) as Promise<undefined>
+    return this.core.later(() => {
+      this.core.scheduler.resultRead()
+    }) as Promise<undefined>
   }
 
   declare writeTexture: GPUQueue['writeTexture']

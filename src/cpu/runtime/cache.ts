@@ -1,4 +1,5 @@
-// Shader modules and compiled entry points by their text, shared by all devices of a process: both are pure functions of it.
+// Shader modules and compiled entry points by their text, shared by all devices of a process: both are pure functions
+// of it.
 import type { CompiledKernel, CompileOptions, Module } from '../abi.ts'
 
 /** The compiler as the device sees it; both functions throw WgslError. */
@@ -16,7 +17,7 @@ function remember<T>(map: Map<string, T>, key: string, make: () => T): T {
     value = make()
     if (map.size >= LIMIT) map.delete(map.keys().next().value!)
   } else {
-    map.delete(key)       // moves it to the young end
+    map.delete(key) // moves it to the young end
   }
   map.set(key, value)
   return value
@@ -27,10 +28,12 @@ export function cached(compiler: Compiler): Compiler {
   const modules = new Map<string, Module>()
   const kernels = new Map<string, CompiledKernel>()
   return {
-    analyse: (source, features) => remember(modules, `${features.has('shader-f16')} ${source}`, () => compiler.analyse(source, features)),
+    analyse: (source, features) =>
+      remember(modules, `${features.has('shader-f16')} ${source}`, () => compiler.analyse(source, features)),
     compile(module, options) {
       const constants = Object.entries(options.constants ?? {}).sort(([a], [b]) => a < b ? -1 : 1)
-      const key = JSON.stringify([options.entryPoint, options.mode, options.relaxed, options.sharedMemory, constants]) + module.source
+      const key = JSON.stringify([options.entryPoint, options.mode, options.relaxed, options.sharedMemory, constants])
+        + module.source
       return remember(kernels, key, () => compiler.compile(module, options))
     },
   }

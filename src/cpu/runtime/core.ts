@@ -30,8 +30,17 @@ export class Core {
     if (!this.lost) this.memory.free(address, size)
   })
 
-  constructor(options: { threads: number, memoryLimit: number, mode: Mode, compiler: Compiler, limits: Limits,
-    features: Set<string>, uncaptured: (error: GPUError) => void }) {
+  constructor(
+    options: {
+      threads: number,
+      memoryLimit: number,
+      mode: Mode,
+      compiler: Compiler,
+      limits: Limits,
+      features: Set<string>,
+      uncaptured: (error: GPUError) => void,
+    },
+  ) {
     this.limits = options.limits
     this.features = options.features
     this.mode = options.mode
@@ -63,17 +72,29 @@ export class Core {
     return kernel
   }
 
-  /** Ties a block of linear memory to an object: it is freed when the object is collected, unless `disown` comes first. */
-  own(object: object, address: number, size: number): void { this.collected.register(object, { address, size }, object) }
+  /**
+   * Ties a block of linear memory to an object: it is freed when the object is collected, unless `disown` comes first.
+   */
+  own(object: object, address: number, size: number): void {
+    this.collected.register(object, { address, size }, object)
+  }
 
   /** The object frees its memory itself. */
-  disown(object: object): void { this.collected.unregister(object) }
+  disown(object: object): void {
+    this.collected.unregister(object)
+  }
 
   /** A promise that is fulfilled in a later turn, after those made before it. */
   later<T>(value: () => T): Promise<T> {
-    return new Promise((resolve, reject) => nextTurn(() => {
-      try { resolve(value()) } catch (error) { reject(error) }
-    }))
+    return new Promise((resolve, reject) =>
+      nextTurn(() => {
+        try {
+          resolve(value())
+        } catch (error) {
+          reject(error)
+        }
+      })
+    )
   }
 }
 
@@ -92,5 +113,7 @@ export abstract class DeviceObject {
   }
 
   /** `[Buffer "weights"]`, the way all messages name objects. */
-  toString(): string { return `[${this.valid ? '' : 'Invalid '}${this.kind}${this.label ? ` "${this.label}"` : ''}]` }
+  toString(): string {
+    return `[${this.valid ? '' : 'Invalid '}${this.kind}${this.label ? ` "${this.label}"` : ''}]`
+  }
 }

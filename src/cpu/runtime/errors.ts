@@ -3,18 +3,28 @@
 class DeviceProblem {
   /** What happened, with the labels of the objects involved. */
   readonly message: string
-  constructor(message: string) { this.message = message }
-  get name(): string { return this.constructor.name }
-  toString(): string { return `${this.name}: ${this.message}` }
+  constructor(message: string) {
+    this.message = message
+  }
+  get name(): string {
+    return this.constructor.name
+  }
+  toString(): string {
+    return `${this.name}: ${this.message}`
+  }
 }
 
 // the class names are the standard's, because callers (and logs) tell the kinds apart by `constructor.name`
 /** The call broke a rule of the interface; it had no effect. */
-const Validation = class GPUValidationError extends DeviceProblem {} as unknown as new (message: string) => GPUValidationError
+const Validation = class GPUValidationError extends DeviceProblem {} as unknown as new(
+  message: string,
+) => GPUValidationError
 /** There was no memory for it. */
-const OutOfMemory = class GPUOutOfMemoryError extends DeviceProblem {} as unknown as new (message: string) => GPUOutOfMemoryError
+const OutOfMemory = class GPUOutOfMemoryError extends DeviceProblem {} as unknown as new(
+  message: string,
+) => GPUOutOfMemoryError
 /** The call was right and the device could not do it: a construct the compiler does not know, a trap in a kernel. */
-const Internal = class GPUInternalError extends DeviceProblem {} as unknown as new (message: string) => GPUInternalError
+const Internal = class GPUInternalError extends DeviceProblem {} as unknown as new(message: string) => GPUInternalError
 
 /** What `createComputePipelineAsync` rejects with. */
 export class PipelineError extends DOMException {
@@ -46,12 +56,19 @@ export function errorNamed(name: string, message: string): GPUError {
 export class Refusal extends Error {}
 
 /** Breaks off with a validation error. */
-export function refuse(message: string): never { throw new Refusal(message) }
+export function refuse(message: string): never {
+  throw new Refusal(message)
+}
 
 /** How a rejected promise of the interface says that the operation could not be done. */
-export function operationError(message: string): DOMException { return new DOMException(message, 'OperationError') }
+export function operationError(message: string): DOMException {
+  return new DOMException(message, 'OperationError')
+}
 
-interface Scope { filter: GPUErrorFilter, error: GPUError | null }
+interface Scope {
+  filter: GPUErrorFilter
+  error: GPUError | null
+}
 
 /** The stack of error scopes of one device. */
 export class ErrorScopes {
@@ -61,7 +78,9 @@ export class ErrorScopes {
   silent = false
 
   /** @param uncaptured gets every error that no scope takes */
-  constructor(uncaptured: (error: GPUError) => void) { this.uncaptured = uncaptured }
+  constructor(uncaptured: (error: GPUError) => void) {
+    this.uncaptured = uncaptured
+  }
 
   push(filter: GPUErrorFilter): void {
     if (filter !== 'validation' && filter !== 'out-of-memory' && filter !== 'internal') {
@@ -71,11 +90,19 @@ export class ErrorScopes {
   }
 
   /** The first error of the innermost scope, null if there was none; undefined if no scope is open. */
-  pop(): GPUError | null | undefined { return this.scopes.pop()?.error }
+  pop(): GPUError | null | undefined {
+    return this.scopes.pop()?.error
+  }
 
-  validation(message: string): void { this.report('validation', new Validation(message)) }
-  outOfMemory(message: string): void { this.report('out-of-memory', new OutOfMemory(message)) }
-  internal(message: string): void { this.report('internal', new Internal(message)) }
+  validation(message: string): void {
+    this.report('validation', new Validation(message))
+  }
+  outOfMemory(message: string): void {
+    this.report('out-of-memory', new OutOfMemory(message))
+  }
+  internal(message: string): void {
+    this.report('internal', new Internal(message))
+  }
 
   private report(filter: GPUErrorFilter, error: GPUError): void {
     if (this.silent) return

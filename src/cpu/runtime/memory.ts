@@ -1,16 +1,19 @@
 // One linear memory for every buffer, kernel and scratch area of a device, and the allocator over it.
 //
-// Free ranges lie in bins by size class, eight classes to a power of two. An allocation takes the first range of the first
-// bin whose ranges are all large enough, and gives back what it does not need; neighbours join when they are freed. All
-// bookkeeping is on the JavaScript side, so a kernel that writes outside its buffers cannot destroy it.
+// Free ranges lie in bins by size class, eight classes to a power of two. An allocation takes the first range of the
+// first bin whose ranges are all large enough, and gives back what it does not need; neighbours join when they are
+// freed. All bookkeeping is on the JavaScript side, so a kernel that writes outside its buffers cannot destroy it.
 
 const PAGE = 65536
-const ALIGN = 64            // a cache line, so that two buffers never share one between threads
+const ALIGN = 64 // a cache line, so that two buffers never share one between threads
 /** Bytes at the beginning that no allocation gets: the scheduler's control block. */
 export const RESERVED = 4096
 const LARGEST = 2 ** 32
 
-/** Size class of a range: its leading bit and the three bits below. Ranges of a class hold at least `floor` of the class. */
+/**
+ * Size class of a range: its leading bit and the three bits below. Ranges of a class hold at least `floor` of the
+ * class.
+ */
 function classOf(size: number): number {
   const power = 31 - Math.clz32(size / ALIGN)
   return power < 3 ? size / ALIGN : (power - 2) * 8 + (Math.floor(size / ALIGN / 2 ** (power - 3)) & 7)
@@ -23,7 +26,10 @@ function classFor(size: number): number {
   return classOf(Math.ceil(size / step) * step)
 }
 
-interface Range { start: number, end: number }
+interface Range {
+  start: number
+  end: number
+}
 
 function firstFit(ranges: Iterable<Range>, need: number, looks: number): Range | undefined {
   for (const range of ranges) {
@@ -33,18 +39,29 @@ function firstFit(ranges: Iterable<Range>, need: number, looks: number): Range |
   return undefined
 }
 
-// (func fill (param to value count)), (func copy (param to from count)): faster than TypedArray methods on shared memory
+// (func fill (param to value count)), (func copy (param to from count)): faster than TypedArray methods on shared
+// memory
 const bulkModule = (shared: boolean, maximumPages: number): Uint8Array => {
-  const leb = (value: number): number[] => value < 128 ? [value] : [(value & 127) | 128, ...leb(Math.floor(value / 128))]
+  const leb = (value: number): number[] =>
+    value < 128 ? [value] : [(value & 127) | 128, ...leb(Math.floor(value / 128))]
   const section = (id: number, body: number[]): number[] => [id, ...leb(body.length), ...body]
   const name = (text: string): number[] => [text.length, ...new TextEncoder().encode(text)]
   const code = (op: number[]): number[] => [12, 0, 0x20, 0, 0x20, 1, 0x20, 2, 0xfc, ...op, 0x0b]
-  return new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0,
+  return new Uint8Array([
+    0,
+    97,
+    115,
+    109,
+    1,
+    0,
+    0,
+    0,
     ...section(1, [1, 0x60, 3, 0x7f, 0x7f, 0x7f, 0]),
     ...section(2, [1, ...name('env'), ...name('memory'), 2, ...(shared ? [3, 0, ...leb(maximumPages)] : [0, 0])]),
     ...section(3, [2, 0, 0]),
     ...section(7, [2, ...name('fill'), 0, 0, ...name('copy'), 0, 1]),
-    ...section(10, [2, ...code([11, 0]).with(0, 11), ...code([10, 0, 0])])])
+    ...section(10, [2, ...code([11, 0]).with(0, 11), ...code([10, 0, 0])]),
+  ])
 }
 
 /** The memory of one device: allocation, and views that follow its growth. */
@@ -62,14 +79,18 @@ export class LinearMemory {
   private readonly bins = new Map<number, Set<Range>>()
   private readonly byStart = new Map<number, Range>()
   private readonly byEnd = new Map<number, Range>()
-  private top = RESERVED                // beyond the last block in use or in a bin
-  private touched = RESERVED            // everything from here on was never handed out, so it is still zero
+  private top = RESERVED // beyond the last block in use or in a bin
+  private touched = RESERVED // everything from here on was never handed out, so it is still zero
   private byteView: Uint8Array
   private wordView: Uint32Array
-  private readonly bulk: { fill(to: number, value: number, count: number): void, copy(to: number, from: number, count: number): void }
+  private readonly bulk: {
+    fill(to: number, value: number, count: number): void,
+    copy(to: number, from: number, count: number): void,
+  }
 
   /**
-   * @param limit most bytes to hold, at most 4 GiB; where the system does not even reserve the addresses, half of it, and so on
+   * @param limit most bytes to hold, at most 4 GiB; where the system does not even reserve the addresses, half of it,
+   * and so on
    * @param shared whether other threads take part
    */
   constructor(limit: number, shared: boolean) {
@@ -92,12 +113,18 @@ export class LinearMemory {
   }
 
   /** All bytes. Ask anew after every allocation: growth replaces the view. */
-  get bytes(): Uint8Array { return this.byteView }
+  get bytes(): Uint8Array {
+    return this.byteView
+  }
 
   /** The same as unsigned 32-bit words. */
-  get words(): Uint32Array { return this.wordView }
+  get words(): Uint32Array {
+    return this.wordView
+  }
 
-  /** Address of `size` zeroed bytes, a multiple of 64; undefined when the limit (or the machine) has no room for them. */
+  /**
+   * Address of `size` zeroed bytes, a multiple of 64; undefined when the limit (or the machine) has no room for them.
+   */
   allocate(size: number): number | undefined {
     const need = Math.max(1, Math.ceil(size / ALIGN)) * ALIGN
     if (need > this.limit) return undefined
@@ -126,10 +153,14 @@ export class LinearMemory {
   }
 
   /** Sets `count` bytes to `value`. */
-  fill(address: number, value: number, count: number): void { this.bulk.fill(address, value, count) }
+  fill(address: number, value: number, count: number): void {
+    this.bulk.fill(address, value, count)
+  }
 
   /** Moves `count` bytes; the ranges may overlap. */
-  copy(to: number, from: number, count: number): void { this.bulk.copy(to, from, count) }
+  copy(to: number, from: number, count: number): void {
+    this.bulk.copy(to, from, count)
+  }
 
   /** A copy of `count` bytes, outside the linear memory. */
   read(address: number, count: number): ArrayBuffer {

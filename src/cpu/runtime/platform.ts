@@ -31,19 +31,59 @@ export function environment(name: string): string | undefined {
 }
 
 /**
- * Whether several threads can compute. Browsers give SharedArrayBuffer to cross-origin isolated pages only, and let only workers
- * wait for other threads; a page's own thread computes alone, and should leave it to `browser.ts`.
+ * Whether several threads can compute. Browsers give SharedArrayBuffer to cross-origin isolated pages only, and let
+ * only workers wait for other threads; a page's own thread computes alone, and should leave it to `browser.ts`.
  */
 export function sharedMemoryAvailable(): boolean {
   if (typeof SharedArrayBuffer === 'undefined') return false
-  if (node?.getBuiltinModule) return true             // node:worker_threads itself, slow to load, waits until a thread is started
+  if (node?.getBuiltinModule) return true // node:worker_threads itself, slow to load, waits until a thread is started
   const scope = globalThis as { crossOriginIsolated?: boolean, document?: unknown }
   return scope.crossOriginIsolated === true && scope.document === undefined
 }
 
 // (func (result v128) i32.const 0 i32x4.splat, three times, f32x4.relaxed_madd)
-const relaxedProbe = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 19, 1, 17, 0,
-  0x41, 0, 0xfd, 17, 0x41, 0, 0xfd, 17, 0x41, 0, 0xfd, 17, 0xfd, 0x85, 0x02, 0x0b])
+const relaxedProbe = new Uint8Array([
+  0,
+  97,
+  115,
+  109,
+  1,
+  0,
+  0,
+  0,
+  1,
+  5,
+  1,
+  96,
+  0,
+  1,
+  123,
+  3,
+  2,
+  1,
+  0,
+  10,
+  19,
+  1,
+  17,
+  0,
+  0x41,
+  0,
+  0xfd,
+  17,
+  0x41,
+  0,
+  0xfd,
+  17,
+  0x41,
+  0,
+  0xfd,
+  17,
+  0xfd,
+  0x85,
+  0x02,
+  0x0b,
+])
 let relaxed: boolean | undefined
 
 /** Whether WebAssembly here knows relaxed SIMD (fused multiply-add). Node 20 has it behind a flag, which this sets. */
@@ -60,9 +100,10 @@ export function relaxedSimdAvailable(): boolean {
 let joined: boolean | undefined
 
 /**
- * Whether the engine makes one 256-bit instruction of two neighbouring vectors of four where a kernel stores such pairs. V8 does on
- * x64 with AVX2 from version 13 on (Node 24), behind a flag, which this sets; earlier versions know the flag and do nothing, and
- * whether there is AVX2 nobody tells. The flag counts for all WebAssembly of the process. `ESPALIER_WIDE=0` leaves it alone.
+ * Whether the engine makes one 256-bit instruction of two neighbouring vectors of four where a kernel stores such
+ * pairs. V8 does on x64 with AVX2 from version 13 on (Node 24), behind a flag, which this sets; earlier versions know
+ * the flag and do nothing, and whether there is AVX2 nobody tells. The flag counts for all WebAssembly of the process.
+ * `ESPALIER_WIDE=0` leaves it alone.
  */
 export function joinsVectors(): boolean {
   if (joined !== undefined) return joined
@@ -76,11 +117,15 @@ let channel: MessageChannel | undefined
 const turns: (() => void)[] = []
 
 /**
- * Runs `callback` in a later turn of the event loop, in order of the calls. Results of the device arrive this way, so that a
- * loop of submit and await still lets signals, timers and streams be served, as it does with a device in another process.
+ * Runs `callback` in a later turn of the event loop, in order of the calls. Results of the device arrive this way, so
+ * that a loop of submit and await still lets signals, timers and streams be served, as it does with a device in another
+ * process.
  */
 export function nextTurn(callback: () => void): void {
-  if (typeof setImmediate === 'function') { setImmediate(callback); return }
+  if (typeof setImmediate === 'function') {
+    setImmediate(callback)
+    return
+  }
   if (!channel) {
     channel = new MessageChannel()
     channel.port1.onmessage = () => turns.shift()?.()
@@ -90,24 +135,41 @@ export function nextTurn(callback: () => void): void {
 }
 
 /** A started thread; `stop` ends it at once, whatever it does. */
-export interface Thread { stop(): void }
+export interface Thread {
+  stop(): void
+}
 
 /**
- * Starts a thread that runs `body(data)`. The function's own source text is what runs, the one way that works alike from
- * TypeScript under vitest, from the compiled package and from a browser bundle; so `body` must not use anything outside itself.
+ * Starts a thread that runs `body(data)`. The function's own source text is what runs, the one way that works alike
+ * from TypeScript under vitest, from the compiled package and from a browser bundle; so `body` must not use anything
+ * outside itself.
  */
 export function startThread<T>(body: (data: T) => void, data: T): Thread {
   const source = `const body = ${body.toString()};\n`
   const threads = builtin('node:worker_threads')
   if (threads) {
-    const worker = new threads.Worker(source + `body(require('node:worker_threads').workerData)`,
-      { eval: true, workerData: data, execArgv: [], stdin: false })
+    const worker = new threads.Worker(source + `body(require('node:worker_threads').workerData)`, {
+      eval: true,
+      workerData: data,
+      execArgv: [],
+      stdin: false,
+    })
     worker.unref()
-    worker.on('error', (error) => console.error(`espalier: a worker thread of the embedded device ended: ${error.message}`))
+    worker.on(
+      'error',
+      (error) => console.error(`espalier: a worker thread of the embedded device ended: ${error.message}`),
+    )
     return { stop: () => void worker.terminate() }
   }
-  const url = URL.createObjectURL(new Blob([source + 'onmessage = (event) => body(event.data)'], { type: 'text/javascript' }))
+  const url = URL.createObjectURL(
+    new Blob([source + 'onmessage = (event) => body(event.data)'], { type: 'text/javascript' }),
+  )
   const worker = new Worker(url)
   worker.postMessage(data)
-  return { stop: () => { worker.terminate(); URL.revokeObjectURL(url) } }
+  return {
+    stop: () => {
+      worker.terminate()
+      URL.revokeObjectURL(url)
+    },
+  }
 }

@@ -31,7 +31,15 @@ export class Reports {
       const key = `${kernel}\n${line}\n${name}\n${detail}`
       const known = this.findings.get(key)
       if (known) known.count++
-      else this.findings.set(key, { kind: name, kernel, line, index, variable, message: `${kernel}: line ${line}: ${message}`, count: 1 })
+      else {this.findings.set(key, {
+          kind: name,
+          kernel,
+          line,
+          index,
+          variable,
+          message: `${kernel}: line ${line}: ${message}`,
+          count: 1,
+        })}
     }
   }
 
@@ -42,24 +50,51 @@ export class Reports {
     return all
   }
 
-  private describe(compiled: CompiledKernel, kind: number, a: number, b: number):
-  { name: Finding['kind'], detail: string, message: string, index: number, variable?: string } {
+  private describe(
+    compiled: CompiledKernel,
+    kind: number,
+    a: number,
+    b: number,
+  ): { name: Finding['kind'], detail: string, message: string, index: number, variable?: string } {
     const binding = (slot: number): string => {
       const info = compiled.bindings[slot]
       return info ? `${info.name} (group ${info.group}, binding ${info.binding})` : `binding slot ${slot}`
     }
     switch (kind) {
       case reportKind.bounds:
-        return { name: 'bounds', detail: '', index: a, message: `index ${a} is out of bounds, there are ${b >>> 0} elements` }
+        return {
+          name: 'bounds',
+          detail: '',
+          index: a,
+          message: `index ${a} is out of bounds, there are ${b >>> 0} elements`,
+        }
       case reportKind.raceWorkgroup: {
         const variable = compiled.workgroupVariables[a >>> 8] ?? `workgroup variable ${a >>> 8}`
-        return { name: 'race', detail: `${a}`, index: b >>> 16, variable, message: `race: word ${b >>> 16} of ${variable} is ${pairs[a & 255]} with no barrier `
-          + `between (other invocation: local index ${b & 0xffff})` }
+        return {
+          name: 'race',
+          detail: `${a}`,
+          index: b >>> 16,
+          variable,
+          message: `race: word ${b >>> 16} of ${variable} is ${pairs[a & 255]} with no barrier `
+            + `between (other invocation: local index ${b & 0xffff})`,
+        }
       }
       case reportKind.raceStorage:
-        return { name: 'race', detail: `${a}`, index: b >>> 0, variable: compiled.bindings[a >>> 8]?.name, message: `race: word ${b >>> 0} of ${binding(a >>> 8)} is ${pairs[a & 255]} with no barrier between` }
+        return {
+          name: 'race',
+          detail: `${a}`,
+          index: b >>> 0,
+          variable: compiled.bindings[a >>> 8]?.name,
+          message: `race: word ${b >>> 0} of ${binding(a >>> 8)} is ${pairs[a & 255]} with no barrier between`,
+        }
       default:
-        return { name: 'nan', detail: `${a}`, index: b >>> 0, variable: compiled.bindings[a]?.name, message: `the first NaN of this dispatch is written to word ${b >>> 0} of ${binding(a)}` }
+        return {
+          name: 'nan',
+          detail: `${a}`,
+          index: b >>> 0,
+          variable: compiled.bindings[a]?.name,
+          message: `the first NaN of this dispatch is written to word ${b >>> 0} of ${binding(a)}`,
+        }
     }
   }
 }

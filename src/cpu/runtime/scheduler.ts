@@ -1,23 +1,27 @@
 // Runs the workgroups of a dispatch on this thread and on workers.
 //
-// A dispatch is cut into chunks of neighbouring workgroups. All threads, this one included, claim chunks from one word in
-// shared memory, `claim`: 22 bits of job number and 10 bits of next chunk. A claim is one compare-and-swap that succeeds only
-// if both are still what the thread read before it read the job's parameters, so no thread ever runs a chunk of one job with
-// the parameters of another. The dispatch ends when every chunk that was claimed is done: a thread that sleeps, starts up or
-// still compiles the kernel has claimed nothing and delays nobody.
+// A dispatch is cut into chunks of neighbouring workgroups. All threads, this one included, claim chunks from one word
+// in shared memory, `claim`: 22 bits of job number and 10 bits of next chunk. A claim is one compare-and-swap that
+// succeeds only if both are still what the thread read before it read the job's parameters, so no thread ever runs a
+// chunk of one job with the parameters of another. The dispatch ends when every chunk that was claimed is done: a
+// thread that sleeps, starts up or still compiles the kernel has claimed nothing and delays nobody.
 import type { Kernel } from './kernel.ts'
 import type { LinearMemory } from './memory.ts'
 import { startThread, type Thread } from './platform.ts'
 import { control, runWorker, type WorkerData } from './worker.ts'
 
 const CHUNK_LIMIT = control.closed - 1
-/** Milliseconds of work below which a dispatch stays on this thread: with workers awake, and with all of them asleep. */
+/**
+ * Milliseconds of work below which a dispatch stays on this thread: with workers awake, and with all of them asleep.
+ */
 const WORTH_SHARING = 0.02, WORTH_WAKING = 0.06
 /** Milliseconds of shareable work after which workers start even though no result was asked for yet. */
 const WORTH_STARTING = 20
 
 // a device that was dropped without destroy() must not leave its threads behind
-const abandoned = new FinalizationRegistry<Thread[]>((threads) => { for (const thread of threads) thread.stop() })
+const abandoned = new FinalizationRegistry<Thread[]>((threads) => {
+  for (const thread of threads) thread.stop()
+})
 
 /** The threads of one device. */
 export class Scheduler {
@@ -50,19 +54,28 @@ export class Scheduler {
     if (total === 0) return
     const words = this.memory.words
     const block = control.block >>> 2
-    words[block] = x; words[block + 1] = y; words[block + 2] = z
+    words[block] = x
+    words[block + 1] = y
+    words[block + 2] = z
     for (let i = 0; i < bindings.length; i++) words[block + 4 + i] = bindings[i]
     if (kernel.scratchBytes > this.scratchStride) this.growScratch(kernel.scratchBytes)
     const { run } = kernel
-    if (this.threads === 1) { this.runAlone(kernel, total); return }
+    if (this.threads === 1) {
+      this.runAlone(kernel, total)
+      return
+    }
     const begin = performance.now()
-    // a kernel never timed, or one whose cost may have changed with its parameters, shows by a few workgroups what it costs now
+    // a kernel never timed, or one whose cost may have changed with its parameters, shows by a few workgroups what it
+    // costs now
     const known = kernel.millisecondsPerGroup * total
     const first = known > WORTH_WAKING * 4 ? 0 : Math.max(1, total >>> 3)
     let rest = known
     if (first > 0) {
       run(control.block, this.scratch, 0, first)
-      if (first === total) { kernel.millisecondsPerGroup = (performance.now() - begin) / total; return }
+      if (first === total) {
+        kernel.millisecondsPerGroup = (performance.now() - begin) / total
+        return
+      }
       const perGroup = (performance.now() - begin) / first
       kernel.millisecondsPerGroup = perGroup
       rest = perGroup * (total - first)
@@ -80,7 +93,7 @@ export class Scheduler {
 
   /** Ends the workers. Nothing may run afterwards. */
   stop(): void {
-    if (this.workers.length === 0) return      // and without workers the memory may be unshared, its first view outdated
+    if (this.workers.length === 0) return // and without workers the memory may be unshared, its first view outdated
     Atomics.store(this.cells, control.stop, 1)
     Atomics.add(this.cells, control.wake, 1)
     Atomics.notify(this.cells, control.wake)
@@ -88,9 +101,14 @@ export class Scheduler {
   }
 
   /** Chunks of work that workers have run so far; 0 while nothing was worth sharing. */
-  get helped(): number { return this.threads > 1 ? Atomics.load(this.cells, control.helped) : 0 }
+  get helped(): number {
+    return this.threads > 1 ? Atomics.load(this.cells, control.helped) : 0
+  }
 
-  /** All workgroups in one call, but for a new kernel in parts: only the next call runs what the optimising tier has made. */
+  /**
+   * All workgroups in one call, but for a new kernel in parts: only the next call runs what the optimising tier has
+   * made.
+   */
   private runAlone(kernel: Kernel, total: number): void {
     const parts = kernel.calls < 64 ? Math.min(total, 16) : 1
     kernel.calls += parts
@@ -103,7 +121,8 @@ export class Scheduler {
     const { cells } = this
     this.shareable += expected
     if (this.workers.length === 0 && (this.wanted || this.shareable > WORTH_STARTING)) this.start()
-    // chunks of at least 10 us, and enough of them that a thread the system interrupts leaves little for the others to wait for
+    // chunks of at least 10 us, and enough of them that a thread the system interrupts leaves little for the others to
+    // wait for
     const count = total - first
     const chunks = Math.max(2, Math.min(count, CHUNK_LIMIT, this.threads * 16, Math.ceil(expected / 0.01)))
     const size = Math.ceil(count / chunks)
@@ -151,13 +170,17 @@ export class Scheduler {
       Atomics.store(cells, control.claim, (this.job << 10) | control.closed)
     }
     if (Atomics.exchange(cells, control.failed, 0) && problem === undefined) {
-      // the message stays in the other thread; the same workgroups trap here too, unless what they read has changed meanwhile
+      // the message stays in the other thread; the same workgroups trap here too, unless what they read has changed
+      // meanwhile
       throw new WebAssembly.RuntimeError(`the kernel trapped on a worker thread`)
     }
     if (problem !== undefined) throw problem
   }
 
-  /** Waits until `claimed` chunks are done: briefly in a loop, then asleep, so that a worker without a core gets this one's. */
+  /**
+   * Waits until `claimed` chunks are done: briefly in a loop, then asleep, so that a worker without a core gets this
+   * one's.
+   */
   private finish(claimed: number): void {
     const { cells } = this
     for (let spin = 0; spin < 4000; spin++) if (Atomics.load(cells, control.done) >= claimed) return
@@ -176,7 +199,9 @@ export class Scheduler {
     const address = this.memory.allocate(stride * this.threads)
     if (address === undefined) {
       this.scratch = this.scratchStride = 0
-      throw new WebAssembly.RuntimeError(`no memory for ${stride * this.threads} bytes of workgroup and scratch variables`)
+      throw new WebAssembly.RuntimeError(
+        `no memory for ${stride * this.threads} bytes of workgroup and scratch variables`,
+      )
     }
     this.scratch = address
     this.scratchStride = stride

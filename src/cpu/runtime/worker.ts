@@ -1,19 +1,35 @@
 // What a worker thread does: claims chunks of the open job, spins a little when there is none, then sleeps.
 
-/** Where in linear memory the threads meet: indices into an Int32Array at `address`, on cache lines of their own where it matters. */
+/**
+ * Where in linear memory the threads meet: indices into an Int32Array at `address`, on cache lines of their own where
+ * it matters.
+ */
 export const control = {
-  address: 1024, length: 256,
+  address: 1024,
+  length: 256,
   /** job number << 10 | next chunk; `closed` as next chunk means that no job is open. */
-  claim: 0, closed: 1023,
+  claim: 0,
+  closed: 1023,
   /** chunks done, and whether the main thread sleeps on that */
-  done: 16, waiting: 32,
+  done: 16,
+  waiting: 32,
   /** chunks that workers have run so far */
   helped: 17,
   /** workers asleep, and the word they sleep on */
-  sleeping: 48, wake: 64,
-  stop: 80, failed: 81,
+  sleeping: 48,
+  wake: 64,
+  stop: 80,
+  failed: 81,
   // the open job
-  kernel: 96, code: 97, codeLength: 98, first: 99, last: 100, size: 101, chunks: 102, scratch: 103, stride: 104,
+  kernel: 96,
+  code: 97,
+  codeLength: 98,
+  first: 99,
+  last: 100,
+  size: 101,
+  chunks: 102,
+  scratch: 103,
+  stride: 104,
   /** Byte address of the words kernels get as `block`. */
   block: 2048,
 } as const
@@ -29,8 +45,8 @@ export interface WorkerData {
 type Run = (block: number, scratch: number, first: number, last: number) => void
 
 /**
- * The loop of a worker thread; returns when the device stops. Its source text is what runs, in another thread: it uses nothing
- * outside itself, and has no functions inside, around which bundlers put helpers that would be missing there.
+ * The loop of a worker thread; returns when the device stops. Its source text is what runs, in another thread: it uses
+ * nothing outside itself, and has no functions inside, around which bundlers put helpers that would be missing there.
  */
 export function runWorker({ memory, thread, control }: WorkerData): void {
   const cells = new Int32Array(memory.buffer, control.address, control.length)
@@ -58,7 +74,7 @@ export function runWorker({ memory, thread, control }: WorkerData): void {
     if (run === undefined) {
       const address = Atomics.load(cells, control.code) >>> 0, length = Atomics.load(cells, control.codeLength)
       const { buffer } = memory
-      if (address + length > buffer.byteLength) continue             // this thread has not seen the memory grow yet
+      if (address + length > buffer.byteLength) continue // this thread has not seen the memory grow yet
       const code = new Uint8Array(length)
       code.set(new Uint8Array(buffer, address, length))
       // unless the same job is still open, what was read above may belong to no job or to two

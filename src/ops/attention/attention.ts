@@ -16,17 +16,23 @@ import { adapterKind } from '../shared/rows.ts'
 import { softmax } from '../softmax.ts'
 
 /** `scale` multiplies q k^T: 1 / sqrt of the original head width, which pruning does not change. */
-export interface AttentionOptions { scale: number }
+export interface AttentionOptions {
+  scale: number
+}
 
-const stats = rowVersions('attention_stats.wgsl', { out: { width: 'E', load: true }, dout: { width: 'E', load: true } },
-  { buffers: ['out', 'dout', 'logsum', 'stats'], params: ['N', 'H', 'E', 'rows'] })
+const stats = rowVersions(
+  'attention_stats.wgsl',
+  { out: { width: 'E', load: true }, dout: { width: 'E', load: true } },
+  { buffers: ['out', 'dout', 'logsum', 'stats'], params: ['N', 'H', 'E', 'rows'] },
+)
 
 /**
- * out_i = sum_j p_ij v_j with p_i = softmax_j(scale q_i k_j + bias_ij + mask_ij), per head, for any lengths and head widths up to 128.
- * q [B, N, H, D], k [B, M, H, D], v [B, M, H, E], bias [H, N, M] or null, mask [G, N, M] or null (entries 0, -100 or -infinity;
- * batch entry b reads mask b % G, as Swin's windows do) -> [B, N, H, E]. A query whose keys are all at -infinity gives zeros.
- * Keys stream past a block of queries (online softmax, arXiv 2205.14135); the row's log-sum is kept, and the backward pass makes
- * the probabilities again from it. Memory is linear in N. The mask has no gradient.
+ * out_i = sum_j p_ij v_j with p_i = softmax_j(scale q_i k_j + bias_ij + mask_ij), per head, for any lengths and head
+ * widths up to 128. q [B, N, H, D], k [B, M, H, D], v [B, M, H, E], bias [H, N, M] or null, mask [G, N, M] or null
+ * (entries 0, -100 or -infinity; batch entry b reads mask b % G, as Swin's windows do) -> [B, N, H, E]. A query whose
+ * keys are all at -infinity gives zeros. Keys stream past a block of queries (online softmax, arXiv 2205.14135); the
+ * row's log-sum is kept, and the backward pass makes the probabilities again from it. Memory is linear in N. The mask
+ * has no gradient.
  * @throws ShapeError if shapes do not fit.
  */
 export const attention = op({
@@ -36,7 +42,11 @@ export const attention = op({
   run(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, { scale }: AttentionOptions) {
     const sizes = attentionSizes('attention', q, k, v, bias, mask)
     const { B, N, H, D, E } = sizes
-    if (D > 128 || E > 128) throw new ShapeError(`attention: heads of width ${D} and ${E}; at most 128 fit a workgroup, use more heads or attentionOpen`)
+    if (D > 128 || E > 128) {
+      throw new ShapeError(
+        `attention: heads of width ${D} and ${E}; at most 128 fit a workgroup, use more heads or attentionOpen`,
+      )
+    }
     const out = empty([B, N, H, E]), logsum = empty([B, H, N])
     const call = { q, k, v, bias, mask, scale, ...sizes }
     launchers().forward(call, out, logsum, flopsOf(q, v))
@@ -53,7 +63,12 @@ export const attention = op({
 /** The kernels for this adapter. */
 function launchers(): { forward: typeof forwardByTiles, backward: typeof backwardByTiles } {
   const lanes = shufflingLanes()
-  if (lanes) return { forward: (...args) => forwardByLanes(lanes, ...args), backward: (...args) => backwardByLanes(lanes, ...args) }
+  if (lanes) {
+    return {
+      forward: (...args) => forwardByLanes(lanes, ...args),
+      backward: (...args) => backwardByLanes(lanes, ...args),
+    }
+  }
   if (adapterKind() === 'embedded') return { forward: forwardPacked, backward: backwardPacked }
   return { forward: forwardByTiles, backward: backwardByTiles }
 }
@@ -61,14 +76,29 @@ function launchers(): { forward: typeof forwardByTiles, backward: typeof backwar
 /** Log-sum and dout . out of every query, [B, H, N, 2]: what the backward kernels need of a row. */
 export function rowStatistics({ B, N, H, D, E }: AttentionCall, out: Tensor, dout: Tensor, logsum: Tensor): Tensor {
   const pairs = empty([B, H, N, 2])
-  launch(stats(D, E), { out, dout, logsum, stats: pairs }, { N, H, E, rows: B * N * H }, grid(Math.ceil(B * N * H / 64)))
+  launch(
+    stats(D, E),
+    { out, dout, logsum, stats: pairs },
+    { N, H, E, rows: B * N * H },
+    grid(Math.ceil(B * N * H / 64)),
+  )
   return pairs
 }
 
 const flopsOf = ({ shape: [B, N, H, D] }: Tensor, { shape: [, M, , E] }: Tensor) => 2 * B * H * N * M * (D + E)
 
-/** `attention` as recorded plain ops (product, softmax, product), with the N x M matrices in memory: for rules that look inside. */
-export function attentionOpen(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, { scale }: AttentionOptions): Tensor {
+/**
+ * `attention` as recorded plain ops (product, softmax, product), with the N x M matrices in memory: for rules that look
+ * inside.
+ */
+export function attentionOpen(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  bias: Tensor | null,
+  mask: Tensor | null,
+  { scale }: AttentionOptions,
+): Tensor {
   const { B, N, M, H, G } = attentionSizes('attentionOpen', q, k, v, bias, mask)
   const [rows, columns, values] = [q, k, v].map((x) => permute(x, { order: [0, 2, 1, 3] }))
   let scores = times(matmul(rows, columns, { transposeB: true }), { by: scale })

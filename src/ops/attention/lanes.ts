@@ -1,4 +1,5 @@
-// Launches of the attention kernels for software drivers: a workgroup is one subgroup, keys are shuffled between its lanes.
+// Launches of the attention kernels for software drivers: a workgroup is one subgroup, keys are shuffled between its
+// lanes.
 import { gpu } from '../../gpu/device.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
@@ -8,42 +9,83 @@ import { sum } from '../reduce.ts'
 import { adapterKind } from '../shared/rows.ts'
 
 const load = true, store = true
-const forwardKernel = rowVersions('attention_lanes.wgsl',
-  { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', load, store } },
-  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras'] })
+const forwardKernel = rowVersions('attention_lanes.wgsl', {
+  q: { width: 'D', load },
+  k: { width: 'D', load },
+  v: { width: 'E', load },
+  out: { width: 'E', load, store },
+}, {
+  buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
+  params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras'],
+})
 
 const gradRows = {
-  q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
-  dq: { width: 'D', load, store }, dk: { width: 'D', load, store }, dv: { width: 'E', load, store },
+  q: { width: 'D', load },
+  k: { width: 'D', load },
+  v: { width: 'E', load },
+  dout: { width: 'E', load },
+  dq: { width: 'D', load, store },
+  dk: { width: 'D', load, store },
+  dv: { width: 'E', load, store },
 } as const
 const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
 const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras', 'chunks']
-const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'queries', buffers: [...common, 'dq'], params })
-const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'keys', buffers: [...common, 'dk', 'dv'], params })
-const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, { entry: 'bias', buffers: [...common, 'dbias'], params })
+const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+  entry: 'queries',
+  buffers: [...common, 'dq'],
+  params,
+})
+const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+  entry: 'keys',
+  buffers: [...common, 'dk', 'dv'],
+  params,
+})
+const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+  entry: 'bias',
+  buffers: [...common, 'dbias'],
+  params,
+})
 
-/** Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups and nine buffers. Else 0. */
+/**
+ * Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups and nine
+ * buffers. Else 0.
+ */
 export function shufflingLanes(): number {
-  if (adapterKind() !== 'software' || !gpu().features.has('subgroups') || gpu().device.limits.maxStorageBuffersPerShaderStage < 9) return 0
+  if (
+    adapterKind() !== 'software' || !gpu().features.has('subgroups')
+    || gpu().device.limits.maxStorageBuffersPerShaderStage < 9
+  ) return 0
   const { subgroupMinSize, subgroupMaxSize } = gpu().device.adapterInfo
   return subgroupMinSize === subgroupMaxSize && subgroupMinSize <= 16 ? subgroupMinSize : 0
 }
 
-// Rows a lane owns and vectors of other rows it meets at a time: more of either means fewer loads, but more spilling and much
-// more to compile. Measured on lavapipe, time over that of a 512^3 product, 197 tokens / 7x7 windows: 2 x 4 0.7-1.5 / 2.0-2.9,
-// 2 x 3 0.9-1.2 / 1.9-2.1, 3 x 2 1.0 / 2.2, 2 x 2 1.1 / 2.5, 4 x 1 1.5 / 2.4. Against the open form 2 x 4 won each time.
+// Rows a lane owns and vectors of other rows it meets at a time: more of either means fewer loads, but more spilling
+// and much more to compile. Measured on lavapipe, time over that of a 512^3 product, 197 tokens / 7x7 windows: 2 x 4
+// 0.7-1.5 / 2.0-2.9, 2 x 3 0.9-1.2 / 1.9-2.1, 3 x 2 1.0 / 2.2, 2 x 2 1.1 / 2.5, 4 x 1 1.5 / 2.4. Against the open form
+// 2 x 4 won each time.
 const forwardTile = (lanes: number) => ({ R: 2, KEYS: Math.min(4, 32 / lanes) })
 
 /** The forward pass into `out` and `logsum`. */
 export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   const { R, KEYS } = forwardTile(lanes)
-  launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call, lanes),
-    grid(B * H * Math.ceil(N / (lanes * R))), { overrides: { LANES: lanes, R, KEYS }, flops })
+  launch(
+    forwardKernel(D, E),
+    { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum },
+    numbers(call, lanes),
+    grid(B * H * Math.ceil(N / (lanes * R))),
+    { overrides: { LANES: lanes, R, KEYS }, flops },
+  )
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[]): (Tensor | null)[] {
+export function backwardByLanes(
+  lanes: number,
+  call: AttentionCall,
+  dout: Tensor,
+  stats: Tensor,
+  needs: readonly boolean[],
+): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
   const R = 2, KEYS = lanes > 8 ? 1 : 2
@@ -52,24 +94,44 @@ export function backwardByLanes(lanes: number, call: AttentionCall, dout: Tensor
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
   if (needs[0]) {
     dq = empty(q.shape)
-    launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + E) })
+    launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / (lanes * R))), {
+      overrides,
+      flops: 2 * B * H * N * M * (2 * D + E),
+    })
   }
-  if (needs[1] || needs[2]) {                           // both, since they share the probabilities
+  if (needs[1] || needs[2]) { // both, since they share the probabilities
     dk = empty(k.shape)
     dv = empty(v.shape)
-    launch(keys(D, E), { ...read, dk, dv }, settings, grid(B * H * Math.ceil(M / (lanes * R))), { overrides, flops: 2 * B * H * N * M * (2 * D + 2 * E) })
+    launch(keys(D, E), { ...read, dk, dv }, settings, grid(B * H * Math.ceil(M / (lanes * R))), {
+      overrides,
+      flops: 2 * B * H * N * M * (2 * D + 2 * E),
+    })
     if (!needs[1]) dk.dispose()
     if (!needs[2]) dv.dispose()
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / (lanes * R)) * Math.ceil(N / (lanes * KEYS)) * H
-    const chunks = Math.min(B, Math.ceil(256 / tiles))           // parts of the batch, so that every thread has work
+    const chunks = Math.min(B, Math.ceil(256 / tiles)) // parts of the batch, so that every thread has work
     const parts = empty([chunks, H, N, M])
-    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), { overrides, flops: 2 * B * H * N * M * (D + E) })
+    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), {
+      overrides,
+      flops: 2 * B * H * N * M * (D + E),
+    })
     dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
   }
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
 
-const numbers = ({ bias, mask, B, N, M, H, D, E, G, scale }: AttentionCall, lanes: number) =>
-  ({ B, N, M, H, D, E, G, scale, bias: bias ? 1 : 0, mask: mask ? 1 : 0, extras: bias || mask ? lanes : 0 })
+const numbers = ({ bias, mask, B, N, M, H, D, E, G, scale }: AttentionCall, lanes: number) => ({
+  B,
+  N,
+  M,
+  H,
+  D,
+  E,
+  G,
+  scale,
+  bias: bias ? 1 : 0,
+  mask: mask ? 1 : 0,
+  extras: bias || mask ? lanes : 0,
+})

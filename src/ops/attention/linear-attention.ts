@@ -8,13 +8,19 @@ import { op } from '../../core/op.ts'
 import { sum } from '../reduce.ts'
 
 /** `eps` is added to the normaliser; default 1e-6. */
-export interface LinearAttentionOptions { eps?: number }
+export interface LinearAttentionOptions {
+  eps?: number
+}
 
 const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'frozen', 'eps']
-const version = (entry: string, buffers: string[]) => rowVersions('linear_attention.wgsl', {
-  x: { width: 'D', load: true }, v: { width: 'E', load: true }, dout: { width: 'E', load: true },
-  dx: { width: 'D', store: true }, o: { width: 'E', store: true },
-}, { entry, buffers, params })
+const version = (entry: string, buffers: string[]) =>
+  rowVersions('linear_attention.wgsl', {
+    x: { width: 'D', load: true },
+    v: { width: 'E', load: true },
+    dout: { width: 'E', load: true },
+    dx: { width: 'D', store: true },
+    o: { width: 'E', store: true },
+  }, { entry, buffers, params })
 const append = version('append', ['v', 'appended'])
 const outer = version('outer', ['x', 'y', 'sums'])
 const normalisers = version('normalisers', ['x', 'matrix', 'norm'])
@@ -23,9 +29,9 @@ const columns = version('columns', ['y', 'matrix', 'dx'])
 const cotangents = version('cotangents', ['v', 'dout', 'z', 'appended'])
 
 /**
- * o_i = q_i (sum_j k_j v_j) / (q_i . sum_j k_j + eps), per head, with q and k already mapped to positive features (FLatten,
- * arXiv 2308.00442, Eq. 5; there eps is M 1e-6). q [B, N, H, D], k [B, M, H, D], v [B, M, H, E] -> [B, N, H, E], any widths and lengths.
- * A frozen call holds the normaliser constant in the backward pass, as LRP wants it.
+ * o_i = q_i (sum_j k_j v_j) / (q_i . sum_j k_j + eps), per head, with q and k already mapped to positive features
+ * (FLatten, arXiv 2308.00442, Eq. 5; there eps is M 1e-6). q [B, N, H, D], k [B, M, H, D], v [B, M, H, E] -> [B, N, H,
+ * E], any widths and lengths. A frozen call holds the normaliser constant in the backward pass, as LRP wants it.
  * @throws ShapeError if shapes do not fit.
  */
 export const linearAttention = op({
@@ -74,27 +80,45 @@ export const linearAttention = op({
 // A one is appended to each value (its column of the matrix sums k), and rows are whole vectors.
 const appendedWidth = (E: number) => 4 * (Math.floor(E / 4) + 1)
 
-/** sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums in parts: more invocations, fewer rounding errors. */
+/**
+ * sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums in parts: more invocations,
+ * fewer rounding errors.
+ */
 function outerSum(x: Tensor, y: Tensor, E: number): Tensor {
   const [B, T, H, D] = x.shape, A = y.shape[3]
   const tiles = Math.ceil(A / 8) * Math.ceil(D / 8) * B * H
   const chunks = Math.max(1, Math.min(Math.ceil(T / 64), Math.ceil(8192 / tiles)))
   const parts = empty([chunks, B, H, D, A])
-  launch(outer(D, E), { x, y, sums: parts }, { B, T, H, D, E, A, chunks, divide: 0, frozen: 0, eps: 0 },
-    grid(Math.ceil(tiles * chunks / 64)), { flops: 2 * B * T * H * D * A })
+  launch(
+    outer(D, E),
+    { x, y, sums: parts },
+    { B, T, H, D, E, A, chunks, divide: 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(tiles * chunks / 64)),
+    { flops: 2 * B * T * H * D * A },
+  )
   return chunks === 1 ? parts.view([B, H, D, A]) : unrecorded(() => sum(parts, { axes: [0] }))
 }
 
 /** out_t = x_t matrix (over z_t): x [B, T, H, D], matrix [B, H, D, A] -> out [B, T, H, E]. */
 function timesMatrix(x: Tensor, matrix: Tensor, z: Tensor, out: Tensor, divide: boolean) {
   const [B, T, H, E] = out.shape, [, , D, A] = matrix.shape
-  launch(rows(D, E), { x, matrix, z, o: out }, { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, frozen: 0, eps: 0 },
-    grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)), { flops: 2 * B * T * H * D * E })
+  launch(
+    rows(D, E),
+    { x, matrix, z, o: out },
+    { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)),
+    { flops: 2 * B * T * H * D * E },
+  )
 }
 
 /** out_t = matrix y_t: y [B, T, H, A], matrix [B, H, D, A] -> out [B, T, H, D]. */
 function timesTransposed(y: Tensor, matrix: Tensor, out: Tensor, E: number) {
   const [B, T, H, A] = y.shape, D = matrix.shape[2]
-  launch(columns(D, E), { y, matrix, dx: out }, { B, T, H, D, E, A, chunks: 1, divide: 0, frozen: 0, eps: 0 },
-    grid(Math.ceil(B * H * Math.ceil(D / 4) * Math.ceil(T / 4) / 64)), { flops: 2 * B * T * H * D * A })
+  launch(
+    columns(D, E),
+    { y, matrix, dx: out },
+    { B, T, H, D, E, A, chunks: 1, divide: 0, frozen: 0, eps: 0 },
+    grid(Math.ceil(B * H * Math.ceil(D / 4) * Math.ceil(T / 4) / 64)),
+    { flops: 2 * B * T * H * D * A },
+  )
 }

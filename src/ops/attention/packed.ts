@@ -9,43 +9,79 @@ import { sumMiddle } from '../matmul/product.ts'
 import { tileColumns } from '../shared/rows.ts'
 
 const splice = { '/*extra*/': wgsl['attention_extra.wgsl'] }
-const forwardKernel = rowVersions('attention_packed.wgsl', forwardRows,
-  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered, splice })
-const gradKernel = rowVersions('attention_packed_grad.wgsl', { ...gradRows, dq: { width: 'D', load: true, store: true } },
-  { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'slabs'], splice })
+const forwardKernel = rowVersions('attention_packed.wgsl', forwardRows, {
+  buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
+  params: numbered,
+  splice,
+})
+const gradKernel = rowVersions('attention_packed_grad.wgsl', {
+  ...gradRows,
+  dq: { width: 'D', load: true, store: true },
+}, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'slabs'], splice })
 
-/** The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes of a row. */
-export function forwardPacked(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number, columns = tileColumns()): void {
+/**
+ * The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes
+ * of a row.
+ */
+export function forwardPacked(
+  call: AttentionCall,
+  out: Tensor,
+  logsum: Tensor,
+  flops: number,
+  columns = tileColumns(),
+): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   const wide = D > 64 || E > 64, own = wide ? 32 : ownRows(N, B * H < 8 ? 64 : 208), other = wide ? 32 : 64
-  launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call),
-    grid(B * H * Math.ceil(N / own)), { overrides: { ...tile(call, own, other, columns), CHUNKS: Math.ceil(E / other) }, flops })
+  launch(
+    forwardKernel(D, E),
+    { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum },
+    numbers(call),
+    grid(B * H * Math.ceil(N / own)),
+    { overrides: { ...tile(call, own, other, columns), CHUNKS: Math.ceil(E / other) }, flops },
+  )
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
 export function backwardPacked(
-  call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[], columns = tileColumns()): (Tensor | null)[] {
+  call: AttentionCall,
+  dout: Tensor,
+  stats: Tensor,
+  needs: readonly boolean[],
+  columns = tileColumns(),
+): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   // Sums of wider rows would be too many to carry from tile to tile; the bias has no packed kernel.
   if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
   const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
   if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
-  // All three from one kernel, since they share the probabilities. Few heads are cut into slabs, so that there is work for more threads:
-  // at most four, because each has a dq of its own, and none of them empty.
-  const own = ownRows(M, B * H < 4 ? 64 : 112), other = 64, blocks = Math.ceil(M / own), wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
+  // All three from one kernel, since they share the probabilities. Few heads are cut into slabs, so that there is work
+  // for more threads: at most four, because each has a dq of its own, and none of them empty.
+  const own = ownRows(M, B * H < 4 ? 64 : 112),
+    other = 64,
+    blocks = Math.ceil(M / own),
+    wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
   const slabs = Math.ceil(blocks / Math.ceil(blocks / wanted))
   const parts = empty([slabs, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
-  launch(gradKernel(D, E), { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: parts, dk, dv }, { ...numbers(call), slabs },
-    grid(B * H * slabs), { overrides: tile(call, own, other, columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) })
-  const dq = !needs[0] ? null : slabs === 1 ? parts.view(q.shape) : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
+  launch(
+    gradKernel(D, E),
+    { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: parts, dk, dv },
+    { ...numbers(call), slabs },
+    grid(B * H * slabs),
+    { overrides: tile(call, own, other, columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) },
+  )
+  const dq = !needs[0]
+    ? null
+    : slabs === 1
+    ? parts.view(q.shape)
+    : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
   parts.dispose()
   for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
 
 /**
- * Rows that a workgroup takes: at most `most`, so that there is work for all threads and a tile stays in the caches, but as alike for
- * all as multiples of sixteen allow, because walking over the other rows costs the same for a few.
+ * Rows that a workgroup takes: at most `most`, so that there is work for all threads and a tile stays in the caches,
+ * but as alike for all as multiples of sixteen allow, because walking over the other rows costs the same for a few.
  */
 function ownRows(rows: number, most: number): number {
   return Math.max(64, 16 * Math.ceil(rows / Math.ceil(rows / most) / 16))
@@ -54,5 +90,13 @@ function ownRows(rows: number, most: number): number {
 /** Overrides of a workgroup that takes `own` rows and walks over `other` rows at a time. */
 function tile(call: AttentionCall, own: number, other: number, columns: 2 | 4) {
   const { D, E } = call, depth = (size: number) => 16 * Math.ceil(size / 16)
-  return { OWN: own, OTHER: other, COLUMNS: columns, LANES: own * other / (16 * columns), DDEPTH: depth(D), EDEPTH: depth(E), ...switches(call) }
+  return {
+    OWN: own,
+    OTHER: other,
+    COLUMNS: columns,
+    LANES: own * other / (16 * columns),
+    DDEPTH: depth(D),
+    EDEPTH: depth(E),
+    ...switches(call),
+  }
 }

@@ -9,32 +9,62 @@ const load = true, store = true
 /** Parameters of the kernels in their order; `numbers` gives their values. */
 export const numbered = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale']
 /** Rows of the forward kernels. */
-export const forwardRows = { q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, out: { width: 'E', store } } as const
+export const forwardRows = {
+  q: { width: 'D', load },
+  k: { width: 'D', load },
+  v: { width: 'E', load },
+  out: { width: 'E', store },
+} as const
 /** Rows of the backward kernels. */
 export const gradRows = {
-  q: { width: 'D', load }, k: { width: 'D', load }, v: { width: 'E', load }, dout: { width: 'E', load },
-  dq: { width: 'D', store }, dk: { width: 'D', store }, dv: { width: 'E', store },
+  q: { width: 'D', load },
+  k: { width: 'D', load },
+  v: { width: 'E', load },
+  dout: { width: 'E', load },
+  dq: { width: 'D', store },
+  dk: { width: 'D', store },
+  dv: { width: 'E', store },
 } as const
 /** What the backward kernels read, in the order of their buffers. */
 export const gradReads = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
-const forwardKernel = rowVersions('attention.wgsl', forwardRows,
-  { buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'], params: numbered })
+const forwardKernel = rowVersions('attention.wgsl', forwardRows, {
+  buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
+  params: numbered,
+})
 
 const params = [...numbered, 'chunks']
-const queries = rowVersions('attention_grad.wgsl', gradRows, { entry: 'queries', buffers: [...gradReads, 'dq'], params })
+const queries = rowVersions('attention_grad.wgsl', gradRows, {
+  entry: 'queries',
+  buffers: [...gradReads, 'dq'],
+  params,
+})
 const keys = rowVersions('attention_grad.wgsl', gradRows, { entry: 'keys', buffers: [...gradReads, 'dk'], params })
 const values = rowVersions('attention_grad.wgsl', gradRows, { entry: 'values', buffers: [...gradReads, 'dv'], params })
-const biasSums = rowVersions('attention_grad.wgsl', gradRows, { entry: 'bias', buffers: [...gradReads, 'dbias'], params })
+const biasSums = rowVersions('attention_grad.wgsl', gradRows, {
+  entry: 'bias',
+  buffers: [...gradReads, 'dbias'],
+  params,
+})
 
 /** The forward pass into `out` and `logsum`. */
 export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
-  launch(forwardKernel(D, E), { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum }, numbers(call),
-    grid(B * H * Math.ceil(N / 32)), { overrides: { CHUNKS: Math.ceil(E / 32), ...switches(call) }, flops })
+  launch(
+    forwardKernel(D, E),
+    { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum },
+    numbers(call),
+    grid(B * H * Math.ceil(N / 32)),
+    { overrides: { CHUNKS: Math.ceil(E / 32), ...switches(call) }, flops },
+  )
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardByTiles(call: AttentionCall, dout: Tensor, stats: Tensor, needs: readonly boolean[]): (Tensor | null)[] {
+export function backwardByTiles(
+  call: AttentionCall,
+  dout: Tensor,
+  stats: Tensor,
+  needs: readonly boolean[],
+): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
   const settings = { ...numbers(call), chunks: 1 }
@@ -42,21 +72,33 @@ export function backwardByTiles(call: AttentionCall, dout: Tensor, stats: Tensor
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
   if (needs[0]) {
     dq = empty(q.shape)
-    launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / 32)), { overrides: { DCHUNKS, ...switches(call) }, flops: 2 * B * H * N * M * (2 * D + E) })
+    launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / 32)), {
+      overrides: { DCHUNKS, ...switches(call) },
+      flops: 2 * B * H * N * M * (2 * D + E),
+    })
   }
   if (needs[1]) {
     dk = empty(k.shape)
-    launch(keys(D, E), { ...read, dk }, settings, grid(B * H * Math.ceil(M / 32)), { overrides: { DCHUNKS, ...switches(call) }, flops: 2 * B * H * N * M * (2 * D + E) })
+    launch(keys(D, E), { ...read, dk }, settings, grid(B * H * Math.ceil(M / 32)), {
+      overrides: { DCHUNKS, ...switches(call) },
+      flops: 2 * B * H * N * M * (2 * D + E),
+    })
   }
   if (needs[2]) {
     dv = empty(v.shape)
-    launch(values(D, E), { ...read, dv }, settings, grid(B * H * Math.ceil(M / 32)), { overrides: { ECHUNKS, ...switches(call) }, flops: 2 * B * H * N * M * (D + E) })
+    launch(values(D, E), { ...read, dv }, settings, grid(B * H * Math.ceil(M / 32)), {
+      overrides: { ECHUNKS, ...switches(call) },
+      flops: 2 * B * H * N * M * (D + E),
+    })
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / 32) * Math.ceil(N / 32) * H
-    const chunks = Math.min(B, Math.ceil(512 / tiles))           // parts of the batch, so that every core has work
+    const chunks = Math.min(B, Math.ceil(512 / tiles)) // parts of the batch, so that every core has work
     const parts = empty([chunks, H, N, M])
-    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), { overrides: switches(call), flops: 2 * B * H * N * M * (D + E) })
+    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), {
+      overrides: switches(call),
+      flops: 2 * B * H * N * M * (D + E),
+    })
     dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
   }
   return [dq, dk, dv, dbias]

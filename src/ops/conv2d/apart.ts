@@ -1,5 +1,5 @@
-// Convolutions whose windows do not overlap: 1 x 1 kernels and patch embeddings. Their windows are the columns of a matrix
-// without repeating a pixel, so all three passes are plain matrix products.
+// Convolutions whose windows do not overlap: 1 x 1 kernels and patch embeddings. Their windows are the columns of a
+// matrix without repeating a pixel, so all three passes are plain matrix products.
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
@@ -7,15 +7,37 @@ import { product } from '../matmul/product.ts'
 import { adapterKind } from '../shared/rows.ts'
 import { reduceShares } from '../shared/shares.ts'
 
-const params = ['size', 'height', 'width', 'kernel_y', 'kernel_x', 'rows', 'columns', 'stride_y', 'stride_x', 'padding_y', 'padding_x', 'dilation_y', 'dilation_x']
+const params = [
+  'size',
+  'height',
+  'width',
+  'kernel_y',
+  'kernel_x',
+  'rows',
+  'columns',
+  'stride_y',
+  'stride_x',
+  'padding_y',
+  'padding_x',
+  'dilation_y',
+  'dilation_x',
+]
 const unfoldKernel = kernel('conv2d_apart.wgsl', { entry: 'unfold', buffers: ['x', 'out'], params })
 const foldKernel = kernel('conv2d_apart.wgsl', { entry: 'fold', buffers: ['x', 'out'], params })
-const biasKernel = kernel('conv2d_apart.wgsl', { entry: 'add_bias', buffers: ['bias', 'y'], params: ['planes', 'channels', 'pixels'] })
+const biasKernel = kernel('conv2d_apart.wgsl', {
+  entry: 'add_bias',
+  buffers: ['bias', 'y'],
+  params: ['planes', 'channels', 'pixels'],
+})
 
 /** Windows of a convolution, [y, x] each, and the shape of its output. */
 export interface Windows {
-  kernel: readonly [number, number], stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number]
-  groups: number, out: readonly number[]
+  kernel: readonly [number, number]
+  stride: readonly [number, number]
+  padding: readonly [number, number]
+  dilation: readonly [number, number]
+  groups: number
+  out: readonly number[]
 }
 
 /** Whether no pixel is in two windows. */
@@ -32,8 +54,22 @@ function sizes(w: readonly number[], { groups, out }: Windows) {
 export function apartForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows): Tensor {
   const { N, M, K, P } = sizes(w.shape, at), { groups } = at
   const y = empty(at.out)
-  product(w, unfold(x, at), y, { M, N: P, K, batch: [N, groups], strideA: [0, M * K], strideB: [groups * K * P, K * P] })
-  if (b) launch(biasKernel, { bias: b, y }, { planes: N * groups * M, channels: groups * M, pixels: P }, grid(Math.ceil(N * groups * M * Math.ceil(P / 8) / 64)))
+  product(w, unfold(x, at), y, {
+    M,
+    N: P,
+    K,
+    batch: [N, groups],
+    strideA: [0, M * K],
+    strideB: [groups * K * P, K * P],
+  })
+  if (b) {
+    launch(
+      biasKernel,
+      { bias: b, y },
+      { planes: N * groups * M, channels: groups * M, pixels: P },
+      grid(Math.ceil(N * groups * M * Math.ceil(P / 8) / 64)),
+    )
+  }
   return y
 }
 
@@ -41,7 +77,15 @@ export function apartForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows
 export function apartInput(dy: Tensor, w: Tensor, shape: readonly number[], at: Windows): Tensor {
   const { N, M, K, P } = sizes(w.shape, at), { groups } = at
   const columns = empty([N, groups * K, at.out[2], at.out[3]])
-  product(w, dy, columns, { M: K, N: P, K: M, transposeA: true, batch: [N, groups], strideA: [0, M * K], strideB: [groups * M * P, M * P] })
+  product(w, dy, columns, {
+    M: K,
+    N: P,
+    K: M,
+    transposeA: true,
+    batch: [N, groups],
+    strideA: [0, M * K],
+    strideB: [groups * M * P, M * P],
+  })
   if (isPlain(at)) return columns.view(shape)
   const dx = empty(shape)
   launch(foldKernel, { x: columns, out: dx }, { ...values(shape, at), size: dx.size }, grid(Math.ceil(dx.size / 64)))
@@ -49,23 +93,44 @@ export function apartInput(dy: Tensor, w: Tensor, shape: readonly number[], at: 
 }
 
 /**
- * Gradient to the weight of `shape`, one product per image. Null where the products would be much larger than the images: the
- * general kernel, which sums over the batch as it goes, is the better one then.
+ * Gradient to the weight of `shape`, one product per image. Null where the products would be much larger than the
+ * images: the general kernel, which sums over the batch as it goes, is the better one then.
  */
 export function apartWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor | null {
   const { N, M, K, P } = sizes(shape, at), { groups } = at
   if (N > 1 && N * groups * M * K > 2 * (x.size + dy.size)) return null
   const parts = empty([N, ...shape])
-  product(dy, unfold(x, at), parts, { M, N: K, K: P, transposeB: true, batch: [N, groups], strideA: [groups * M * P, M * P], strideB: [groups * K * P, K * P] })
+  product(dy, unfold(x, at), parts, {
+    M,
+    N: K,
+    K: P,
+    transposeB: true,
+    batch: [N, groups],
+    strideA: [groups * M * P, M * P],
+    strideB: [groups * K * P, K * P],
+  })
   return reduceShares(parts, shape)
 }
 
 /** Whether the image already is its columns. */
-const isPlain = ({ kernel, stride, padding }: Windows) => [...kernel, ...stride].every((n) => n === 1) && padding[0] === 0 && padding[1] === 0
+const isPlain = ({ kernel, stride, padding }: Windows) =>
+  [...kernel, ...stride].every((n) => n === 1) && padding[0] === 0 && padding[1] === 0
 
 function values(shape: readonly number[], { kernel, stride, padding, dilation, out }: Windows) {
-  return { height: shape[2], width: shape[3], kernel_y: kernel[0], kernel_x: kernel[1], rows: out[2], columns: out[3],
-    stride_y: stride[0], stride_x: stride[1], padding_y: padding[0], padding_x: padding[1], dilation_y: dilation[0], dilation_x: dilation[1] }
+  return {
+    height: shape[2],
+    width: shape[3],
+    kernel_y: kernel[0],
+    kernel_x: kernel[1],
+    rows: out[2],
+    columns: out[3],
+    stride_y: stride[0],
+    stride_x: stride[1],
+    padding_y: padding[0],
+    padding_x: padding[1],
+    dilation_y: dilation[0],
+    dilation_x: dilation[1],
+  }
 }
 
 function unfold(x: Tensor, at: Windows): Tensor {
@@ -74,6 +139,8 @@ function unfold(x: Tensor, at: Windows): Tensor {
   const columns = empty([N, C * at.kernel[0] * at.kernel[1], rows, width])
   // Finding the place of a piece takes several divisions, which a processor feels.
   const each = adapterKind() === 'embedded' ? 16 : 4, size = columns.size / width * Math.ceil(width / each)
-  launch(unfoldKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), { overrides: { EACH: each } })
+  launch(unfoldKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), {
+    overrides: { EACH: each },
+  })
   return columns
 }

@@ -4,28 +4,93 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { reduceShares } from '../shared/shares.ts'
 
-const sizes = ['channels', 'height', 'width', 'rows', 'columns', 'taps_y', 'taps_x', 'stride_y', 'stride_x', 'padding_y', 'padding_x', 'dilation_y', 'dilation_x']
-const forwardKernel = kernel('depthwise.wgsl', { buffers: ['x', 'w', 'bias', 'y'], params: ['planes', ...sizes, 'reverse', 'has_bias'] })
+const sizes = [
+  'channels',
+  'height',
+  'width',
+  'rows',
+  'columns',
+  'taps_y',
+  'taps_x',
+  'stride_y',
+  'stride_x',
+  'padding_y',
+  'padding_x',
+  'dilation_y',
+  'dilation_x',
+]
+const forwardKernel = kernel('depthwise.wgsl', {
+  buffers: ['x', 'w', 'bias', 'y'],
+  params: ['planes', ...sizes, 'reverse', 'has_bias'],
+})
 const inputKernel = kernel('depthwise_input.wgsl', { buffers: ['dy', 'w', 'dx'], params: ['planes', ...sizes] })
-const weightKernel = kernel('depthwise_weight.wgsl', { buffers: ['x', 'dy', 'dw'], params: ['jobs', 'share', 'batch', ...sizes] })
+const weightKernel = kernel('depthwise_weight.wgsl', {
+  buffers: ['x', 'dy', 'dw'],
+  params: ['jobs', 'share', 'batch', ...sizes],
+})
 
 /** Windows of a depthwise convolution, [y, x] each. */
-export interface DepthwiseWindows { stride: readonly [number, number], padding: readonly [number, number], dilation: readonly [number, number] }
-
-function values(x: readonly number[], y: readonly number[], w: readonly number[], { stride, padding, dilation }: DepthwiseWindows) {
-  return { channels: x[1], height: x[2], width: x[3], rows: y[2], columns: y[3], taps_y: w[2], taps_x: w[3],
-    stride_y: stride[0], stride_x: stride[1], padding_y: padding[0], padding_x: padding[1], dilation_y: dilation[0], dilation_x: dilation[1] }
+export interface DepthwiseWindows {
+  stride: readonly [number, number]
+  padding: readonly [number, number]
+  dilation: readonly [number, number]
 }
 
-function slide(x: Tensor, w: Tensor, bias: Tensor | null, shape: readonly number[], at: DepthwiseWindows, reverse: boolean): Tensor {
+function values(
+  x: readonly number[],
+  y: readonly number[],
+  w: readonly number[],
+  { stride, padding, dilation }: DepthwiseWindows,
+) {
+  return {
+    channels: x[1],
+    height: x[2],
+    width: x[3],
+    rows: y[2],
+    columns: y[3],
+    taps_y: w[2],
+    taps_x: w[3],
+    stride_y: stride[0],
+    stride_x: stride[1],
+    padding_y: padding[0],
+    padding_x: padding[1],
+    dilation_y: dilation[0],
+    dilation_x: dilation[1],
+  }
+}
+
+function slide(
+  x: Tensor,
+  w: Tensor,
+  bias: Tensor | null,
+  shape: readonly number[],
+  at: DepthwiseWindows,
+  reverse: boolean,
+): Tensor {
   const y = empty(shape)
-  launch(forwardKernel, { x, w, bias: bias ?? w, y }, { ...values(x.shape, shape, w.shape, at), planes: shape[0] * shape[1], reverse: Number(reverse), has_bias: bias ? 1 : 0 },
-    grid(Math.ceil(shape[0] * shape[1] * shape[2] * Math.ceil(shape[3] / 8) / 64)), { flops: 2 * y.size * w.shape[2] * w.shape[3] })
+  launch(
+    forwardKernel,
+    { x, w, bias: bias ?? w, y },
+    {
+      ...values(x.shape, shape, w.shape, at),
+      planes: shape[0] * shape[1],
+      reverse: Number(reverse),
+      has_bias: bias ? 1 : 0,
+    },
+    grid(Math.ceil(shape[0] * shape[1] * shape[2] * Math.ceil(shape[3] / 8) / 64)),
+    { flops: 2 * y.size * w.shape[2] * w.shape[3] },
+  )
   return y
 }
 
 /** x [N, C, H, W] with w [C, 1, kh, kw] -> `shape` [N, C, H', W']. */
-export function depthwiseForward(x: Tensor, w: Tensor, bias: Tensor | null, shape: readonly number[], at: DepthwiseWindows): Tensor {
+export function depthwiseForward(
+  x: Tensor,
+  w: Tensor,
+  bias: Tensor | null,
+  shape: readonly number[],
+  at: DepthwiseWindows,
+): Tensor {
   return slide(x, w, bias, shape, at, false)
 }
 
@@ -37,8 +102,13 @@ export function depthwiseInput(dy: Tensor, w: Tensor, shape: readonly number[], 
     return slide(dy, w, null, shape, { ...at, padding: back }, true)
   }
   const dx = empty(shape)
-  launch(inputKernel, { dy, w, dx }, { ...values(shape, dy.shape, w.shape, at), planes: shape[0] * shape[1] }, grid(Math.ceil(dx.size / 64)),
-    { flops: 2 * dy.size * w.shape[2] * w.shape[3] })
+  launch(
+    inputKernel,
+    { dy, w, dx },
+    { ...values(shape, dy.shape, w.shape, at), planes: shape[0] * shape[1] },
+    grid(Math.ceil(dx.size / 64)),
+    { flops: 2 * dy.size * w.shape[2] * w.shape[3] },
+  )
   return dx
 }
 
@@ -46,10 +116,17 @@ export function depthwiseInput(dy: Tensor, w: Tensor, shape: readonly number[], 
 export function depthwiseWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: DepthwiseWindows): Tensor {
   const lines = x.shape[0] * dy.shape[2]
   const perShare = shape[0] * shape[2] * Math.ceil(shape[3] / 8)
-  const share = Math.ceil(lines / Math.min(lines, Math.max(1, Math.ceil(2048 / perShare), Math.ceil(lines * dy.shape[3] / 4096))))
+  const share = Math.ceil(
+    lines / Math.min(lines, Math.max(1, Math.ceil(2048 / perShare), Math.ceil(lines * dy.shape[3] / 4096))),
+  )
   const shares = Math.ceil(lines / share)
   const parts = empty([shares, ...shape])
-  launch(weightKernel, { x, dy, dw: parts }, { ...values(x.shape, dy.shape, shape, at), jobs: shares * perShare, share, batch: x.shape[0] },
-    grid(Math.ceil(shares * perShare / 64)), { flops: 2 * dy.size * shape[2] * shape[3] })
+  launch(
+    weightKernel,
+    { x, dy, dw: parts },
+    { ...values(x.shape, dy.shape, shape, at), jobs: shares * perShare, share, batch: x.shape[0] },
+    grid(Math.ceil(shares * perShare / 64)),
+    { flops: 2 * dy.size * shape[2] * shape[3] },
+  )
   return reduceShares(parts, shape)
 }

@@ -7,7 +7,11 @@ import { channelSum } from '../shared/shares.ts'
 import { pair, type Pair, windowsAlong } from '../shared/windows.ts'
 
 /** Attributes: one number for both axes or [y, x]; defaults 1, 0, 1. */
-export interface DepthwiseAttrs { stride?: Pair, padding?: Pair, dilation?: Pair }
+export interface DepthwiseAttrs {
+  stride?: Pair
+  padding?: Pair
+  dilation?: Pair
+}
 
 /**
  * y[n,c,i,j] = b[c] + sum over u, v of x[n, c, i s - p + u d, j s - p + v d] w[c,0,u,v], zero outside.
@@ -34,14 +38,27 @@ export const depthwise = op({
 })
 
 function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: DepthwiseAttrs) {
-  const stride = pair('depthwise', 'stride', attrs.stride ?? 1, 1), padding = pair('depthwise', 'padding', attrs.padding ?? 0, 0)
+  const stride = pair('depthwise', 'stride', attrs.stride ?? 1, 1),
+    padding = pair('depthwise', 'padding', attrs.padding ?? 0, 0)
   const dilation = pair('depthwise', 'dilation', attrs.dilation ?? 1, 1)
-  if (x.length !== 4) throw new ShapeError(`depthwise: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
-  if (w.length !== 4 || w[0] !== x[1] || w[1] !== 1) {
-    throw new ShapeError(`depthwise: weight [${w}] does not fit x [${x}]; expected [${x[1]}, 1, height, width], a kernel for each channel (conv2d mixes channels)`)
+  if (x.length !== 4) {
+    throw new ShapeError(`depthwise: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
   }
-  if (b && (b.length !== 1 || b[0] !== w[0])) throw new ShapeError(`depthwise: bias [${b}] does not fit weight [${w}]; expected [${w[0]}]`)
-  const shape = [x[0], x[1], windowsAlong('depthwise', 'height', x[2], w[2], stride[0], padding[0], dilation[0]),
-    windowsAlong('depthwise', 'width', x[3], w[3], stride[1], padding[1], dilation[1])]
+  if (w.length !== 4 || w[0] !== x[1] || w[1] !== 1) {
+    throw new ShapeError(
+      `depthwise: weight [${w}] does not fit x [${x}]; expected [${
+        x[1]
+      }, 1, height, width], a kernel for each channel (conv2d mixes channels)`,
+    )
+  }
+  if (b && (b.length !== 1 || b[0] !== w[0])) {
+    throw new ShapeError(`depthwise: bias [${b}] does not fit weight [${w}]; expected [${w[0]}]`)
+  }
+  const shape = [
+    x[0],
+    x[1],
+    windowsAlong('depthwise', 'height', x[2], w[2], stride[0], padding[0], dilation[0]),
+    windowsAlong('depthwise', 'width', x[3], w[3], stride[1], padding[1], dilation[1]),
+  ]
   return { at: { stride, padding, dilation }, shape }
 }

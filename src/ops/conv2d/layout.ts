@@ -1,23 +1,62 @@
-// Inputs and weights of a convolution in the order in which its kernels read them: images with their padding, columns sorted
-// by their remainder modulo the stride; weights as tiles of output channels.
+// Inputs and weights of a convolution in the order in which its kernels read them: images with their padding, columns
+// sorted by their remainder modulo the stride; weights as tiles of output channels.
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 
-const padKernel = kernel('conv2d_layout.wgsl', { entry: 'pad', buffers: ['x', 'out'],
-  params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'next_part', 'stride', 'top', 'left'] })
-const packKernel = kernel('conv2d_layout.wgsl', { entry: 'pack', buffers: ['w', 'packed'],
-  params: ['size', 'tile', 'tiles', 'outputs', 'channels', 'taps_y', 'parts', 'taps_x', 'group_stride', 'output_stride', 'channel_stride',
-    'width', 'first_y', 'step_y', 'first_x', 'step_part', 'step_x'] })
-
-/** An image in reading order: element (plane, row, part, column) is at plane * `plane` + row * `row` + part * `nextPart` + column. */
-export interface Lines { data: Tensor, plane: number, row: number, nextPart: number }
+const padKernel = kernel('conv2d_layout.wgsl', {
+  entry: 'pad',
+  buffers: ['x', 'out'],
+  params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'next_part', 'stride', 'top', 'left'],
+})
+const packKernel = kernel('conv2d_layout.wgsl', {
+  entry: 'pack',
+  buffers: ['w', 'packed'],
+  params: [
+    'size',
+    'tile',
+    'tiles',
+    'outputs',
+    'channels',
+    'taps_y',
+    'parts',
+    'taps_x',
+    'group_stride',
+    'output_stride',
+    'channel_stride',
+    'width',
+    'first_y',
+    'step_y',
+    'first_x',
+    'step_part',
+    'step_x',
+  ],
+})
 
 /**
- * Taps along one axis: `count` of them, `dilation` apart, on inputs `stride` apart. Horizontally they come in `parts` groups of
+ * An image in reading order: element (plane, row, part, column) is at plane * `plane` + row * `row` + part * `nextPart`
+ * + column.
+ */
+export interface Lines {
+  data: Tensor
+  plane: number
+  row: number
+  nextPart: number
+}
+
+/**
+ * Taps along one axis: `count` of them, `dilation` apart, on inputs `stride` apart. Horizontally they come in `parts`
+ * groups of
  * `shared` taps that read neighbouring columns of the sorted image: tap = part + v * `sharedTap`.
  */
-export interface Taps { count: number, stride: number, dilation: number, parts: number, shared: number, sharedTap: number }
+export interface Taps {
+  count: number
+  stride: number
+  dilation: number
+  parts: number
+  shared: number
+  sharedTap: number
+}
 
 const mostShared = 8
 
@@ -29,10 +68,17 @@ export function tapsOf(count: number, stride: number, dilation: number): Taps {
 }
 
 /**
- * The image [batch, channels, height, width] with `padding` before its first row and column (negative crops), as far as `out`
- * pixels of a convolution read it, its columns sorted for horizontal strides. The image itself where that will do.
+ * The image [batch, channels, height, width] with `padding` before its first row and column (negative crops), as far as
+ * `out` pixels of a convolution read it, its columns sorted for horizontal strides. The image itself where that will
+ * do.
  */
-export function lines(x: Tensor, padding: readonly [number, number], out: readonly [number, number], tapsY: Taps, tapsX: Taps): Lines {
+export function lines(
+  x: Tensor,
+  padding: readonly [number, number],
+  out: readonly [number, number],
+  tapsY: Taps,
+  tapsX: Taps,
+): Lines {
   const [batch, channels, height, width] = x.shape
   const rows = (out[0] - 1) * tapsY.stride + (tapsY.count - 1) * tapsY.dilation + 1
   const { stride, dilation, shared } = tapsX
@@ -43,24 +89,62 @@ export function lines(x: Tensor, padding: readonly [number, number], out: readon
   }
   const parts = sorted ? tapsX.parts : 1, wide = Math.ceil(columns / 4) * 4
   const data = empty([batch, channels, rows, parts, wide])
-  launch(padKernel, { x, out: data }, { size: data.size, rows_in: height, columns_in: width, rows, columns: wide, parts, next_part: dilation, stride,
-    top: padding[0], left: padding[1] }, grid(Math.ceil(data.size / 256)))
+  launch(padKernel, { x, out: data }, {
+    size: data.size,
+    rows_in: height,
+    columns_in: width,
+    rows,
+    columns: wide,
+    parts,
+    next_part: dilation,
+    stride,
+    top: padding[0],
+    left: padding[1],
+  }, grid(Math.ceil(data.size / 256)))
   return { data, plane: rows * parts * wide, row: parts * wide, nextPart: sorted ? wide : dilation }
 }
 
-/** Where each packed weight comes from; outputs and channels are those of the product, whichever way it goes through the layer. */
+/**
+ * Where each packed weight comes from; outputs and channels are those of the product, whichever way it goes through the
+ * layer.
+ */
 export interface Packing {
-  groups: number, outputs: number, channels: number
-  groupStride: number, outputStride: number, channelStride: number, width: number
-  firstY: number, stepY: number, firstX: number, stepPart: number, stepX: number
+  groups: number
+  outputs: number
+  channels: number
+  groupStride: number
+  outputStride: number
+  channelStride: number
+  width: number
+  firstY: number
+  stepY: number
+  firstX: number
+  stepPart: number
+  stepX: number
 }
 
 /** Weights as [groups, tiles, channels, taps y, parts, shared taps, tile], zero beyond the last output and tap. */
 export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, shared: number, tile: number): Tensor {
   const tiles = Math.ceil(from.outputs / tile)
   const packed = empty([from.groups, tiles, from.channels, tapsY, parts, shared, tile])
-  launch(packKernel, { w, packed }, { size: from.groups * tiles * from.channels, tile, tiles, outputs: from.outputs, channels: from.channels, taps_y: tapsY, parts, taps_x: shared,
-    group_stride: from.groupStride, output_stride: from.outputStride, channel_stride: from.channelStride, width: from.width,
-    first_y: from.firstY, step_y: from.stepY, first_x: from.firstX, step_part: from.stepPart, step_x: from.stepX }, grid(Math.ceil(from.groups * tiles * from.channels / 64)))
+  launch(packKernel, { w, packed }, {
+    size: from.groups * tiles * from.channels,
+    tile,
+    tiles,
+    outputs: from.outputs,
+    channels: from.channels,
+    taps_y: tapsY,
+    parts,
+    taps_x: shared,
+    group_stride: from.groupStride,
+    output_stride: from.outputStride,
+    channel_stride: from.channelStride,
+    width: from.width,
+    first_y: from.firstY,
+    step_y: from.stepY,
+    first_x: from.firstX,
+    step_part: from.stepPart,
+    step_x: from.stepX,
+  }, grid(Math.ceil(from.groups * tiles * from.channels / 64)))
   return packed
 }

@@ -1,64 +1,104 @@
-// The WGSL of matrix products, put together: a loop (registers, subgroup, workgroup memory), how operands are read (four at a
-// time where rows are whole vectors, else one by one; b through a mask or not), and the common output.
+// The WGSL of matrix products, put together: a loop (registers, subgroup, workgroup memory), how operands are read
+// (four at a time where rows are whole vectors, else one by one; b through a mask or not), and the common output.
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { wgsl } from '../../gpu/wgsl.generated.ts'
 
 /**
- * Whether every row of an operand begins at a multiple of four elements. `pieces` is 2 or 4 where rows of out are whole pieces of as
- * many vectors and the loop makes whole pieces.
+ * Whether every row of an operand begins at a multiple of four elements. `pieces` is 2 or 4 where rows of out are whole
+ * pieces of as many vectors and the loop makes whole pieces.
  */
-export interface Alignment { a: boolean, b: boolean, out: boolean, pieces?: 2 | 4 }
+export interface Alignment {
+  a: boolean
+  b: boolean
+  out: boolean
+  pieces?: 2 | 4
+}
 
 /** The kernel files that hold a product's loop. */
 export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl' | 'matmul_packed.wgsl'
 
-const productParams = ['M', 'N', 'K', 'batch', 'inner', 'a_outer', 'a_inner', 'b_outer', 'b_inner',
-  'a_first', 'b_first', 'out_first', 'out_step', 'splits', 'depth']
+const productParams = [
+  'M',
+  'N',
+  'K',
+  'batch',
+  'inner',
+  'a_outer',
+  'a_inner',
+  'b_outer',
+  'b_inner',
+  'a_first',
+  'b_first',
+  'out_first',
+  'out_step',
+  'splits',
+  'depth',
+]
 const kernels = new Map<string, Kernel>()
 
 /**
- * What stands for b: one tensor, one times a mask, or several weights (2 or 3) of equal shape with a bias and an output each, and
- * no residual, because an adapter may have as few as ten buffers.
+ * What stands for b: one tensor, one times a mask, or several weights (2 or 3) of equal shape with a bias and an output
+ * each, and no residual, because an adapter may have as few as ten buffers.
  */
 export type ProductForm = 'plain' | 'masked' | 2 | 3
 
 /** The kernel of a product for operands of this alignment. */
-export function productKernel(file: ProductFile, { a, b, out, pieces }: Alignment, form: ProductForm = 'plain'): Kernel {
-  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked' ? maskedReader(b)
+export function productKernel(
+  file: ProductFile,
+  { a, b, out, pieces }: Alignment,
+  form: ProductForm = 'plain',
+): Kernel {
+  const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked'
+    ? maskedReader(b)
     : several('b', form, (name, i) => reader(name, 10 + i, b))
-  const ends = pieces ? wgsl['matmul_finish_row.wgsl'].replace('/*columns*/4', String(pieces))
-    : typeof form === 'number' ? severalOutputs(out, form) : outputs(out)
-  return once(`${file} ${a} ${b} ${out} ${pieces} ${form}`, () => kernel(file, {
-    buffers: productBuffers(form), params: productParams,
-    splice: {
-      '/*product*/': wgsl['matmul_product.wgsl'],
-      '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
-      '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
-      ...file === 'matmul_packed.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
-    },
-    label: [form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`, a && b && out ? '' : 'unaligned',
-      pieces ? `pieces of ${4 * pieces}` : ''].filter(Boolean).join(' ') }))
+  const ends = pieces
+    ? wgsl['matmul_finish_row.wgsl'].replace('/*columns*/4', String(pieces))
+    : typeof form === 'number'
+    ? severalOutputs(out, form)
+    : outputs(out)
+  return once(`${file} ${a} ${b} ${out} ${pieces} ${form}`, () =>
+    kernel(file, {
+      buffers: productBuffers(form),
+      params: productParams,
+      splice: {
+        '/*product*/': wgsl['matmul_product.wgsl'],
+        '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
+        '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
+        ...file === 'matmul_packed.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
+      },
+      label: [
+        form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`,
+        a && b && out ? '' : 'unaligned',
+        pieces ? `pieces of ${4 * pieces}` : '',
+      ].filter(Boolean).join(' '),
+    }))
 }
 
 const output = [wgsl['matmul_output.wgsl'], wgsl['matmul_finish.wgsl']].join('\n')
 
 // What becomes of row r of an invocation's sums.
-const finishVectors = 'for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }'
+const finishVectors =
+  'for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }'
 const finishPiece = `var row: array<vec4f, 4>;
           for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
           finish_row(tile.matrix, tile.out, m + r, n, row);`
 
 function productBuffers(form: ProductForm): string[] {
-  if (typeof form === 'number') return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]
+  if (typeof form === 'number') {
+    return ['a', ...Array.from({ length: form }, (_, i) => [`b${i}`, `bias${i}`, `out${i}`]).flat()]
+  }
   return ['a', 'b', ...form === 'masked' ? ['mask'] : [], 'bias', 'residual', 'out']
 }
 
 /** The kernel that adds the partial sums of a split product. */
 export function sumKernel(aligned: boolean): Kernel {
-  return once(`sum ${aligned}`, () => kernel('matmul_sum.wgsl', {
-    buffers: ['a', 'bias', 'residual', 'out'], params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
-    splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },
-    label: aligned ? '' : 'unaligned' }))
+  return once(`sum ${aligned}`, () =>
+    kernel('matmul_sum.wgsl', {
+      buffers: ['a', 'bias', 'residual', 'out'],
+      params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
+      splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },
+      label: aligned ? '' : 'unaligned',
+    }))
 }
 
 function once(key: string, make: () => Kernel): Kernel {
@@ -67,7 +107,10 @@ function once(key: string, make: () => Kernel): Kernel {
   return found
 }
 
-/** WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. `choice` adds the parameter `which`. */
+/**
+ * WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. `choice` adds the
+ * parameter `which`.
+ */
 function reader(name: string, binding: number, aligned: boolean, choice = false): string {
   const head = `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
 fn load_${name}(${choice ? 'which: u32, ' : ''}i: u32, left: u32) -> vec4f {`
@@ -101,7 +144,9 @@ fn store_${name}(i: u32, left: u32, value: vec4f) {
 /** WGSL of `load_<name>(which, i, left)` over buffers `<name>0`, `<name>1`, ... */
 function several(name: string, count: number, one: (name: string, i: number) => string): string {
   const parts = Array.from({ length: count }, (_, i) => one(`${name}${i}`, i))
-  const choose = parts.map((_, i) => i < count - 1 ? `if (which == ${i}u) { return load_${name}${i}(i, left); }` : `return load_${name}${i}(i, left);`)
+  const choose = parts.map((_, i) =>
+    i < count - 1 ? `if (which == ${i}u) { return load_${name}${i}(i, left); }` : `return load_${name}${i}(i, left);`
+  )
   return `${parts.join('\n')}\nfn load_${name}(which: u32, i: u32, left: u32) -> vec4f {\n  ${choose.join('\n  ')}\n}`
 }
 

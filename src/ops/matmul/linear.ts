@@ -9,20 +9,22 @@ import { op, recordCall, type TypedCall } from '../../core/op.ts'
 import { type Epilogue, product, products, sumMiddle } from './product.ts'
 
 /** How many trailing axes of x and of the weight are contracted; default 1. */
-export interface LinearOptions { over?: number }
+export interface LinearOptions {
+  over?: number
+}
 
 const sizeOf = (shape: readonly number[]) => shape.reduce((total, n) => total * n, 1)
 
 /**
- * y[..., o] = sum over c of x[..., c] weight[o, c] + bias[o], where c are the last `over` axes of x and of weight and o the leading
- * axes of weight: x [B, T, C] with weight [H, D, C] gives [B, T, H, D]; x [B, T, H, D] with weight [C, H, D] and over 2 gives [B, T, C].
- * The bias has the leading axes of the weight, or is null.
+ * y[..., o] = sum over c of x[..., c] weight[o, c] + bias[o], where c are the last `over` axes of x and of weight and o
+ * the leading axes of weight: x [B, T, C] with weight [H, D, C] gives [B, T, H, D]; x [B, T, H, D] with weight [C, H,
+ * D] and over 2 gives [B, T, C]. The bias has the leading axes of the weight, or is null.
  * @throws ShapeError if the contracted axes differ or the bias does not fit.
  */
 export const linear = op({
   name: 'linear',
   axes: (shapes, out, { over = 1 }: LinearOptions) => linksOf(notation(shapes[1]!.length, over), shapes, out, {}),
-  zero: ['breaks', 'breaks', 'breaks'],           // a zeroed row comes out as the bias
+  zero: ['breaks', 'breaks', 'breaks'], // a zeroed row comes out as the bias
   run(x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
     const { rows, inputs, outputs, shape } = sizes('linear', x, weight, bias, over)
     const y = empty(shape)
@@ -64,37 +66,64 @@ export const maskedLinear = op({
     const { rows, inputs, outputs } = sizes('masked-linear', x, weight, bias, over)
     let dx: Tensor | null = null, dproduct: Tensor | null = null
     if (needs[0]) product(dy, weight, dx = empty(x.shape), { M: rows, N: inputs, K: outputs }, {}, mask)
-    if (needs[1] || needs[2]) product(dy, x, dproduct = empty(weight.shape), { M: outputs, N: inputs, K: rows, transposeA: true })
-    return [dx, needs[1] ? mul(dproduct!, mask) : null, needs[2] ? mul(dproduct!, weight) : null,
-      needs[3] ? sumMiddle(dy, { count: rows, N: outputs }, bias!.shape) : null]
+    if (needs[1] || needs[2]) {
+      product(dy, x, dproduct = empty(weight.shape), { M: outputs, N: inputs, K: rows, transposeA: true })
+    }
+    return [
+      dx,
+      needs[1] ? mul(dproduct!, mask) : null,
+      needs[2] ? mul(dproduct!, weight) : null,
+      needs[3] ? sumMiddle(dy, { count: rows, N: outputs }, bias!.shape) : null,
+    ]
   },
   flops: ([, weight], out, { over = 1 }) => 2 * out.size * sizeOf(weight.shape.slice(-over)),
 })
 
 /**
- * Several linear maps of one input, e.g. query, key and value: `weights[i]` and `biases[i]` as in `linear`. Two or three weights of
- * one shape take one launch on GPUs, and up to 8 rows on the embedded device. A tape records plain `linear` calls.
+ * Several linear maps of one input, e.g. query, key and value: `weights[i]` and `biases[i]` as in `linear`. Two or
+ * three weights of one shape take one launch on GPUs, and up to 8 rows on the embedded device. A tape records plain
+ * `linear` calls.
  * @throws ShapeError as `linear` does, or if the lists differ in length.
  */
-export function linears(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions = {}): Tensor[] {
+export function linears(
+  x: Tensor,
+  weights: readonly Tensor[],
+  biases: readonly (Tensor | null)[],
+  options: LinearOptions = {},
+): Tensor[] {
   if (weights.length !== biases.length) {
-    throw new ShapeError(`linears: ${weights.length} weights and ${biases.length} biases; expected one bias (or null) per weight`)
+    throw new ShapeError(
+      `linears: ${weights.length} weights and ${biases.length} biases; expected one bias (or null) per weight`,
+    )
   }
   return together(x, weights, biases, options) ?? weights.map((weight, i) => linear(x, weight, biases[i], options))
 }
 
-/** All outputs from one launch, or null where that is not possible (or something does not fit: then `linear` says what). */
-function together(x: Tensor, weights: readonly Tensor[], biases: readonly (Tensor | null)[], options: LinearOptions): Tensor[] | null {
+/**
+ * All outputs from one launch, or null where that is not possible (or something does not fit: then `linear` says what).
+ */
+function together(
+  x: Tensor,
+  weights: readonly Tensor[],
+  biases: readonly (Tensor | null)[],
+  options: LinearOptions,
+): Tensor[] | null {
   const inputs = [x, ...weights, ...biases.filter((bias) => bias !== null)]
-  if (isTracing() || inputs.some((input) => !(input instanceof Tensor) || input.dtype !== 'f32' || input.disposed)) return null
+  if (isTracing() || inputs.some((input) => !(input instanceof Tensor) || input.dtype !== 'f32' || input.disposed)) {
+    return null
+  }
   if (weights.some((weight) => weight.shape.join() !== weights[0].shape.join())) return null
-  const [{ rows, inputs: K, outputs, shape }] = weights.map((weight, i) => sizes('linear', x, weight, biases[i], options.over ?? 1))
+  const [{ rows, inputs: K, outputs, shape }] = weights.map((weight, i) =>
+    sizes('linear', x, weight, biases[i], options.over ?? 1)
+  )
   const outs = weights.map(() => empty(shape))
   if (!named('linears', () => products(x, weights, outs, { M: rows, N: outputs, K }, biases))) {
     for (const out of outs) out.dispose()
     return null
   }
-  outs.forEach((out, i) => { recordCall(linear.op, [x, weights[i], biases[i]], options, out) })
+  outs.forEach((out, i) => {
+    recordCall(linear.op, [x, weights[i], biases[i]], options, out)
+  })
   return outs
 }
 
@@ -107,7 +136,13 @@ export function linearGelu(x: Tensor, weight: Tensor, bias: Tensor | null, optio
  * linear(x, weight, bias) + residual, in one launch where no tape records; a tape records the two plain ops.
  * @throws ShapeError if the residual has not the shape of the output.
  */
-export function linearAdd(x: Tensor, weight: Tensor, bias: Tensor | null, residual: Tensor, options: LinearOptions = {}): Tensor {
+export function linearAdd(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  residual: Tensor,
+  options: LinearOptions = {},
+): Tensor {
   return activeTape() ? add(linear(x, weight, bias, options), residual) : fusedAdd(x, weight, bias, residual, options)
 }
 
@@ -115,7 +150,8 @@ const fusedGelu = op({
   name: 'linear+gelu',
   axes: linear.op.axes,
   zero: ['breaks', 'breaks', 'breaks'],
-  run: (x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) => fused('linear+gelu', x, weight, over, { bias, gelu: true }),
+  run: (x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) =>
+    fused('linear+gelu', x, weight, over, { bias, gelu: true }),
   vjp: (call, dy) => opened(call, dy, (x, weight, bias) => gelu(linear(x!, weight!, bias, call.attrs))),
 })
 
@@ -134,7 +170,8 @@ const fusedAdd = op({
     }
     return fused('linear+add', x, weight, over, { bias, residual })
   },
-  vjp: (call, dy) => opened(call, dy, (x, weight, bias, residual) => add(linear(x!, weight!, bias, call.attrs), residual!)),
+  vjp: (call, dy) =>
+    opened(call, dy, (x, weight, bias, residual) => add(linear(x!, weight!, bias, call.attrs), residual!)),
 })
 
 function fused(name: string, x: Tensor, weight: Tensor, over: number, epilogue: Epilogue): Tensor {
@@ -145,8 +182,12 @@ function fused(name: string, x: Tensor, weight: Tensor, over: number, epilogue: 
 }
 
 /** The gradient of a fused op is that of the plain ops it stands for. */
-function opened({ args }: TypedCall<readonly (Tensor | null)[], object>, dy: Tensor, plain: (...args: (Tensor | null)[]) => Tensor): (Tensor | null)[] {
-  const own = args.map((arg) => arg && arg.view(arg.shape))          // one tensor may be two arguments
+function opened(
+  { args }: TypedCall<readonly (Tensor | null)[], object>,
+  dy: Tensor,
+  plain: (...args: (Tensor | null)[]) => Tensor,
+): (Tensor | null)[] {
+  const own = args.map((arg) => arg && arg.view(arg.shape)) // one tensor may be two arguments
   const leaves = own.filter((arg) => arg !== null)
   const { result, calls } = record(() => plain(...own), leaves)
   const found = pullback(calls, [[result, dy]], { wanted: leaves })
@@ -162,13 +203,19 @@ function notation(rank: number, over: number): string {
 
 function sizes(name: string, x: Tensor, weight: Tensor, bias: Tensor | null, over: number) {
   if (!Number.isInteger(over) || over < 1 || over >= weight.shape.length || over > x.shape.length) {
-    throw new ShapeError(`${name}: cannot contract ${over} axes of x [${x.shape}] and weight [${weight.shape}]; `
-      + 'the weight needs output axes before the contracted ones')
+    throw new ShapeError(
+      `${name}: cannot contract ${over} axes of x [${x.shape}] and weight [${weight.shape}]; `
+        + 'the weight needs output axes before the contracted ones',
+    )
   }
   const left = x.shape.slice(-over), right = weight.shape.slice(-over), out = weight.shape.slice(0, -over)
   if (left.join() !== right.join()) {
-    throw new ShapeError(`${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${over === 1 ? 'axis' : 'axes'}; `
-      + `expected x to end in [${right}], got [${left}]`)
+    throw new ShapeError(
+      `${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${
+        over === 1 ? 'axis' : 'axes'
+      }; `
+        + `expected x to end in [${right}], got [${left}]`,
+    )
   }
   if (bias && bias.shape.join() !== out.join()) {
     throw new ShapeError(`${name}: bias [${bias.shape}] does not fit weight [${weight.shape}]; expected [${out}]`)

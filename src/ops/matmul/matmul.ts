@@ -7,11 +7,14 @@ import { op } from '../../core/op.ts'
 import { product, type ProductShape, sumMiddle } from './product.ts'
 
 /** Whether either side is stored with its last two axes swapped. */
-export interface MatmulOptions { transposeA?: boolean, transposeB?: boolean }
+export interface MatmulOptions {
+  transposeA?: boolean
+  transposeB?: boolean
+}
 
 /**
- * out[..., m, n] = sum over k of a[..., m, k] b[..., k, n]. a is [..., M, K] ([..., K, M] with transposeA), b is [..., K, N]
- * ([..., N, K] with transposeB); leading axes broadcast as in NumPy.
+ * out[..., m, n] = sum over k of a[..., m, k] b[..., k, n]. a is [..., M, K] ([..., K, M] with transposeA), b is [...,
+ * K, N] ([..., N, K] with transposeB); leading axes broadcast as in NumPy.
  * @throws ShapeError if either has fewer than two axes, K differs, or leading axes do not broadcast.
  */
 export const matmul = op({
@@ -55,34 +58,59 @@ export const maskedMatmul = op({
   vjp({ args: [a, b, mask], attrs: { transposeA = false, transposeB = false }, needs }, dout) {
     const da = () => {
       if (!transposeA) return times(dout, b, false, !transposeB, mask)
-      return times(mul(b, mask), dout, transposeB, true)            // b is on the left here, where no kernel masks
+      return times(mul(b, mask), dout, transposeB, true) // b is on the left here, where no kernel masks
     }
-    const dproduct = () => reduceTo(transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false), b.shape)
-    const masked = needs[1] || needs[2] ? dproduct() : null              // gradient of b times mask
-    return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? mul(masked!, mask) : null, needs[2] ? mul(masked!, b) : null]
+    const dproduct = () =>
+      reduceTo(transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false), b.shape)
+    const masked = needs[1] || needs[2] ? dproduct() : null // gradient of b times mask
+    return [
+      needs[0] ? reduceTo(da(), a.shape) : null,
+      needs[1] ? mul(masked!, mask) : null,
+      needs[2] ? mul(masked!, b) : null,
+    ]
   },
   flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
 
-interface Plan { M: number, N: number, K: number, batch: number[], stepsA: number[], stepsB: number[] }
+interface Plan {
+  M: number
+  N: number
+  K: number
+  batch: number[]
+  stepsA: number[]
+  stepsB: number[]
+}
 
 /** Sizes, the broadcast batch, and the distance in elements along each batch axis (0 where an operand is broadcast). */
 function planOf(a: readonly number[], b: readonly number[], transposeA: boolean, transposeB: boolean): Plan {
   if (a.length < 2 || b.length < 2) {
-    throw new ShapeError(`matmul: a [${a}] and b [${b}] need at least two axes each; reshape a vector to a row or a column`)
+    throw new ShapeError(
+      `matmul: a [${a}] and b [${b}] need at least two axes each; reshape a vector to a row or a column`,
+    )
   }
   const [M, K] = transposeA ? [a.at(-1)!, a.at(-2)!] : [a.at(-2)!, a.at(-1)!]
   const [N, other] = transposeB ? [b.at(-2)!, b.at(-1)!] : [b.at(-1)!, b.at(-2)!]
   if (K !== other) {
-    const side = (name: string, shape: readonly number[], swapped: boolean, k: number) => `${name} [${shape}]${swapped ? ' transposed' : ''} has K = ${k}`
-    throw new ShapeError(`matmul: ${side('a', a, transposeA, K)}, ${side('b', b, transposeB, other)}; expected the same, check transposeA and transposeB`)
+    const side = (name: string, shape: readonly number[], swapped: boolean, k: number) =>
+      `${name} [${shape}]${swapped ? ' transposed' : ''} has K = ${k}`
+    throw new ShapeError(
+      `matmul: ${side('a', a, transposeA, K)}, ${
+        side('b', b, transposeB, other)
+      }; expected the same, check transposeA and transposeB`,
+    )
   }
   const rank = Math.max(a.length, b.length) - 2
-  const leading = (shape: readonly number[]) => [...Array<number>(rank - shape.length + 2).fill(1), ...shape.slice(0, -2)]
+  const leading = (
+    shape: readonly number[],
+  ) => [...Array<number>(rank - shape.length + 2).fill(1), ...shape.slice(0, -2)]
   const [left, right] = [leading(a), leading(b)]
   const batch = left.map((n, i) => {
     if (n !== right[i] && n !== 1 && right[i] !== 1) {
-      throw new ShapeError(`matmul: leading axes of a [${a}] and b [${b}] do not broadcast: ${n} against ${right[i]}; make them equal or 1`)
+      throw new ShapeError(
+        `matmul: leading axes of a [${a}] and b [${b}] do not broadcast: ${n} against ${
+          right[i]
+        }; make them equal or 1`,
+      )
     }
     return Math.max(n, right[i])
   })
@@ -98,8 +126,19 @@ function steps(shape: readonly number[], matrix: number): number[] {
   }).reverse()
 }
 
-/** Launches a planned product: neighbouring batch axes become one where both operands allow it, the last two run in one launch. */
-function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: boolean, transposeB: boolean, mask?: Tensor) {
+/**
+ * Launches a planned product: neighbouring batch axes become one where both operands allow it, the last two run in one
+ * launch.
+ */
+function batched(
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  plan: Plan,
+  transposeA: boolean,
+  transposeB: boolean,
+  mask?: Tensor,
+) {
   const { M, N, K } = plan
   const axes: BatchAxis[] = []
   plan.batch.forEach((size, i) => {
@@ -118,9 +157,21 @@ function batched(a: Tensor, b: Tensor, out: Tensor, plan: Plan, transposeA: bool
 type Matrix = Required<Pick<ProductShape, 'M' | 'N' | 'K' | 'transposeA' | 'transposeB'>>
 
 // A batch axis: its size and how far apart neighbouring matrices of a and b are.
-interface BatchAxis { size: number, a: number, b: number }
+interface BatchAxis {
+  size: number
+  a: number
+  b: number
+}
 
-function launchAxes(a: Tensor, b: Tensor, out: Tensor, matrix: Matrix, axes: BatchAxis[], first: readonly [number, number, number], mask?: Tensor) {
+function launchAxes(
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  matrix: Matrix,
+  axes: BatchAxis[],
+  first: readonly [number, number, number],
+  mask?: Tensor,
+) {
   if (axes.length > 2) {
     const [{ size, a: stepA, b: stepB }, ...rest] = axes
     const stepOut = rest.reduce((total, axis) => total * axis.size, matrix.M * matrix.N)

@@ -1,5 +1,6 @@
-// Matrix products at the level of launches: variants, split sums, epilogues. No shapes of tensors are checked here and nothing
-// is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels: matmul-kernels.ts.
+// Matrix products at the level of launches: variants, split sums, epilogues. No shapes of tensors are checked here and
+// nothing is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels:
+// matmul-kernels.ts.
 import { gpu } from '../../gpu/device.ts'
 import type { Overrides } from '../../gpu/kernel.ts'
 import { choose, type Trial } from '../../gpu/tune.ts'
@@ -9,15 +10,23 @@ import { type Alignment, productKernel, sumKernel } from './kernels.ts'
 import { candidates, type ProductVariant, splitsFor } from './variants.ts'
 
 /** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
-export interface Epilogue { bias?: Tensor | null, gelu?: boolean, residual?: Tensor | null }
+export interface Epilogue {
+  bias?: Tensor | null
+  gelu?: boolean
+  residual?: Tensor | null
+}
 
 /**
- * Sizes of a product out[batch, M, N] = a b. `batch` is [outer, inner] with the distance in elements between neighbouring
- * matrices of a and b along either (0 where one is shared). `first` are the elements at which a, b and out begin.
+ * Sizes of a product out[batch, M, N] = a b. `batch` is [outer, inner] with the distance in elements between
+ * neighbouring matrices of a and b along either (0 where one is shared). `first` are the elements at which a, b and out
+ * begin.
  */
 export interface ProductShape {
-  M: number, N: number, K: number
-  transposeA?: boolean, transposeB?: boolean
+  M: number
+  N: number
+  K: number
+  transposeA?: boolean
+  transposeB?: boolean
   batch?: readonly [outer: number, inner: number]
   strideA?: readonly [outer: number, inner: number]
   strideB?: readonly [outer: number, inner: number]
@@ -25,7 +34,14 @@ export interface ProductShape {
 }
 
 /** Writes a b (b times mask, if there is one, which is laid out as b), with the epilogue, into `out`. */
-export function product(a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, epilogue: Epilogue = {}, mask?: Tensor): void {
+export function product(
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  shape: ProductShape,
+  epilogue: Epilogue = {},
+  mask?: Tensor,
+): void {
   if (isTracing()) return
   const device = gpu()
   const variant = choose(device, classOf(shape), candidates(device, shape), () => trial(shape))
@@ -34,41 +50,95 @@ export function product(a: Tensor, b: Tensor, out: Tensor, shape: ProductShape, 
 
 /** As `product`, by a given variant and over `split` pieces of k: for the tuner, tests and benches. */
 export function productWith(
-  variant: ProductVariant, a: Tensor, b: Tensor, out: Tensor, shape: ProductShape,
-  epilogue: Epilogue = {}, mask?: Tensor, split = splitsFor(gpu(), shape),
+  variant: ProductVariant,
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  shape: ProductShape,
+  epilogue: Epilogue = {},
+  mask?: Tensor,
+  split = splitsFor(gpu(), shape),
 ): void {
-  const { M, N, K, transposeA = false, transposeB = false, batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] } = shape
+  const {
+    M,
+    N,
+    K,
+    transposeA = false,
+    transposeB = false,
+    batch = [1, 1],
+    strideA = [0, 0],
+    strideB = [0, 0],
+    first = [0, 0, 0],
+  } = shape
   const { file, tile, overrides } = variant
   const matrices = batch[0] * batch[1]
   const tiles = Math.ceil(M / tile[0]) * Math.ceil(N / tile[1]) * matrices
   // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
   const depth = Math.ceil(K / (first[2] === 0 ? split : 1) / 4) * 4, splits = Math.ceil(K / depth)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
-  const buffers: Record<string, Tensor> = { a, b, bias: epilogue.bias ?? b, residual: epilogue.residual ?? b, out: partial ?? out }
+  const buffers: Record<string, Tensor> = {
+    a,
+    b,
+    bias: epilogue.bias ?? b,
+    residual: epilogue.residual ?? b,
+    out: partial ?? out,
+  }
   if (mask) buffers.mask = mask
-  launch(productKernel(file, { ...alignment(shape), pieces: piecesOf(variant, shape) }, mask ? 'masked' : 'plain'), buffers,
-    { M, N, K, batch: matrices, inner: batch[1], a_outer: strideA[0], a_inner: strideA[1], b_outer: strideB[0], b_inner: strideB[1],
-      a_first: first[0], b_first: first[1], out_first: first[2], out_step: M * N, splits, depth },
+  launch(
+    productKernel(file, { ...alignment(shape), pieces: piecesOf(variant, shape) }, mask ? 'masked' : 'plain'),
+    buffers,
+    {
+      M,
+      N,
+      K,
+      batch: matrices,
+      inner: batch[1],
+      a_outer: strideA[0],
+      a_inner: strideA[1],
+      b_outer: strideB[0],
+      b_inner: strideB[1],
+      a_first: first[0],
+      b_first: first[1],
+      out_first: first[2],
+      out_step: M * N,
+      splits,
+      depth,
+    },
     grid(tiles * splits),
-    { overrides: { TRANSPOSE_A: Number(transposeA), TRANSPOSE_B: Number(transposeB), ...overrides, ...partial ? {} : switches(epilogue) },
-      flops: 2 * matrices * M * N * K })
+    {
+      overrides: {
+        TRANSPOSE_A: Number(transposeA),
+        TRANSPOSE_B: Number(transposeB),
+        ...overrides,
+        ...partial ? {} : switches(epilogue),
+      },
+      flops: 2 * matrices * M * N * K,
+    },
+  )
   if (!partial) return
   launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
   partial.dispose()
 }
 
 /**
- * Writes a weights[i]^T + biases[i] into outs[i] in one launch, if this adapter does that well, else returns false: weights [N, K] of
- * one shape, two or three of them, with a bias each or none.
+ * Writes a weights[i]^T + biases[i] into outs[i] in one launch, if this adapter does that well, else returns false:
+ * weights [N, K] of one shape, two or three of them, with a bias each or none.
  */
 export function products(
-  a: Tensor, weights: readonly Tensor[], outs: readonly Tensor[], { M, N, K }: { M: number, N: number, K: number }, biases: readonly (Tensor | null)[],
+  a: Tensor,
+  weights: readonly Tensor[],
+  outs: readonly Tensor[],
+  { M, N, K }: { M: number, N: number, K: number },
+  biases: readonly (Tensor | null)[],
 ): boolean {
   if (isTracing() || weights.length < 2 || weights.length > 3) return false
   const shape = { M, N, K, transposeB: true }, device = gpu()
   const [variant] = candidates(device, shape)
-  // Where a launch costs little beside its work, as on a software driver or the embedded device, choosing among buffers costs more.
-  if (['matmul_subgroup.wgsl', 'matmul_packed.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) return false
+  // Where a launch costs little beside its work, as on a software driver or the embedded device, choosing among buffers
+  // costs more.
+  if (['matmul_subgroup.wgsl', 'matmul_packed.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) {
+    return false
+  }
   if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
   if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
   const buffers: Record<string, Tensor> = { a }
@@ -78,17 +148,44 @@ export function products(
     buffers[`out${i}`] = outs[i]
   })
   const count = weights.length as 2 | 3
-  launch(productKernel(variant.file, alignment(shape), count), buffers,
-    { M, N, K, batch: count, inner: 1, a_outer: 0, a_inner: 0, b_outer: 0, b_inner: 0, a_first: 0, b_first: 0, out_first: 0, out_step: 0,
-      splits: 1, depth: Math.ceil(K / 4) * 4 },
+  launch(
+    productKernel(variant.file, alignment(shape), count),
+    buffers,
+    {
+      M,
+      N,
+      K,
+      batch: count,
+      inner: 1,
+      a_outer: 0,
+      a_inner: 0,
+      b_outer: 0,
+      b_inner: 0,
+      a_first: 0,
+      b_first: 0,
+      out_first: 0,
+      out_step: 0,
+      splits: 1,
+      depth: Math.ceil(K / 4) * 4,
+    },
     grid(Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * count),
-    { overrides: { TRANSPOSE_A: 0, TRANSPOSE_B: 1, ...variant.overrides, ...switches({ bias: biases[0] }) }, flops: 2 * count * M * N * K })
+    {
+      overrides: { TRANSPOSE_A: 0, TRANSPOSE_B: 1, ...variant.overrides, ...switches({ bias: biases[0] }) },
+      flops: 2 * count * M * N * K,
+    },
+  )
   return true
 }
 
 /** Whether the rows of either operand and of the output are whole vectors of four. */
-function alignment({ M, N, K, transposeA, transposeB, strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] }: ProductShape): Alignment {
-  return { a: whole(transposeA ? M : K, ...strideA, first[0]), b: whole(transposeB ? K : N, ...strideB, first[1]), out: whole(N, first[2]) }
+function alignment(
+  { M, N, K, transposeA, transposeB, strideA = [0, 0], strideB = [0, 0], first = [0, 0, 0] }: ProductShape,
+): Alignment {
+  return {
+    a: whole(transposeA ? M : K, ...strideA, first[0]),
+    b: whole(transposeB ? K : N, ...strideB, first[1]),
+    out: whole(N, first[2]),
+  }
 }
 
 /** Vectors in a piece of a row of the output, if the variant makes its rows in pieces and they are whole. */
@@ -100,26 +197,40 @@ function piecesOf({ pieces }: ProductVariant, { N, first = [0, 0, 0] }: ProductS
 function classOf(shape: ProductShape): string {
   const { a, b, out } = alignment(shape), up = (n: number) => 2 ** Math.ceil(Math.log2(n))
   const layout = `${shape.transposeA ? 'T' : 'N'}${shape.transposeB ? 'T' : 'N'}${a && b && out ? '' : ' unaligned'}`
-  return `matmul ${layout} ${up(shape.M)}x${up(shape.K)}x${up(shape.N)}${shape.batch ? ` batch ${up(shape.batch[0] * shape.batch[1])}` : ''}`
+  return `matmul ${layout} ${up(shape.M)}x${up(shape.K)}x${up(shape.N)}${
+    shape.batch ? ` batch ${up(shape.batch[0] * shape.batch[1])}` : ''
+  }`
 }
 
-function trial({ batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first: _, ...shape }: ProductShape): Trial<ProductVariant> {
+function trial(
+  { batch = [1, 1], strideA = [0, 0], strideB = [0, 0], first: _, ...shape }: ProductShape,
+): Trial<ProductVariant> {
   // Operands that other matrices share are shared here too, so that caches see what they will see.
-  const length = (matrix: number, [outer, inner]: readonly [number, number]) => [matrix + outer * (batch[0] - 1) + inner * (batch[1] - 1)]
+  const length = (
+    matrix: number,
+    [outer, inner]: readonly [number, number],
+  ) => [matrix + outer * (batch[0] - 1) + inner * (batch[1] - 1)]
   const { M, N, K } = shape
   const a = empty(length(M * K, strideA)), b = empty(length(K * N, strideB)), out = empty([...batch, M, N])
   return {
-    run: (variant) => { productWith(variant, a, b, out, { ...shape, batch, strideA, strideB }) },
-    dispose: () => { for (const scratch of [a, b, out]) scratch.dispose() },
+    run: (variant) => {
+      productWith(variant, a, b, out, { ...shape, batch, strideA, strideB })
+    },
+    dispose: () => {
+      for (const scratch of [a, b, out]) scratch.dispose()
+    },
   }
 }
 
 /** Sums x, seen as [outer, count, M, N], over count: a tensor of the given shape with outer x M x N elements. */
 export function sumMiddle(
-  x: Tensor, { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number }, shape: readonly number[],
+  x: Tensor,
+  { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number },
+  shape: readonly number[],
 ): Tensor {
   const out = empty(shape)
-  // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a second launch.
+  // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a
+  // second launch.
   const wanted = count >= 64 && outer * M * N < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
   const depth = Math.ceil(count / wanted), pieces = Math.ceil(count / depth)
   if (pieces === 1) {
@@ -133,12 +244,24 @@ export function sumMiddle(
   return out
 }
 
-interface Sum { outer: number, count: number, M: number, N: number, pieces: number, depth: number }
+interface Sum {
+  outer: number
+  count: number
+  M: number
+  N: number
+  pieces: number
+  depth: number
+}
 
 function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
   const EACH = gpu().adapter.kind === 'embedded' && sum.N % 16 === 0 ? 4 : 1
-  launch(sumKernel(whole(sum.N)), { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
-    { ...sum }, grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)), { overrides: { ...switches(epilogue), EACH } })
+  launch(
+    sumKernel(whole(sum.N)),
+    { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
+    { ...sum },
+    grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)),
+    { overrides: { ...switches(epilogue), EACH } },
+  )
 }
 
 /** Whether all of these are whole vectors of four. */

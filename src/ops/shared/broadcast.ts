@@ -34,8 +34,12 @@ export function broadcastShape(op: string, ...shapes: (readonly number[])[]): nu
     const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1)
     const size = sizes.find((n) => n !== 1) ?? 1
     if (sizes.some((n) => n !== 1 && n !== size)) {
-      throw new ShapeError(`${op}: ${shapes.map((shape) => `[${shape}]`).join(' and ')} do not broadcast: axis ${axis - rank} has sizes ${sizes.join(' and ')}, `
-        + 'expected equal sizes or 1; reshape one of them')
+      throw new ShapeError(
+        `${op}: ${shapes.map((shape) => `[${shape}]`).join(' and ')} do not broadcast: axis ${axis - rank} has sizes ${
+          sizes.join(' and ')
+        }, `
+          + 'expected equal sizes or 1; reshape one of them',
+      )
     }
     return size
   })
@@ -55,9 +59,15 @@ export function broadcastStrides(shape: readonly number[], out: readonly number[
 }
 
 /** Axes of a strided read after merging, outermost first: sizes, and per operand its strides. */
-export interface Collapsed { sizes: number[], strides: number[][] }
+export interface Collapsed {
+  sizes: number[]
+  strides: number[][]
+}
 
-/** Drops axes of size 1 and merges neighbours that every operand walks through without a jump. At least one axis is left. */
+/**
+ * Drops axes of size 1 and merges neighbours that every operand walks through without a jump. At least one axis is
+ * left.
+ */
 export function collapse(shape: readonly number[], strides: readonly (readonly number[])[]): Collapsed {
   const sizes: number[] = [], merged: number[][] = strides.map(() => [])
   shape.forEach((n, axis) => {
@@ -65,7 +75,9 @@ export function collapse(shape: readonly number[], strides: readonly (readonly n
     const last = sizes.length - 1
     if (last >= 0 && strides.every((stride, k) => merged[k][last] === stride[axis] * n)) {
       sizes[last] *= n
-      strides.forEach((stride, k) => { merged[k][last] = stride[axis] })
+      strides.forEach((stride, k) => {
+        merged[k][last] = stride[axis]
+      })
     } else {
       sizes.push(n)
       strides.forEach((stride, k) => merged[k].push(stride[axis]))
@@ -76,17 +88,25 @@ export function collapse(shape: readonly number[], strides: readonly (readonly n
 }
 
 /** How an operand is read: the tensor and its strides over the output's axes. */
-export interface Operand { tensor: Tensor, strides: readonly number[] }
+export interface Operand {
+  tensor: Tensor
+  strides: readonly number[]
+}
 
 const names = ['x', 'y', 'z'] as const
 
 // Parameters where no operand repeats, which is nearly every launch: one row, read from end to end.
-const flat: Readonly<Record<string, number>> = Object.fromEntries([...[1, 2, 3, 4].map((axis) => [`n${axis}`, 1]),
-  ...names.flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => [`${name}${axis}`, Number(axis === 0)]))])
+const flat: Readonly<Record<string, number>> = Object.fromEntries([
+  ...[1, 2, 3, 4].map((axis) => [`n${axis}`, 1]),
+  ...names.flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => [`${name}${axis}`, Number(axis === 0)])),
+])
 const flatOverrides = { AXES: 0, LANEWISE: 0 }
 const flatBySize = new Map<number, Readonly<Record<string, number>>>()
 
-/** `flat` for a size; kept, because copying twenty names costs more than the rest of a launch, and frozen, so that they are written once. */
+/**
+ * `flat` for a size; kept, because copying twenty names costs more than the rest of a launch, and frozen, so that they
+ * are written once.
+ */
 function flatParams(size: number): Readonly<Record<string, number>> {
   let params = flatBySize.get(size)
   if (!params) {
@@ -97,22 +117,36 @@ function flatParams(size: number): Readonly<Record<string, number>> {
 }
 
 /**
- * Launches an expression of one to three strided operands over `shape`. Rows of whole vectors (or a single row) are read as vec4f,
- * an operand that repeats along the row as one element; anything else element by element.
+ * Launches an expression of one to three strided operands over `shape`. Rows of whole vectors (or a single row) are
+ * read as vec4f, an operand that repeats along the row as one element; anything else element by element.
  * @throws ShapeError if more than six axes are left after merging.
  */
-export function launchBroadcast(op: string, kernel: Kernel, shape: readonly number[], operands: readonly Operand[], a = 0): Tensor {
+export function launchBroadcast(
+  op: string,
+  kernel: Kernel,
+  shape: readonly number[],
+  operands: readonly Operand[],
+  a = 0,
+): Tensor {
   const out = empty(shape)
   if (operands.every(({ tensor }) => sameShape(tensor.shape, shape))) {
     const [x, y, z] = operands, tensors: Record<string, Tensor> = { out, x: x.tensor }
     if (y) tensors.y = y.tensor
     if (z) tensors.z = z.tensor
-    launch(kernel, tensors, a === 0 ? flatParams(out.size) : { ...flatParams(out.size), a }, grid(Math.ceil(out.size / 256)), { overrides: flatOverrides })
+    launch(
+      kernel,
+      tensors,
+      a === 0 ? flatParams(out.size) : { ...flatParams(out.size), a },
+      grid(Math.ceil(out.size / 256)),
+      { overrides: flatOverrides },
+    )
     return out
   }
   const { sizes, strides } = collapse(shape, operands.map((operand) => operand.strides))
   if (sizes.length > 6) {
-    throw new ShapeError(`${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6; permute or reshape the arguments first`)
+    throw new ShapeError(
+      `${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6; permute or reshape the arguments first`,
+    )
   }
   const inner = sizes.at(-1)!
   const tensors: Record<string, Tensor> = { out }
@@ -123,10 +157,17 @@ export function launchBroadcast(op: string, kernel: Kernel, shape: readonly numb
     if (operands[k]) tensors[name] = operands[k].tensor
     for (let axis = 0; axis < 6; axis++) params[`${name}${axis}`] = strides[k]?.at(-1 - axis) ?? 0
     // Vectors start at multiples of four only if every row does.
-    if (strides[k] && (strides[k].at(-1)! > 1 || (strides[k].at(-1) === 1 && strides[k].slice(0, -1).some((stride) => stride % 4 !== 0)))) vectors = false
+    if (
+      strides[k]
+      && (strides[k].at(-1)! > 1 || (strides[k].at(-1) === 1 && strides[k].slice(0, -1).some((stride) =>
+        stride % 4 !== 0
+      )))
+    ) vectors = false
   })
   // Few variants, because each is compiled for every op: none, one or two axes outside, or any number.
   const axes = vectors && sizes.length <= 3 ? sizes.length - 1 : 5
-  launch(kernel, tensors, params, grid(Math.ceil(out.size / 256)), { overrides: { AXES: axes, LANEWISE: vectors ? 0 : 1 } })
+  launch(kernel, tensors, params, grid(Math.ceil(out.size / 256)), {
+    overrides: { AXES: axes, LANEWISE: vectors ? 0 : 1 },
+  })
   return out
 }

@@ -1,25 +1,56 @@
-// Launchers that move values: strided reads, padding and rolling, and writing side by side. Shared by the ops of permute.ts.
+// Launchers that move values: strided reads, padding and rolling, and writing side by side. Shared by the ops of
+// permute.ts.
 import { ShapeError } from '../../base/errors.ts'
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { collapse, sizeOf, stridesOf } from './broadcast.ts'
 
-const numbered = (name: string, from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `${name}${from + i}`)
+const numbered = (name: string, from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => `${name}${from + i}`)
 
-const strided = kernel('permute.wgsl', { entry: 'strided', buffers: ['x', 'out'],
-  params: ['size', 'inner', 'base', ...numbered('n', 1, 4), ...numbered('x', 0, 5)] })
-const padded = kernel('pad.wgsl', { buffers: ['x', 'out'], params: ['size', 'value', ...numbered('n', 0, 5), ...numbered('m', 0, 5),
-  ...numbered('before', 0, 5), ...numbered('step', 0, 5), ...numbered('x', 1, 5)] })
-const putVectors = kernel('concat.wgsl', { entry: 'vectors', buffers: ['x4', 'out4'], params: ['rows', 'width', 'first', 'total'] })
-const putElements = kernel('concat.wgsl', { entry: 'elements', buffers: ['x', 'out'], params: ['rows', 'width', 'first', 'total'] })
+const strided = kernel('permute.wgsl', {
+  entry: 'strided',
+  buffers: ['x', 'out'],
+  params: ['size', 'inner', 'base', ...numbered('n', 1, 4), ...numbered('x', 0, 5)],
+})
+const padded = kernel('pad.wgsl', {
+  buffers: ['x', 'out'],
+  params: [
+    'size',
+    'value',
+    ...numbered('n', 0, 5),
+    ...numbered('m', 0, 5),
+    ...numbered('before', 0, 5),
+    ...numbered('step', 0, 5),
+    ...numbered('x', 1, 5),
+  ],
+})
+const putVectors = kernel('concat.wgsl', {
+  entry: 'vectors',
+  buffers: ['x4', 'out4'],
+  params: ['rows', 'width', 'first', 'total'],
+})
+const putElements = kernel('concat.wgsl', {
+  entry: 'elements',
+  buffers: ['x', 'out'],
+  params: ['rows', 'width', 'first', 'total'],
+})
 
 function tooMany(name: string, x: Tensor, shape: readonly number[], count: number): never {
-  throw new ShapeError(`${name}: [${x.shape}] to [${shape}] leaves ${count} separate axes, expected at most 6; merge axes with reshape first`)
+  throw new ShapeError(
+    `${name}: [${x.shape}] to [${shape}] leaves ${count} separate axes, expected at most 6; merge axes with reshape first`,
+  )
 }
 
 /** Reads x with these strides from element `base` on, as a contiguous tensor of `shape`. Not recorded. */
-export function stridedCopy(name: string, x: Tensor, shape: readonly number[], strides: readonly number[], base = 0): Tensor {
+export function stridedCopy(
+  name: string,
+  x: Tensor,
+  shape: readonly number[],
+  strides: readonly number[],
+  base = 0,
+): Tensor {
   const out = empty(shape)
   const { sizes, strides: [steps] } = collapse(shape, [strides])
   if (sizes.length > 6) tooMany(name, x, shape, sizes.length)
@@ -29,24 +60,33 @@ export function stridedCopy(name: string, x: Tensor, shape: readonly number[], s
   for (let axis = 1; axis < 5; axis++) params[`n${axis}`] = sizes.at(-1 - axis) ?? 1
   for (let axis = 0; axis < 6; axis++) params[`x${axis}`] = steps.at(-1 - axis) ?? 0
   const axes = sizes.length <= 3 ? sizes.length - 1 : 5
-  launch(strided, { x, out }, params, grid(Math.ceil(out.size / 256)), { overrides: { AXES: axes, VECTORS: vectors ? 1 : 0 } })
+  launch(strided, { x, out }, params, grid(Math.ceil(out.size / 256)), {
+    overrides: { AXES: axes, VECTORS: vectors ? 1 : 0 },
+  })
   return out
 }
 
 /**
- * Moves each axis of x into an axis of `shape`. 'pad': entry d goes to `before + d * step`, whatever nothing goes to is `value`.
- * 'roll': entry (c + before) mod size goes to c. Not recorded.
+ * Moves each axis of x into an axis of `shape`. 'pad': entry d goes to `before + d * step`, whatever nothing goes to is
+ * `value`. 'roll': entry (c + before) mod size goes to c. Not recorded.
  */
 export function moveAxes(
-  name: string, x: Tensor, shape: readonly number[], before: readonly number[], steps: readonly number[], kind: 'pad' | 'roll', value = 0,
+  name: string,
+  x: Tensor,
+  shape: readonly number[],
+  before: readonly number[],
+  steps: readonly number[],
+  kind: 'pad' | 'roll',
+  value = 0,
 ): Tensor {
   const out = empty(shape)
   // An axis that stays as it is becomes part of the axis outside it.
   const axes: { n: number, m: number, before: number, step: number }[] = []
   shape.forEach((n, axis) => {
     const m = x.shape[axis], moves = before[axis] !== 0 || steps[axis] !== 1 || n !== m, last = axes.at(-1)
-    if (!moves && last && last.step === 1) Object.assign(last, { n: last.n * n, m: last.m * n, before: last.before * n })
-    else if (n !== 1 || m !== 1) axes.push({ n, m, before: before[axis], step: steps[axis] })
+    if (!moves && last && last.step === 1) {
+      Object.assign(last, { n: last.n * n, m: last.m * n, before: last.before * n })
+    } else if (n !== 1 || m !== 1) axes.push({ n, m, before: before[axis], step: steps[axis] })
   })
   if (axes.length > 6) tooMany(name, x, shape, axes.length)
   const strides = stridesOf(axes.map(({ m }) => m))
@@ -58,8 +98,13 @@ export function moveAxes(
   }
   const inner = axes.at(-1) ?? { n: 1, m: 1, before: 0, step: 1 }
   const vectors = inner.step === 1 && [inner.n, inner.m, inner.before].every((n) => n % 4 === 0)
-  launch(padded, { x, out }, params, grid(Math.ceil(out.size / 256)),
-    { overrides: { AXES: axes.length <= 3 ? Math.max(0, axes.length - 1) : 5, VECTORS: vectors ? 1 : 0, ROLL: kind === 'roll' ? 1 : 0 } })
+  launch(padded, { x, out }, params, grid(Math.ceil(out.size / 256)), {
+    overrides: {
+      AXES: axes.length <= 3 ? Math.max(0, axes.length - 1) : 5,
+      VECTORS: vectors ? 1 : 0,
+      ROLL: kind === 'roll' ? 1 : 0,
+    },
+  })
   return out
 }
 
@@ -72,8 +117,9 @@ export function put(parts: readonly Tensor[], shape: readonly number[], axis: nu
   parts.forEach((part, i) => {
     const width = widths[i]
     const params = { rows, width, first, total }
-    if ([width, first, total].every((n) => n % 4 === 0)) launch(putVectors, { x4: part, out4: out }, params, grid(Math.ceil(part.size / 256)))
-    else launch(putElements, { x: part, out }, params, grid(Math.ceil(part.size / 64)))
+    if ([width, first, total].every((n) => n % 4 === 0)) {
+      launch(putVectors, { x4: part, out4: out }, params, grid(Math.ceil(part.size / 256)))
+    } else launch(putElements, { x: part, out }, params, grid(Math.ceil(part.size / 64)))
     first += width
   })
   return out

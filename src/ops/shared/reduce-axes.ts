@@ -1,5 +1,5 @@
-// Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one launch (two
-// if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
+// Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one
+// launch (two if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
 import { currentGpu } from '../../gpu/device.ts'
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
@@ -11,7 +11,12 @@ const alongRows = kernel('reduce.wgsl', { ...options, entry: 'rows' })
 const downColumns = kernel('reduce.wgsl', { ...options, entry: 'columns' })
 
 /** What a reduction computes: sums of squares, roots at the end, a factor on the result. */
-export interface Steps { kind: 'sum' | 'max' | 'min', squared?: boolean, root?: boolean, factor?: number }
+export interface Steps {
+  kind: 'sum' | 'max' | 'min'
+  squared?: boolean
+  root?: boolean
+  factor?: number
+}
 
 /** Runs of kept and reduced axes, outermost first. */
 function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: number, reduced: boolean }[] {
@@ -26,8 +31,8 @@ function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: 
 }
 
 /**
- * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from sharing, so
- * there a row gets as many as keep each one's sum to 128 vectors.
+ * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from
+ * sharing, so there a row gets as many as keep each one's sum to 128 vectors.
  */
 function rowLanes(rows: number, width: number): number {
   if (rows < 64) return 64
@@ -43,14 +48,23 @@ function columnLanes(width: number): number {
 
 const onProcessor = () => ['software', 'embedded'].includes(currentGpu()?.adapter.kind ?? '')
 
-/** Reduces the flagged axes of x; the result has `shape`. Factor and root belong to the last launch, the square to the first. */
-export function reduceAxes(x: Tensor, shape: readonly number[], flags: readonly boolean[], { kind, squared = false, root = false, factor = 1 }: Steps): Tensor {
+/**
+ * Reduces the flagged axes of x; the result has `shape`. Factor and root belong to the last launch, the square to the
+ * first.
+ */
+export function reduceAxes(
+  x: Tensor,
+  shape: readonly number[],
+  flags: readonly boolean[],
+  { kind, squared = false, root = false, factor = 1 }: Steps,
+): Tensor {
   let runs = runsOf(x.shape, flags)
-  if (!runs.some((run) => run.reduced)) runs.push({ size: 1, reduced: true })     // nothing to sum, but maybe to square
+  if (!runs.some((run) => run.reduced)) runs.push({ size: 1, reduced: true }) // nothing to sum, but maybe to square
   let from = x
   for (let first = true; runs.some((run) => run.reduced); first = false) {
     const at = runs.findLastIndex((run) => run.reduced)
-    const outer = sizeOf(runs.slice(0, at).map((run) => run.size)), inner = sizeOf(runs.slice(at + 1).map((run) => run.size))
+    const outer = sizeOf(runs.slice(0, at).map((run) => run.size)),
+      inner = sizeOf(runs.slice(at + 1).map((run) => run.size))
     const { size } = runs[at]
     const byRows = at === runs.length - 1
     const [long, part] = byRows ? [16384, 8192] : onProcessor() ? [512, 256] : [128, 64]
@@ -61,9 +75,21 @@ export function reduceAxes(x: Tensor, shape: readonly number[], flags: readonly 
     const out = empty(last ? shape : runs.map((run) => run.size))
     const lanes = byRows ? rowLanes(outer * chunks, chunk) : columnLanes(inner)
     const groups = byRows ? Math.ceil(outer * chunks * lanes / 64) : outer * chunks * Math.ceil(inner / (4 * lanes))
-    launch(byRows ? alongRows : downColumns, { x: from, out },
-      { outer, length: size, width: byRows ? size : inner, chunks, chunk, factor: last ? factor : 1 }, grid(groups),
-      { overrides: { KIND: { sum: 0, max: 1, min: 2 }[kind], SQUARE: squared && first ? 1 : 0, ROOT: root && last ? 1 : 0, LANES: lanes }, flops: from.size })
+    launch(
+      byRows ? alongRows : downColumns,
+      { x: from, out },
+      { outer, length: size, width: byRows ? size : inner, chunks, chunk, factor: last ? factor : 1 },
+      grid(groups),
+      {
+        overrides: {
+          KIND: { sum: 0, max: 1, min: 2 }[kind],
+          SQUARE: squared && first ? 1 : 0,
+          ROOT: root && last ? 1 : 0,
+          LANES: lanes,
+        },
+        flops: from.size,
+      },
+    )
     from = out
   }
   return from

@@ -8,16 +8,16 @@ export function adapterKind(): 'gpu' | 'software' | 'embedded' | 'null' {
 }
 
 /**
- * Vectors of four columns that an invocation makes in tiles for the embedded device: as many sums as fit the machine's registers,
- * which hold twice as much where the engine joins neighbouring vectors.
+ * Vectors of four columns that an invocation makes in tiles for the embedded device: as many sums as fit the machine's
+ * registers, which hold twice as much where the engine joins neighbouring vectors.
  */
 export function tileColumns(): 2 | 4 {
   return currentGpu()?.adapter.architecture === 'wasm-simd-256' ? 4 : 2
 }
 
 /**
- * Invocations per row: 1, 8 or 32. On a CPU a barrier and a strided read cost more than they bring, so each invocation takes a
- * row of its own as soon as there are rows enough for all threads. `width` counts what one read brings.
+ * Invocations per row: 1, 8 or 32. On a CPU a barrier and a strided read cost more than they bring, so each invocation
+ * takes a row of its own as soon as there are rows enough for all threads. `width` counts what one read brings.
  */
 export function lanesFor(rows: number, width: number): number {
   const kind = adapterKind()
@@ -26,7 +26,10 @@ export function lanesFor(rows: number, width: number): number {
 }
 
 /** A row kernel in two versions of one text: `alias V` is f32 in one and vec4f in the other. */
-export interface RowKernels { scalar: Kernel, vector: Kernel }
+export interface RowKernels {
+  scalar: Kernel
+  vector: Kernel
+}
 
 const vectorText = {
   '/*V*/f32': 'vec4f',
@@ -35,7 +38,11 @@ const vectorText = {
 }
 
 /** Declares both versions; `horizontal` names the helpers of the text that add or compare the parts of a vector. */
-export function rowKernels(file: string, options: KernelOptions, horizontal: ('total' | 'largest')[] = ['total']): RowKernels {
+export function rowKernels(
+  file: string,
+  options: KernelOptions,
+  horizontal: ('total' | 'largest')[] = ['total'],
+): RowKernels {
   const splice = { ...options.splice }
   for (const [marker, text] of Object.entries(vectorText)) {
     if (marker.startsWith('/*V*/') || horizontal.some((name) => marker.startsWith(`/*${name}*/`))) splice[marker] = text

@@ -18,6 +18,8 @@ export function reduceShares(parts: Tensor, shape: readonly number[]): Tensor {
 export function channelSum(x: Tensor): Tensor {
   const [batch, channels] = x.shape
   const out = empty([channels])
-  launch(sumChannels, { x, out }, { batch, channels, size: x.size / (batch * channels) }, grid(channels), { flops: x.size })
+  launch(sumChannels, { x, out }, { batch, channels, size: x.size / (batch * channels) }, grid(channels), {
+    flops: x.size,
+  })
   return out
 }

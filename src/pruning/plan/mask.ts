@@ -5,8 +5,9 @@ import { type Plan, planned } from './slice.ts'
 import type { Unit } from '../units/units.ts'
 
 /**
- * Multiplies by zero what the plan drops: sets the masks of the model's gates, in place. A mask that is already there is written
- * to, so that a compiled forward pass replays with the new plan. @throws ShapeError for flags of a wrong length.
+ * Multiplies by zero what the plan drops: sets the masks of the model's gates, in place. A mask that is already there
+ * is written to, so that a compiled forward pass replays with the new plan. @throws ShapeError for flags of a wrong
+ * length.
  */
 export function maskModel(model: unknown, found: readonly Unit[], plan: Plan): void {
   const gates = new Map(gatesOf(model))
@@ -14,7 +15,10 @@ export function maskModel(model: unknown, found: readonly Unit[], plan: Plan): v
     for (const { path, element } of unit.gates) {
       const gate = gates.get(path)!
       const flags = unit.shape.length > 1
-        ? Float32Array.from({ length: unit.size }, (_, i) => keep[Math.floor(i / unit.shape[1]) * unit.shape[1] + element[i % unit.shape[1]]])
+        ? Float32Array.from(
+          { length: unit.size },
+          (_, i) => keep[Math.floor(i / unit.shape[1]) * unit.shape[1] + element[i % unit.shape[1]]],
+        )
         : Float32Array.from(element, (each) => keep[each])
       const shape = unit.shape.length > 1 ? unit.shape : [flags.length]
       if (gate.mask?.shape.join() === shape.join()) gate.mask.write(flags)

@@ -1,5 +1,5 @@
-// Scores to a plan. Everything that may go is put in one order, least important first; a plan is how far along it one goes, so plans of
-// higher rates contain those of lower ones.
+// Scores to a plan. Everything that may go is put in one order, least important first; a plan is how far along it one
+// goes, so plans of higher rates contain those of lower ones.
 import { InputError, ShapeError } from '../../base/errors.ts'
 import type { Plan } from './slice.ts'
 import type { Unit } from '../units/units.ts'
@@ -7,7 +7,9 @@ import type { Scores } from '../scores/score.ts'
 
 /** How elements of different units compare, and which widths are allowed. */
 export interface SelectOptions {
-  /** `global`: by score over the whole network, no layer protected (default). `per-unit`: the same share of every unit. */
+  /**
+   * `global`: by score over the whole network, no layer protected (default). `per-unit`: the same share of every unit.
+   */
   ranking?: 'global' | 'per-unit'
   /** Widths are rounded to multiples of this, so that rows stay vec4f (default 4; whole heads are not rounded). */
   multipleOf?: number
@@ -16,7 +18,11 @@ export interface SelectOptions {
 }
 
 /** What goes in one step: an element, or of a two-axis unit one channel of every head. */
-interface Item { unit: Unit, elements: number[], score: number }
+interface Item {
+  unit: Unit
+  elements: number[]
+  score: number
+}
 
 /** The order in which a network is pruned. */
 export interface Ranking {
@@ -28,15 +34,26 @@ export interface Ranking {
   at(rate: number): Plan
 }
 
-/** Puts the elements of units in order; ties stay in the order of the network. @throws ShapeError if a unit has no scores of its size. */
-export function rank(units: readonly Unit[], scores: Scores, { ranking = 'global', multipleOf = 4, minimum = 1 }: SelectOptions = {}): Ranking {
+/**
+ * Puts the elements of units in order; ties stay in the order of the network. @throws ShapeError if a unit has no
+ * scores of its size.
+ */
+export function rank(
+  units: readonly Unit[],
+  scores: Scores,
+  { ranking = 'global', multipleOf = 4, minimum = 1 }: SelectOptions = {},
+): Ranking {
   const lists = units.map((unit) => {
     const score = scores.get(unit.name)
-    if (score?.length !== unit.size) throw new ShapeError(`rank: ${unit.name} has ${score?.length ?? 0} scores, expected ${unit.size}`)
+    if (score?.length !== unit.size) {
+      throw new ShapeError(`rank: ${unit.name} has ${score?.length ?? 0} scores, expected ${unit.size}`)
+    }
     return itemsOf(unit, score)
   })
   // The least of a list has rank 0; equal ranks of units compare by how far along their unit they are.
-  const keyed = lists.flatMap((list) => list.map((item, i) => ({ item, key: ranking === 'global' ? item.score : i / list.length })))
+  const keyed = lists.flatMap((list) =>
+    list.map((item, i) => ({ item, key: ranking === 'global' ? item.score : i / list.length }))
+  )
   const order = keyed.sort((a, b) => a.key - b.key).map(({ item }) => item)
   const total = units.reduce((sum, { size }) => sum + size, 0)
   const plan = (count: number): Plan => {
@@ -61,11 +78,16 @@ export function rank(units: readonly Unit[], scores: Scores, { ranking = 'global
 /** `floor(rate * total)` without the error of binary fractions: 0.15 of 20 is 3. */
 export const countAt = (rate: number, total: number): number => Math.floor(Math.round(rate * 1e6) * total / 1e6)
 
-/** What can go of a unit, least first. A head keeps channels of its own, and all keep as many: the j-th least of every head go together. */
+/**
+ * What can go of a unit, least first. A head keeps channels of its own, and all keep as many: the j-th least of every
+ * head go together.
+ */
 function itemsOf(unit: Unit, score: Float32Array): Item[] {
   const [heads, dim] = unit.shape.length > 1 ? unit.shape : [1, unit.size]
-  const perHead = Array.from({ length: heads }, (_, head) =>
-    Array.from({ length: dim }, (_, i) => head * dim + i).sort((a, b) => score[a] - score[b]))
+  const perHead = Array.from(
+    { length: heads },
+    (_, head) => Array.from({ length: dim }, (_, i) => head * dim + i).sort((a, b) => score[a] - score[b]),
+  )
   return Array.from({ length: dim }, (_, j) => {
     const elements = perHead.map((order) => order[j])
     return { unit, elements, score: elements.reduce((sum, each) => sum + score[each], 0) / heads }
@@ -73,9 +95,13 @@ function itemsOf(unit: Unit, score: Float32Array): Item[] {
 }
 
 /** Whether a tensor with these elements of a unit (-1: something that does not go) keeps any. */
-export const keepsAny = (element: readonly number[], keep: Uint8Array): boolean => element.some((each) => each < 0 || keep[each] !== 0)
+export const keepsAny = (element: readonly number[], keep: Uint8Array): boolean =>
+  element.some((each) => each < 0 || keep[each] !== 0)
 
-/** A tensor that has only some of a unit's elements (a stage before option-A shortcuts widen the stream) keeps the best of those. */
+/**
+ * A tensor that has only some of a unit's elements (a stage before option-A shortcuts widen the stream) keeps the best
+ * of those.
+ */
 function leaveSomeEverywhere({ shape, members }: Unit, keep: Uint8Array, list: readonly Item[]): void {
   if (shape.length > 1) return
   for (const { element } of members) {
@@ -86,7 +112,7 @@ function leaveSomeEverywhere({ shape, members }: Unit, keep: Uint8Array, list: r
 }
 
 function rounded({ name, shape }: Unit, stays: number, multipleOf: number, minimum: number): number {
-  if (stays === shape.at(-1)) return stays                       // what loses nothing keeps its odd width
+  if (stays === shape.at(-1)) return stays // what loses nothing keeps its odd width
   const size = shape.at(-1)!, step = /heads$/i.test(name) ? 1 : multipleOf
   return Math.min(size, Math.max(Math.min(minimum, size), Math.round(stays / step) * step))
 }
@@ -95,10 +121,19 @@ function rounded({ name, shape }: Unit, stays: number, multipleOf: number, minim
  * The plan that keeps the most within a budget: the shortest way along the order whose cost is at most `most`.
  * @throws InputError naming the least that can be reached.
  */
-export function withinBudget(ranking: Ranking, cost: (plan: Plan) => number, most: number, what: string): { plan: Plan, count: number } {
+export function withinBudget(
+  ranking: Ranking,
+  cost: (plan: Plan) => number,
+  most: number,
+  what: string,
+): { plan: Plan, count: number } {
   let low = 0, high = ranking.total
   const least = cost(ranking.plan(high))
-  if (least > most) throw new InputError(`a budget of ${most} ${what} cannot be met: with all that may go gone, ${least} are left; raise it, or prune more kinds of units`)
+  if (least > most) {
+    throw new InputError(
+      `a budget of ${most} ${what} cannot be met: with all that may go gone, ${least} are left; raise it, or prune more kinds of units`,
+    )
+  }
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
     if (cost(ranking.plan(middle)) <= most) high = middle
@@ -108,7 +143,8 @@ export function withinBudget(ranking: Ranking, cost: (plan: Plan) => number, mos
 }
 
 /** Elements of a plan that stay. */
-export const keptOf = (plan: Plan): number => [...plan.values()].reduce((sum, keep) => sum + keep.reduce((a, b) => a + b, 0), 0)
+export const keptOf = (plan: Plan): number =>
+  [...plan.values()].reduce((sum, keep) => sum + keep.reduce((a, b) => a + b, 0), 0)
 
 /** A plan that names only units it cuts, which is what slicing needs. */
 export const onlyCuts = (plan: Plan): Plan => new Map([...plan].filter(([, keep]) => keep.includes(0)))

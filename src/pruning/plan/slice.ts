@@ -9,24 +9,40 @@ import { type Member, type Traceable, type Unit, type UnitOptions, units } from 
 export type Plan = ReadonlyMap<string, Uint8Array>
 
 /** A tensor on the host; without `data` only its shape is of interest. */
-export interface HostTensor { shape: number[], data: TypedArray | null, dtype: DType }
+export interface HostTensor {
+  shape: number[]
+  data: TypedArray | null
+  dtype: DType
+}
 
 /** A model's tensors on the host by path, for many slices of one model. */
 export async function hostWeights(model: unknown): Promise<Map<string, HostTensor>> {
   const host = new Map<string, HostTensor>()
-  for (const [path, leaf] of leaves(model)) host.set(path, { shape: [...leaf.shape], data: await leaf.data(), dtype: leaf.dtype })
+  for (const [path, leaf] of leaves(model)) {
+    host.set(path, { shape: [...leaf.shape], data: await leaf.data(), dtype: leaf.dtype })
+  }
   return host
 }
 
 /** What a caller that slices often already has: the model's units for these images and residuals, and its weights. */
-export interface SliceOptions extends UnitOptions { found?: readonly Unit[], weights?: ReadonlyMap<string, HostTensor> }
+export interface SliceOptions extends UnitOptions {
+  found?: readonly Unit[]
+  weights?: ReadonlyMap<string, HostTensor>
+}
 
 /**
- * The smaller model: every tensor without the slices the plan drops. Widths are read from shapes and constants of the original
- * widths are kept as numbers, so nothing else changes. Its tensors are its own, also where the plan drops nothing. Two-axis units go first, each head keeping its own channels.
- * @throws ShapeError if a unit cannot be cut (with its reason), a head keeps another count than its siblings, or nothing is kept.
+ * The smaller model: every tensor without the slices the plan drops. Widths are read from shapes and constants of the
+ * original widths are kept as numbers, so nothing else changes. Its tensors are its own, also where the plan drops
+ * nothing. Two-axis units go first, each head keeping its own channels.
+ * @throws ShapeError if a unit cannot be cut (with its reason), a head keeps another count than its siblings, or
+ * nothing is kept.
  */
-export async function sliceModel<M extends Traceable>(model: M, inputShape: readonly number[], plan: Plan, options: SliceOptions = {}): Promise<M> {
+export async function sliceModel<M extends Traceable>(
+  model: M,
+  inputShape: readonly number[],
+  plan: Plan,
+  options: SliceOptions = {},
+): Promise<M> {
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
   const weights = options.weights ?? await hostWeights(model)
@@ -35,7 +51,11 @@ export async function sliceModel<M extends Traceable>(model: M, inputShape: read
 
 /** The shapes of the sliced model, for costs: no weight is read and no device needed. Shared tensors stay shared. */
 export function sliceShapes<M extends Traceable>(model: M, found: readonly Unit[], plan: Plan): M {
-  const shapes = new Map(leaves(model).map(([path, { shape, dtype }]): [string, HostTensor] => [path, { shape: [...shape], data: null, dtype }]))
+  const shapes = new Map(
+    leaves(model).map((
+      [path, { shape, dtype }],
+    ): [string, HostTensor] => [path, { shape: [...shape], data: null, dtype }]),
+  )
   return withoutDevice(() => cut(model, shapes, planned(found, plan)))
 }
 
@@ -45,25 +65,40 @@ export function sliceShapes<M extends Traceable>(model: M, found: readonly Unit[
  */
 export function planned(found: readonly Unit[], plan: Plan, { empty = false } = {}): [Unit, Uint8Array][] {
   const unknown = [...plan.keys()].filter((name) => !found.some((unit) => unit.name === name))
-  if (unknown.length) throw new ShapeError(`the plan names ${unknown.slice(0, 3).join(', ')}, which the model lacks; its units are ${found.slice(0, 6).map(({ name }) => name).join(', ')}`)
+  if (unknown.length) {
+    throw new ShapeError(
+      `the plan names ${unknown.slice(0, 3).join(', ')}, which the model lacks; its units are ${
+        found.slice(0, 6).map(({ name }) => name).join(', ')
+      }`,
+    )
+  }
   return found.flatMap((unit): [Unit, Uint8Array][] => {
     const keep = plan.get(unit.name)
     if (!keep) return []
-    if (keep.length !== unit.size) throw new ShapeError(`${unit.name}: ${keep.length} keep flags for ${unit.size} elements`)
+    if (keep.length !== unit.size) {
+      throw new ShapeError(`${unit.name}: ${keep.length} keep flags for ${unit.size} elements`)
+    }
     if (unit.prunable !== true) throw new ShapeError(`${unit.name} cannot be cut: ${unit.prunable}`)
     if (empty) return [[unit, keep]]
     if (!keep.includes(1)) throw new ShapeError(`${unit.name}: the plan keeps nothing; keep at least one element`)
     // Behind a zero-padded shortcut a narrow stage has some of the elements only.
     const bare = unit.shape.length === 1 && unit.members.find(({ element }) => kept(element, keep).length === 0)
-    if (bare) throw new ShapeError(`${unit.name}: the plan keeps nothing of axis ${bare.axis} of '${bare.path}'; keep at least one element there`)
+    if (bare) {
+      throw new ShapeError(
+        `${unit.name}: the plan keeps nothing of axis ${bare.axis} of '${bare.path}'; keep at least one element there`,
+      )
+    }
     return [[unit, keep]]
   })
 }
 
-/** Cuts units one after the other, channels of heads before heads; one unit's cut leaves the others' axes as they are. */
+/**
+ * Cuts units one after the other, channels of heads before heads; one unit's cut leaves the others' axes as they are.
+ */
 function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit, Uint8Array][]): M {
   const host = new Map(weights)
-  // Tensors that all heads shared and now have a head axis in front, because heads keep different channels; with the heads' unit.
+  // Tensors that all heads shared and now have a head axis in front, because heads keep different channels; with the
+  // heads' unit.
   const grown = new Map<string, string | null>()
   for (const [unit, keep] of plan.toSorted(([a], [b]) => b.shape.length - a.shape.length)) {
     for (const { path, axis, outer, element } of unit.members) {
@@ -72,11 +107,27 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
         host.set(path, take(old, axis + front, kept(element, keep)))
         continue
       }
-      const next = takePerHead(old, { path, axis: axis + front, outer: outer === null ? front ? 0 : null : outer + front, element }, unit, keep)
+      const next = takePerHead(
+        old,
+        { path, axis: axis + front, outer: outer === null ? front ? 0 : null : outer + front, element },
+        unit,
+        keep,
+      )
       if (next.shape.length > old.shape.length) grown.set(path, unit.outer)
       host.set(path, next)
     }
-    for (const [path, heads] of grown) if (heads === unit.name) host.set(path, take(host.get(path)!, 0, [...keep.keys()].filter((head) => keep[head])))
+    for (const [path, heads] of grown) {
+      if (heads === unit.name) {
+        host.set(
+          path,
+          take(
+            host.get(path)!,
+            0,
+            [...keep.keys()].filter((head) => keep[head]),
+          ),
+        )
+      }
+    }
   }
   const made = mapTree(model, (_, path) => {
     const { data, shape, dtype } = host.get(path)!
@@ -88,11 +139,17 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
       const wide = unit.widened.find((each) => each.path === path)
       if (mine && unit.closing) {
         const positions = kept(mine.element, keep)
-        gate.setScatter({ positions: positions.map((i) => gate.scatter?.positions[i] ?? i), width: gate.scatter?.width ?? mine.element.length })
+        gate.setScatter({
+          positions: positions.map((i) => gate.scatter?.positions[i] ?? i),
+          width: gate.scatter?.width ?? mine.element.length,
+        })
       }
       if (wide && gate.scatter) {
         const left = kept(wide.element, keep)
-        gate.setScatter({ positions: gate.scatter.positions.map((at) => left.indexOf(at)).filter((at) => at >= 0), width: left.length })
+        gate.setScatter({
+          positions: gate.scatter.positions.map((at) => left.indexOf(at)).filter((at) => at >= 0),
+          width: left.length,
+        })
       }
     }
   }
@@ -100,29 +157,45 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
 }
 
 /** Indices that stay: those of kept elements and those of no element. */
-const kept = (element: readonly number[], keep: ArrayLike<number>) => element.flatMap((each, i) => each < 0 || keep[each] ? [i] : [])
+const kept = (element: readonly number[], keep: ArrayLike<number>) =>
+  element.flatMap((each, i) => each < 0 || keep[each] ? [i] : [])
 
 function take({ shape, data, dtype }: HostTensor, axis: number, indices: readonly number[]): HostTensor {
   if (!data) return { shape: shape.with(axis, indices.length), data, dtype }
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
-  const out = new (data.constructor as new (n: number) => TypedArray)(outer * indices.length * inner)
+  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1),
+    outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
+  const out = new (data.constructor as new(n: number) => TypedArray)(outer * indices.length * inner)
   let next = 0
   for (let o = 0; o < outer; o++) {
     for (const index of indices) {
       const from = (o * shape[axis] + index) * inner
       if (inner > 16) out.set(data.subarray(from, from + inner), next)
-      else for (let i = 0; i < inner; i++) out[next + i] = data[from + i]              // a view costs more than a few numbers
+      else for (let i = 0; i < inner; i++) out[next + i] = data[from + i] // a view costs more than a few numbers
       next += inner
     }
   }
   return { shape: shape.with(axis, indices.length), data: out, dtype }
 }
 
-/** Each head keeps indices of its own. A tensor without the head axis is broadcast along it first, unless all heads agree. */
-function takePerHead(old: HostTensor, { axis, outer, element }: Member, { name, shape: [heads, dim] }: Unit, keep: Uint8Array): HostTensor {
+/**
+ * Each head keeps indices of its own. A tensor without the head axis is broadcast along it first, unless all heads
+ * agree.
+ */
+function takePerHead(
+  old: HostTensor,
+  { axis, outer, element }: Member,
+  { name, shape: [heads, dim] }: Unit,
+  keep: Uint8Array,
+): HostTensor {
   const perHead = Array.from({ length: heads }, (_, head) => kept(element, keep.subarray(head * dim, (head + 1) * dim)))
   const odd = perHead.find((each) => each.length !== perHead[0].length)
-  if (odd) throw new ShapeError(`${name}: heads keep ${perHead.map((each) => each.length).join(', ')} channels; each head may keep its own, but all the same count`)
+  if (odd) {
+    throw new ShapeError(
+      `${name}: heads keep ${
+        perHead.map((each) => each.length).join(', ')
+      } channels; each head may keep its own, but all the same count`,
+    )
+  }
   if (perHead.every((each) => each.join() === perHead[0].join())) return take(old, axis, perHead[0])
   const parts = perHead.map((indices, head) => {
     const own = outer === null ? old : take(old, outer, [head])
@@ -136,9 +209,11 @@ function join(parts: readonly HostTensor[], axis: number): HostTensor {
   const joined = shape.with(axis, shape[axis] * parts.length)
   if (!data) return { shape: joined, data, dtype }
   const inner = shape.slice(axis).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
-  const out = new (data.constructor as new (n: number) => TypedArray)(outer * inner * parts.length)
+  const out = new (data.constructor as new(n: number) => TypedArray)(outer * inner * parts.length)
   for (let o = 0; o < outer; o++) {
-    parts.forEach((part, i) => { out.set(part.data!.subarray(o * inner, (o + 1) * inner), (o * parts.length + i) * inner) })
+    parts.forEach((part, i) => {
+      out.set(part.data!.subarray(o * inner, (o + 1) * inner), (o * parts.length + i) * inner)
+    })
   }
   return { shape: joined, data: out, dtype }
 }

@@ -1,5 +1,6 @@
-// How active a unit is: the mean of |activation|, or the share of positions where it is positive (one minus APoZ, the average
-// percentage of zeros of Hu et al., arXiv 1607.03250; of smooth activations, which are never quite zero, what is not positive counts as one).
+// How active a unit is: the mean of |activation|, or the share of positions where it is positive (one minus APoZ, the
+// average percentage of zeros of Hu et al., arXiv 1607.03250; of smooth activations, which are never quite zero, what
+// is not positive counts as one).
 import { perImage, pathsOf, type Criterion } from '../../attribution/relevance.ts'
 import { zeros } from '../../core/fill.ts'
 import { abs, greater, scale } from '../../ops/elementwise.ts'
@@ -9,7 +10,10 @@ import { scope } from '../../core/transform.ts'
 import { readGates, type Score } from './score.ts'
 
 /** Mean over images and positions of |activation|, or of activation > 0. */
-export const activation = (kind: 'mean' | 'positive'): Score => ({ images: true, score: (scoring) => readGates(scoring, reading(kind), { aggregation: 'signed' }) })
+export const activation = (kind: 'mean' | 'positive'): Score => ({
+  images: true,
+  score: (scoring) => readGates(scoring, reading(kind), { aggregation: 'signed' }),
+})
 
 const reading = (kind: 'mean' | 'positive'): Criterion => (model, images) => {
   const { gates } = pathsOf(model), sites = new Map<string, Tensor>()

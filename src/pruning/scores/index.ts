@@ -38,5 +38,9 @@ export function scoreOf(name: string): Score {
     compositeOf(composite)
     return relevance(composite)
   }
-  throw new InputError(`method '${name}': expected ${scoreNames.join(', ')}, pxp:<composite> with ${compositeNames.join(', ')}, or pxp:<low>/<middle>/<high>/<classifier>[/<softmax>]`)
+  throw new InputError(
+    `method '${name}': expected ${scoreNames.join(', ')}, pxp:<composite> with ${
+      compositeNames.join(', ')
+    }, or pxp:<low>/<middle>/<high>/<classifier>[/<softmax>]`,
+  )
 }

@@ -1,5 +1,6 @@
-// Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group, so that one
-// measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of other sizes compare.
+// Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group,
+// so that one measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of
+// other sizes compare.
 import type { Unit } from '../units/units.ts'
 import { hostWeights, type HostTensor } from '../plan/slice.ts'
 import { checkScores, type Score } from './score.ts'
@@ -13,7 +14,11 @@ export const magnitude = (norm: 'l1' | 'l2'): Score => ({
   },
 })
 
-function sizes({ size, shape, members }: Unit, weights: ReadonlyMap<string, HostTensor>, norm: 'l1' | 'l2'): Float32Array {
+function sizes(
+  { size, shape, members }: Unit,
+  weights: ReadonlyMap<string, HostTensor>,
+  norm: 'l1' | 'l2',
+): Float32Array {
   const sums = new Float64Array(size), counts = new Float64Array(size)
   const heads = shape.length > 1 ? shape[0] : 1, dim = shape.at(-1)!
   for (const { path, axis, element, outer } of members) {
@@ -25,7 +30,8 @@ function sizes({ size, shape, members }: Unit, weights: ReadonlyMap<string, Host
       const at = element[Math.floor(i / inner) % sizes[axis]]
       if (at < 0) continue
       const value = norm === 'l1' ? Math.abs(data[i]) : data[i] ** 2
-      const first = outer === null ? 0 : Math.floor(i / outerInner) % sizes[outer], last = outer === null ? heads - 1 : first
+      const first = outer === null ? 0 : Math.floor(i / outerInner) % sizes[outer],
+        last = outer === null ? heads - 1 : first
       for (let head = first; head <= last; head++) {
         sums[head * dim + at] += value
         counts[head * dim + at]++

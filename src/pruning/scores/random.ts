@@ -5,5 +5,8 @@ import type { Score } from './score.ts'
 /** Uniform scores, a function of the seed and the unit's name. */
 export const random: Score = {
   images: false,
-  score: ({ units, seed }) => Promise.resolve(new Map(units.map(({ name, size }) => [name, fillUniform(new Float32Array(size), seed, `score ${name}`)]))),
+  score: ({ units, seed }) =>
+    Promise.resolve(
+      new Map(units.map(({ name, size }) => [name, fillUniform(new Float32Array(size), seed, `score ${name}`)])),
+    ),
 }

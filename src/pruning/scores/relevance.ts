@@ -1,12 +1,16 @@
-// Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568), sections (c) 4-6 of the notes. The relevance of a class
-// is seeded with 1 / logit, so images weigh equally; filters sum over their map before the absolute value, neurons and heads do not.
+// Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568), sections (c) 4-6 of the notes. The
+// relevance of a class is seeded with 1 / logit, so images weigh equally; filters sum over their map before the
+// absolute value, neurons and heads do not.
 import { criterionOf } from '../../attribution/criteria.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
 import { readGates, type Score } from './score.ts'
 
-/** Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed aggregation stands over the caller's. */
+/**
+ * Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed
+ * aggregation stands over the caller's.
+ */
 export function relevance(composite: string, aggregation?: Aggregation): Score {
   return {
     images: true,
@@ -14,7 +18,11 @@ export function relevance(composite: string, aggregation?: Aggregation): Score {
       // Rules by sign need batch norms folded into their weights; gates and their paths survive that.
       const folded = foldBatchNorm(scoring.model, [1, ...await scoring.references.inputShape()])
       try {
-        return await readGates({ ...scoring, model: folded }, criterionOf(composite, scoring.references.preprocessing), { softmax: true, aggregation })
+        return await readGates(
+          { ...scoring, model: folded },
+          criterionOf(composite, scoring.references.preprocessing),
+          { softmax: true, aggregation },
+        )
       } finally {
         disposeTree(folded)
       }

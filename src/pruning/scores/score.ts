@@ -1,4 +1,5 @@
-// What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores, the sooner it goes.
+// What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores,
+// the sooner it goes.
 import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
 import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
 import { NumericError } from '../../base/errors.ts'
@@ -33,11 +34,19 @@ export interface Score {
 }
 
 /**
- * A criterion that reads gates by an attribution: per image, put together as `aggregation` says, summed over the gates of a unit. Heads
- * are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
+ * A criterion that reads gates by an attribution: per image, put together as `aggregation` says, summed over the gates
+ * of a unit. Heads are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
  */
-export async function readGates(scoring: Scoring, criterion: Criterion, { softmax = false, aggregation = scoring.aggregation } = {}): Promise<Scores> {
-  return toUnits(scoring.units, await scoreUnits(scoring.model, references(scoring), criterion, { aggregation, softmax }), softmax)
+export async function readGates(
+  scoring: Scoring,
+  criterion: Criterion,
+  { softmax = false, aggregation = scoring.aggregation } = {},
+): Promise<Scores> {
+  return toUnits(
+    scoring.units,
+    await scoreUnits(scoring.model, references(scoring), criterion, { aggregation, softmax }),
+    softmax,
+  )
 }
 
 /** The references as batches on the device; whoever reads them frees them. */
@@ -56,9 +65,12 @@ function toUnits(units: readonly Unit[], gates: ReadonlyMap<string, Float32Array
     const score = new Float32Array(size)
     for (const { path, element } of members) {
       const atSoftmax = path.replace(/[^.]+$/, 'softmax')
-      const values = (softmax && shape.length === 1 && path.endsWith('.heads') ? gates.get(atSoftmax) : undefined) ?? gates.get(path)!
+      const values = (softmax && shape.length === 1 && path.endsWith('.heads') ? gates.get(atSoftmax) : undefined)
+        ?? gates.get(path)!
       const dim = shape.at(-1)!
-      values.forEach((value, i) => { score[Math.floor(i / element.length) * dim + element[i % element.length]] += value })
+      values.forEach((value, i) => {
+        score[Math.floor(i / element.length) * dim + element[i % element.length]] += value
+      })
     }
     return [name, score]
   }))
@@ -68,7 +80,11 @@ function toUnits(units: readonly Unit[], gates: ReadonlyMap<string, Float32Array
 export function checkScores(scores: Scores): Scores {
   for (const [name, values] of scores) {
     const bad = values.findIndex((value) => !Number.isFinite(value))
-    if (bad >= 0) throw new NumericError(`score of ${name}, element ${bad}, is ${values[bad]}; its weights or activations are damaged`)
+    if (bad >= 0) {
+      throw new NumericError(
+        `score of ${name}, element ${bad}, is ${values[bad]}; its weights or activations are damaged`,
+      )
+    }
   }
   return scores
 }

@@ -1,4 +1,5 @@
-// First-order Taylor: activation times gradient of the loss (Molchanov et al. 2017), absolute per image after the sum over a unit's map.
+// First-order Taylor: activation times gradient of the loss (Molchanov et al. 2017), absolute per image after the sum
+// over a unit's map.
 import { taylor as criterion } from '../../attribution/criteria.ts'
 import { readGates, type Score } from './score.ts'
 

@@ -1,11 +1,15 @@
-// Which indices of which axes are one thing: union-find over every index of every axis of a traced run. Reshapes merge and split
-// axes, so an axis is a product of factors (major first); the first pass finds the factors, the second joins their indices.
+// Which indices of which axes are one thing: union-find over every index of every axis of a traced run. Reshapes merge
+// and split axes, so an axis is a product of factors (major first); the first pass finds the factors, the second joins
+// their indices.
 import { linksOf } from '../../core/axes.ts'
 import type { Call } from '../../core/tape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 
 /** One factor of a tensor's axis: how many indices, and the number of its first one. */
-interface Factor { size: number, first: number }
+interface Factor {
+  size: number
+  first: number
+}
 
 type Sizes = number[]
 
@@ -25,11 +29,16 @@ export class AxisClasses {
     const sizes = findFactors(calls, linked)
     let count = 0
     for (const [tensor, axes] of sizes) {
-      this.factors.set(tensor, axes.map((axis) => axis.map((size) => {
-        const factor = { size, first: count }
-        count += size
-        return factor
-      })))
+      this.factors.set(
+        tensor,
+        axes.map((axis) =>
+          axis.map((size) => {
+            const factor = { size, first: count }
+            count += size
+            return factor
+          })
+        ),
+      )
     }
     this.parent = Int32Array.from({ length: count }, (_, i) => i)
     for (const call of linked) this.join(call)
@@ -38,10 +47,15 @@ export class AxisClasses {
   /** Class of each index along a one-factor axis; null where the axis is a product of several. */
   along(tensor: Tensor, axis: number): number[] | null {
     const factors = this.factors.get(tensor)?.[axis]
-    return factors?.length === 1 ? Array.from({ length: factors[0].size }, (_, i) => this.root(factors[0].first + i)) : null
+    return factors?.length === 1
+      ? Array.from({ length: factors[0].size }, (_, i) => this.root(factors[0].first + i))
+      : null
   }
 
-  /** Axes of a tensor of which some index is in `classes` (products of factors included). `classes` must not change between calls. */
+  /**
+   * Axes of a tensor of which some index is in `classes` (products of factors included). `classes` must not change
+   * between calls.
+   */
   axesIn(tensor: Tensor, classes: ReadonlySet<number>): number[] {
     let found = this.axes.get(classes)
     if (!found) {
@@ -101,7 +115,9 @@ export class AxisClasses {
 
   private block(tensor: Tensor, axis: number, reason: string) {
     for (const { first, size } of this.factors.get(tensor)?.[axis] ?? []) {
-      for (let i = 0; i < size; i++) if (!this.reasons.has(this.root(first + i))) this.reasons.set(this.root(first + i), reason)
+      for (let i = 0; i < size; i++) {
+        if (!this.reasons.has(this.root(first + i))) this.reasons.set(this.root(first + i), reason)
+      }
     }
   }
 
@@ -111,14 +127,22 @@ export class AxisClasses {
     if (call.op.name === 'reshape') {
       const pair = [call.args[0]!, call.out] as const
       for (const run of runsOf(...pair)) {
-        const [from, to] = pair.map((tensor, side) => run[side].flatMap((axis) => this.factors.get(tensor)![axis]).filter(({ size }) => size > 1))
+        const [from, to] = pair.map((tensor, side) =>
+          run[side].flatMap((axis) => this.factors.get(tensor)![axis]).filter(({ size }) => size > 1)
+        )
         if (alike(from, to)) {
-          from.forEach((factor, i) => { this.joinFactors(factor, to[i]) })
+          from.forEach((factor, i) => {
+            this.joinFactors(factor, to[i])
+          })
           continue
         }
         const sizes = pair.map((tensor, side) => run[side].map((axis) => tensor.shape[axis]))
-        const reason = `reshape turns [${sizes[0]}] into [${sizes[1]}], which are split otherwise elsewhere or have no factor in common`
-        pair.forEach((tensor, side) => { for (const axis of run[side]) this.block(tensor, axis, reason) })
+        const reason = `reshape turns [${sizes[0]}] into [${
+          sizes[1]
+        }], which are split otherwise elsewhere or have no factor in common`
+        pair.forEach((tensor, side) => {
+          for (const axis of run[side]) this.block(tensor, axis, reason)
+        })
       }
       return
     }
@@ -126,12 +150,18 @@ export class AxisClasses {
     for (const { a, b, size } of links) {
       const left = this.factors.get(at(a.tensor))![a.axis], right = this.factors.get(at(b.tensor))![b.axis]
       if (whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)) && alike(left, right)) {
-        left.forEach((factor, i) => { this.joinFactors(factor, right[i]) })
+        left.forEach((factor, i) => {
+          this.joinFactors(factor, right[i])
+        })
       } else if (left.length === 1 && right.length === 1) {
         if (placing.has(call.op.name) && !(whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)))) {
-          for (const { tensor, axis } of [a, b]) this.block(at(tensor), axis, `${call.op.name} picks places of this axis by number, which a cut would shift`)
+          for (const { tensor, axis } of [a, b]) {
+            this.block(at(tensor), axis, `${call.op.name} picks places of this axis by number, which a cut would shift`)
+          }
         }
-        for (let i = 0; i < size; i++) this.union(left[0].first + a.offset + i * a.stride, right[0].first + b.offset + i * b.stride)
+        for (let i = 0; i < size; i++) {
+          this.union(left[0].first + a.offset + i * a.stride, right[0].first + b.offset + i * b.stride)
+        }
       } else {
         this.block(at(a.tensor), a.axis, `${call.op.name} takes part of an axis that a reshape merged`)
         this.block(at(b.tensor), b.axis, `${call.op.name} takes part of an axis that a reshape merged`)
@@ -152,14 +182,20 @@ export class AxisClasses {
 const placing = new Set(['slice', 'roll', 'gather', 'scatterAdd'])
 
 const tensorsOf = (call: Call) => (index: number) => index === -1 ? call.out : call.args[index]
-const mappingOf = ({ op, args, out, attrs }: Call) => linksOf(op.axes, args.map((arg) => arg?.shape ?? null), out.shape, attrs)
-const whole = ({ axis, offset, stride }: { axis: number, offset: number, stride: number }, size: number, { shape }: Tensor) =>
-  offset === 0 && stride === 1 && size === shape[axis]
+const mappingOf = ({ op, args, out, attrs }: Call) =>
+  linksOf(op.axes, args.map((arg) => arg?.shape ?? null), out.shape, attrs)
+const whole = (
+  { axis, offset, stride }: { axis: number, offset: number, stride: number },
+  size: number,
+  { shape }: Tensor,
+) => offset === 0 && stride === 1 && size === shape[axis]
 
 /** Factor sizes of every axis of every tensor, refined until reshapes and equal axes agree. */
 function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tensor, Sizes[]> {
   const sizes = new Map<Tensor, Sizes[]>()
-  for (const call of calls) for (const tensor of [...call.args, call.out]) if (tensor) sizes.set(tensor, tensor.shape.map((size) => [size]))
+  for (const call of calls) {
+    for (const tensor of [...call.args, call.out]) if (tensor) sizes.set(tensor, tensor.shape.map((size) => [size]))
+  }
   const links = linked.map((call) => call.op.name === 'reshape' ? [] : mappingOf(call).links)
   for (let changed = true; changed;) {
     changed = false
@@ -175,10 +211,17 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
       if (call.op.name === 'reshape') {
         const [from, to] = [call.args[0]!, call.out]
         for (const run of runsOf(from, to)) {
-          const refined = refine(run[0].flatMap((axis) => sizes.get(from)![axis]), run[1].flatMap((axis) => sizes.get(to)![axis]))
-          if (refined) [from, to].forEach((tensor, side) => {
-            share(refined, run[side].map((axis) => tensor.shape[axis])).forEach((part, i) => { set(tensor, run[side][i], part) })
-          })
+          const refined = refine(
+            run[0].flatMap((axis) => sizes.get(from)![axis]),
+            run[1].flatMap((axis) => sizes.get(to)![axis]),
+          )
+          if (refined) {
+            ;[from, to].forEach((tensor, side) => {
+              share(refined, run[side].map((axis) => tensor.shape[axis])).forEach((part, i) => {
+                set(tensor, run[side][i], part)
+              })
+            })
+          }
         }
         return
       }
@@ -197,8 +240,8 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
 }
 
 /**
- * The axes of both sides of a reshape in runs of equal size, as short as they can be: [1, 56, 56, 96] and [1, 28, 2, 28, 2, 96] are
- * 1 | 56 | 56 | 96 and 1 | 28 2 | 28 2 | 96. What cannot be followed in one run leaves the others alone.
+ * The axes of both sides of a reshape in runs of equal size, as short as they can be: [1, 56, 56, 96] and [1, 28, 2,
+ * 28, 2, 96] are 1 | 56 | 56 | 96 and 1 | 28 2 | 28 2 | 96. What cannot be followed in one run leaves the others alone.
  */
 function runsOf({ shape: from }: Tensor, { shape: to }: Tensor): [from: number[], to: number[]][] {
   const runs: [number[], number[]][] = []
@@ -219,13 +262,17 @@ function runsOf({ shape: from }: Tensor, { shape: to }: Tensor): [from: number[]
   return runs
 }
 
-const alike = (a: readonly Factor[], b: readonly Factor[]) => a.length === b.length && a.every(({ size }, i) => size === b[i].size)
+const alike = (a: readonly Factor[], b: readonly Factor[]) =>
+  a.length === b.length && a.every(({ size }, i) => size === b[i].size)
 
-/** The coarsest factors that both lists are products of, or null: [6] and [2, 3] give [2, 3]; [4, 3] and [3, 4] have none. */
+/**
+ * The coarsest factors that both lists are products of, or null: [6] and [2, 3] give [2, 3]; [4, 3] and [3, 4] have
+ * none.
+ */
 function refine(left: Sizes, right: Sizes): Sizes | null {
   const out: Sizes = []
   const a = left.filter((size) => size > 1), b = right.filter((size) => size > 1)
-  let x = a.pop() ?? 1, y = b.pop() ?? 1                     // from the minor end
+  let x = a.pop() ?? 1, y = b.pop() ?? 1 // from the minor end
   while (x > 1 || y > 1) {
     const common = x % y === 0 ? y : y % x === 0 ? x : 0
     if (common <= 1) return null

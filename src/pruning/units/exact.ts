@@ -1,4 +1,5 @@
-// Is cutting a unit the same as multiplying it by zero? Follows the zeros from the unit's gates to everything that reads them.
+// Is cutting a unit the same as multiplying it by zero? Follows the zeros from the unit's gates to everything that
+// reads them.
 import type { Call } from '../../core/tape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import type { AxisClasses } from './classes.ts'
@@ -13,12 +14,14 @@ export interface ExactnessInput {
   model: readonly [path: string, tensor: Tensor][]
 }
 
-// Sums of arguments: zero only where all of them are, also those that are stretched over the axis. Every other op multiplies.
+// Sums of arguments: zero only where all of them are, also those that are stretched over the axis. Every other op
+// multiplies.
 const sums = new Set(['add', 'sub', 'maximum', 'minimum', 'where', 'greater', 'less', 'equal'])
 
 /**
- * Null if a zeroed element contributes nothing anywhere, so that slicing equals masking; otherwise the first op for which that
- * is not so: one that turns a zero into something else before it is summed away, mixes along the axis, or reads it unmasked.
+ * Null if a zeroed element contributes nothing anywhere, so that slicing equals masking; otherwise the first op for
+ * which that is not so: one that turns a zero into something else before it is summed away, mixes along the axis, or
+ * reads it unmasked.
  */
 export function exactness({ calls, classes, inside, gates, cut, model }: ExactnessInput): string | null {
   const paths = new Map(model.map(([path, leaf]) => [leaf, path]))
@@ -26,7 +29,7 @@ export function exactness({ calls, classes, inside, gates, cut, model }: Exactne
   const mixes = classes.mixed.filter(({ tensor, axis }) => classes.axesIn(tensor, inside).includes(axis))
   const zero = new Set<Tensor>()
   const why = new Map<Tensor, string>()
-  let last: string | undefined                              // the weight read last: where in the network we are
+  let last: string | undefined // the weight read last: where in the network we are
   for (const call of calls) {
     const { op, args, out, attrs } = call
     const own = args.map((arg) => arg && paths.get(arg)).find(Boolean)
@@ -36,7 +39,9 @@ export function exactness({ calls, classes, inside, gates, cut, model }: Exactne
     if (mixing) return `${name}: ${mixing.reason}`
     if (cut(call)) {
       // The axis ends here; a closing gate of the unit masks it.
-      if (!gates.has(call) && carries(args[0]!) && !zero.has(args[0]!)) return `${name} closes an axis that was not masked`
+      if (!gates.has(call) && carries(args[0]!) && !zero.has(args[0]!)) {
+        return `${name} closes an axis that was not masked`
+      }
       continue
     }
     if (gates.has(call)) {

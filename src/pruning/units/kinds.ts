@@ -21,14 +21,19 @@ function kindOf(name: string, { axes }: Gate): UnitKind {
   if (/stream$/i.test(last)) return 'residual'
   if (/heads$/i.test(last)) return 'heads'
   if (axes.length > 1) return /^values?$/i.test(last) ? 'values' : 'query-key'
-  return axes[0] === -3 ? 'filters' : 'neurons'                // [batch, channel, y, x], or the last axis
+  return axes[0] === -3 ? 'filters' : 'neurons' // [batch, channel, y, x], or the last axis
 }
 
 /**
- * The units of the wanted kinds that can be cut without changing what a mask computes. Default: heads, neurons and filters.
+ * The units of the wanted kinds that can be cut without changing what a mask computes. Default: heads, neurons and
+ * filters.
  * @throws InputError for a kind that does not exist, or none of which can be cut here, with the reasons.
  */
-export function chooseUnits(model: unknown, units: readonly Unit[], wanted: readonly string[] = ['heads', 'neurons', 'filters']): Unit[] {
+export function chooseUnits(
+  model: unknown,
+  units: readonly Unit[],
+  wanted: readonly string[] = ['heads', 'neurons', 'filters'],
+): Unit[] {
   const unknown = wanted.find((kind) => !(unitKinds as readonly string[]).includes(kind))
   if (unknown !== undefined) throw new InputError(`--units ${unknown}: expected some of ${unitKinds.join(', ')}`)
   const kinds = kindsOf(model, units)
@@ -36,5 +41,9 @@ export function chooseUnits(model: unknown, units: readonly Unit[], wanted: read
   const chosen = mine.filter(({ exact, prunable }) => exact === true && prunable === true)
   if (chosen.length) return chosen
   const reason = mine.map(({ name, exact, prunable }) => `${name}: ${String(prunable === true ? exact : prunable)}`)[0]
-  throw new InputError(`--units ${wanted.join(',')}: nothing of that can be cut from this network${reason ? ` (${reason})` : `; it has ${[...new Set(kinds.values())].join(', ')}`}`)
+  throw new InputError(
+    `--units ${wanted.join(',')}: nothing of that can be cut from this network${
+      reason ? ` (${reason})` : `; it has ${[...new Set(kinds.values())].join(', ')}`
+    }`,
+  )
 }

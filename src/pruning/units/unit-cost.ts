@@ -5,17 +5,32 @@ import { sliceShapes } from '../plan/slice.ts'
 import type { Unit } from './units.ts'
 
 /** Parameters and multiply-adds (for one image) that go with an element. */
-export interface ElementCost { params: number, macs: number }
-
-/** What elements cost: all the same, or the least and the most where some reach further than others (zero-padded shortcuts). */
-export interface UnitCost { least: ElementCost, most: ElementCost, mean: ElementCost }
+export interface ElementCost {
+  params: number
+  macs: number
+}
 
 /**
- * The cost of one element of each unit, by name: what the model has less once that element alone is gone. In a two-axis unit every
- * head loses one channel, the same for all, and an element costs its share. Units that cannot be cut, or have one element, are
- * missing. Costs do not add up exactly where one product has two axes of the same unit. Needs no device.
+ * What elements cost: all the same, or the least and the most where some reach further than others (zero-padded
+ * shortcuts).
  */
-export function unitCosts(model: Model, input: readonly [channels: number, height: number, width: number], found: readonly Unit[]): Map<string, UnitCost> {
+export interface UnitCost {
+  least: ElementCost
+  most: ElementCost
+  mean: ElementCost
+}
+
+/**
+ * The cost of one element of each unit, by name: what the model has less once that element alone is gone. In a two-axis
+ * unit every head loses one channel, the same for all, and an element costs its share. Units that cannot be cut, or
+ * have one element, are missing. Costs do not add up exactly where one product has two axes of the same unit. Needs no
+ * device.
+ */
+export function unitCosts(
+  model: Model,
+  input: readonly [channels: number, height: number, width: number],
+  found: readonly Unit[],
+): Map<string, UnitCost> {
   const whole = costOf(model, input)
   return new Map(found.flatMap((unit): [string, UnitCost][] => {
     const channels = unit.shape.at(-1)!, heads = unit.size / channels
@@ -33,10 +48,16 @@ export function unitCosts(model: Model, input: readonly [channels: number, heigh
       else kinds.set(place, { count: 1, cost: without(element) })
     }
     const all = [...kinds.values()]
-    const each = (pick: (values: number[]) => number): ElementCost =>
-      ({ params: pick(all.map(({ cost }) => cost.params)), macs: pick(all.map(({ cost }) => cost.macs)) })
+    const each = (pick: (values: number[]) => number): ElementCost => ({
+      params: pick(all.map(({ cost }) => cost.params)),
+      macs: pick(all.map(({ cost }) => cost.macs)),
+    })
     const mean = (values: number[]) => values.reduce((sum, value, i) => sum + value * all[i].count, 0) / channels
-    return [[unit.name, { least: each((values) => Math.min(...values)), most: each((values) => Math.max(...values)), mean: each(mean) }]]
+    return [[unit.name, {
+      least: each((values) => Math.min(...values)),
+      most: each((values) => Math.max(...values)),
+      mean: each(mean),
+    }]]
   }))
 }
 

@@ -8,12 +8,17 @@ import { AxisClasses } from './classes.ts'
 import { exactness } from './exact.ts'
 import { gatesOf } from '../../nn/gates.ts'
 
-/** One axis of one tensor of the model that is cut with the unit: `element[i]` is the unit's element at index i, -1 for none. */
+/**
+ * One axis of one tensor of the model that is cut with the unit: `element[i]` is the unit's element at index i, -1 for
+ * none.
+ */
 export interface Member {
   path: string
   axis: number
   element: number[]
-  /** The axis of the same tensor that belongs to the outer axis of a two-axis unit (heads), or null where it lacks it. */
+  /**
+   * The axis of the same tensor that belongs to the outer axis of a two-axis unit (heads), or null where it lacks it.
+   */
   outer: number | null
 }
 
@@ -25,7 +30,10 @@ export interface Unit {
   size: number
   /** [size], or [heads, channels] for a two-axis unit: each head keeps its own channels, all the same count. */
   shape: number[]
-  /** For a two-axis unit the name of the unit along its first axis, if that has one: cutting a head takes its channels along. */
+  /**
+   * For a two-axis unit the name of the unit along its first axis, if that has one: cutting a head takes its channels
+   * along.
+   */
   outer: string | null
   /** Paths of all its gates, and for each the element at every index of its axis. */
   gates: { path: string, element: number[] }[]
@@ -42,18 +50,27 @@ export interface Unit {
 
 /** How residual sums are treated. */
 export interface UnitOptions {
-  /** `closing`: filters before a residual sum go alone, its width stays. `coupled`: the residual width goes, through all blocks. */
+  /**
+   * `closing`: filters before a residual sum go alone, its width stays. `coupled`: the residual width goes, through all
+   * blocks.
+   */
   residual?: 'closing' | 'coupled'
 }
 
 /** A network to be traced. */
-export interface Traceable { call(image: Tensor): Tensor }
+export interface Traceable {
+  call(image: Tensor): Tensor
+}
 
 /**
- * The prunable units of a model for one input shape, in the order of their gates. Nothing is computed and no device is needed
- * beyond the one that holds the weights.
+ * The prunable units of a model for one input shape, in the order of their gates. Nothing is computed and no device is
+ * needed beyond the one that holds the weights.
  */
-export function units(model: Traceable, inputShape: readonly number[], { residual = 'closing' }: UnitOptions = {}): Unit[] {
+export function units(
+  model: Traceable,
+  inputShape: readonly number[],
+  { residual = 'closing' }: UnitOptions = {},
+): Unit[] {
   let image: Tensor | null = null
   const { calls, result } = trace((input) => model.call(image = input(inputShape)))
   const paths = new Map(gatesOf(model).map(([path, gate]) => [gate, path]))
@@ -69,11 +86,16 @@ export function units(model: Traceable, inputShape: readonly number[], { residua
   }).filter(({ gate }) => residual === 'closing' || !gate.closing)
   const ends = [{ tensor: image!, what: 'the input' }, { tensor: result, what: 'the output' }]
   const scatters = calls.flatMap((call) => {
-    const gate = call.op.name === 'widen' ? [...paths.keys()].find(({ index }) => index !== null && index === call.args[1]) : undefined
+    const gate = call.op.name === 'widen'
+      ? [...paths.keys()].find(({ index }) => index !== null && index === call.args[1])
+      : undefined
     return gate ? [{ out: call.out, axis: gate.axes[0] + call.out.shape.length, path: paths.get(gate)! }] : []
   })
   const groups = group(places, classes)
-  const whole = (first: number[]) => groups.find(([place]) => place.gate.axes.length === 1 && classesOf(place, classes)?.some((one) => first.includes(one)))
+  const whole = (first: number[]) =>
+    groups.find(([place]) =>
+      place.gate.axes.length === 1 && classesOf(place, classes)?.some((one) => first.includes(one))
+    )
   return groups.map((gates) => {
     const { axes } = gates[0].gate
     const outer = axes.length > 1 ? whole(classesOf(gates[0], classes, 0) ?? [])?.[0].path ?? null : null
@@ -90,15 +112,24 @@ interface Network {
   scatters: readonly { out: Tensor, axis: number, path: string }[]
 }
 
-interface Place { call: Call, gate: Gate, path: string }
+interface Place {
+  call: Call
+  gate: Gate
+  path: string
+}
 
 /** Gates over as many axes that share a class belong to one unit: those of a residual width, or of queries and keys. */
 function group(places: readonly Place[], classes: AxisClasses): Place[][] {
   const groups: { places: Place[], classes: Set<number> }[] = []
   for (const place of places) {
     const mine = classesOf(place, classes) ?? []
-    const hit = groups.filter((each) => each.places[0].gate.axes.length === place.gate.axes.length && mine.some((one) => each.classes.has(one)))
-    const merged = { places: [...hit.flatMap((each) => each.places), place], classes: new Set([...hit.flatMap((each) => [...each.classes]), ...mine]) }
+    const hit = groups.filter((each) =>
+      each.places[0].gate.axes.length === place.gate.axes.length && mine.some((one) => each.classes.has(one))
+    )
+    const merged = {
+      places: [...hit.flatMap((each) => each.places), place],
+      classes: new Set([...hit.flatMap((each) => [...each.classes]), ...mine]),
+    }
     for (const each of hit) groups.splice(groups.indexOf(each), 1)
     groups.push(merged)
   }
@@ -118,24 +149,40 @@ function describe(places: readonly Place[], outerUnit: string | null, network: N
   for (const each of found.flatMap((one) => one ?? [])) if (!number.has(each)) number.set(each, number.size)
   const outer = places[0].gate.axes.length > 1 ? new Set(classesOf(places[0], classes, 0) ?? []) : null
   const inside = new Set(number.keys())
-  const members = model.flatMap(([path, leaf]) => classes.axesIn(leaf, inside).map((axis): Member => ({
-    path, axis, element: classes.along(leaf, axis)?.map((one) => number.get(one) ?? -1) ?? [],
-    outer: outer ? classes.axesIn(leaf, outer).find((other) => other !== axis) ?? null : null })))
+  const members = model.flatMap(([path, leaf]) =>
+    classes.axesIn(leaf, inside).map((axis): Member => ({
+      path,
+      axis,
+      element: classes.along(leaf, axis)?.map((one) => number.get(one) ?? -1) ?? [],
+      outer: outer ? classes.axesIn(leaf, outer).find((other) => other !== axis) ?? null : null,
+    }))
+  )
   const size = number.size * (outer?.size ?? 1)
   return {
-    name: places[0].path, size, shape: outer ? [outer.size, number.size] : [size], outer: outerUnit,
+    name: places[0].path,
+    size,
+    shape: outer ? [outer.size, number.size] : [size],
+    outer: outerUnit,
     gates: places.map(({ path }, i) => ({ path, element: found[i]?.map((one) => number.get(one)!) ?? [] })),
-    widened: scatters.flatMap(({ out, axis, path }) => classes.axesIn(out, inside).includes(axis)
-      ? [{ path, element: classes.along(out, axis)!.map((one) => number.get(one) ?? -1) }] : []),
-    members, closing: places[0].gate.closing,
+    widened: scatters.flatMap(({ out, axis, path }) =>
+      classes.axesIn(out, inside).includes(axis)
+        ? [{ path, element: classes.along(out, axis)!.map((one) => number.get(one) ?? -1) }]
+        : []
+    ),
+    members,
+    closing: places[0].gate.closing,
     prunable: reasonAgainst(places, found, members, inside, network) ?? true,
     // One element cannot be sliced away; and reshapes lose sight of axes of size one.
-    exact: number.size === 1 || (exactness({ calls, classes, inside, gates: new Set(places.map(({ call }) => call)), cut, model }) ?? true),
+    exact: number.size === 1
+      || (exactness({ calls, classes, inside, gates: new Set(places.map(({ call }) => call)), cut, model }) ?? true),
   }
 }
 
 function reasonAgainst(
-  places: readonly Place[], found: readonly (number[] | null)[], members: readonly Member[], inside: ReadonlySet<number>,
+  places: readonly Place[],
+  found: readonly (number[] | null)[],
+  members: readonly Member[],
+  inside: ReadonlySet<number>,
   { classes, calls, cut, ends }: Network,
 ): string | null {
   const merged = found.findIndex((each) => each === null)
@@ -144,7 +191,9 @@ function reasonAgainst(
   if (twice >= 0) return `several indices of ${places[twice].path} are one and the same`
   const end = ends.find(({ tensor }) => classes.axesIn(tensor, inside).length)
   if (end) return `the axis reaches ${end.what} of the network`
-  if (calls.some((call) => cut(call) && classes.axesIn(call.out, inside).length)) return "closing gates keep this residual width; ask for residual: 'coupled'"
+  if (calls.some((call) => cut(call) && classes.axesIn(call.out, inside).length)) {
+    return "closing gates keep this residual width; ask for residual: 'coupled'"
+  }
   const blocked = classes.blockedReason(inside)
   if (blocked) return blocked
   const partial = members.find(({ element }) => element.length === 0)

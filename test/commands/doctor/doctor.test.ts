@@ -3,7 +3,9 @@ import { bundleForNode, runNode } from '../../support/cli.ts'
 import { describeDawn } from '../../support/dawn.ts'
 
 let file = ''
-beforeAll(async () => { file = await bundleForNode('src/cli.ts', 'doctor') })
+beforeAll(async () => {
+  file = await bundleForNode('src/cli.ts', 'doctor')
+})
 
 const nowhere = { VK_DRIVER_FILES: '/nonexistent/icd.json', VK_ICD_FILENAMES: '/nonexistent/icd.json' }
 
@@ -13,7 +15,9 @@ describeDawn('where there is an adapter', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/works {7}yes/)
     expect(stdout).toMatch(/cpu \(embedded device\)/)
-    for (const word of ['speed', 'driver', 'f16', 'subgroups', 'timestamps', 'limits', 'workgroup memory']) expect(stdout).toContain(word)
+    for (const word of ['speed', 'driver', 'f16', 'subgroups', 'timestamps', 'limits', 'workgroup memory']) {
+      expect(stdout).toContain(word)
+    }
   })
 
   test('--json gives the same as one object, and --adapter picks', async () => {
@@ -22,7 +26,9 @@ describeDawn('where there is an adapter', () => {
     const [{ name, limits, f16 }] = all.adapters
     expect(limits.maxStorageBufferBindingSize).toBeGreaterThan(0)
     expect(typeof f16).toBe('boolean')
-    const one = JSON.parse((await runNode(file, ['doctor', '--json', '--adapter', name.slice(0, 5).toUpperCase()])).stdout)
+    const one = JSON.parse(
+      (await runNode(file, ['doctor', '--json', '--adapter', name.slice(0, 5).toUpperCase()])).stdout,
+    )
     expect(one.adapters.map((adapter: { name: string }) => adapter.name)).toContain(name)
   })
 
@@ -36,7 +42,10 @@ describeDawn('where there is an adapter', () => {
   })
 
   test('--fix has nothing to do', async () => {
-    expect(await runNode(file, ['doctor', '--fix'])).toMatchObject({ code: 0, stderr: expect.stringMatching(/nothing needs to be installed/) })
+    expect(await runNode(file, ['doctor', '--fix'])).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/nothing needs to be installed/),
+    })
   })
 })
 
@@ -64,6 +73,9 @@ describe.runIf(process.platform === 'linux')('where dawn finds no adapter', () =
 
   test('--fix says what it cannot mend', async () => {
     const fixed = await runNode(file, ['doctor', '--fix', '--yes'], nowhere)
-    expect(fixed).toMatchObject({ code: 1, stderr: expect.stringMatching(/--fix cannot mend that: unset VK_DRIVER_FILES/) })
+    expect(fixed).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/--fix cannot mend that: unset VK_DRIVER_FILES/),
+    })
   })
 })

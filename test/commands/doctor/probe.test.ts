@@ -4,14 +4,20 @@ import { describeDawn } from '../../support/dawn.ts'
 
 test('adapters named before a crash are kept, and the crash is told', () => {
   const output = '{"asking":"a"}\n{"name":"a","backend":"vulkan"}\na driver talks\n{"asking":"b"}\n{"name":"b","ba'
-  const probe = readProbe(output, 'Warning: x artificially reduced from 1 to 2\nWarning: boom\nWarning: boom\n    at F (/a/b.cpp:1)\n', 'it was ended by SIGSEGV')
+  const probe = readProbe(
+    output,
+    'Warning: x artificially reduced from 1 to 2\nWarning: boom\nWarning: boom\n    at F (/a/b.cpp:1)\n',
+    'it was ended by SIGSEGV',
+  )
   expect(probe.adapters.map(({ name }) => name)).toEqual(['a'])
   expect(probe.messages).toEqual(['boom'])
   expect(probe.failure).toBe("the search for adapters stopped while it tried adapter 'b': it was ended by SIGSEGV")
 })
 
 test('a dawn that does not load is told', () => {
-  expect(readProbe('{"broken":"libfoo.so: not found"}\n', '', 'it ended with code 1').failure).toMatch(/did not load: libfoo\.so: not found/)
+  expect(readProbe('{"broken":"libfoo.so: not found"}\n', '', 'it ended with code 1').failure).toMatch(
+    /did not load: libfoo\.so: not found/,
+  )
 })
 
 test('a search that takes too long is given up', async () => {

@@ -1,4 +1,5 @@
-// The same tables on dawn: what the embedded device computes and refuses is what another implementation computes and refuses.
+// The same tables on dawn: what the embedded device computes and refuses is what another implementation computes and
+// refuses.
 import { beforeAll, describe, expect, it } from 'vitest'
 import { analyse, compile } from '../../../src/cpu/compiler/compile.ts'
 import { invalidPrograms } from './invalid-programs.ts'
@@ -7,7 +8,7 @@ import type { Numbers, Program } from '../../support/program.ts'
 import { builtinPrograms } from './programs-builtins.ts'
 import { languagePrograms } from './programs-language.ts'
 
-let gpu: GPU | undefined                                     // dawn ends the process when this object is collected
+let gpu: GPU | undefined // dawn ends the process when this object is collected
 let device: GPUDevice | null = null
 let reason = ''
 
@@ -17,8 +18,12 @@ beforeAll(async () => {
     gpu = (await import('webgpu')).create([])
     const adapter = await gpu.requestAdapter()
     if (!adapter) reason = 'dawn has no adapter here: install a Vulkan driver such as lavapipe'
-    else device = await adapter.requestDevice({ requiredFeatures: adapter.features.has('shader-f16') ? ['shader-f16'] : [] })
-  } catch (error) { reason = `dawn does not start here: ${String(error)}` }
+    else {device = await adapter.requestDevice({
+        requiredFeatures: adapter.features.has('shader-f16') ? ['shader-f16'] : [],
+      })}
+  } catch (error) {
+    reason = `dawn does not start here: ${String(error)}`
+  }
 })
 
 /** What dawn says against a module: messages of the compiler, or of pipeline creation. */
@@ -30,21 +35,37 @@ async function complaints(source: string): Promise<string[]> {
 }
 
 async function runOnDawn(program: Program): Promise<Record<string, Numbers>> {
-  const gpuDevice = device!, { bindings } = compile(analyse(program.source), { constants: program.constants, sharedMemory: false })
+  const gpuDevice = device!,
+    { bindings } = compile(analyse(program.source), { constants: program.constants, sharedMemory: false })
   gpuDevice.pushErrorScope('validation')
-  const pipeline = await gpuDevice.createComputePipelineAsync({ layout: 'auto',
-    compute: { module: gpuDevice.createShaderModule({ code: program.source }), constants: program.constants } })
+  const pipeline = await gpuDevice.createComputePipelineAsync({
+    layout: 'auto',
+    compute: { module: gpuDevice.createShaderModule({ code: program.source }), constants: program.constants },
+  })
   const buffers = new Map<string, GPUBuffer>()
   for (const { name, kind } of bindings) {
-    const data = program.inputs[name], buffer = gpuDevice.createBuffer({ size: Math.max(16, data.byteLength), usage: (kind === 'uniform' ? 0x40 : 0x80) | 4 | 8 })
+    const data = program.inputs[name],
+      buffer = gpuDevice.createBuffer({
+        size: Math.max(16, data.byteLength),
+        usage: (kind === 'uniform' ? 0x40 : 0x80) | 4 | 8,
+      })
     gpuDevice.queue.writeBuffer(buffer, 0, data as Uint32Array<ArrayBuffer>)
     buffers.set(name, buffer)
   }
   const encoder = gpuDevice.createCommandEncoder(), pass = encoder.beginComputePass()
   pass.setPipeline(pipeline)
   for (const group of new Set(bindings.map((b) => b.group))) {
-    pass.setBindGroup(group, gpuDevice.createBindGroup({ layout: pipeline.getBindGroupLayout(group), entries: bindings.filter((b) => b.group === group)
-      .map((b) => ({ binding: b.binding, resource: { buffer: buffers.get(b.name)!, size: program.inputs[b.name].byteLength } })) }))
+    pass.setBindGroup(
+      group,
+      gpuDevice.createBindGroup({
+        layout: pipeline.getBindGroupLayout(group),
+        entries: bindings.filter((b) => b.group === group)
+          .map((b) => ({
+            binding: b.binding,
+            resource: { buffer: buffers.get(b.name)!, size: program.inputs[b.name].byteLength },
+          })),
+      }),
+    )
   }
   pass.dispatchWorkgroups(...(program.groups ?? [1]) as [number])
   pass.end()
@@ -67,16 +88,21 @@ async function runOnDawn(program: Program): Promise<Record<string, Numbers>> {
   return out
 }
 
-// A software driver takes a fifth of a second to compile a program: every eighth here, all with ESPALIER_LONG=1 (npm run test:long).
+// A software driver takes a fifth of a second to compile a program: every eighth here, all with ESPALIER_LONG=1 (npm
+// run test:long).
 const chosen = [...builtinPrograms, ...languagePrograms].filter((_, i) => process.env.ESPALIER_LONG || i % 8 === 0)
 
 describe('dawn computes the same', () => {
   for (const program of chosen) {
     it(program.name, async (context) => {
       if (!device) return context.skip(reason)
-      if (program.source.includes('enable f16') && !device.features.has('shader-f16')) return context.skip('this adapter has no shader-f16')
+      if (program.source.includes('enable f16') && !device.features.has('shader-f16')) {
+        return context.skip('this adapter has no shader-f16')
+      }
       const out = await runOnDawn(program)
-      const wrong = Object.entries(program.expected).flatMap(([name, expected]) => mismatch(out[name], expected, program.ulp, program.abs) ?? [])
+      const wrong = Object.entries(program.expected).flatMap(([name, expected]) =>
+        mismatch(out[name], expected, program.ulp, program.abs) ?? []
+      )
       if (!program.differs) expect(wrong).toEqual([])
     })
   }
@@ -86,7 +112,9 @@ describe('dawn refuses the same', () => {
   for (const { name, source, feature } of invalidPrograms) {
     it(name, async (context) => {
       if (!device || !gpu) return context.skip(reason)
-      if (feature && gpu.wgslLanguageFeatures.has(feature)) return context.skip(`accepted by the language feature ${feature}`)
+      if (feature && gpu.wgslLanguageFeatures.has(feature)) {
+        return context.skip(`accepted by the language feature ${feature}`)
+      }
       expect(await complaints(source)).not.toEqual([])
     })
   }

@@ -7,9 +7,13 @@ import { native } from '../../support/gpus.ts'
 import { runKernel } from '../../support/runner.ts'
 
 describe('random kernels on the embedded device', () => {
-  it('agree in every mode and order', async () => { expect(await hunt(0, 31, null)).toEqual([]) }, 240_000)
+  it('agree in every mode and order', async () => {
+    expect(await hunt(0, 31, null)).toEqual([])
+  }, 240_000)
 
-  it('are the same for the same seed', () => { expect(render(fuzzed(7))).toBe(render(fuzzed(7))) })
+  it('are the same for the same seed', () => {
+    expect(render(fuzzed(7))).toBe(render(fuzzed(7)))
+  })
 
   it('shrink to what matters', async () => {
     // the fault is made up: whatever contains a chosen statement
@@ -32,13 +36,18 @@ describe('random kernels on the embedded device', () => {
 
 describeDawn('random kernels on the embedded device and dawn', () => {
   let device: GPUDevice
-  beforeAll(async () => { device = await native() })
-  it('agree', async () => { expect(await hunt(32, 39, device)).toEqual([]) }, 240_000)
+  beforeAll(async () => {
+    device = await native()
+  })
+  it('agree', async () => {
+    expect(await hunt(32, 39, device)).toEqual([])
+  }, 240_000)
 })
 
 // Found by random kernels: private memory of one invocation was seen by the next.
 describe('private variables with a varying index', () => {
-  const kernel = (before: string) => `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
+  const kernel = (before: string) =>
+    `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
 @group(0) @binding(1) var<uniform> n: vec4u;
 var<private> pa: array<u32, 4>;
 @compute @workgroup_size(8) fn main(@builtin(global_invocation_id) g: vec3u) {
@@ -48,10 +57,18 @@ var<private> pa: array<u32, 4>;
   ${before}
   o[g.x] = pa[(g.x + 1u) & 3u] + 1000u * pa[g.x & 3u] + 1000000u * la[g.x & 3u] + 100000000u * la[(g.x + 1u) & 3u];
 }`
-  for (const [name, before] of [['in one region', ''], ['across a return that all take together', 'if (n.x == 3u) { return; }'],
-    ['around a barrier', 'workgroupBarrier();'], ['around a loop of the workgroup', 'for (var i = 0u; i < n.x; i++) { workgroupBarrier(); }']]) {
+  for (
+    const [name, before] of [
+      ['in one region', ''],
+      ['across a return that all take together', 'if (n.x == 3u) { return; }'],
+      ['around a barrier', 'workgroupBarrier();'],
+      ['around a loop of the workgroup', 'for (var i = 0u; i < n.x; i++) { workgroupBarrier(); }'],
+    ]
+  ) {
     it(`are each invocation's own, ${name}`, () => {
-      const { out } = runKernel(kernel(before), { o: new Uint32Array(16), n: new Uint32Array([2, 0, 0, 0]) }, { groups: [2] })
+      const { out } = runKernel(kernel(before), { o: new Uint32Array(16), n: new Uint32Array([2, 0, 0, 0]) }, {
+        groups: [2],
+      })
       expect([...new Uint32Array(out.o)]).toEqual(Array.from({ length: 16 }, (_, i) => (i + 1) * 1001000))
     })
   }

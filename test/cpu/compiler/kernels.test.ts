@@ -1,5 +1,5 @@
-// The debug modes over our own kernels: every op family at a few shapes, forward and backward, must stay in bounds (buffers are
-// exactly as long as their tensors here), must not race, and must compute the same in reverse order.
+// The debug modes over our own kernels: every op family at a few shapes, forward and backward, must stay in bounds
+// (buffers are exactly as long as their tensors here), must not race, and must compute the same in reverse order.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CpuDevice, Finding } from '../../../src/cpu/index.ts'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
@@ -13,16 +13,21 @@ import { goldenChecks, shapeChecks } from '../../support/op-checks.ts'
 const checks = [...shapeChecks(), ...goldenChecks(opCase)]
 
 /** Lines that read past a tensor on purpose: what they get there is used for outputs that are not stored. */
-const harmless = [/pixels\[t\] = x\[at \+ t\]/, /return vec4f\(x\[at\.x \/ 4u\]\[at\.x % 4u\], /]        // conv2d.wgsl, reduce.wgsl
+// conv2d.wgsl, reduce.wgsl
+const harmless = [/pixels\[t\] = x\[at \+ t\]/, /return vec4f\(x\[at\.x \/ 4u\]\[at\.x % 4u\], /]
 
-const linesOf = (findings: Finding[]) => findings.map(({ kernel, line, message }) => {
-  const text = declaredKernels().find(({ label }) => kernel.startsWith(label))?.source.split('\n')[line - 1].trim() ?? ''
-  return `${message}: ${text}`
-})
+const linesOf = (findings: Finding[]) =>
+  findings.map(({ kernel, line, message }) => {
+    const text = declaredKernels().find(({ label }) => kernel.startsWith(label))?.source.split('\n')[line - 1].trim()
+      ?? ''
+    return `${message}: ${text}`
+  })
 
 for (const mode of ['race', 'permuted'] as const) {
   describe(`${mode} mode`, () => {
-    beforeAll(async () => { await init({ mode, fixedVariants: true }) })
+    beforeAll(async () => {
+      await init({ mode, fixedVariants: true })
+    })
     afterAll(close)
     for (const { name, tolerance, run } of checks) {
       test(name, async () => {
@@ -36,7 +41,9 @@ for (const mode of ['race', 'permuted'] as const) {
 
 describe('bounds mode', () => {
   // A device each: after an error it computes no more.
-  beforeEach(async () => { await init({ mode: 'bounds', fixedVariants: true }) })
+  beforeEach(async () => {
+    await init({ mode: 'bounds', fixedVariants: true })
+  })
   afterEach(close)
   for (const { name, tolerance, run } of checks) {
     test(name, async () => {
@@ -52,8 +59,12 @@ describe('bounds mode', () => {
 test('an off-by-one store past a tensor is seen, because nothing is rounded up', async () => {
   await init({ mode: 'bounds' })
   try {
-    const shifted = kernelFromText('shifted.wgsl', `@group(0) @binding(0) var<storage, read_write> y: array<f32>;
-@compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x + 1u] = 1.0; }`, { buffers: ['y'] })
+    const shifted = kernelFromText(
+      'shifted.wgsl',
+      `@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3u) { y[id.x + 1u] = 1.0; }`,
+      { buffers: ['y'] },
+    )
     const y = empty([8])
     launch(shifted, { y }, {}, [2])
     await expect(y.data()).rejects.toThrow(/line 2: index 8 is out of bounds, there are 8 elements/)

@@ -20,7 +20,9 @@ describe('adapter', () => {
     const device = await embedded({ threads: 1 })
     expect(device.limits.maxStorageBufferBindingSize).toBe(128 << 20)
     expect(device.limits.minStorageBufferOffsetAlignment).toBe(256)
-    const large = await embedded({ threads: 1 }, { requiredLimits: { maxBufferSize: 2 ** 31, minStorageBufferOffsetAlignment: 64 } })
+    const large = await embedded({ threads: 1 }, {
+      requiredLimits: { maxBufferSize: 2 ** 31, minStorageBufferOffsetAlignment: 64 },
+    })
     expect(large.limits.maxBufferSize).toBe(2 ** 31)
     expect(large.limits.minStorageBufferOffsetAlignment).toBe(64)
   })
@@ -28,9 +30,13 @@ describe('adapter', () => {
   test('refuses limits and features it has not got, and a second device', async () => {
     const gpu = createCpuGpu({ threads: 1 })
     const adapter = (await gpu.requestAdapter())!
-    await expect(adapter.requestDevice({ requiredLimits: { maxBufferSize: 2 ** 40 } })).rejects.toThrow(/maxBufferSize 1099511627776/)
+    await expect(adapter.requestDevice({ requiredLimits: { maxBufferSize: 2 ** 40 } })).rejects.toThrow(
+      /maxBufferSize 1099511627776/,
+    )
     await expect(adapter.requestDevice({ requiredLimits: { maxFoo: 1 } })).rejects.toThrow(/maxFoo/)
-    await expect(adapter.requestDevice({ requiredFeatures: ['texture-compression-bc'] })).rejects.toThrow(/texture-compression-bc/)
+    await expect(adapter.requestDevice({ requiredFeatures: ['texture-compression-bc'] })).rejects.toThrow(
+      /texture-compression-bc/,
+    )
     await adapter.requestDevice()
     await expect(adapter.requestDevice()).rejects.toThrow(/already/)
   })
@@ -49,14 +55,19 @@ describe.each([1, 2])('device with %i threads', (threads) => {
   let device: CpuDevice
   beforeAll(async () => {
     device = await embedded({ threads }, { requiredFeatures: ['timestamp-query'] })
-    device.onuncapturederror = (event) => { throw new Error(event.error.message) }
+    device.onuncapturederror = (event) => {
+      throw new Error(event.error.message)
+    }
   })
   afterAll(() => device.destroy())
 
   test('runs a kernel', async () => {
     const x = wordsBuffer(device, ramp(1000)), y = wordsBuffer(device, new Uint32Array(1000))
     const bind = setUp(device, affine, [x, y])
-    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(Math.ceil(1000 / 64)) })
+    inPass(device, (pass) => {
+      bind(pass)
+      pass.dispatchWorkgroups(Math.ceil(1000 / 64))
+    })
     expect(await readWords(device, y)).toEqual(ramp(1000).map((value) => value * 3 + 1))
   })
 
@@ -65,11 +76,16 @@ describe.each([1, 2])('device with %i threads', (threads) => {
     const there = setUp(device, affine, [a, b]), back = setUp(device, affine, [b, a])
     inPass(device, (pass) => {
       for (let i = 0; i < 4; i++) {
-        there(pass); pass.dispatchWorkgroups(1024)
-        back(pass); pass.dispatchWorkgroups(1024)
+        there(pass)
+        pass.dispatchWorkgroups(1024)
+        back(pass)
+        pass.dispatchWorkgroups(1024)
       }
     })
-    const eight = (value: number): number => { for (let i = 0; i < 8; i++) value = (Math.imul(value, 3) + 1) >>> 0; return value }
+    const eight = (value: number): number => {
+      for (let i = 0; i < 8; i++) value = (Math.imul(value, 3) + 1) >>> 0
+      return value
+    }
     expect(await readWords(device, a)).toEqual(ramp(1 << 16).map(eight))
   })
 
@@ -78,7 +94,10 @@ describe.each([1, 2])('device with %i threads', (threads) => {
     const sizes = device.createBuffer({ size: 28, usage: usage.INDIRECT | usage.COPY_DST })
     device.queue.writeBuffer(sizes, 0, new Uint32Array([9, 9, 9, 9, 2, 1, 1]))
     const bind = setUp(device, affine, [x, y])
-    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroupsIndirect(sizes, 16) })
+    inPass(device, (pass) => {
+      bind(pass)
+      pass.dispatchWorkgroupsIndirect(sizes, 16)
+    })
     expect(await readWords(device, y)).toEqual(ramp(640).map((value) => value < 128 ? value * 3 + 1 : 0))
   })
 
@@ -87,19 +106,33 @@ describe.each([1, 2])('device with %i threads', (threads) => {
     const sizes = device.createBuffer({ size: 24, usage: usage.INDIRECT | usage.COPY_DST })
     device.queue.writeBuffer(sizes, 0, new Uint32Array([65536, 1, 1, 1, 0, 1]))
     const bind = setUp(device, affine, [x, y])
-    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroupsIndirect(sizes, 0); pass.dispatchWorkgroupsIndirect(sizes, 12) })
+    inPass(device, (pass) => {
+      bind(pass)
+      pass.dispatchWorkgroupsIndirect(sizes, 0)
+      pass.dispatchWorkgroupsIndirect(sizes, 12)
+    })
     expect(await readWords(device, y)).toEqual(new Uint32Array(64))
   })
 
   test('dynamic offsets move bindings, in order of binding numbers', async () => {
     const data = wordsBuffer(device, ramp(256)), out = wordsBuffer(device, new Uint32Array(256))
-    const layout = device.createBindGroupLayout({ entries: [
-      { binding: 1, visibility: 4, buffer: { type: 'storage', hasDynamicOffset: true } },
-      { binding: 0, visibility: 4, buffer: { type: 'read-only-storage', hasDynamicOffset: true, minBindingSize: 4 } }] })
-    const pipeline = device.createComputePipeline({ layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module: device.createShaderModule({ code: affine }), entryPoint: 'main' } })
-    const group = device.createBindGroup({ layout, entries: [
-      { binding: 0, resource: { buffer: data, size: 256 } }, { binding: 1, resource: { buffer: out, size: 256 } }] })
+    const layout = device.createBindGroupLayout({
+      entries: [
+        { binding: 1, visibility: 4, buffer: { type: 'storage', hasDynamicOffset: true } },
+        { binding: 0, visibility: 4, buffer: { type: 'read-only-storage', hasDynamicOffset: true, minBindingSize: 4 } },
+      ],
+    })
+    const pipeline = device.createComputePipeline({
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module: device.createShaderModule({ code: affine }), entryPoint: 'main' },
+    })
+    const group = device.createBindGroup({
+      layout,
+      entries: [
+        { binding: 0, resource: { buffer: data, size: 256 } },
+        { binding: 1, resource: { buffer: out, size: 256 } },
+      ],
+    })
     inPass(device, (pass) => {
       pass.setPipeline(pipeline)
       pass.setBindGroup(0, group, [256, 512])
@@ -114,24 +147,52 @@ describe.each([1, 2])('device with %i threads', (threads) => {
 
   test('a binding ends where its size says', async () => {
     const x = wordsBuffer(device, ramp(256)), y = wordsBuffer(device, new Uint32Array(256))
-    const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module: device.createShaderModule({ code: affine }) } })
-    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [
-      { binding: 0, resource: { buffer: x, offset: 256 } }, { binding: 1, resource: { buffer: y, offset: 512, size: 40 } }] })
-    inPass(device, (pass) => { pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(4) })
+    const pipeline = device.createComputePipeline({
+      layout: 'auto',
+      compute: { module: device.createShaderModule({ code: affine }) },
+    })
+    const group = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [
+        { binding: 0, resource: { buffer: x, offset: 256 } },
+        { binding: 1, resource: { buffer: y, offset: 512, size: 40 } },
+      ],
+    })
+    inPass(device, (pass) => {
+      pass.setPipeline(pipeline)
+      pass.setBindGroup(0, group)
+      pass.dispatchWorkgroups(4)
+    })
     expect(await readWords(device, y)).toEqual(ramp(256).map((i) => i >= 128 && i < 138 ? (64 + i - 128) * 3 + 1 : 0))
   })
 
   test('createComputePipelineAsync gives a pipeline that works, or rejects', async () => {
     const module = device.createShaderModule({ code: affine })
-    const pipeline = await device.createComputePipelineAsync({ label: 'affine', layout: 'auto', compute: { module, entryPoint: 'main' } })
+    const pipeline = await device.createComputePipelineAsync({
+      label: 'affine',
+      layout: 'auto',
+      compute: { module, entryPoint: 'main' },
+    })
     const x = wordsBuffer(device, ramp(64)), y = wordsBuffer(device, new Uint32Array(64))
-    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0),
-      entries: [{ binding: 0, resource: { buffer: x } }, { binding: 1, resource: { buffer: y } }] })
-    inPass(device, (pass) => { pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(1) })
+    const group = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [{ binding: 0, resource: { buffer: x } }, { binding: 1, resource: { buffer: y } }],
+    })
+    inPass(device, (pass) => {
+      pass.setPipeline(pipeline)
+      pass.setBindGroup(0, group)
+      pass.dispatchWorkgroups(1)
+    })
     expect((await readWords(device, y))[63]).toBe(190)
     const layout = device.createPipelineLayout({ bindGroupLayouts: [] })
-    const failure = await device.createComputePipelineAsync({ label: 'affine', layout, compute: { module } }).catch((error: unknown) => error)
-    expect(failure).toMatchObject({ name: 'GPUPipelineError', reason: 'validation', message: expect.stringContaining('affine') })
+    const failure = await device.createComputePipelineAsync({ label: 'affine', layout, compute: { module } }).catch((
+      error: unknown,
+    ) => error)
+    expect(failure).toMatchObject({
+      name: 'GPUPipelineError',
+      reason: 'validation',
+      message: expect.stringContaining('affine'),
+    })
   })
 
   test('writeBuffer takes views, element offsets and byte offsets', async () => {
@@ -211,7 +272,9 @@ describe.each([1, 2])('device with %i threads', (threads) => {
     const bind = setUp(device, affine, [x, y])
     const resolved = device.createBuffer({ size: 256 + 24, usage: usage.QUERY_RESOLVE | usage.COPY_SRC })
     const encoder = device.createCommandEncoder()
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet: set, beginningOfPassWriteIndex: 1, endOfPassWriteIndex: 2 } })
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet: set, beginningOfPassWriteIndex: 1, endOfPassWriteIndex: 2 },
+    })
     bind(pass)
     pass.dispatchWorkgroups(4096)
     pass.end()
@@ -265,7 +328,10 @@ describe('errors', () => {
   test('shader mistakes come with line and column, and poison pipelines', async () => {
     const device = await embedded({ threads: 1 })
     device.pushErrorScope('validation')
-    const module = device.createShaderModule({ label: 'broken', code: '@compute @workgroup_size(1)\nfn main() {\n  let x = y;\n}' })
+    const module = device.createShaderModule({
+      label: 'broken',
+      code: '@compute @workgroup_size(1)\nfn main() {\n  let x = y;\n}',
+    })
     expect((await device.popErrorScope())?.message).toContain('broken:3:11')
     const { messages } = await module.getCompilationInfo()
     expect(messages[0]).toMatchObject({ type: 'error', lineNum: 3, linePos: 11, offset: 50 })
@@ -273,7 +339,10 @@ describe('errors', () => {
     const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module } })
     expect((await device.popErrorScope())?.message).toContain('[Invalid ShaderModule "broken"]')
     device.pushErrorScope('validation')
-    inPass(device, (pass) => { pass.setPipeline(pipeline); pass.dispatchWorkgroups(1) })
+    inPass(device, (pass) => {
+      pass.setPipeline(pipeline)
+      pass.dispatchWorkgroups(1)
+    })
     expect((await device.popErrorScope())?.message).toContain('Invalid ComputePipeline')
   })
 
@@ -288,7 +357,9 @@ describe('errors', () => {
     device.pushErrorScope('validation')
     device.queue.writeBuffer(buffer, 0, ramp(4))
     expect((await device.popErrorScope())?.message).toContain('[Invalid Buffer "weights"] is invalid')
-    expect(() => device.createBuffer({ size: 4 << 20, usage: usage.COPY_DST, mappedAtCreation: true })).toThrow(RangeError)
+    expect(() => device.createBuffer({ size: 4 << 20, usage: usage.COPY_DST, mappedAtCreation: true })).toThrow(
+      RangeError,
+    )
     kept.destroy()
     device.pushErrorScope('out-of-memory')
     device.createBuffer({ size: 4 << 20, usage: usage.COPY_DST })
@@ -342,6 +413,8 @@ describe('loss', () => {
 
   test('graphics is refused by name', async () => {
     const device = await embedded({ threads: 1 })
-    expect(() => device.createTexture({ size: [1], format: 'r32float', usage: 1 })).toThrow(/createTexture: the embedded device computes only/)
+    expect(() => device.createTexture({ size: [1], format: 'r32float', usage: 1 })).toThrow(
+      /createTexture: the embedded device computes only/,
+    )
   })
 })

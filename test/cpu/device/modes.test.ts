@@ -32,10 +32,22 @@ describe('debug modes', () => {
     const y = wordsBuffer(device, new Uint32Array(8))
     const module = device.createShaderModule({ code: offByOne })
     const pipeline = device.createComputePipeline({ label: 'shift', layout: 'auto', compute: { module } })
-    const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: y } }] })
-    inPass(device, (pass) => { pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(1) })
-    expect(device.takeFindings()).toMatchObject([{ kind: 'bounds', kernel: 'shift', line: 4, count: 1,
-      message: expect.stringMatching(/^shift: line 4: index 8 is out of bounds, there are 8 elements/) }])
+    const group = device.createBindGroup({
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [{ binding: 0, resource: { buffer: y } }],
+    })
+    inPass(device, (pass) => {
+      pass.setPipeline(pipeline)
+      pass.setBindGroup(0, group)
+      pass.dispatchWorkgroups(1)
+    })
+    expect(device.takeFindings()).toMatchObject([{
+      kind: 'bounds',
+      kernel: 'shift',
+      line: 4,
+      count: 1,
+      message: expect.stringMatching(/^shift: line 4: index 8 is out of bounds, there are 8 elements/),
+    }])
     expect(device.takeFindings()).toEqual([])
     // what the store does instead is WebGPU's choice, but it stays inside the buffer
     expect([...(await readWords(device, y)).subarray(1, 7)]).toEqual([0, 1, 2, 3, 4, 5])
@@ -48,7 +60,10 @@ describe('debug modes', () => {
     device.onuncapturederror = () => undefined
     const y = wordsBuffer(device, new Uint32Array(8))
     const bind = setUp(device, missingBarrier, [y])
-    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(1) })
+    inPass(device, (pass) => {
+      bind(pass)
+      pass.dispatchWorkgroups(1)
+    })
     const findings = device.takeFindings()
     expect(findings.length).toBeGreaterThan(0)
     expect(findings[0].kind).toBe('race')
@@ -61,16 +76,27 @@ describe('debug modes', () => {
     const x = wordsBuffer(device, new Uint32Array(new Float32Array([1, 4, 9, -1, 16, -2, 25, 36]).buffer))
     const y = device.createBuffer({ size: 32, usage: usage.STORAGE | usage.COPY_SRC })
     const bind = setUp(device, nanSource, [x, y])
-    inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(1) })
-    expect(device.takeFindings()[0]).toMatchObject({ kind: 'nan', line: 5, message: expect.stringMatching(/word 3 of y/) })
+    inPass(device, (pass) => {
+      bind(pass)
+      pass.dispatchWorkgroups(1)
+    })
+    expect(device.takeFindings()[0]).toMatchObject({
+      kind: 'nan',
+      line: 5,
+      message: expect.stringMatching(/word 3 of y/),
+    })
   })
 
   test('a kernel without faults gives no findings in any mode', async () => {
     for (const mode of ['bounds', 'race', 'nan', 'permuted', 'deterministic'] as const) {
       const device = await embedded({ mode })
-      const x = wordsBuffer(device, new Uint32Array(new Float32Array([1, 4, 9, 1, 16, 4, 25, 36]).buffer)), y = wordsBuffer(device, new Uint32Array(8))
+      const x = wordsBuffer(device, new Uint32Array(new Float32Array([1, 4, 9, 1, 16, 4, 25, 36]).buffer)),
+        y = wordsBuffer(device, new Uint32Array(8))
       const bind = setUp(device, nanSource, [x, y])
-      inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(1) })
+      inPass(device, (pass) => {
+        bind(pass)
+        pass.dispatchWorkgroups(1)
+      })
       expect([...new Float32Array((await readWords(device, y)).buffer)]).toEqual([1, 2, 3, 1, 4, 2, 5, 6])
       expect(device.takeFindings()).toEqual([])
       device.destroy()

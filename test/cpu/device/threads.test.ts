@@ -18,7 +18,10 @@ describe('threads', () => {
     const x = wordsBuffer(device, ramp(n)), y = wordsBuffer(device, new Uint32Array(n))
     const bind = setUp(device, affine, [x, y])
     for (let round = 0; round < 400 && device.chunksHelped === 0; round++) {
-      inPass(device, (pass) => { bind(pass); pass.dispatchWorkgroups(n / 64) })
+      inPass(device, (pass) => {
+        bind(pass)
+        pass.dispatchWorkgroups(n / 64)
+      })
       await device.queue.onSubmittedWorkDone()
     }
     expect(device.chunksHelped).toBeGreaterThan(0)
@@ -60,10 +63,18 @@ describe('threads', () => {
       const x = wordsBuffer(device, ramp(n, k)), y = wordsBuffer(device, new Uint32Array(n))
       // a text of its own each time, so that every round brings a kernel the workers have not seen
       const bind = setUp(device, `// ${k}\n${affine}`, [x, y])
-      inPass(device, (pass) => { for (let i = 0; i < 5; i++) { bind(pass); pass.dispatchWorkgroups(Math.ceil(n / 64)) } })
+      inPass(device, (pass) => {
+        for (let i = 0; i < 5; i++) {
+          bind(pass)
+          pass.dispatchWorkgroups(Math.ceil(n / 64))
+        }
+      })
       const words = await readWords(device, y)
       expect(words.findIndex((word, i) => word !== affineOf(i + k))).toBe(-1)
-      if (k % 3 === 0) { x.destroy(); y.destroy() }
+      if (k % 3 === 0) {
+        x.destroy()
+        y.destroy()
+      }
     }
     expect(device.memoryUse.used).toBeGreaterThan(10e6)
     device.destroy()
@@ -76,7 +87,9 @@ describe('a process that uses the device', () => {
   beforeAll(() => {
     const source = new URL('../../support/gpus.ts', import.meta.url).pathname
     const script = join(folder, 'work.ts')
-    writeFileSync(script, `
+    writeFileSync(
+      script,
+      `
       import { affine, embedded, inPass, readWords, setUp, wordsBuffer } from ${JSON.stringify(source)}
       const device = await embedded({ threads: 3 })
       const n = 1 << 20
@@ -93,16 +106,30 @@ describe('a process that uses the device', () => {
       const { user, system } = process.cpuUsage(before)
       if (process.argv[2] === 'destroy') device.destroy()
       console.log(JSON.stringify({ ok, helped: device.chunksHelped, idleMilliseconds: (user + system) / 1000 }))
-    `)
+    `,
+    )
     // dawn is not part of this: a native add-on cannot be bundled, and the script does not ask for it
-    buildSync({ entryPoints: [script], outfile: join(folder, 'work.mjs'), bundle: true, format: 'esm', platform: 'node',
-      external: ['webgpu'], keepNames: true, logLevel: 'error', minify: true })
+    buildSync({
+      entryPoints: [script],
+      outfile: join(folder, 'work.mjs'),
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      external: ['webgpu'],
+      keepNames: true,
+      logLevel: 'error',
+      minify: true,
+    })
   })
 
   // minified and with kept names, as an application's bundler might do it: the worker's source is a function's text
   test.each(['leave', 'destroy'])('idles without CPU and ends by itself (%s)', async (how) => {
     const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'work.mjs'), how], { timeout: 30_000 })
-    const { ok, helped, idleMilliseconds } = JSON.parse(stdout) as { ok: boolean, helped: number, idleMilliseconds: number }
+    const { ok, helped, idleMilliseconds } = JSON.parse(stdout) as {
+      ok: boolean,
+      helped: number,
+      idleMilliseconds: number,
+    }
     expect(ok).toBe(true)
     expect(helped).toBeGreaterThan(0)
     // one spinning worker alone would have used 600

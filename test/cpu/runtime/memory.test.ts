@@ -17,12 +17,15 @@ describe.each([false, true])('shared: %s', (shared) => {
       if (next() < 0.53) {
         const size = Math.floor(2 ** (next() * 18))
         const address = memory.allocate(size)
-        if (address === undefined) { refused++; continue }
+        if (address === undefined) {
+          refused++
+          continue
+        }
         expect(address % 64).toBe(0)
         expect(address).toBeGreaterThanOrEqual(4096)
         expect(address + size).toBeLessThanOrEqual(memory.bytes.length)
         const bytes = memory.bytes.subarray(address, address + size)
-        expect(bytes.indexOf(1)).toBe(-1)                       // what freed blocks are filled with
+        expect(bytes.indexOf(1)).toBe(-1) // what freed blocks are filled with
         expect(bytes[0] | bytes[size - 1]).toBe(0)
         const mark = 2 + step % 254
         memory.fill(address, mark, size)

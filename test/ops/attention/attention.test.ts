@@ -19,7 +19,8 @@ import { checkCase } from '../../support/golden-case.ts'
 /** One shape: batch, queries, keys, heads, width of q and k, width of v, masks (0: none), with a bias or not. */
 type Shape = [B: number, N: number, M: number, H: number, D: number, E: number, G: number, bias: boolean]
 
-// Lengths and widths around the tiles, odd widths as pruning leaves them, D unlike E, one token, Swin's windows, keys of several blocks.
+// Lengths and widths around the tiles, odd widths as pruning leaves them, D unlike E, one token, Swin's windows, keys
+// of several blocks.
 const shapes: Shape[] = [
   [1, 1, 1, 1, 4, 4, 0, false],
   [1, 17, 33, 1, 8, 4, 0, true],
@@ -35,7 +36,11 @@ const shapes: Shape[] = [
 ]
 
 const inputs = ([B, N, M, H, D, E, , bias]: Shape): Nd[] => [
-  random(1, [B, N, H, D]), random(2, [B, M, H, D]), random(3, [B, M, H, E]), ...bias ? [random(4, [H, N, M])] : []]
+  random(1, [B, N, H, D]),
+  random(2, [B, M, H, D]),
+  random(3, [B, M, H, E]),
+  ...bias ? [random(4, [H, N, M])] : [],
+]
 
 /** A mask of zeros and ones for the reference, and of 0 and `low` for the op. Query 0 of group 0 sees no key at all. */
 function masks([, N, M, , , , G]: Shape, low: number): { plain: Nd | null, additive: Nd | null } {
@@ -48,8 +53,9 @@ function masks([, N, M, , , , G]: Shape, low: number): { plain: Nd | null, addit
 const scale = 0.3
 
 /** A launcher of packed kernels with the number of columns fixed. */
-const withColumns = <Args extends unknown[], R>(launcher: (...args: [...Args, (2 | 4)?]) => R, columns: 2 | 4) =>
-  (...args: Args): R => launcher(...args, columns)
+const withColumns =
+  <Args extends unknown[], R>(launcher: (...args: [...Args, (2 | 4)?]) => R, columns: 2 | 4) => (...args: Args): R =>
+    launcher(...args, columns)
 
 const check = (shape: Shape) => {
   const { plain, additive } = masks(shape, -Infinity)
@@ -57,14 +63,15 @@ const check = (shape: Shape) => {
   return checkOp({
     call: (q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }),
     reference: (q, k, v, bias) => reference.attention(q, k, v, bias ?? null, plain, { scale }),
-    args: inputs(shape), samples: 12,
+    args: inputs(shape),
+    samples: 12,
   })
 }
 
 const title = 'batch %i, %i queries, %i keys, %i heads, widths %i and %i, %i masks, bias %s'
 
-// Software drivers take the kernels that shuffle, the embedded device those packed for its caches, GPUs those with tiles in workgroup
-// memory, which the embedded device runs here as well; all compile on the null backend.
+// Software drivers take the kernels that shuffle, the embedded device those packed for its caches, GPUs those with
+// tiles in workgroup memory, which the embedded device runs here as well; all compile on the null backend.
 describeDevice('attention', (adapter) => {
   test.each(shapes)(title, (...shape) => check(shape))
 
@@ -77,7 +84,13 @@ describeDevice('attention', (adapter) => {
     await checkOp({
       call: (q, k, v, bias) => attention(q, k, v, bias, mask, { scale }),
       reference: (q, k, v, bias) => {
-        const both = nd([2, 2, 6, 5], Float64Array.from({ length: 120 }, (_, i) => bias.data[i % 60] + additive!.data[Math.floor(i / 60) * 30 + i % 30]))
+        const both = nd(
+          [2, 2, 6, 5],
+          Float64Array.from(
+            { length: 120 },
+            (_, i) => bias.data[i % 60] + additive!.data[Math.floor(i / 60) * 30 + i % 30],
+          ),
+        )
         return reference.attention(q, k, v, both, null, { scale })
       },
       args: inputs(shape),
@@ -87,14 +100,18 @@ describeDevice('attention', (adapter) => {
   test('large scores do not overflow', async () => {
     const args = [random(6, [1, 9, 1, 8], 30), random(7, [1, 20, 1, 8], 30), random(8, [1, 20, 1, 4])]
     await checkOp({
-      call: (q, k, v) => attention(q, k, v, null, null, { scale: 1 }), reference: (q, k, v) => reference.attention(q, k, v, null, null, { scale: 1 }),
-      args, backward: false,
-      tolerance: 1e-3,                                   // scores of some thousands are rounded to 1e-4 before the exponential
+      call: (q, k, v) => attention(q, k, v, null, null, { scale: 1 }),
+      reference: (q, k, v) => reference.attention(q, k, v, null, null, { scale: 1 }),
+      args,
+      backward: false,
+      tolerance: 1e-3, // scores of some thousands are rounded to 1e-4 before the exponential
     })
   })
 
   test('golden attention', async () => {
-    await checkCase('attention', { attention: ([q, k, v], attrs) => attention(q, k, v, null, null, attrs as { scale: number }) })
+    await checkCase('attention', {
+      attention: ([q, k, v], attrs) => attention(q, k, v, null, null, attrs as { scale: number }),
+    })
   })
 
   test('open attention gives the same, forward and backward', async () => {
@@ -104,7 +121,8 @@ describeDevice('attention', (adapter) => {
     await checkOp({
       call: (q, k, v, bias) => attentionOpen(q, k, v, bias, mask, { scale }),
       reference: (q, k, v, bias) => reference.attention(q, k, v, bias, plain, { scale }),
-      args: inputs(shape), samples: 12,
+      args: inputs(shape),
+      samples: 12,
     })
   })
 
@@ -118,7 +136,8 @@ describeDevice('attention', (adapter) => {
     }
   })
 
-  // What other adapters and other versions of Node take, on one of the two adapters only: a software driver compiles for seconds.
+  // What other adapters and other versions of Node take, on one of the two adapters only: a software driver compiles
+  // for seconds.
   const ways = {
     'tiles for GPUs': { forward: forwardByTiles, backward: backwardByTiles },
     'packed by 8': { forward: withColumns(forwardPacked, 2), backward: withColumns(backwardPacked, 2) },
@@ -129,14 +148,22 @@ describeDevice('attention', (adapter) => {
       const [q, k, v, bias = null] = inputs(shape).map((x) => toTensor(x))
       const { additive } = masks(shape, -Infinity)
       const mask = additive && toTensor(additive)
-      const { outputs: [usual], back } = vjp((q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }), q, k, v, ...bias ? [bias] : [])
+      const { outputs: [usual], back } = vjp(
+        (q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }),
+        q,
+        k,
+        v,
+        ...bias ? [bias] : [],
+      )
       const dout = toTensor(random(9, [...usual.shape])), grads = back(dout)
 
       const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
       const out = empty(usual.shape), logsum = empty([call.B, call.H, call.N])
       forward(call, out, logsum, 0)
       const found = backward(call, dout, rowStatistics(call, out, dout, logsum), [true, true, true, true])
-      const same = async (a: Tensor, b: Tensor) => { expect(relativeError(await a.data(), Float64Array.from(await b.data()))).toBeLessThan(1e-5) }
+      const same = async (a: Tensor, b: Tensor) => {
+        expect(relativeError(await a.data(), Float64Array.from(await b.data()))).toBeLessThan(1e-5)
+      }
       await same(out, usual)
       for (const [i, grad] of grads.entries()) await same(found[i]!, grad!)
     })
@@ -179,13 +206,17 @@ describeDevice('attention', (adapter) => {
 
 /** Compiles every version of a kernel file that has, or has not, as many buffers as the null backend allows. */
 async function compileAll(name: string, few: boolean): Promise<void> {
-  const found = declaredKernels().filter(({ file, reflection }) => file === `${name}.wgsl` && reflection.storage.length <= 8 === few)
+  const found = declaredKernels().filter(({ file, reflection }) =>
+    file === `${name}.wgsl` && reflection.storage.length <= 8 === few
+  )
   expect(found.length).toBeGreaterThan(0)
   for (const kernel of found) {
     const { overrides } = kernel.reflection
     for (const flag of [0, 1]) {
       const switches: Record<string, number> = overrides.includes('BIAS') ? { BIAS: flag, MASK: flag } : {}
-      const tile: Record<string, number> = overrides.includes('COLUMNS') ? { OWN: 32, OTHER: 16, COLUMNS: flag ? 4 : 2, LANES: flag ? 8 : 16 } : {}
+      const tile: Record<string, number> = overrides.includes('COLUMNS')
+        ? { OWN: 32, OTHER: 16, COLUMNS: flag ? 4 : 2, LANES: flag ? 8 : 16 }
+        : {}
       gpu().launches.pipeline(kernel, { ...switches, ...tile })
     }
   }
@@ -193,14 +224,30 @@ async function compileAll(name: string, few: boolean): Promise<void> {
 }
 
 describeDawn('attention on the null backend', () => {
-  beforeAll(async () => { await init({ backend: 'null' }) })
+  beforeAll(async () => {
+    await init({ backend: 'null' })
+  })
   afterAll(close)
-  test.each(['attention', 'attention_grad', 'attention_packed', 'attention_lanes', 'attention_lanes_grad', 'attention_stats'])(
-    'every version of %s.wgsl compiles', (name) => compileAll(name, true))
+  test.each([
+    'attention',
+    'attention_grad',
+    'attention_packed',
+    'attention_lanes',
+    'attention_lanes_grad',
+    'attention_stats',
+  ])(
+    'every version of %s.wgsl compiles',
+    (name) => compileAll(name, true),
+  )
 })
 
 describeDawn('attention on a real adapter', () => {
-  beforeAll(async () => { await init({ adapter: 'dawn', fixedVariants: true }) })
+  beforeAll(async () => {
+    await init({ adapter: 'dawn', fixedVariants: true })
+  })
   afterAll(close)
-  test.each(['attention_packed_grad', 'attention_lanes_grad'])('%s.wgsl with more than eight buffers compiles', (name) => compileAll(name, false))
+  test.each(['attention_packed_grad', 'attention_lanes_grad'])(
+    '%s.wgsl with more than eight buffers compiles',
+    (name) => compileAll(name, false),
+  )
 })

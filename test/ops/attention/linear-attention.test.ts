@@ -16,26 +16,88 @@ import { type Nd, nd, random, relativeError, uniform } from '../../reference/nd.
 /** Batch, queries, keys, heads, width of q and k, width of v. */
 type Shape = [B: number, N: number, M: number, H: number, D: number, E: number]
 
-const inputs = ([B, N, M, H, D, E]: Shape): Nd[] => [uniform(1, [B, N, H, D], 0.1, 1), uniform(2, [B, M, H, D], 0.1, 1), random(3, [B, M, H, E])]
+const inputs = (
+  [B, N, M, H, D, E]: Shape,
+): Nd[] => [uniform(1, [B, N, H, D], 0.1, 1), uniform(2, [B, M, H, D], 0.1, 1), random(3, [B, M, H, E])]
 
 describeDevice('linearAttention', () => {
   test.each<Shape>([
-    [1, 1, 2, 1, 4, 4], [2, 5, 3, 2, 8, 4], [1, 17, 33, 1, 7, 21], [1, 70, 65, 2, 12, 16], [2, 9, 300, 1, 5, 3], [1, 4, 6, 1, 61, 61], [1, 3, 5, 1, 128, 128],
+    [1, 1, 2, 1, 4, 4],
+    [2, 5, 3, 2, 8, 4],
+    [1, 17, 33, 1, 7, 21],
+    [1, 70, 65, 2, 12, 16],
+    [2, 9, 300, 1, 5, 3],
+    [1, 4, 6, 1, 61, 61],
+    [1, 3, 5, 1, 128, 128],
   ])('batch %i, %i queries, %i keys, %i heads, widths %i and %i', async (...shape) => {
     await checkOp({
-      call: (q, k, v) => linearAttention(q, k, v, { eps: 1e-3 }), reference: (q, k, v) => reference.linearAttention(q, k, v, { eps: 1e-3 }),
-      args: inputs(shape), samples: 12,
+      call: (q, k, v) => linearAttention(q, k, v, { eps: 1e-3 }),
+      reference: (q, k, v) => reference.linearAttention(q, k, v, { eps: 1e-3 }),
+      args: inputs(shape),
+      samples: 12,
     })
   })
 
   test('the worked example of focused linear attention', async () => {
     // Features and result of channel-pruning-mha.md, part 2 (h): 4 tokens, 2 heads of 2; eps is M 1e-6.
-    const q = [0.409964, 0, 0.051246, 3.279711, 0.012617, 0.100936, 1.577118, 0, 3.229718, 0.403715, 0, 0.0109, 0.721349, 0.721349, 0.721349, 0.721349]
-    const k = [0.190534, 1.524268, 0, 1.524268, 1.533, 0.012264, 0.041391, 0, 0, 2.50899, 0.743405, 0.005947, 0.010371, 0.010371, 3.072837, 0.082967]
+    const q = [
+      0.409964,
+      0,
+      0.051246,
+      3.279711,
+      0.012617,
+      0.100936,
+      1.577118,
+      0,
+      3.229718,
+      0.403715,
+      0,
+      0.0109,
+      0.721349,
+      0.721349,
+      0.721349,
+      0.721349,
+    ]
+    const k = [
+      0.190534,
+      1.524268,
+      0,
+      1.524268,
+      1.533,
+      0.012264,
+      0.041391,
+      0,
+      0,
+      2.50899,
+      0.743405,
+      0.005947,
+      0.010371,
+      0.010371,
+      3.072837,
+      0.082967,
+    ]
     const v = [1, 0, 2, -1, 0, 1, 1, 1, 2, 1, 0, 0.5, -1, 0.5, 1, 0]
-    const expected = [0.103905, 0.887117, 1.900353, -0.905215, 1.534028, 0.636303, 0.807289, 0.107085,
-      0.444755, 0.827344, 1.940755, -0.942825, 1.159286, 0.702032, 1.141644, -0.202566]
-    const out = linearAttention(tensor(q, [1, 4, 2, 2]), tensor(k, [1, 4, 2, 2]), tensor(v, [1, 4, 2, 2]), { eps: 4e-6 })
+    const expected = [
+      0.103905,
+      0.887117,
+      1.900353,
+      -0.905215,
+      1.534028,
+      0.636303,
+      0.807289,
+      0.107085,
+      0.444755,
+      0.827344,
+      1.940755,
+      -0.942825,
+      1.159286,
+      0.702032,
+      1.141644,
+      -0.202566,
+    ]
+    const out = linearAttention(tensor(q, [1, 4, 2, 2]), tensor(k, [1, 4, 2, 2]), tensor(v, [1, 4, 2, 2]), {
+      eps: 4e-6,
+    })
     // The zeros of the example were 1e-18 when its result was printed, and it has six digits.
     expect(relativeError(await out.data(), expected)).toBeLessThan(1e-4)
   })
@@ -45,7 +107,9 @@ describeDevice('linearAttention', () => {
     const [q, k, v] = args.map((x) => toTensor(x))
     const { result, calls } = record(() => linearAttention(q, k, v, { eps: 0 }), [q, k, v])
     const weights = random(4, [1, 5, 2, 3])
-    const found = pullback(calls, [[result, toTensor(weights)]], { ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, frozen: true }, c) })
+    const found = pullback(calls, [[result, toTensor(weights)]], {
+      ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, frozen: true }, c),
+    })
     // One value of one: the numerator alone is the normaliser.
     const z = numerator(args[0], args[1], nd([1, 6, 2, 1], new Float64Array(12).fill(1))).data
     const held = (a: Nd, b: Nd, c: Nd) => {
@@ -53,7 +117,8 @@ describeDevice('linearAttention', () => {
       return nd(top.shape, top.data.map((x, i) => x / z[Math.floor(i / 3)]))
     }
     for (const [i, leaf] of [q, k, v].entries()) {
-      expect(relativeError(await found.get(leaf)!.data(), numericalGradient(held, args, weights, i).values)).toBeLessThan(1e-5)
+      expect(relativeError(await found.get(leaf)!.data(), numericalGradient(held, args, weights, i).values))
+        .toBeLessThan(1e-5)
     }
   })
 
@@ -100,7 +165,9 @@ function numerator(q: Nd, k: Nd, v: Nd): Nd {
 }
 
 describeDawn('linearAttention on the null backend', () => {
-  beforeAll(async () => { await init({ backend: 'null' }) })
+  beforeAll(async () => {
+    await init({ backend: 'null' })
+  })
   afterAll(close)
 
   test('every version compiles', async () => {

@@ -13,8 +13,8 @@ import { checkCase } from '../../support/golden-case.ts'
 
 type Case = [x: number[], w: number[], attrs: ConvAttrs]
 
-// Every way through the layout: shared taps, taps sorted by the stride, dilated taps, windows that do not overlap, phases of the
-// gradient without a tap, odd and single channels, tiles that hang over every edge.
+// Every way through the layout: shared taps, taps sorted by the stride, dilated taps, windows that do not overlap,
+// phases of the gradient without a tap, odd and single channels, tiles that hang over every edge.
 const shapes: Case[] = [
   [[1, 1, 1, 1], [1, 1, 1, 1], {}],
   [[2, 3, 7, 7], [5, 3, 1, 1], {}],
@@ -41,16 +41,25 @@ describeDevice('conv2d', () => {
   const names = cases.map(({ golden }) => golden).filter((name) => name.startsWith('conv2d_'))
 
   describe.each(['direct', 'tiled'] as const)('%s kernels', (variant) => {
-    // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of real use.
+    // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of real
+    // use.
     beforeEach(() => forceConvVariant(variant, gpu().adapter.kind === 'software'))
     afterAll(() => forceConvVariant(null))
 
     test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
       const options = attrs as reference.Convolution
-      await checkOp({ call: (a, b, c) => conv2d(a, b, c, attrs), reference: (a, b, c) => reference.conv2d(a, b, c, options),
-        args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])], samples: 8 })
-      await checkOp({ call: (a, b) => conv2d(a, b, null, attrs), reference: (a, b) => reference.conv2d(a, b, null, options),
-        args: [random(4, x), random(5, w, 0.3)], backward: false })
+      await checkOp({
+        call: (a, b, c) => conv2d(a, b, c, attrs),
+        reference: (a, b, c) => reference.conv2d(a, b, c, options),
+        args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])],
+        samples: 8,
+      })
+      await checkOp({
+        call: (a, b) => conv2d(a, b, null, attrs),
+        reference: (a, b) => reference.conv2d(a, b, null, options),
+        args: [random(4, x), random(5, w, 0.3)],
+        backward: false,
+      })
     })
 
     test.each(names)('golden %s', async (name) => {
@@ -60,8 +69,17 @@ describeDevice('conv2d', () => {
     test('no races', () => {
       forceConvVariant(variant, true)
       checkRaces(() => {
-        for (const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 3, 3], { stride: 2 }]] as Case[]) {
-          const { outputs: [y], back } = vjp((a, b, c) => conv2d(a, b, c, attrs), toTensor(random(1, x)), toTensor(random(2, w)), toTensor(random(3, [w[0]])))
+        for (
+          const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 3, 3], {
+            stride: 2,
+          }]] as Case[]
+        ) {
+          const { outputs: [y], back } = vjp(
+            (a, b, c) => conv2d(a, b, c, attrs),
+            toTensor(random(1, x)),
+            toTensor(random(2, w)),
+            toTensor(random(3, [w[0]])),
+          )
           back(y)
         }
       })
@@ -69,8 +87,12 @@ describeDevice('conv2d', () => {
   })
 
   test('the register tiles of real use', async () => {
-    await checkOp({ call: (x, w) => conv2d(x, w, null, { padding: 1 }), reference: (x, w) => reference.conv2d(x, w, null, { padding: 1 }),
-      args: [random(6, [2, 17, 9, 11]), random(7, [19, 17, 3, 3], 0.2)], samples: 8 })
+    await checkOp({
+      call: (x, w) => conv2d(x, w, null, { padding: 1 }),
+      reference: (x, w) => reference.conv2d(x, w, null, { padding: 1 }),
+      args: [random(6, [2, 17, 9, 11]), random(7, [19, 17, 3, 3], 0.2)],
+      samples: 8,
+    })
   })
 
   test('only the gradients that are needed', () => {

@@ -25,16 +25,28 @@ const shapes: Case[] = [
 describeDevice('depthwise', () => {
   test.each(shapes)('x [%s], kernel [%s], %o', async (x, kernel, attrs) => {
     const options = attrs as reference.Convolution
-    await checkOp({ call: (a, b, c) => depthwise(a, b, c, attrs), reference: (a, b, c) => reference.depthwise(a, b, c, options),
-      args: [random(1, x), random(2, [x[1], 1, ...kernel]), random(3, [x[1]])] })
-    await checkOp({ call: (a, b) => depthwise(a, b, null, attrs), reference: (a, b) => reference.depthwise(a, b, null, options),
-      args: [random(4, x), random(5, [x[1], 1, ...kernel])], backward: false })
+    await checkOp({
+      call: (a, b, c) => depthwise(a, b, c, attrs),
+      reference: (a, b, c) => reference.depthwise(a, b, c, options),
+      args: [random(1, x), random(2, [x[1], 1, ...kernel]), random(3, [x[1]])],
+    })
+    await checkOp({
+      call: (a, b) => depthwise(a, b, null, attrs),
+      reference: (a, b) => reference.depthwise(a, b, null, options),
+      args: [random(4, x), random(5, [x[1], 1, ...kernel])],
+      backward: false,
+    })
   })
 
   test('no races', () => {
     checkRaces(() => {
       for (const attrs of [{ padding: 1 }, { stride: 2 }]) {
-        const { outputs: [y], back } = vjp((x, w, b) => depthwise(x, w, b, attrs), toTensor(random(1, [1, 2, 4, 5])), toTensor(random(2, [2, 1, 3, 3])), toTensor(random(3, [2])))
+        const { outputs: [y], back } = vjp(
+          (x, w, b) => depthwise(x, w, b, attrs),
+          toTensor(random(1, [1, 2, 4, 5])),
+          toTensor(random(2, [2, 1, 3, 3])),
+          toTensor(random(3, [2])),
+        )
         back(y)
       }
     })

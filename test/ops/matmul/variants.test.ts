@@ -7,22 +7,51 @@ import { describeDawn } from '../../support/dawn.ts'
 const both = [false, true]
 
 describeDawn('matmul variants on the null backend', () => {
-  beforeAll(async () => { await init({ backend: 'null', fixedVariants: true }) })
+  beforeAll(async () => {
+    await init({ backend: 'null', fixedVariants: true })
+  })
   afterAll(close)
 
-  const variants = [registers(4, 1), registers(4, 2), registers(8, 1), registers(8, 2), tiled(4), tiled(16), tiled(32), packed(32, 64, 16, 2), packed(64, 64, 32, 2), packed(32, 64, 16, 4),
-    subgroup(8, 4), subgroup(16, 4), subgroup(8, 8), subgroup(16, 8), subgroup(16, 16)]
+  const variants = [
+    registers(4, 1),
+    registers(4, 2),
+    registers(8, 1),
+    registers(8, 2),
+    tiled(4),
+    tiled(16),
+    tiled(32),
+    packed(32, 64, 16, 2),
+    packed(64, 64, 32, 2),
+    packed(32, 64, 16, 4),
+    subgroup(8, 4),
+    subgroup(16, 4),
+    subgroup(8, 8),
+    subgroup(16, 8),
+    subgroup(16, 16),
+  ]
   for (const variant of variants) {
     test(`${variant.name} compiles in every form`, async () => {
       if (variant.file === 'matmul_subgroup.wgsl' && !gpu().features.has('subgroups')) return
       const { launches, failures } = gpu()
-      // Three weights need ten buffers, two more than the null backend has; linears asks the adapter first, and its test runs them.
+      // Three weights need ten buffers, two more than the null backend has; linears asks the adapter first, and its
+      // test runs them.
       for (const form of ['plain', 'masked', 2] as ProductForm[]) {
         const { pieces } = variant, whole = { a: true, b: true, out: true }
-        const alignments: Alignment[] = [{ a: false, b: false, out: false }, whole, ...pieces && typeof form === 'string' ? [{ ...whole, pieces }] : []]
+        const alignments: Alignment[] = [
+          { a: false, b: false, out: false },
+          whole,
+          ...pieces && typeof form === 'string' ? [{ ...whole, pieces }] : [],
+        ]
         for (const alignment of alignments) {
           for (const [TRANSPOSE_A, TRANSPOSE_B] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
-            launches.pipeline(productKernel(variant.file, alignment, form), { TRANSPOSE_A, TRANSPOSE_B, ...variant.overrides, BIAS: 1, GELU: 1, RESIDUAL: 1 })
+            launches.pipeline(productKernel(variant.file, alignment, form), {
+              TRANSPOSE_A,
+              TRANSPOSE_B,
+              ...variant.overrides,
+              BIAS: 1,
+              GELU: 1,
+              RESIDUAL: 1,
+            })
           }
         }
       }
@@ -32,14 +61,19 @@ describeDawn('matmul variants on the null backend', () => {
 
   test('the second pass compiles', async () => {
     for (const aligned of both) {
-      for (const on of [0, 1]) for (const EACH of [1, 4]) gpu().launches.pipeline(sumKernel(aligned), { BIAS: on, GELU: on, RESIDUAL: on, EACH })
+      for (const on of [0, 1]) {
+        for (const EACH of [1, 4]) {
+          gpu().launches.pipeline(sumKernel(aligned), { BIAS: on, GELU: on, RESIDUAL: on, EACH })
+        }
+      }
     }
     await gpu().failures.settle()
   })
 })
 
 test('few outputs with many steps are split, many outputs are not', () => {
-  const on = (kind: 'gpu' | 'software', M: number, N: number, K: number) => splitsFor({ adapter: { kind } } as Parameters<typeof splitsFor>[0], { M, N, K })
+  const on = (kind: 'gpu' | 'software', M: number, N: number, K: number) =>
+    splitsFor({ adapter: { kind } } as Parameters<typeof splitsFor>[0], { M, N, K })
   expect(on('gpu', 192, 192, 1576)).toBeGreaterThan(4)
   expect(on('software', 10, 10, 5000)).toBeGreaterThan(1)
   expect(on('gpu', 4096, 4096, 4096)).toBe(1)

@@ -1,4 +1,5 @@
-// Order, rates, rounding and budgets; areas of curves. Worked numbers from section (h) of the notes on Pruning by eXplaining.
+// Order, rates, rounding and budgets; areas of curves. Worked numbers from section (h) of the notes on Pruning by
+// eXplaining.
 import { describe, expect, test } from 'vitest'
 import { InputError, ShapeError } from '../../../src/base/errors.ts'
 import { atChance, meanAndError, meanArea, parseRates, topRate, trapezoidArea } from '../../../src/pruning/curve.ts'
@@ -6,20 +7,34 @@ import { countAt, keptOf, onlyCuts, rank, withinBudget } from '../../../src/prun
 import type { Unit } from '../../../src/pruning/units/units.ts'
 import { relativeError } from '../../reference/nd.ts'
 
-const unit = (name: string, shape: number[]): Unit => ({ name, shape, size: shape.reduce((a, b) => a * b, 1), outer: null, gates: [], widened: [], members: [], exact: true,
-  prunable: true, closing: false })
-const flags = (plan: ReadonlyMap<string, Uint8Array>) => Object.fromEntries([...plan].map(([name, keep]) => [name, [...keep].join('')]))
+const unit = (name: string, shape: number[]): Unit => ({
+  name,
+  shape,
+  size: shape.reduce((a, b) => a * b, 1),
+  outer: null,
+  gates: [],
+  widened: [],
+  members: [],
+  exact: true,
+  prunable: true,
+  closing: false,
+})
+const flags = (plan: ReadonlyMap<string, Uint8Array>) =>
+  Object.fromEntries([...plan].map(([name, keep]) => [name, [...keep].join('')]))
 const exactly = { multipleOf: 1, minimum: 0 }
 
 describe('rank', () => {
   const units = [unit('L1', [3]), unit('L2', [2])]
-  const scores = (...values: number[]) => new Map([['L1', Float32Array.from(values.slice(0, 3))], ['L2', Float32Array.from(values.slice(3))]])
+  const scores = (...values: number[]) =>
+    new Map([['L1', Float32Array.from(values.slice(0, 3))], ['L2', Float32Array.from(values.slice(3))]])
 
-  test.each([
-    ['signed', [0.3, 0, 0.02, 0.3, -0.01], { L1: '101', L2: '10' }],
-    ['abs of mean', [0.3, 0, 0.02, 0.3, 0.01], { L1: '101', L2: '10' }],
-    ['mean of abs', [0.3, 0.2, 0.03, 0.3, 0.39], { L1: '100', L2: '11' }],
-  ] as const)('%s at rate 0.4 takes two of five', (_, values, wanted) => {
+  test.each(
+    [
+      ['signed', [0.3, 0, 0.02, 0.3, -0.01], { L1: '101', L2: '10' }],
+      ['abs of mean', [0.3, 0, 0.02, 0.3, 0.01], { L1: '101', L2: '10' }],
+      ['mean of abs', [0.3, 0.2, 0.03, 0.3, 0.39], { L1: '100', L2: '11' }],
+    ] as const,
+  )('%s at rate 0.4 takes two of five', (_, values, wanted) => {
     expect(flags(rank(units, scores(...values), exactly).at(0.4))).toEqual(wanted)
   })
 
@@ -42,24 +57,50 @@ describe('rank', () => {
 
   test('per unit the same share of every unit goes', () => {
     const two = [unit('a', [4]), unit('b', [8])]
-    const far = new Map([['a', Float32Array.of(1, 2, 3, 4)], ['b', Float32Array.from({ length: 8 }, (_, i) => 100 + i)]])
+    const far = new Map([['a', Float32Array.of(1, 2, 3, 4)], [
+      'b',
+      Float32Array.from({ length: 8 }, (_, i) => 100 + i),
+    ]])
     expect(flags(rank(two, far, { ...exactly, ranking: 'per-unit' }).at(0.5))).toEqual({ a: '0011', b: '00001111' })
     expect(flags(rank(two, far, exactly).at(0.5))).toEqual({ a: '0000', b: '00111111' })
   })
 
   test('widths are rounded to multiples, the best of what would go staying; whole heads are not rounded', () => {
     const wide = [unit('mlp.hidden', [10]), unit('attention.heads', [3])]
-    const both = new Map([['mlp.hidden', Float32Array.from({ length: 10 }, (_, i) => i)], ['attention.heads', Float32Array.of(-1, 50, 60)]])
-    expect(flags(rank(wide, both, { multipleOf: 4 }).plan(4))).toEqual({ 'mlp.hidden': '0011111111', 'attention.heads': '011' })
-    expect(flags(rank(wide, both, { multipleOf: 4 }).plan(13))).toEqual({ 'mlp.hidden': '0000000001', 'attention.heads': '001' })
-    expect(flags(rank(wide, both, { multipleOf: 4, minimum: 2 }).plan(13))).toEqual({ 'mlp.hidden': '0000000011', 'attention.heads': '011' })
+    const both = new Map([['mlp.hidden', Float32Array.from({ length: 10 }, (_, i) => i)], [
+      'attention.heads',
+      Float32Array.of(-1, 50, 60),
+    ]])
+    expect(flags(rank(wide, both, { multipleOf: 4 }).plan(4))).toEqual({
+      'mlp.hidden': '0011111111',
+      'attention.heads': '011',
+    })
+    expect(flags(rank(wide, both, { multipleOf: 4 }).plan(13))).toEqual({
+      'mlp.hidden': '0000000001',
+      'attention.heads': '001',
+    })
+    expect(flags(rank(wide, both, { multipleOf: 4, minimum: 2 }).plan(13))).toEqual({
+      'mlp.hidden': '0000000011',
+      'attention.heads': '011',
+    })
   })
 
   test('what loses nothing keeps its odd width; a tensor with some of a unit keeps the best of those', () => {
     const odd = [unit('a.hidden', [29]), unit('b.hidden', [5])]
-    const rising = new Map([['a.hidden', Float32Array.from({ length: 29 }, (_, i) => i)], ['b.hidden', Float32Array.from({ length: 5 }, (_, i) => 90 + i)]])
+    const rising = new Map([['a.hidden', Float32Array.from({ length: 29 }, (_, i) => i)], [
+      'b.hidden',
+      Float32Array.from({ length: 5 }, (_, i) => 90 + i),
+    ]])
     expect(keptOf(rank(odd, rising).plan(0))).toBe(34)
-    const stage = { ...unit('stream', [6]), members: [{ path: 'stem', axis: 0, element: [1, 2], outer: null }, { path: 'last', axis: 0, element: [0, 1, 2, 3, 4, 5], outer: null }] }
+    const stage = {
+      ...unit('stream', [6]),
+      members: [{ path: 'stem', axis: 0, element: [1, 2], outer: null }, {
+        path: 'last',
+        axis: 0,
+        element: [0, 1, 2, 3, 4, 5],
+        outer: null,
+      }],
+    }
     const late = new Map([['stream', Float32Array.of(5, 1, 2, 6, 7, 8)]])
     expect(flags(rank([stage], late, { multipleOf: 1 }).plan(4))).toEqual({ stream: '001011' })
     expect(flags(rank([stage], late, { multipleOf: 1, minimum: 0 }).plan(4))).toEqual({ stream: '000011' })
@@ -68,7 +109,8 @@ describe('rank', () => {
   test('heads keep channels of their own, all the same count', () => {
     const values = new Map([['values', Float32Array.of(5, 1, 6, /**/ 2, 7, 8)]])
     expect(flags(rank([unit('values', [2, 3])], values, exactly).plan(2))).toEqual({ values: '101011' })
-    expect(flags(rank([unit('values', [2, 3])], values, exactly).plan(3))).toEqual({ values: '101011' })      // an odd one does not go alone
+    // an odd one does not go alone
+    expect(flags(rank([unit('values', [2, 3])], values, exactly).plan(3))).toEqual({ values: '101011' })
   })
 
   test('scores of another length are refused', () => {
@@ -77,7 +119,9 @@ describe('rank', () => {
 })
 
 describe('budgets', () => {
-  const ranking = rank([unit('a', [100])], new Map([['a', Float32Array.from({ length: 100 }, (_, i) => i)]]), { multipleOf: 4 })
+  const ranking = rank([unit('a', [100])], new Map([['a', Float32Array.from({ length: 100 }, (_, i) => i)]]), {
+    multipleOf: 4,
+  })
   test('the shortest way along the order that meets it', () => {
     const { plan } = withinBudget(ranking, keptOf, 51, 'elements')
     expect(keptOf(plan)).toBe(48)
@@ -90,7 +134,8 @@ describe('budgets', () => {
 })
 
 describe('curves', () => {
-  const rates = parseRates('0:0.95:0.05'), accuracies = [...new Array<number>(10).fill(0.9), 0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1]
+  const rates = parseRates('0:0.95:0.05'),
+    accuracies = [...new Array<number>(10).fill(0.9), 0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1]
   test('the worked curve: A_PR 0.675, trapezoid 0.650, Top-PR 0.45', () => {
     expect(rates).toHaveLength(20)
     expect(meanArea(accuracies)).toBeCloseTo(0.675, 9)
@@ -104,7 +149,9 @@ describe('curves', () => {
   test('rates as ranges and lists; nonsense is refused', () => {
     expect(parseRates('0:0.3:0.1')).toEqual([0, 0.1, 0.2, 0.3])
     expect(parseRates('0, 0.25,0.5')).toEqual([0, 0.25, 0.5])
-    for (const text of ['', '0.5,0.1', '0:1:0.1', '0:0.5:0', '-0.1', 'a', '0.1,', '0:0.9:1e-9']) expect(() => parseRates(text), text).toThrow(InputError)
+    for (const text of ['', '0.5,0.1', '0:1:0.1', '0:0.5:0', '-0.1', 'a', '0.1,', '0:0.9:1e-9']) {
+      expect(() => parseRates(text), text).toThrow(InputError)
+    }
   })
   test('chance, within two standard errors', () => {
     expect(atChance(0.1, 10, 700)).toBe(true)
