@@ -2,9 +2,9 @@
 // Scores are by weights, so that only sizes count. And what scoring an image by relevance costs, in forward passes.
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { loadCheckpoint } from '../models/index.ts'
+import { loadCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { compile } from '../src/core/compile.ts'
-import type { Model } from '../src/train/evaluate.ts'
+import type { Model } from '../src/nn/model.ts'
 import { packageFile } from '../src/files/package.ts'
 import { lrp } from '../src/attribution/criteria.ts'
 import { attnLRP } from '../src/attribution/composite.ts'

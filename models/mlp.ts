@@ -1,5 +1,7 @@
 // A multi-layer perceptron on flattened images: the smallest network that everything works on.
-import { type Context, Gate, Linear, relu, reshape, type Tensor } from '../src/index.ts'
+import type { Tensor } from '../src/core/index.ts'
+import { relu, reshape } from '../src/ops/index.ts'
+import { type Context, Gate, Linear } from '../src/nn/index.ts'
 
 /** Sizes of an MLP; the defaults fit MNIST. */
 export interface MLPOptions {

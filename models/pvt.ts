@@ -3,19 +3,9 @@
 // reduction of keys and values has no use. No weights or outputs of it were at hand; instead of PVT's class token in
 // the last stage, tokens are averaged.
 //   B images, T tokens, C channels of a stage
-import {
-  add,
-  type Context,
-  Gate,
-  LayerNorm,
-  Linear,
-  mean,
-  Patches,
-  permute,
-  reshape,
-  type Tensor,
-  zeros,
-} from '../src/index.ts'
+import { type Tensor, zeros } from '../src/core/index.ts'
+import { add, mean, permute, reshape } from '../src/ops/index.ts'
+import { type Context, Gate, LayerNorm, Linear, Patches } from '../src/nn/index.ts'
 import { Block } from './vit.ts'
 
 /** Sizes of a FLatten-PVT, one entry per stage; the defaults are FLatten-PVT-T on 224 x 224. */

@@ -1,15 +1,10 @@
 // Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type`
 // being one of the names below and everything else an option of that family's constructor: `{ "type": "vit", "width":
 // 96, "depth": 4 }`.
-import {
-  defaultPreprocessing,
-  InputError,
-  leaves,
-  type Model,
-  type Preprocessing,
-  type Scheme,
-  ShapeError,
-} from '../src/index.ts'
+import { leaves } from '../src/core/index.ts'
+import type { Model, Scheme } from '../src/nn/index.ts'
+import { defaultPreprocessing, type Preprocessing } from '../src/data/preprocess.ts'
+import { InputError, ShapeError } from '../src/base/errors.ts'
 import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
 import { FlattenPVT, flattenPVTSmall, flattenPVTTiny } from './pvt.ts'

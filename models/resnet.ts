@@ -1,19 +1,9 @@
 // Residual networks (He et al. 2016): ImageNet's with projection shortcuts, and CIFAR's with option-A shortcuts
 // (every second pixel, zero channels on both sides: no parameters).
 //   B images, C channels
-import {
-  add,
-  BatchNorm,
-  type Context,
-  Conv2d,
-  Gate,
-  Linear,
-  maxPool,
-  mean,
-  relu,
-  slice,
-  type Tensor,
-} from '../src/index.ts'
+import type { Tensor } from '../src/core/index.ts'
+import { add, maxPool, mean, relu, slice } from '../src/ops/index.ts'
+import { BatchNorm, type Context, Conv2d, Gate, Linear } from '../src/nn/index.ts'
 
 /** Convolution without bias and its batch norm. */
 export class ConvNorm {

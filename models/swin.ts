@@ -1,30 +1,9 @@
 // Swin Transformer (Liu et al. 2021), and with focused linear attention in some stages FLatten-Swin (Han et al. 2023).
 //   B images, Y and X the map, C channels
-import {
-  add,
-  type Context,
-  dropPath,
-  FocusedAttention,
-  fromWindows,
-  Gate,
-  LayerNorm,
-  Linear,
-  linear,
-  mean,
-  Mlp,
-  pad,
-  Patches,
-  permute,
-  reshape,
-  roll,
-  shiftMask,
-  slice,
-  type Tensor,
-  tensor,
-  toWindows,
-  WindowAttention,
-  zeros,
-} from '../src/index.ts'
+import { type Tensor, tensor, zeros } from '../src/core/index.ts'
+import { add, dropPath, linear, mean, pad, permute, reshape, roll, slice } from '../src/ops/index.ts'
+import { type Context, FocusedAttention, fromWindows, Gate, LayerNorm, Linear, Mlp, Patches, shiftMask, toWindows,
+  WindowAttention } from '../src/nn/index.ts'
 
 /** Sizes of a Swin; the defaults are Swin-T on 224 x 224. */
 export interface SwinOptions {

@@ -1,18 +1,8 @@
 // VGG (Simonyan & Zisserman 2015), with and without batch norm, and small relatives such as Tiny VGG of CNN Explainer.
 //   B images, C channels
-import {
-  adaptiveAvgPool,
-  BatchNorm,
-  type Context,
-  Conv2d,
-  dropout,
-  Gate,
-  linear,
-  maxPool,
-  relu,
-  type Tensor,
-  zeros,
-} from '../src/index.ts'
+import { type Tensor, zeros } from '../src/core/index.ts'
+import { adaptiveAvgPool, dropout, linear, maxPool, relu } from '../src/ops/index.ts'
+import { BatchNorm, type Context, Conv2d, Gate } from '../src/nn/index.ts'
 
 /** Channels of each convolution in order; 'pool' halves the map. */
 export type Plan = readonly (number | 'pool')[]

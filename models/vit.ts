@@ -2,26 +2,10 @@
 // pre- or post-norm, class token or mean over tokens, softmax attention or FLatten's focused linear attention (Han et
 // al. 2023).
 //   B images, T tokens, C width
-import {
-  add,
-  Attention,
-  concat,
-  type Context,
-  dropPath,
-  FocusedAttention,
-  Gate,
-  LayerNorm,
-  Linear,
-  mean,
-  Mlp,
-  Patches,
-  reshape,
-  scale,
-  ShapeError,
-  slice,
-  type Tensor,
-  zeros,
-} from '../src/index.ts'
+import { type Tensor, zeros } from '../src/core/index.ts'
+import { add, concat, dropPath, mean, reshape, scale, slice } from '../src/ops/index.ts'
+import { Attention, type Context, FocusedAttention, Gate, LayerNorm, Linear, Mlp, Patches } from '../src/nn/index.ts'
+import { ShapeError } from '../src/base/errors.ts'
 
 /** Sizes of a ViT; the defaults are DeiT-Tiny/16 on 224 x 224. */
 export interface ViTOptions {

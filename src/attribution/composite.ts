@@ -3,22 +3,8 @@ import { InputError } from '../base/errors.ts'
 import { attentionOpen, type AttentionOptions } from '../ops/attention/attention.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { type Composite, type Group, on, type LrpRule } from './choose.ts'
-import {
-  alphaBeta,
-  type Box,
-  epsilon,
-  flat,
-  frozen,
-  gamma,
-  identity,
-  inside,
-  quotient,
-  share,
-  softmaxZPlus,
-  uniform,
-  zBox,
-  zPlus,
-} from './rules.ts'
+import { alphaBeta, type Box, epsilon, flat, frozen, gamma, identity, inside, quotient, share, softmaxZPlus, uniform,
+  zBox, zPlus } from './rules.ts'
 
 /** Ops that convolve, and ops that multiply by a matrix. */
 export const conv = ['conv2d', 'depthwise'], dense = ['linear', 'masked-linear']

@@ -2,7 +2,7 @@
 // the class's probability is followed. A better explanation finds what the network relied on, so its curve falls sooner
 // and has less area.
 import { ShapeError } from '../base/errors.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import type { Draw } from '../base/random.ts'
 import { tensor } from '../core/tensor.ts'
 import { lean } from '../core/transform.ts'

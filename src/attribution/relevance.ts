@@ -11,7 +11,7 @@ import { type Call, pullback, record, unrecorded } from '../core/tape.ts'
 import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
 import { Ledger } from './conservation.ts'
 

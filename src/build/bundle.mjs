@@ -10,7 +10,7 @@ rmSync(outdir, { recursive: true, force: true }) // names of shared files carry 
 await build({
   absWorkingDir: root,
   outdir,
-  entryPoints: { index: 'src/index.ts', models: 'models/index.ts' },
+  entryPoints: { index: 'src/index.ts', models: 'src/models.ts' },
   bundle: true,
   splitting: true,
   format: 'esm',

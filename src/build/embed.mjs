@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, writeFileSync, existsSync } from 'node:fs'
 
 const here = new URL('../../kernels/', import.meta.url)
-const target = new URL('../gpu/wgsl.generated.ts', here)
+const target = new URL('../gpu/wgsl.generated.ts', import.meta.url)
 const names = readdirSync(here).filter((name) => name.endsWith('.wgsl')).sort()
 const entries = names.map((name) =>
   `  ${JSON.stringify(name)}: ${JSON.stringify(readFileSync(new URL(name, here), 'utf8'))},`

@@ -19,6 +19,8 @@ formatter.setConfig({ lineWidth: 120, indentWidth: 2 }, {
   'importDeclaration.sortNamedImports': 'maintain',
   'exportDeclaration.sortNamedExports': 'maintain',
   'typeLiteral.separatorKind': 'comma',
+  'importDeclaration.preferHanging': true,
+  'exportDeclaration.preferHanging': true,
 })
 
 const folders = ['src', 'models', 'bench', 'test', 'examples']

@@ -2,22 +2,13 @@
 // `espalier`; of published ones the architecture comes from metadata `arch`, else from names and shapes. All checks
 // happen before the device is touched.
 import { EspalierError, InputError } from '../base/errors.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
 import { leaves } from '../core/tree.ts'
-import {
-  type Architecture,
-  buildModel,
-  checkArchitecture,
-  classesOf,
-  entryOf,
-  type Family,
-  inputOf,
-  parseArchitecture,
-  preprocessingFor,
-} from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture,
+  preprocessingFor } from '../../models/registry.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
 import { checkComplete, published, recognise, referenceArchitecture, type Shapes } from './published.ts'

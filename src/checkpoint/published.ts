@@ -2,19 +2,8 @@
 // rename it.
 import { InputError } from '../base/errors.ts'
 import type { Architecture } from '../../models/registry.ts'
-import {
-  huggingFaceSwin,
-  huggingFaceViT,
-  microsoftSwin,
-  type Naming,
-  resnet,
-  timmSwin,
-  timmViT,
-  tinyVGG,
-  torchvisionSwin,
-  torchvisionVGG,
-  torchvisionViT,
-} from './weights.ts'
+import { huggingFaceSwin, huggingFaceViT, microsoftSwin, type Naming, resnet, timmSwin, timmViT, tinyVGG,
+  torchvisionSwin, torchvisionVGG, torchvisionViT } from './weights.ts'
 
 /** Shapes of a file's tensors by name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>

@@ -7,15 +7,8 @@ import { evaluate } from '../train/evaluate.ts'
 import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
-import {
-  addArch,
-  addPreprocessing,
-  type ArchOptions,
-  large,
-  percent,
-  preprocessingWith,
-  type PreprocessingOptions,
-} from './model.ts'
+import { addArch, addPreprocessing, type ArchOptions, large, percent, preprocessingWith,
+  type PreprocessingOptions } from './model.ts'
 
 interface EvalOptions extends ArchOptions, PreprocessingOptions {
   data: string

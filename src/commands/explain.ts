@@ -18,15 +18,8 @@ import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
-import {
-  addArch,
-  addPreprocessing,
-  type ArchOptions,
-  percent,
-  preprocessingWith,
-  type PreprocessingOptions,
-  table,
-} from './model.ts'
+import { addArch, addPreprocessing, type ArchOptions, percent, preprocessingWith, type PreprocessingOptions,
+  table } from './model.ts'
 
 interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   image?: string[]

@@ -1,6 +1,6 @@
 // Heatmaps of some images before and after pruning, for reports.
 import { criterionOf } from '../attribution/criteria.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { sheet } from '../report/heatmap.ts'

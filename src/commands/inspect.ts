@@ -1,15 +1,8 @@
 // `espalier inspect`: what a checkpoint is, where its parameters and its compute are, and what can be cut. Needs no
 // device.
 import { Option } from 'commander'
-import {
-  type Architecture,
-  buildModel,
-  checkArchitecture,
-  classesOf,
-  inputOf,
-  parseArchitecture,
-  preprocessingFor,
-} from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture,
+  preprocessingFor } from '../../models/registry.ts'
 import { type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
 import { packageVersion } from '../files/package.ts'

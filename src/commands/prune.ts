@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto'
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { EspalierError, InputError } from '../base/errors.ts'
-import { type Evaluation, evaluate, type Model } from '../train/evaluate.ts'
+import { type Evaluation, evaluate } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import type { Dataset } from '../data/datasets.ts'
@@ -29,18 +30,8 @@ import { type CommandSpec, type Talk, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { large, numberWithin, percent } from './model.ts'
-import {
-  addPruner,
-  goneFirst,
-  holdReferences,
-  holdTest,
-  type Job,
-  oneOf,
-  openModel,
-  prepareJob,
-  type PrunerOptions,
-  scoresBy,
-} from './pruner.ts'
+import { addPruner, goneFirst, holdReferences, holdTest, type Job, oneOf, openModel, prepareJob, type PrunerOptions,
+  scoresBy } from './pruner.ts'
 
 /** Flags of `prune`. */
 export interface PruneOptions extends PrunerOptions {

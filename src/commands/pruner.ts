@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { modelOf, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { type Dataset, openDataset } from '../data/datasets.ts'
 import { nodeFiles } from '../files/files.ts'

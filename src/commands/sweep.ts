@@ -2,7 +2,7 @@
 // disk as soon as it is measured; the same command goes on from there.
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { type Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { makeFolder, writeOutput } from '../files/output.ts'
@@ -18,15 +18,8 @@ import { commandLine } from './command-line.ts'
 import { type CommandSpec, type Talk } from './command.ts'
 import { percent, table } from './model.ts'
 import { goneFirst, holdReferences, holdTest, type Job, openModel, scoresBy } from './pruner.ts'
-import {
-  baseOf,
-  declareSweep,
-  planSweep,
-  type Point,
-  type Run,
-  type SweepOptions,
-  type SweepPlan,
-} from './sweep-plan.ts'
+import { baseOf, declareSweep, planSweep, type Point, type Run, type SweepOptions,
+  type SweepPlan } from './sweep-plan.ts'
 
 /** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
 export const sweep: CommandSpec<SweepOptions> = {

@@ -1,15 +1,7 @@
 // What `espalier train` is about to do, with everything checked that can be checked before a device is opened.
 import { existsSync } from 'node:fs'
-import {
-  type Architecture,
-  buildModel,
-  checkArchitecture,
-  entryOf,
-  fitToData,
-  parseArchitecture,
-  preprocessingFor,
-  startOf,
-} from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor,
+  startOf } from '../../models/registry.ts'
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'

@@ -1,5 +1,5 @@
 // The units of a model as a table: what goes together, what it costs, and whether cutting it is exact.
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { kindsOf } from '../pruning/units/kinds.ts'
 import { type ElementCost, unitCosts } from '../pruning/units/unit-cost.ts'
 import type { Unit } from '../pruning/units/units.ts'

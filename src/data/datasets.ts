@@ -6,17 +6,8 @@ import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mi
 import { type Files, nodeFiles } from '../files/files.ts'
 import { decodeImage, type Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
-import {
-  cifarSource,
-  type Floats,
-  folderSource,
-  idxSource,
-  listSource,
-  parent,
-  readClasses,
-  type Source,
-  tensorSource,
-} from './sources.ts'
+import { cifarSource, type Floats, folderSource, idxSource, listSource, parent, readClasses, type Source,
+  tensorSource } from './sources.ts'
 
 /** One batch: images [n, c, h, w] ready for the network, labels [n], positions in the data set [n]. */
 export interface Batch {

@@ -1,17 +1,7 @@
 // Output files: written beside their name and renamed into place, so that a crash, a full disk or Ctrl-C leaves the old
 // file or none, never half of one. Node only.
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, statSync,
+  writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { EspalierError, InputError } from '../base/errors.ts'
 

@@ -2,15 +2,8 @@
 // of the embedded device: only the tree is wanted here; types are checked by whoever compiles the kernel.
 import { WgslError } from '../cpu/abi.ts'
 import { parseTree } from '../cpu/compiler/parse.ts'
-import {
-  type Expr,
-  type FunctionDecl,
-  inside,
-  type Program,
-  type Stmt,
-  type StructDecl,
-  type VarDecl,
-} from '../cpu/compiler/tree.ts'
+import { type Expr, type FunctionDecl, inside, type Program, type Stmt, type StructDecl,
+  type VarDecl } from '../cpu/compiler/tree.ts'
 import { KernelError } from '../base/errors.ts'
 
 /** One storage binding of an entry point. */

@@ -6,7 +6,7 @@ import { type Call, unrecorded } from '../core/tape.ts'
 import { Tensor } from '../core/tensor.ts'
 import { scope, trace } from '../core/transform.ts'
 import { leaves, mapTree } from '../core/tree.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from './model.ts'
 
 /** What stands where a batch norm was: passes its input on. */
 export class Identity {

@@ -1,7 +1,7 @@
 // Multiply-adds and parameters by layer, read off the traced calls of a forward pass: nothing is known of any
 // architecture.
 import { InputError, ShapeError } from '../base/errors.ts'
-import type { Model } from '../train/evaluate.ts'
+import type { Model } from './model.ts'
 import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'

@@ -1,7 +1,8 @@
 // How long a pruned network takes on this device, without making each one: layers of equal shape are measured together
 // at some widths, and what lies between is interpolated. What is chosen by the table is measured afterwards.
 import { compile } from '../core/compile.ts'
-import { median, type Model } from '../train/evaluate.ts'
+import { median } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { fillNormal } from '../base/random.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { lean } from '../core/transform.ts'

@@ -1,6 +1,7 @@
 // What a plan costs and how good the network still is. Sliced where slicing is exact, so that time is what a user would
 // get; masked where a layer vanishes altogether.
-import { evaluate, type Evaluation, type EvaluateOptions, type Model } from '../train/evaluate.ts'
+import { evaluate, type Evaluation, type EvaluateOptions } from '../train/evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { costOf } from '../nn/macs.ts'
 import { maskModel, unmaskModel } from './plan/mask.ts'

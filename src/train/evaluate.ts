@@ -2,15 +2,10 @@
 import { compile } from '../core/compile.ts'
 import { NumericError } from '../base/errors.ts'
 import type { Dataset } from '../data/datasets.ts'
-import type { Context } from '../nn/context.ts'
+import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { lean } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
-
-/** A network: images [B, C, Y, X] to logits [B, classes]. */
-export interface Model {
-  call(image: Tensor, context?: Context): Tensor
-}
 
 /** Figures over a data set. Fractions are 0..1, times milliseconds. */
 export interface Evaluation {

@@ -2,7 +2,7 @@
 import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import { NumericError } from '../base/errors.ts'
-import type { Model } from './evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import { copyInto, copyOf } from '../core/fill.ts'
 import { gpu } from '../gpu/device.ts'
 import { tuned, tuning } from '../gpu/tune.ts'

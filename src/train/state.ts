@@ -2,7 +2,7 @@
 // their moving average, the optimiser's moments and control values, the state of the device's random numbers, and the
 // course so far.
 import { InputError } from '../base/errors.ts'
-import type { Model } from './evaluate.ts'
+import type { Model } from '../nn/model.ts'
 import type { Tensor } from '../core/tensor.ts'
 import type { TrainingState } from './fit.ts'
 import { leaves } from '../core/tree.ts'

@@ -2,23 +2,13 @@
 // architectures.
 import { expect, test } from 'vitest'
 import { type Composite, on } from '../../src/attribution/choose.ts'
-import {
-  attnLRP,
-  attnLRPGamma,
-  boxOf,
-  cpLRP,
-  epsilonAlpha2Beta1,
-  epsilonGammaBox,
-  epsilonPlus,
-  epsilonPlusFlat,
-  recipe,
-  structure,
-} from '../../src/attribution/composite.ts'
+import { attnLRP, attnLRPGamma, boxOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox, epsilonPlus, epsilonPlusFlat, recipe,
+  structure } from '../../src/attribution/composite.ts'
 import { type Flow, Ledger, summarize } from '../../src/attribution/conservation.ts'
 import { attribute, oneHot } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { flat, zPlus } from '../../src/attribution/rules.ts'
-import type { Model } from '../../src/train/evaluate.ts'
+import type { Model } from '../../src/nn/model.ts'
 import { disposeTree, leaves, scope, type Tensor, tensor } from '../../src/index.ts'
 import { foldBatchNorm } from '../../src/nn/fold.ts'
 import { describeDevice } from '../support/device.ts'

@@ -4,41 +4,16 @@ import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
 import { choose, type Group, Network, on, weighted } from '../../src/attribution/choose.ts'
 import { attnLRP, boxOf, compositeNames, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
-import {
-  attentionRollout,
-  criterionNames,
-  criterionOf,
-  gradient,
-  gradientTimesInput,
-  integratedGradients,
-  lrp,
-  taylor,
-} from '../../src/attribution/criteria.ts'
-import {
-  type Aggregation,
-  attribute,
-  type Criterion,
-  oneHot,
-  pathsOf,
-  type Reading,
-  scoreUnits,
-} from '../../src/attribution/relevance.ts'
+import { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp,
+  taylor } from '../../src/attribution/criteria.ts'
+import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Reading,
+  scoreUnits } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
-import {
-  crossEntropy,
-  disposeTree,
-  Gate,
-  linear,
-  reshape,
-  scope,
-  tensor,
-  type Tensor,
-  trace,
-  valueAndGrad,
-} from '../../src/index.ts'
+import { crossEntropy, disposeTree, Gate, linear, reshape, scope, tensor, type Tensor, trace,
+  valueAndGrad } from '../../src/index.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
-import type { Model } from '../../src/train/evaluate.ts'
+import type { Model } from '../../src/nn/model.ts'
 import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
 import { loadGolden } from '../support/attribution-goldens.ts'

@@ -1,23 +1,8 @@
 // Every rule against its formula in matrix form, on the worked vectors of the literature notes and on random layers.
 import { expect, test } from 'vitest'
 import { choose, type LrpRule, Network, on, weighted } from '../../src/attribution/choose.ts'
-import {
-  alphaBeta,
-  epsilon,
-  flat,
-  frozen,
-  gamma,
-  identity,
-  norm,
-  share,
-  softmaxZPlus,
-  stop,
-  uniform,
-  vjp,
-  wSquare,
-  zBox,
-  zPlus,
-} from '../../src/attribution/rules.ts'
+import { alphaBeta, epsilon, flat, frozen, gamma, identity, norm, share, softmaxZPlus, stop, uniform, vjp, wSquare,
+  zBox, zPlus } from '../../src/attribution/rules.ts'
 import { structure } from '../../src/attribution/composite.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
 import { wgsl } from '../../src/gpu/wgsl.generated.ts'

@@ -1,15 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  fillNormal,
-  fillTruncatedNormal,
-  fillUniform,
-  normal,
-  permutation,
-  philox,
-  random,
-  uniform,
-  word,
-} from '../../src/base/random.ts'
+import { fillNormal, fillTruncatedNormal, fillUniform, normal, permutation, philox, random, uniform,
+  word } from '../../src/base/random.ts'
 
 describe('philox', () => {
   // known answers of the authors' Random123 library, philox4x32-10

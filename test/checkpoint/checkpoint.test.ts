@@ -4,20 +4,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  type Architecture,
-  architectures,
-  buildModel,
-  checkArchitecture,
-  encodeCheckpoint,
-  loadCheckpoint,
-  modelOf,
-  parseArchitecture,
-  parseCheckpoint,
-  preprocessingFor,
-} from '../../models/index.ts'
+import { type Architecture, architectures, buildModel, checkArchitecture, parseArchitecture,
+  preprocessingFor } from '../../models/index.ts'
+import { encodeCheckpoint, loadCheckpoint, modelOf, parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { InputError } from '../../src/base/errors.ts'
-import type { Model } from '../../src/train/evaluate.ts'
+import type { Model } from '../../src/nn/model.ts'
 import { initialize } from '../../src/nn/init.ts'
 import { published } from '../../src/checkpoint/published.ts'
 import { encodeSafetensors, parseSafetensors, type TensorToStore } from '../../src/files/safetensors.ts'

@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { augmentPixels, checkAugmentation, erase, mirror, mixBatch } from '../../src/data/augment.ts'
-import {
-  brightness,
-  colourfulness,
-  contrast,
-  equalize,
-  posterize,
-  solarize,
-  stretchContrast,
-  warp,
-} from '../../src/data/colour.ts'
+import { brightness, colourfulness, contrast, equalize, posterize, solarize, stretchContrast,
+  warp } from '../../src/data/colour.ts'
 import type { Pixels } from '../../src/data/images.ts'
 import { random } from '../../src/base/random.ts'
 

@@ -3,14 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Batch,
-  type BatchOptions,
-  type Dataset,
-  loadImage,
-  openDataset,
-  parseDataSpec,
-} from '../../src/data/datasets.ts'
+import { type Batch, type BatchOptions, type Dataset, loadImage, openDataset,
+  parseDataSpec } from '../../src/data/datasets.ts'
 import { defaultPreprocessing, type Preprocessing } from '../../src/data/preprocess.ts'
 import { encodeSafetensors, parseSafetensors } from '../../src/files/safetensors.ts'
 import { lacking, shared } from '../support/files.ts'

@@ -1,15 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { decodeImage } from '../../src/data/images.ts'
-import {
-  crop,
-  defaultPreprocessing,
-  normalise,
-  preprocessingOf,
-  shape,
-  toChannels,
-  withFlags,
-} from '../../src/data/preprocess.ts'
+import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChannels,
+  withFlags } from '../../src/data/preprocess.ts'
 import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { lacking, shared } from '../support/files.ts'

@@ -1,14 +1,7 @@
 // Errors must be loud: nothing is ever silently zero.
 import { afterEach, expect, test } from 'vitest'
-import {
-  AdapterError,
-  DeviceError,
-  DeviceLostError,
-  DTypeError,
-  FreedError,
-  KernelError,
-  ShapeError,
-} from '../../src/base/errors.ts'
+import { AdapterError, DeviceError, DeviceLostError, DTypeError, FreedError, KernelError,
+  ShapeError } from '../../src/base/errors.ts'
 import { full, zeros } from '../../src/core/fill.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { kernelFromText } from '../../src/gpu/kernel.ts'

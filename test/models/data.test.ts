@@ -1,7 +1,7 @@
 // The network and the images that ship with the package: whole, small, and as good as their README says.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { modelOf, parseCheckpoint } from '../../models/index.ts'
+import { modelOf, parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { evaluate } from '../../src/train/evaluate.ts'
 import { openDataset } from '../../src/data/datasets.ts'
 import { nodeFiles } from '../../src/files/files.ts'

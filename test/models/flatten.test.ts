@@ -2,31 +2,10 @@
 // learn, that every token reaches the result, that what is sliced computes what the masked network computes, and that
 // files keep them.
 import { expect, test } from 'vitest'
-import {
-  type Architecture,
-  buildModel,
-  checkArchitecture,
-  encodeCheckpoint,
-  modelOf,
-  parseCheckpoint,
-  preprocessingFor,
-} from '../../models/index.ts'
-import {
-  adamW,
-  crossEntropy,
-  initialize,
-  leaves,
-  maskModel,
-  parameters,
-  type Plan,
-  scope,
-  sliceModel,
-  tensor,
-  type Tensor,
-  unmaskModel,
-  units,
-  valueAndGrad,
-} from '../../src/index.ts'
+import { type Architecture, buildModel, checkArchitecture, preprocessingFor } from '../../models/index.ts'
+import { encodeCheckpoint, modelOf, parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { adamW, crossEntropy, initialize, leaves, maskModel, parameters, type Plan, scope, sliceModel, tensor,
+  type Tensor, unmaskModel, units, valueAndGrad } from '../../src/index.ts'
 import { InputError } from '../../src/base/errors.ts'
 import { fillNormal } from '../../src/base/random.ts'
 import { disposeTree } from '../../src/core/tree.ts'

@@ -1,16 +1,8 @@
 // Every architecture against PyTorch: logits, loss, all gradients, training mode, mask gradients and pruned logits.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import {
-  crossEntropy,
-  leaves,
-  parameters,
-  record,
-  scope,
-  type Tensor,
-  tensor,
-  valueAndGradAux,
-} from '../../src/index.ts'
+import { crossEntropy, leaves, parameters, record, scope, type Tensor, tensor,
+  valueAndGradAux } from '../../src/index.ts'
 import { saveWeights } from '../../src/checkpoint/weights.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { disposeTree } from '../../src/core/tree.ts'

@@ -1,14 +1,7 @@
 // Parameters and multiply-adds from the traced calls, against published counts. No device is open.
 import { describe, expect, test } from 'vitest'
-import {
-  architectures,
-  buildModel,
-  checkArchitecture,
-  classesOf,
-  fitToData,
-  inputOf,
-  preprocessingFor,
-} from '../../models/index.ts'
+import { architectures, buildModel, checkArchitecture, classesOf, fitToData, inputOf,
+  preprocessingFor } from '../../models/index.ts'
 import { InputError } from '../../src/base/errors.ts'
 import { costOf } from '../../src/nn/macs.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'

@@ -1,15 +1,8 @@
 // Bayesian search over categories: the process against its closed form, and a search that finds a planted optimum
 // sooner than chance.
 import { describe, expect, test } from 'vitest'
-import {
-  allCandidates,
-  type Candidate,
-  compositeSpace,
-  expectedImprovement,
-  fitProcess,
-  nextCandidate,
-  type Observation,
-} from '../../src/pruning/search.ts'
+import { allCandidates, type Candidate, compositeSpace, expectedImprovement, fitProcess, nextCandidate,
+  type Observation } from '../../src/pruning/search.ts'
 
 describe('search', () => {
   const space = compositeSpace(true)

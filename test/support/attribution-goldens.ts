@@ -1,16 +1,9 @@
 // Small networks with PyTorch's weights, as models.test.ts loads them: one of each family.
 import { ResNet, Swin, VGG, ViT } from '../../models/index.ts'
 import { tensor, type Tensor } from '../../src/index.ts'
-import type { Model } from '../../src/train/evaluate.ts'
-import {
-  loadWeights,
-  microsoftSwin,
-  type Naming,
-  resnet,
-  timmViT,
-  torchvisionSwin,
-  torchvisionVGG,
-} from '../../src/checkpoint/weights.ts'
+import type { Model } from '../../src/nn/model.ts'
+import { loadWeights, microsoftSwin, type Naming, resnet, timmViT, torchvisionSwin,
+  torchvisionVGG } from '../../src/checkpoint/weights.ts'
 import { golden } from './golden.ts'
 
 const plan = (divisor: number) =>

@@ -2,17 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { cifarResNet, ResNet, Swin, tinyVGG, VGG, ViT } from '../../models/index.ts'
 import { type Context, type Tensor, tensor } from '../../src/index.ts'
-import {
-  loadWeights,
-  microsoftSwin,
-  type Naming,
-  resnet,
-  timmViT,
-  torchvisionSwin,
-  torchvisionVGG,
-  torchvisionViT,
-  tinyVGG as tinyVGGNames,
-} from '../../src/checkpoint/weights.ts'
+import { loadWeights, microsoftSwin, type Naming, resnet, timmViT, torchvisionSwin, torchvisionVGG, torchvisionViT,
+  tinyVGG as tinyVGGNames } from '../../src/checkpoint/weights.ts'
 import { type Golden, shared } from './golden.ts'
 
 /** A network under test. */

@@ -1,34 +1,6 @@
 // Small networks with one gate and one flaw behind it: what `units` must find, and say by name.
-import {
-  add,
-  BatchNorm,
-  concat,
-  Conv2d,
-  cos,
-  exp,
-  full,
-  Gate,
-  gather,
-  LayerNorm,
-  leaves,
-  Linear,
-  max,
-  mean,
-  mul,
-  neg,
-  pad,
-  pow,
-  relu,
-  reshape,
-  roll,
-  sigmoid,
-  slice,
-  softmax,
-  softplus,
-  sum,
-  type Tensor,
-  tensor,
-} from '../../src/index.ts'
+import { add, BatchNorm, concat, Conv2d, cos, exp, full, Gate, gather, LayerNorm, leaves, Linear, max, mean, mul, neg,
+  pad, pow, relu, reshape, roll, sigmoid, slice, softmax, softplus, sum, type Tensor, tensor } from '../../src/index.ts'
 
 /** The parts a planted network may use; those it does not use stay idle. x [B, 6] -> hidden [B, 8] -> [B, 3]. */
 export class Planted {

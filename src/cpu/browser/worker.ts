@@ -6,16 +6,8 @@ import { CpuDevice } from '../device/device.ts'
 import { mapMode } from '../device/flags.ts'
 import { CpuComputePass } from '../device/pass.ts'
 import { createCpuGpu, type CpuOptions } from '../index.ts'
-import {
-  passCall,
-  plainError,
-  type AdapterFacts,
-  type Answer,
-  type Call,
-  type DeviceFacts,
-  type Handle,
-  type Request,
-} from './protocol.ts'
+import { passCall, plainError, type AdapterFacts, type Answer, type Call, type DeviceFacts, type Handle,
+  type Request } from './protocol.ts'
 
 const scope = globalThis as unknown as {
   postMessage(message: Answer, transfer: Transferable[]): void,

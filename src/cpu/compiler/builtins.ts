@@ -1,23 +1,6 @@
 // The builtin functions of WGSL that compute kernels can use, and which argument types each takes.
-import {
-  abstractFloat,
-  abstractInt,
-  bool,
-  concrete,
-  conversionRank,
-  f32,
-  i32,
-  isBool,
-  isFloat,
-  isInteger,
-  isNumeric,
-  mat,
-  typeName,
-  u32,
-  vec,
-  voidType,
-  withScalar,
-} from './types.ts'
+import { abstractFloat, abstractInt, bool, concrete, conversionRank, f32, i32, isBool, isFloat, isInteger, isNumeric,
+  mat, typeName, u32, vec, voidType, withScalar } from './types.ts'
 import type { Scalar, Struct, Type } from './types.ts'
 
 /** How a call is typed: what its arguments become and what it gives. */

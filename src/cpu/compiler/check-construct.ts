@@ -4,20 +4,8 @@ import type { CallExpr } from './tree.ts'
 import { commonType } from './builtins.ts'
 import { atSpan, checkValue, convertTo, latest } from './check-expr.ts'
 import type { Context } from './check.ts'
-import {
-  array,
-  concrete,
-  elementScalar,
-  f16,
-  f32,
-  isAbstract,
-  isConstructible,
-  isFloat,
-  mat,
-  typeName,
-  vec,
-  withScalar,
-} from './types.ts'
+import { array, concrete, elementScalar, f16, f32, isAbstract, isConstructible, isFloat, mat, typeName, vec,
+  withScalar } from './types.ts'
 import type { Scalar, Type } from './types.ts'
 import { castScalar, componentwise, convertValue, zeroValue } from './values.ts'
 import type { Value } from './values.ts'

@@ -7,30 +7,9 @@ import { checkConstruct } from './check-construct.ts'
 import { namedType, resolveType } from './check-types.ts'
 import type { Context } from './check.ts'
 import { resolveGlobal } from './check.ts'
-import {
-  abstractFloat,
-  abstractInt,
-  bool,
-  concrete,
-  conversionRank,
-  elementScalar,
-  f16,
-  f32,
-  i32,
-  isAbstract,
-  isBool,
-  isConstructible,
-  isFloat,
-  isInteger,
-  isNumeric,
-  mat,
-  pointer,
-  typeName,
-  u32,
-  vec,
-  voidType,
-  withScalar,
-} from './types.ts'
+import { abstractFloat, abstractInt, bool, concrete, conversionRank, elementScalar, f16, f32, i32, isAbstract, isBool,
+  isConstructible, isFloat, isInteger, isNumeric, mat, pointer, typeName, u32, vec, voidType,
+  withScalar } from './types.ts'
 import type { Type } from './types.ts'
 import { binaryValue, bitcastValue, builtinValue, ConstError, convertValue, makeScalar, unaryValue } from './values.ts'
 import type { Value } from './values.ts'

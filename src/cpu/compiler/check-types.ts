@@ -2,26 +2,8 @@
 import { failAt } from './lexer.ts'
 import type { Span } from './lexer.ts'
 import type { Expr, NameExpr, StructDecl, VarDecl } from './tree.ts'
-import {
-  alignOf,
-  array,
-  atomic,
-  bool,
-  f16,
-  f32,
-  hasAtomic,
-  i32,
-  isConstructible,
-  mat,
-  pointer,
-  roundUp,
-  scalars,
-  sizeOf,
-  strideOf,
-  typeName,
-  u32,
-  vec,
-} from './types.ts'
+import { alignOf, array, atomic, bool, f16, f32, hasAtomic, i32, isConstructible, mat, pointer, roundUp, scalars,
+  sizeOf, strideOf, typeName, u32, vec } from './types.ts'
 import type { Scalar, Space, Struct, Type } from './types.ts'
 import { checkExpr, constInteger, toValue } from './check-expr.ts'
 import type { Context } from './check.ts'

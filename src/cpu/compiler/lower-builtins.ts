@@ -13,18 +13,8 @@ import { loadPlace, runtimeCount } from './place.ts'
 import type { Val } from './place.ts'
 import { shape } from './shape.ts'
 import type { CallExpr } from './tree.ts'
-import {
-  alignOf,
-  elementScalar,
-  f16,
-  f32 as float,
-  i32 as int,
-  isFloat,
-  isInteger,
-  roundUp,
-  sizeOf,
-  u32,
-} from './types.ts'
+import { alignOf, elementScalar, f16, f32 as float, i32 as int, isFloat, isInteger, roundUp, sizeOf,
+  u32 } from './types.ts'
 import type { Type } from './types.ts'
 
 /** Lowers a call of a builtin to its value. */

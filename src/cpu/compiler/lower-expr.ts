@@ -8,18 +8,8 @@ import { emit, rangeNow, temp } from './lower.ts'
 import type { State } from './lower.ts'
 import { roundHalf } from './half.ts'
 import { inlineCall } from './lower-stmt.ts'
-import {
-  elementPlace,
-  extractLane,
-  freeze,
-  lanePlace,
-  loadPlace,
-  partPlace,
-  partType,
-  requestUnroll,
-  storeValue,
-  zero,
-} from './place.ts'
+import { elementPlace, extractLane, freeze, lanePlace, loadPlace, partPlace, partType, requestUnroll, storeValue,
+  zero } from './place.ts'
 import type { Place, Val } from './place.ts'
 import type { BinaryExpr, CallExpr, Expr as Ast, IndexExpr, VarDecl } from './tree.ts'
 import { bool, elementScalar, f16, f32 as float, i32 as int, isBool, isFloat, sizeOf } from './types.ts'

@@ -7,19 +7,8 @@ import type { State } from './lower.ts'
 import { freeze, loadPlace, makeSlot, storeValue, zero } from './place.ts'
 import type { Place, Val } from './place.ts'
 import { walk } from './tree.ts'
-import type {
-  AssignStmt,
-  Block,
-  CallExpr,
-  Expr as Ast,
-  ForStmt,
-  FunctionDecl,
-  IfStmt,
-  LoopStmt,
-  Stmt as Tree,
-  SwitchStmt,
-  VarDecl,
-} from './tree.ts'
+import type { AssignStmt, Block, CallExpr, Expr as Ast, ForStmt, FunctionDecl, IfStmt, LoopStmt, Stmt as Tree,
+  SwitchStmt, VarDecl } from './tree.ts'
 import { isInteger, u32, voidType } from './types.ts'
 
 /** Where jumps go. */

@@ -2,19 +2,8 @@
 import { failAt, tokenize } from './lexer.ts'
 import type { Span, Token } from './lexer.ts'
 import { ExpressionParser } from './parse-expr.ts'
-import type {
-  Attribute,
-  Block,
-  CallExpr,
-  Decl,
-  Expr,
-  FunctionDecl,
-  IfStmt,
-  Program,
-  Stmt,
-  StructDecl,
-  VarDecl,
-} from './tree.ts'
+import type { Attribute, Block, CallExpr, Decl, Expr, FunctionDecl, IfStmt, Program, Stmt, StructDecl,
+  VarDecl } from './tree.ts'
 import { voidType } from './types.ts'
 
 const assignOps = ['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>=']

@@ -1,19 +1,7 @@
 // Constant values and the arithmetic of const-expressions, with the errors WGSL demands (overflow, NaN, division by
 // zero).
-import {
-  abstractFloat,
-  abstractInt,
-  bool,
-  elementScalar,
-  f16,
-  f32,
-  i32,
-  isFloat,
-  typeName,
-  u32,
-  vec,
-  withScalar,
-} from './types.ts'
+import { abstractFloat, abstractInt, bool, elementScalar, f16, f32, i32, isFloat, typeName, u32, vec,
+  withScalar } from './types.ts'
 import type { Scalar, Type } from './types.ts'
 
 /** A constant: a scalar (abstract integers as bigint), or the parts of a vector, matrix, array or struct. */

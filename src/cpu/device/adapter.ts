@@ -4,14 +4,8 @@ import type { Compiler } from '../runtime/cache.ts'
 import { CpuDevice } from './device.ts'
 import { operationError } from '../runtime/errors.ts'
 import { adapterFeatures, adapterLimits, deviceFeatures, deviceLimits, type Limits } from '../runtime/limits.ts'
-import {
-  coreCount,
-  cpuModel,
-  environment,
-  joinsVectors,
-  relaxedSimdAvailable,
-  sharedMemoryAvailable,
-} from '../runtime/platform.ts'
+import { coreCount, cpuModel, environment, joinsVectors, relaxedSimdAvailable,
+  sharedMemoryAvailable } from '../runtime/platform.ts'
 
 /** Options of the embedded device. */
 export interface CpuOptions {

@@ -159,9 +159,8 @@ export function launchBroadcast(
     // Vectors start at multiples of four only if every row does.
     if (
       strides[k]
-      && (strides[k].at(-1)! > 1 || (strides[k].at(-1) === 1 && strides[k].slice(0, -1).some((stride) =>
-        stride % 4 !== 0
-      )))
+      && (strides[k].at(-1)! > 1
+        || (strides[k].at(-1) === 1 && strides[k].slice(0, -1).some((stride) => stride % 4 !== 0)))
     ) vectors = false
   })
   // Few variants, because each is compiled for every op: none, one or two axes outside, or any number.

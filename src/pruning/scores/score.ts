@@ -3,7 +3,7 @@
 import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
 import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
 import { NumericError } from '../../base/errors.ts'
-import type { Model } from '../../train/evaluate.ts'
+import type { Model } from '../../nn/model.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import { tensor } from '../../core/tensor.ts'
 import type { Unit } from '../units/units.ts'

@@ -1,6 +1,6 @@
 // What an element of a unit costs: the difference that its removal makes, from shapes alone.
 import { costOf } from '../../nn/macs.ts'
-import type { Model } from '../../train/evaluate.ts'
+import type { Model } from '../../nn/model.ts'
 import { sliceShapes } from '../plan/slice.ts'
 import type { Unit } from './units.ts'
 

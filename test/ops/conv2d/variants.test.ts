@@ -4,13 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import '../../../src/ops/batchnorm.ts'
-import {
-  directKernel,
-  directWeightKernel,
-  tiledKernel,
-  tiledWeightKernel,
-  tiles,
-} from '../../../src/ops/conv2d/product.ts'
+import { directKernel, directWeightKernel, tiledKernel, tiledWeightKernel,
+  tiles } from '../../../src/ops/conv2d/product.ts'
 import '../../../src/ops/conv2d/conv2d.ts'
 import '../../../src/ops/conv2d/depthwise.ts'
 import '../../../src/ops/pool.ts'

@@ -1,0 +1,12 @@
+// Tensors, trees, the tape and the transformations of functions.
+export { grid, launch, type LaunchOptions } from './launch.ts'
+export { type DType, empty, type Nested, Tensor, tensor, type TypedArray } from './tensor.ts'
+export { copyInto, copyOf, full, zeros } from './fill.ts'
+export { disposeTree, leaves, type Leaf, mapTree, parameters, put, take, type Tree } from './tree.ts'
+export { type Call, pullback, type PullbackOptions, record, type Rule } from './tape.ts'
+export { finite, grad, lean, type Loss, scope, stopGradient, trace, type Trace, valueAndGrad, valueAndGradAux,
+  vjp } from './transform.ts'
+export { firstNonFinite } from './diagnose.ts'
+export { compile, type Compiled } from './compile.ts'
+export { type AxesSpec, type Link, linksOf, type Mapping } from './axes.ts'
+export { type AnyOp, op, type OpFunction, type OpSpec, type Run, type TypedCall } from './op.ts'
