@@ -2,6 +2,8 @@
 // is left out when the file is read again, and the next line starts on a line of its own. Node only.
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { InputError } from '../base/errors.ts'
+import { plain, shown } from '../base/quote.ts'
+import { guard } from './guard.ts'
 
 /** An open journal. */
 export interface Journal<T> {
@@ -11,19 +13,26 @@ export interface Journal<T> {
   close(): void
 }
 
-/** Opens a journal, or makes one. @throws InputError naming the first line that is complete and still no JSON. */
-export function openJournal<T>(path: string): Journal<T> {
-  const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+/**
+ * Opens a journal, or makes one; `isEntry` says what a line must be. @throws InputError naming the first line that is
+ * complete and still no JSON, or not such an entry; or where there can be no file of that name.
+ */
+export function openJournal<T>(path: string, isEntry: (value: unknown) => boolean = () => true): Journal<T> {
+  const text = guard(path, () => existsSync(path) ? readFileSync(path, 'utf8') : '', true)
   const complete = text.slice(0, text.lastIndexOf('\n') + 1)
-  const entries = complete.split('\n').slice(0, -1).map((line, i) => parse<T>(line, `${path}: line ${i + 1}`))
-  const descriptor = openSync(path, 'a')
+  const entries = complete.split('\n').slice(0, -1).map((line, i) =>
+    parse<T>(line, `${plain(path)}: line ${i + 1}`, isEntry)
+  )
+  const descriptor = guard(path, () => openSync(path, 'a'), true)
   ftruncateSync(descriptor, Buffer.byteLength(complete))
   return {
     entries,
     append(entry) {
       const line = Buffer.from(`${JSON.stringify(entry)}\n`)
-      for (let done = 0; done < line.length;) done += writeSync(descriptor, line, done)
-      fsyncSync(descriptor)
+      guard(path, () => {
+        for (let done = 0; done < line.length;) done += writeSync(descriptor, line, done)
+        fsyncSync(descriptor)
+      })
       entries.push(entry)
     },
     close() {
@@ -32,12 +41,17 @@ export function openJournal<T>(path: string): Journal<T> {
   }
 }
 
-function parse<T>(line: string, where: string): T {
+function parse<T>(line: string, where: string, isEntry: (value: unknown) => boolean): T {
+  let value: unknown
   try {
-    return JSON.parse(line) as T
+    value = JSON.parse(line)
   } catch (error) {
     throw new InputError(`${where} is not valid JSON; the file was edited or damaged, remove it to start anew`, {
       cause: error,
     })
   }
+  if (isEntry(value)) return value as T
+  throw new InputError(
+    `${where} is ${shown(value)}, no result; the file was edited or damaged, remove it to start anew`,
+  )
 }

@@ -1,9 +1,12 @@
 // Output files: written beside their name and renamed into place, so that a crash, a full disk or Ctrl-C leaves the old
 // file or none, never half of one. Node only.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, realpathSync, renameSync, rmSync, statSync,
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, realpathSync, renameSync, rmSync, statSync,
   writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { EspalierError, InputError } from '../base/errors.ts'
+import { InputError } from '../base/errors.ts'
+import { plain } from '../base/quote.ts'
+import { guard } from './guard.ts'
+import { isAlive, thisOwner } from './owner.ts'
 
 /** A file being written. Nothing is at its final name until `commit`. */
 export interface Output {
@@ -25,12 +28,18 @@ let counter = 0
  * permission), EspalierError where writing fails later (a full disk).
  */
 export function openOutput(path: string): Output {
+  if (path === '') {
+    throw new InputError("expected the name of a file to write, found ''; give one, e.g. out.safetensors")
+  }
   const target = existsSync(path) ? realpathSync(path) : path // a link stays a link
   const old = existsSync(target) ? statSync(target) : null
-  if (old?.isDirectory()) throw new InputError(`${path}: expected a file to write, found a folder; add a file name`)
+  if (old?.isDirectory()) {
+    throw new InputError(`${plain(path)}: expected a file to write, found a folder; add a file name`)
+  }
   // A pipe or a device has no half-written state, and must not be replaced by a file.
   const direct = old !== null && !old.isFile()
-  const partial = direct ? target : join(dirname(target), `.${basename(target)}.${process.pid}.${counter++}.partial`)
+  if (!direct) sweepPartials(target)
+  const partial = direct ? target : partialOf(target)
   const descriptor = guard(
     path,
     () => openSync(partial, direct ? 'w' : 'wx', old?.isFile() ? old.mode & 0o777 : 0o666),
@@ -65,6 +74,42 @@ export function openOutput(path: string): Output {
   return output
 }
 
+/** `.net.safetensors.1f0c9a77de-4711-83220-0.partial`: who writes it stands in the name. */
+function partialOf(target: string): string {
+  const { place, pid, start } = thisOwner()
+  return join(dirname(target), `.${stemOf(target)}.${place}-${pid}-${start || 0}-${counter++}.partial`)
+}
+
+/** The file's name, short enough to leave room for the owner. */
+const stemOf = (target: string) => Buffer.from(basename(target)).subarray(0, 180).toString().replace(/\ufffd+$/, '')
+
+const DAY = 24 * 3600 * 1000
+
+/** Removes what earlier runs left half-written beside `target`: of processes that are gone, or untouched for a day. */
+function sweepPartials(target: string): void {
+  const folder = dirname(target), start = `.${stemOf(target)}.`
+  let names: string[]
+  try {
+    names = readdirSync(folder)
+  } catch {
+    return // opening the file says why
+  }
+  for (const name of names) {
+    if (!name.startsWith(start)) continue
+    const found = /^(\w+)-(\d+)-(\d+)-\d+\.partial$/.exec(name.slice(start.length))
+    if (!found) continue
+    const [, place, pid, begun] = found
+    const alive = isAlive({ place, pid: Number(pid), start: begun === '0' ? '' : begun })
+    try {
+      if (alive === false || (alive === null && Date.now() - statSync(join(folder, name)).mtimeMs > DAY)) {
+        rmSync(join(folder, name), { force: true })
+      }
+    } catch {
+      // Someone else removed it, or may not; it is in nobody's way.
+    }
+  }
+}
+
 /** Writes a whole file at once. Errors as `openOutput`; the old file, if any, stays where it fails. */
 export function writeOutput(path: string, data: string | Uint8Array): void {
   const output = openOutput(path)
@@ -83,31 +128,6 @@ export function makeFolder(path: string): void {
 
 function writeAll(descriptor: number, data: Uint8Array): void {
   for (let done = 0; done < data.length;) done += writeSync(descriptor, data, done, data.length - done)
-}
-
-function guard<T>(path: string, action: () => T, opening = false): T {
-  try {
-    return action()
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (!code) throw error
-    const [found, cure] = reasons[code] ?? [(error as Error).message, 'look at the disk']
-    const message = `${path}: cannot write here, ${found}; ${cure}`
-    throw opening && code !== 'ENOSPC'
-      ? new InputError(message, { cause: error })
-      : new EspalierError(message, { cause: error })
-  }
-}
-
-const reasons: Record<string, [string, string]> = {
-  ENOENT: ['there is no such folder', 'make the folder first'],
-  EEXIST: ['a file of that name is there', 'choose another name'],
-  ENOTDIR: ['a part of the path is a file', 'check the path'],
-  EACCES: ['permission denied', 'choose a folder of your own'],
-  EPERM: ['permission denied', 'choose a folder of your own'],
-  EROFS: ['the file system is read-only', 'choose another folder'],
-  ENAMETOOLONG: ['the name is too long', 'choose a shorter one'],
-  ENOSPC: ['the disk is full', 'free some space'],
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

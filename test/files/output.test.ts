@@ -97,3 +97,30 @@ test.skipIf(process.platform === 'win32').each(['SIGINT', 'SIGTERM'] as const)(
     expect(readFileSync(path, 'utf8')).toBe('old')
   },
 )
+
+test.runIf(process.platform === 'linux')('what a killed process left half-written goes with the next run', () => {
+  const path = join(folder, 'net.safetensors')
+  const output = openOutput(path), mine = readdirSync(folder)[0]
+  const [, place] = /\.net\.safetensors\.(\w+)-/.exec(mine)!
+  const left = ['99999999-1-0', `${process.pid}-1-0`, '99999999-1-7'].map((owner) =>
+    `.net.safetensors.${place}-${owner}.partial`
+  )
+  const kept = [
+    `.other.safetensors.${place}-99999999-1-0.partial`,
+    '.net.safetensors.elsewhere-99999999-1-0.partial',
+    '.net.safetensors.notes',
+  ]
+  for (const name of [...left, ...kept]) writeFileSync(join(folder, name), 'half')
+  writeOutput(path, 'new')
+  expect(readdirSync(folder).sort()).toEqual([...kept, mine, 'net.safetensors'].sort())
+  output.abandon()
+})
+
+test('names that no file can have', () => {
+  expect(() => openOutput('')).toThrow(/expected the name of a file to write, found ''/)
+  const long = join(folder, 'x'.repeat(240))
+  writeOutput(long, 'a long name leaves room for the partial')
+  expect(readdirSync(folder)).toEqual(['x'.repeat(240)])
+  expect(() => writeOutput(join(folder, 'x'.repeat(300)), '')).toThrow(/the name is too long/)
+  expect(() => writeOutput(join(folder, 'a\u001b[31m', 'b'), '')).toThrow(/a\\e\[31m.* there is no such folder/)
+})

@@ -1,0 +1,126 @@
+// One run at a time in a folder of results: two would mix what they write. The lock is a file that says who holds it;
+// its age is renewed while the holder lives, so that a lock of a machine that is gone is told from one that works.
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { InputError } from '../base/errors.ts'
+import { plain } from '../base/quote.ts'
+import { guard } from './guard.ts'
+import { isAlive, type Owner, thisOwner } from './owner.ts'
+
+/** A held lock. */
+export interface Lock {
+  release(): void
+}
+
+interface Holder extends Owner {
+  host: string
+  since: string
+  command: string
+}
+
+const NAME = '.espalier.lock', RENEWED = 20_000, STALE = 5 * 60_000
+
+const held = new Set<string>()
+const releaseAll = () => {
+  for (const path of held) rmSync(path, { force: true })
+}
+
+/**
+ * Takes the lock of a folder. One whose holder no longer runs here, or that was not renewed for five minutes, is taken
+ * over. @throws InputError that says who holds it.
+ */
+export function lockFolder(folder: string, command = process.argv.slice(2).join(' ')): Lock {
+  const path = join(folder, NAME)
+  for (let attempt = 0; attempt < 3; attempt++) {
+    if (create(path, command)) return keep(path)
+    const holder = read(path)
+    if (holder === 'gone') continue
+    if (!isStale(path, holder)) throw new InputError(refusal(folder, holder))
+    // Renamed first, so that of two who find it stale only one removes it, and never the lock of the other.
+    const aside = `${path}.${process.pid}.stale`
+    try {
+      renameSync(path, aside)
+    } catch {
+      continue
+    }
+    rmSync(aside, { force: true })
+  }
+  throw new InputError(`${plain(folder)}: another run is taking it over just now; wait for it, or give another folder`)
+}
+
+function create(path: string, command: string): boolean {
+  let descriptor: number
+  try {
+    descriptor = openSync(path, 'wx')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    return guard(path, () => {
+      throw error
+    }, true)
+  }
+  const holder: Holder = { ...thisOwner(), host: hostname(), since: new Date().toISOString(), command }
+  guard(path, () => writeSync(descriptor, `${JSON.stringify(holder)}\n`))
+  closeSync(descriptor)
+  return true
+}
+
+function keep(path: string): Lock {
+  const timer = setInterval(() => {
+    try {
+      utimesSync(path, new Date(), new Date())
+    } catch {
+      // The folder went away under the run; what it writes next says so.
+    }
+  }, RENEWED)
+  timer.unref()
+  if (!held.size) process.on('exit', releaseAll)
+  held.add(path)
+  return {
+    release() {
+      clearInterval(timer)
+      if (!held.delete(path)) return
+      rmSync(path, { force: true })
+      if (!held.size) process.off('exit', releaseAll)
+    },
+  }
+}
+
+/** Null for a lock that says nothing readable: a crash between making and writing it, or damage. */
+function read(path: string): Partial<Holder> | null | 'gone' {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    return 'gone'
+  }
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' ? value : null
+  } catch {
+    return null
+  }
+}
+
+function isStale(path: string, holder: Partial<Holder> | null): boolean {
+  const { place, pid, start } = holder ?? {}
+  if (typeof place === 'string' && Number.isInteger(pid) && typeof start === 'string') {
+    const alive = isAlive({ place, pid: pid!, start })
+    if (alive !== null) return !alive
+  }
+  try {
+    return Date.now() - statSync(path).mtimeMs > STALE
+  } catch {
+    return true
+  }
+}
+
+function refusal(folder: string, holder: Partial<Holder> | null): string {
+  const who = holder
+    ? `process ${plain(String(holder.pid), 20)} on ${plain(String(holder.host), 60)} since ${
+      plain(String(holder.since), 30)
+    }`
+    : 'a run that does not say who it is'
+  return `${plain(folder)}: ${who} works in this folder; wait for it to end, or give another folder `
+    + `(if it is gone, remove ${NAME} there)`
+}

@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { InputError } from '../../src/base/errors.ts'
+import { lockFolder } from '../../src/files/lock.ts'
+import { isAlive, thisOwner } from '../../src/files/owner.ts'
+import { bundleForNode } from '../support/cli.ts'
+
+let folder = ''
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'lock-'))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+const file = () => join(folder, '.espalier.lock')
+
+test('the second run is told who holds the folder; released, it is free', () => {
+  const lock = lockFolder(folder, 'sweep net')
+  expect(JSON.parse(readFileSync(file(), 'utf8'))).toMatchObject({ pid: process.pid, command: 'sweep net' })
+  expect(() => lockFolder(folder)).toThrow(InputError)
+  expect(() => lockFolder(folder)).toThrow(new RegExp(`process ${process.pid} on .* works in this folder`))
+  lock.release()
+  lock.release()
+  expect(existsSync(file())).toBe(false)
+  lockFolder(folder).release()
+})
+
+test('the lock of a process that was killed is taken over, one of a living process is not', async () => {
+  writeFileSync(
+    join(folder, 'main.ts'),
+    `
+    import { lockFolder } from ${JSON.stringify(new URL('../../src/files/lock.ts', import.meta.url).pathname)}
+    lockFolder(process.argv[2])
+    console.log('ready')
+    setInterval(() => {}, 1000)
+  `,
+  )
+  const child = spawn(process.execPath, [await bundleForNode(join(folder, 'main.ts'), 'lock'), folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+  expect(() => lockFolder(folder)).toThrow(new RegExp(`process ${child.pid} on`))
+  child.kill('SIGKILL')
+  await ended
+  expect(existsSync(file())).toBe(true)
+  lockFolder(folder).release()
+})
+
+test('a process number that was given out again does not keep a lock', () => {
+  const { start, ...rest } = thisOwner()
+  writeFileSync(file(), JSON.stringify({ ...rest, start: start === '' ? '' : '1', host: 'h', since: '', command: '' }))
+  if (start === '') expect(() => lockFolder(folder)).toThrow()
+  else lockFolder(folder).release()
+})
+
+test('of another machine the age decides, and a damaged lock is no crash', () => {
+  const foreign = { place: 'elsewhere', pid: 1, start: '1', host: 'node\u001b[31m7', since: 'today', command: '' }
+  for (const text of [JSON.stringify(foreign), 'null', '', '{"pid":']) {
+    writeFileSync(file(), text)
+    expect(() => lockFolder(folder)).toThrow(/works in this folder/)
+    const old = new Date(Date.now() - 3600_000)
+    utimesSync(file(), old, old)
+    lockFolder(folder).release()
+  }
+  expect(isAlive({ place: 'elsewhere', pid: 1, start: '1' })).toBe(null)
+})
