@@ -2,7 +2,7 @@
 // and what gives a prunable unit its name (the gate's path in the model, `blocks.3.attention.heads`).
 import { ShapeError } from '../base/errors.ts'
 import { gate } from '../ops/gate.ts'
-import { widen } from '../ops/widen.ts'
+import { scatter } from '../ops/scatter.ts'
 import { activeTape } from '../core/tape.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 
@@ -60,6 +60,6 @@ export class Gate {
    */
   call(x: Tensor): Tensor {
     const masked = this.mask || activeTape() ? gate(x, this.mask, { axes: this.axes, at: this }) : x
-    return this.scatter ? widen(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
+    return this.scatter ? scatter(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
   }
 }

@@ -6,36 +6,36 @@ import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
 
 const params = ['batch', 'channels', 'size', 'shares', 'share', 'chunk', 'eps', 'momentum']
-const moments = kernel('batchnorm.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })
-const statistics = kernel('batchnorm.wgsl', {
+const moments = kernel('batchnorm/forward.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })
+const statistics = kernel('batchnorm/forward.wgsl', {
   entry: 'statistics',
   params,
   buffers: ['x', 'parts', 'gain', 'bias', 'mean', 'variance', 'saved', 'affine'],
 })
-const given = kernel('batchnorm.wgsl', {
+const given = kernel('batchnorm/forward.wgsl', {
   entry: 'given',
   buffers: ['gain', 'bias', 'fixed_mean', 'fixed_variance', 'saved', 'affine'],
   params,
 })
-const apply = kernel('batchnorm.wgsl', { entry: 'apply', buffers: ['x', 'factors', 'y'], params })
+const apply = kernel('batchnorm/forward.wgsl', { entry: 'apply', buffers: ['x', 'factors', 'y'], params })
 
 const gradParams = ['batch', 'channels', 'size', 'shares', 'share', 'chunk']
-const sums = kernel('batchnorm_grad.wgsl', {
+const sums = kernel('batchnorm/gradient.wgsl', {
   entry: 'sums',
   buffers: ['x', 'dy', 'saved', 'parts'],
   params: gradParams,
 })
-const finish = kernel('batchnorm_grad.wgsl', {
+const finish = kernel('batchnorm/gradient.wgsl', {
   entry: 'finish',
   buffers: ['saved', 'parts', 'gain', 'dgain', 'dbias', 'factors'],
   params: gradParams,
 })
-const constant = kernel('batchnorm_grad.wgsl', {
+const constant = kernel('batchnorm/gradient.wgsl', {
   entry: 'constant',
   buffers: ['saved', 'gain', 'scale'],
   params: gradParams,
 })
-const applyGrad = kernel('batchnorm_grad.wgsl', {
+const applyGrad = kernel('batchnorm/gradient.wgsl', {
   entry: 'apply',
   buffers: ['x', 'dy', 'known', 'dx'],
   params: gradParams,

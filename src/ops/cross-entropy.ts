@@ -4,7 +4,7 @@ import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { lanesFor } from './shared/rows.ts'
+import { lanesFor } from './shared/row-kernels.ts'
 
 /** `smoothing` s replaces a target t by (1 - s) t + s / classes; 0 to 1, default 0. */
 export interface CrossEntropyOptions {
@@ -12,7 +12,7 @@ export interface CrossEntropyOptions {
 }
 
 const params = ['rows', 'width', 'smoothing']
-const average = kernel('cross_entropy.wgsl', { entry: 'average', buffers: ['losses', 'loss'], params })
+const average = kernel('cross-entropy.wgsl', { entry: 'average', buffers: ['losses', 'loss'], params })
 
 /**
  * Mean over the batch of -sum_c t_c log softmax(logits)_c, one number of shape []. logits [B, C], labels i32 [B] from 0
@@ -32,14 +32,14 @@ export const softCrossEntropy = define('softCrossEntropy', 'f32', {
 
 function define(name: string, type: 'i32' | 'f32', splice: Record<string, string>) {
   const label = type === 'f32' ? 'soft labels' : undefined
-  const rowLoss = kernel('cross_entropy.wgsl', {
+  const rowLoss = kernel('cross-entropy.wgsl', {
     entry: 'rows',
     buffers: ['x', 'given', 'logsum', 'weight', 'losses'],
     params,
     splice,
     label: label && `rows, ${label}`,
   })
-  const backward = kernel('cross_entropy.wgsl', {
+  const backward = kernel('cross-entropy.wgsl', {
     entry: 'backward',
     buffers: ['x', 'given', 'logsum', 'weight', 'dloss', 'dx'],
     params,

@@ -7,7 +7,7 @@ import { empty, type Tensor } from '../core/tensor.ts'
 import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './shared/broadcast.ts'
 import { op, type OpFunction } from '../core/op.ts'
 import { unbroadcast } from './shared/reduce-axes.ts'
-import { adapterKind } from './shared/rows.ts'
+import { adapterKind } from './shared/row-kernels.ts'
 
 // ---- one argument -----------------------------------------------------------------------------------------------
 
@@ -244,7 +244,7 @@ export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0])
 function spliced(entry: 'unary' | 'binary' | 'ternary', expression: string, label: string): Kernel {
   const buffers = { unary: ['x', 'out'], binary: ['x', 'y', 'out'], ternary: ['x', 'y', 'z', 'out'] }[entry]
   const strides = ['x', 'y', 'z'].flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => `${name}${axis}`))
-  return kernel('broadcast.wgsl', {
+  return kernel('shared/broadcast.wgsl', {
     entry,
     buffers,
     params: ['size', 'inner', 'n1', 'n2', 'n3', 'n4', ...strides, 'a'],

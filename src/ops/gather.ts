@@ -9,9 +9,9 @@ import { axisOf, sizeOf } from './shared/broadcast.ts'
 import { op, type OpFunction } from '../core/op.ts'
 
 const params = ['outer', 'size', 'inner', 'count'] as const
-const take = kernel('gather.wgsl', { buffers: ['x', 'index', 'out'], params })
-const list = kernel('scatter_add.wgsl', { entry: 'list', buffers: ['index', 'starts', 'entries'], params })
-const add = kernel('scatter_add.wgsl', { entry: 'add', buffers: ['x', 'first', 'members', 'out'], params })
+const take = kernel('gather/gather.wgsl', { buffers: ['x', 'index', 'out'], params })
+const list = kernel('gather/scatter-add.wgsl', { entry: 'list', buffers: ['index', 'starts', 'entries'], params })
+const add = kernel('gather/scatter-add.wgsl', { entry: 'add', buffers: ['x', 'first', 'members', 'out'], params })
 
 /**
  * Axes other than the indexed one are the same in argument and output; what the index does is known on the device only.

@@ -4,30 +4,34 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
 export interface LayerNormOptions {
   eps?: number
 }
 
-const normalize = rowKernels('layernorm.wgsl', {
+const normalize = rowKernels('layernorm/forward.wgsl', {
   buffers: ['x', 'gain', 'bias', 'y', 'mean', 'rstd'],
   params: ['rows', 'width', 'scale', 'eps'],
 })
 
 const params = ['rows', 'width', 'scale', 'frozen', 'chunks']
-const inputGradient = rowKernels('layernorm_grad.wgsl', {
+const inputGradient = rowKernels('layernorm/gradient.wgsl', {
   entry: 'input',
   buffers: ['x', 'dy', 'gain', 'mean', 'rstd', 'dx'],
   params,
 })
-const columnSums = rowKernels('layernorm_grad.wgsl', {
+const columnSums = rowKernels('layernorm/gradient.wgsl', {
   entry: 'columns',
   buffers: ['x', 'dy', 'mean', 'rstd', 'sums'],
   params,
 })
-const combineSums = rowKernels('layernorm_grad.wgsl', { entry: 'combine', buffers: ['sums', 'dgain', 'dbias'], params })
+const combineSums = rowKernels('layernorm/gradient.wgsl', {
+  entry: 'combine',
+  buffers: ['sums', 'dgain', 'dbias'],
+  params,
+})
 
 /**
  * Layer norm (arXiv 1607.06450): y = (x - mean) / sqrt(variance + eps) gain + bias, over the trailing axes that `gain`

@@ -20,12 +20,12 @@ const params = [
   'padding_x',
 ]
 const adaptiveParams = { size_y: 0, size_x: 0, stride_y: 0, stride_x: 0, padding_y: 0, padding_x: 0 }
-const maximum = kernel('pool.wgsl', { entry: 'maximum', buffers: ['x', 'y', 'best'], params })
-const average = kernel('pool.wgsl', { entry: 'average', buffers: ['x', 'y'], params })
-const adaptive = kernel('pool.wgsl', { entry: 'adaptive', buffers: ['x', 'y'], params })
-const maximumGrad = kernel('pool_grad.wgsl', { entry: 'maximum', buffers: ['dy', 'best', 'dx'], params })
-const averageGrad = kernel('pool_grad.wgsl', { entry: 'average', buffers: ['dy', 'dx'], params })
-const adaptiveGrad = kernel('pool_grad.wgsl', { entry: 'adaptive', buffers: ['dy', 'dx'], params })
+const maximum = kernel('pool/forward.wgsl', { entry: 'maximum', buffers: ['x', 'y', 'best'], params })
+const average = kernel('pool/forward.wgsl', { entry: 'average', buffers: ['x', 'y'], params })
+const adaptive = kernel('pool/forward.wgsl', { entry: 'adaptive', buffers: ['x', 'y'], params })
+const maximumGrad = kernel('pool/gradient.wgsl', { entry: 'maximum', buffers: ['dy', 'best', 'dx'], params })
+const averageGrad = kernel('pool/gradient.wgsl', { entry: 'average', buffers: ['dy', 'dx'], params })
+const adaptiveGrad = kernel('pool/gradient.wgsl', { entry: 'adaptive', buffers: ['dy', 'dx'], params })
 
 /** A pooling window: numbers or [y, x]; the stride is the size unless given, the padding 0. */
 export interface PoolAttrs {

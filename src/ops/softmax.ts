@@ -4,7 +4,7 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/rows.ts'
+import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
 export interface SoftmaxOptions {
@@ -12,8 +12,8 @@ export interface SoftmaxOptions {
 }
 
 const params = ['rows', 'width', 'inner', 'log']
-const forward = rowKernels('softmax.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
-const backward = rowKernels('softmax_grad.wgsl', { buffers: ['y', 'dy', 'dx'], params })
+const forward = rowKernels('softmax/forward.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
+const backward = rowKernels('softmax/gradient.wgsl', { buffers: ['y', 'dy', 'dx'], params })
 
 /**
  * Softmax along `axis`: y = e^x / sum e^x, of any shape. A row of -infinity only gives zeros. @throws ShapeError if

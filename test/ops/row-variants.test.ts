@@ -13,10 +13,19 @@ describeDawn('row kernels on the null backend', () => {
   })
   afterAll(close)
 
-  test.each(['softmax', 'softmax_grad', 'layernorm', 'layernorm_grad', 'cross_entropy'])('%s', async (name) => {
+  test.each([
+    'softmax/forward',
+    'softmax/gradient',
+    'layernorm/forward',
+    'layernorm/gradient',
+    'cross-entropy',
+  ])('%s', async (name) => {
     const kernels = declaredKernels().filter(({ file }) => file === `${name}.wgsl`)
     expect(kernels.length).toBeGreaterThan(1)
-    const extra = { softmax: [{ KEEP: 0 }, { KEEP: 1 }, { KEEP: 2 }], layernorm: [{ PAIRS: 0 }, { PAIRS: 1 }] }[name]
+    const extra = {
+      'softmax/forward': [{ KEEP: 0 }, { KEEP: 1 }, { KEEP: 2 }],
+      'layernorm/forward': [{ PAIRS: 0 }, { PAIRS: 1 }],
+    }[name]
       ?? [{}]
     for (const kernel of kernels) {
       for (const LANES of [1, 8, 32, 64]) {

@@ -2,17 +2,17 @@
 import { ShapeError } from '../../base/errors.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { backwardByLanes, forwardByLanes, shufflingLanes } from './lanes.ts'
-import { backwardPacked, forwardPacked } from './packed.ts'
+import { backwardByLanes, forwardByLanes, shufflingLanes } from './subgroup.ts'
+import { backwardPacked, forwardPacked } from './blocked.ts'
 import { rowVersions } from './rows.ts'
 import { type AttentionCall, attentionSizes } from './shapes.ts'
-import { backwardByTiles, forwardByTiles } from './tiles.ts'
+import { backwardByTiles, forwardByTiles } from './tiled.ts'
 import { add, scale as times } from '../elementwise.ts'
 import { matmul } from '../matmul/matmul.ts'
 import { op } from '../../core/op.ts'
 import { permute } from '../permute.ts'
 import { reshape } from '../reshape.ts'
-import { adapterKind } from '../shared/rows.ts'
+import { adapterKind } from '../shared/row-kernels.ts'
 import { softmax } from '../softmax.ts'
 
 /** `scale` multiplies q k^T: 1 / sqrt of the original head width, which pruning does not change. */
@@ -21,7 +21,7 @@ export interface AttentionOptions {
 }
 
 const stats = rowVersions(
-  'attention_stats.wgsl',
+  'attention/row-statistics.wgsl',
   { out: { width: 'E', load: true }, dout: { width: 'E', load: true } },
   { buffers: ['out', 'dout', 'logsum', 'stats'], params: ['N', 'H', 'E', 'rows'] },
 )

@@ -14,7 +14,7 @@ export interface LinearAttentionOptions {
 
 const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'frozen', 'eps']
 const version = (entry: string, buffers: string[]) =>
-  rowVersions('linear_attention.wgsl', {
+  rowVersions('attention/linear-attention.wgsl', {
     x: { width: 'D', load: true },
     v: { width: 'E', load: true },
     dout: { width: 'E', load: true },

@@ -2,7 +2,7 @@
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { reduceShares } from '../shared/shares.ts'
+import { reduceShares } from '../shared/split-sum.ts'
 
 const sizes = [
   'channels',
@@ -19,12 +19,12 @@ const sizes = [
   'dilation_y',
   'dilation_x',
 ]
-const forwardKernel = kernel('depthwise.wgsl', {
+const forwardKernel = kernel('conv2d/depthwise.wgsl', {
   buffers: ['x', 'w', 'bias', 'y'],
   params: ['planes', ...sizes, 'reverse', 'has_bias'],
 })
-const inputKernel = kernel('depthwise_input.wgsl', { buffers: ['dy', 'w', 'dx'], params: ['planes', ...sizes] })
-const weightKernel = kernel('depthwise_weight.wgsl', {
+const inputKernel = kernel('conv2d/depthwise-input.wgsl', { buffers: ['dy', 'w', 'dx'], params: ['planes', ...sizes] })
+const weightKernel = kernel('conv2d/depthwise-weight.wgsl', {
   buffers: ['x', 'dy', 'dw'],
   params: ['jobs', 'share', 'batch', ...sizes],
 })

@@ -3,7 +3,7 @@ import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from '../../core/op.ts'
-import { channelSum } from '../shared/shares.ts'
+import { channelSum } from '../shared/split-sum.ts'
 import { pair, type Pair, windowsAlong } from '../shared/windows.ts'
 
 /** Attributes: one number for both axes or [y, x]; defaults 1, 0, 1. */

@@ -4,12 +4,12 @@ import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 
-const padKernel = kernel('conv2d_layout.wgsl', {
+const padKernel = kernel('conv2d/layout.wgsl', {
   entry: 'pad',
   buffers: ['x', 'out'],
   params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'next_part', 'stride', 'top', 'left'],
 })
-const packKernel = kernel('conv2d_layout.wgsl', {
+const packKernel = kernel('conv2d/layout.wgsl', {
   entry: 'pack',
   buffers: ['w', 'packed'],
   params: [

@@ -5,8 +5,8 @@ import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { type Lines, pack, type Packing, type Taps } from './layout.ts'
-import { pixelPlaces, rowOffsets, tapOffsets } from './tables.ts'
-import { reduceShares } from '../shared/shares.ts'
+import { pixelPlaces, rowOffsets, tapOffsets } from './offsets.ts'
+import { reduceShares } from '../shared/split-sum.ts'
 
 /**
  * What an output pixel (i, j) of the grid reads, and where in `out` [batch, channels, height, width] its result goes.
@@ -102,7 +102,11 @@ const directParams = [
 
 /** The register-tiled kernel; `TM` vectors of output channels, `TN` pixels, `TAPS` taps that share loads. */
 export function directKernel(TM: number, TN: number, TAPS: number): Kernel {
-  return withConstants('conv2d.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], directParams, { TM: 2, TN: 8, TAPS: 3 }, {
+  return withConstants('conv2d/registers.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], directParams, {
+    TM: 2,
+    TN: 8,
+    TAPS: 3,
+  }, {
     TM,
     TN,
     TAPS,
@@ -160,7 +164,7 @@ const tileFor = (outputs: number) => (small ? smallTile : tiles[outputs > 32 ? 0
 
 /** The kernel with tiles in workgroup memory. */
 export function tiledKernel(tile: Tile): Kernel {
-  return withConstants('conv2d_tiled.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], tiledParams, tiledDefaults, { ...tile })
+  return withConstants('conv2d/tiled.wgsl', ['x', 'w', 'offsets', 'bias', 'y'], tiledParams, tiledDefaults, { ...tile })
 }
 
 /** Multiplies pixels with weights taken from `w` as `from` says, and writes them (plus bias) to `to.out`. */
@@ -249,7 +253,12 @@ const weightParams = [
 
 /** The register-tiled kernel of the weight gradient; see its file for the constants. */
 export function directWeightKernel(TM: number, TC: number, TAPS: number, STEP: number): Kernel {
-  return withConstants('conv2d_weight.wgsl', ['x', 'dy', 'dw'], weightParams, { TM: 2, TC: 4, TAPS: 3, STEP: 2 }, {
+  return withConstants('conv2d/registers-weight.wgsl', ['x', 'dy', 'dw'], weightParams, {
+    TM: 2,
+    TC: 4,
+    TAPS: 3,
+    STEP: 2,
+  }, {
     TM,
     TC,
     TAPS,
@@ -273,7 +282,7 @@ const tiledWeightParams = [
 /** The kernel of the weight gradient with tiles in workgroup memory. */
 export function tiledWeightKernel(tile: Tile): Kernel {
   return withConstants(
-    'conv2d_weight_tiled.wgsl',
+    'conv2d/tiled-weight.wgsl',
     ['x', 'dy', 'places', 'offsets', 'dw'],
     tiledWeightParams,
     tiledDefaults,

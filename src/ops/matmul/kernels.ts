@@ -15,7 +15,7 @@ export interface Alignment {
 }
 
 /** The kernel files that hold a product's loop. */
-export type ProductFile = 'matmul.wgsl' | 'matmul_subgroup.wgsl' | 'matmul_tiled.wgsl' | 'matmul_packed.wgsl'
+export type ProductFile = 'matmul/registers.wgsl' | 'matmul/subgroup.wgsl' | 'matmul/tiled.wgsl' | 'matmul/blocked.wgsl'
 
 const productParams = [
   'M',
@@ -52,7 +52,7 @@ export function productKernel(
     ? maskedReader(b)
     : several('b', form, (name, i) => reader(name, 10 + i, b))
   const ends = pieces
-    ? wgsl['matmul_finish_row.wgsl'].replace('/*columns*/4', String(pieces))
+    ? wgsl['matmul/finish-row.wgsl'].replace('/*columns*/4', String(pieces))
     : typeof form === 'number'
     ? severalOutputs(out, form)
     : outputs(out)
@@ -61,10 +61,10 @@ export function productKernel(
       buffers: productBuffers(form),
       params: productParams,
       splice: {
-        '/*product*/': wgsl['matmul_product.wgsl'],
+        '/*product*/': wgsl['matmul/tile.wgsl'],
         '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
-        '/*output*/': pieces ? wgsl['matmul_output.wgsl'] : output,
-        ...file === 'matmul_packed.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
+        '/*output*/': pieces ? wgsl['matmul/output.wgsl'] : output,
+        ...file === 'matmul/blocked.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
       },
       label: [
         form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`,
@@ -74,7 +74,7 @@ export function productKernel(
     }))
 }
 
-const output = [wgsl['matmul_output.wgsl'], wgsl['matmul_finish.wgsl']].join('\n')
+const output = [wgsl['matmul/output.wgsl'], wgsl['matmul/finish.wgsl']].join('\n')
 
 // What becomes of row r of an invocation's sums.
 const finishVectors =
@@ -93,7 +93,7 @@ function productBuffers(form: ProductForm): string[] {
 /** The kernel that adds the partial sums of a split product. */
 export function sumKernel(aligned: boolean): Kernel {
   return once(`sum ${aligned}`, () =>
-    kernel('matmul_sum.wgsl', {
+    kernel('matmul/sum.wgsl', {
       buffers: ['a', 'bias', 'residual', 'out'],
       params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
       splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },

@@ -136,7 +136,7 @@ export function products(
   const [variant] = candidates(device, shape)
   // Where a launch costs little beside its work, as on a software driver or the embedded device, choosing among buffers
   // costs more.
-  if (['matmul_subgroup.wgsl', 'matmul_packed.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) {
+  if (['matmul/subgroup.wgsl', 'matmul/blocked.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) {
     return false
   }
   if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
@@ -267,7 +267,7 @@ function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
 /** Whether all of these are whole vectors of four. */
 const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
 
-/** The overrides of matmul_output.wgsl. */
+/** The overrides of matmul/output.wgsl. */
 function switches({ bias, gelu, residual }: Epilogue): Overrides {
   return bias || gelu || residual ? { BIAS: bias ? 1 : 0, GELU: gelu ? 1 : 0, RESIDUAL: residual ? 1 : 0 } : {}
 }

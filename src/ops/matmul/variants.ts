@@ -4,7 +4,7 @@ import type { Gpu } from '../../gpu/device.ts'
 import type { Overrides } from '../../gpu/kernel.ts'
 import type { ProductFile } from './kernels.ts'
 import type { ProductShape } from './product.ts'
-import { tileColumns } from '../shared/rows.ts'
+import { tileColumns } from '../shared/row-kernels.ts'
 
 /** One way to compute a product: the loop and its tile in outputs. */
 export interface ProductVariant {
@@ -20,7 +20,7 @@ export interface ProductVariant {
 export function registers(rows: 4 | 8, columns: 1 | 2): ProductVariant {
   return {
     name: `registers ${rows}x${4 * columns}`,
-    file: 'matmul.wgsl',
+    file: 'matmul/registers.wgsl',
     tile: [8 * rows, 32 * columns],
     overrides: { ROWS: rows, COLUMNS: columns, X: 8, Y: 8 },
   }
@@ -30,7 +30,7 @@ export function registers(rows: 4 | 8, columns: 1 | 2): ProductVariant {
 export function subgroup(rows: number, lanes: number): ProductVariant {
   return {
     name: `subgroup ${rows}x${4 * lanes}`,
-    file: 'matmul_subgroup.wgsl',
+    file: 'matmul/subgroup.wgsl',
     tile: [rows, 4 * lanes],
     overrides: { ROWS: rows, LANES: lanes },
   }
@@ -38,7 +38,7 @@ export function subgroup(rows: number, lanes: number): ProductVariant {
 
 /** Tiles of 64 x 64 through workgroup memory, `step` steps of k at a time. */
 export function tiled(step: 4 | 16 | 32): ProductVariant {
-  return { name: `tiled 64x64 step ${step}`, file: 'matmul_tiled.wgsl', tile: [64, 64], overrides: { STEP: step } }
+  return { name: `tiled 64x64 step ${step}`, file: 'matmul/tiled.wgsl', tile: [64, 64], overrides: { STEP: step } }
 }
 
 /**
@@ -49,7 +49,7 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
 export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return {
     name: `packed ${rows}x${columns} step ${step} by ${4 * width}`,
-    file: 'matmul_packed.wgsl',
+    file: 'matmul/blocked.wgsl',
     tile: [rows, columns],
     overrides: { X: rows / 4, Y: columns / (4 * width), STEP: step, COLUMNS: width },
     pieces: width,

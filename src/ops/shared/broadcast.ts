@@ -1,4 +1,4 @@
-// Broadcasting: shapes that stretch, strides that repeat, and the launcher of kernels/broadcast.wgsl.
+// Broadcasting: shapes that stretch, strides that repeat, and the launcher of kernels/shared/broadcast.wgsl.
 import { ShapeError } from '../../base/errors.ts'
 import type { Kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'

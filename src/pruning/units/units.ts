@@ -86,7 +86,7 @@ export function units(
   }).filter(({ gate }) => residual === 'closing' || !gate.closing)
   const ends = [{ tensor: image!, what: 'the input' }, { tensor: result, what: 'the output' }]
   const scatters = calls.flatMap((call) => {
-    const gate = call.op.name === 'widen'
+    const gate = call.op.name === 'scatter'
       ? [...paths.keys()].find(({ index }) => index !== null && index === call.args[1])
       : undefined
     return gate ? [{ out: call.out, axis: gate.axes[0] + call.out.shape.length, path: paths.get(gate)! }] : []

@@ -13,7 +13,7 @@ import { goldenChecks, shapeChecks } from '../../support/op-checks.ts'
 const checks = [...shapeChecks(), ...goldenChecks(opCase)]
 
 /** Lines that read past a tensor on purpose: what they get there is used for outputs that are not stored. */
-// conv2d.wgsl, reduce.wgsl
+// conv2d/registers.wgsl, reduce.wgsl
 const harmless = [/pixels\[t\] = x\[at \+ t\]/, /return vec4f\(x\[at\.x \/ 4u\]\[at\.x % 4u\], /]
 
 const linesOf = (findings: Finding[]) =>

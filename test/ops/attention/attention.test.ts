@@ -3,9 +3,9 @@ import { ShapeError } from '../../../src/base/errors.ts'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import { attention, attentionOpen, rowStatistics } from '../../../src/ops/attention/attention.ts'
-import { backwardPacked, forwardPacked } from '../../../src/ops/attention/packed.ts'
+import { backwardPacked, forwardPacked } from '../../../src/ops/attention/blocked.ts'
 import { attentionSizes } from '../../../src/ops/attention/shapes.ts'
-import { backwardByTiles, forwardByTiles } from '../../../src/ops/attention/tiles.ts'
+import { backwardByTiles, forwardByTiles } from '../../../src/ops/attention/tiled.ts'
 import { pullback, record } from '../../../src/core/tape.ts'
 import { empty, tensor, type Tensor } from '../../../src/core/tensor.ts'
 import { checkOp, checkRaces, toTensor } from '../../support/check-op.ts'
@@ -186,7 +186,7 @@ describeDevice('attention', (adapter) => {
     checkRaces(() => {
       const { outputs: [out], back } = vjp((q, k, v, bias) => attention(q, k, v, bias, null, { scale }), ...args)
       back(out)
-    }, { falseAlarms: { 'attention_lanes.wgsl': shuffles, 'attention_lanes_grad.wgsl': shuffles } })
+    }, { falseAlarms: { 'attention/subgroup.wgsl': shuffles, 'attention/subgroup-gradient.wgsl': shuffles } })
   })
 
   describe('errors', () => {
@@ -207,7 +207,7 @@ describeDevice('attention', (adapter) => {
 /** Compiles every version of a kernel file that has, or has not, as many buffers as the null backend allows. */
 async function compileAll(name: string, few: boolean): Promise<void> {
   const found = declaredKernels().filter(({ file, reflection }) =>
-    file === `${name}.wgsl` && reflection.storage.length <= 8 === few
+    file === `attention/${name}.wgsl` && reflection.storage.length <= 8 === few
   )
   expect(found.length).toBeGreaterThan(0)
   for (const kernel of found) {
@@ -229,12 +229,12 @@ describeDawn('attention on the null backend', () => {
   })
   afterAll(close)
   test.each([
-    'attention',
-    'attention_grad',
-    'attention_packed',
-    'attention_lanes',
-    'attention_lanes_grad',
-    'attention_stats',
+    'tiled',
+    'tiled-gradient',
+    'blocked',
+    'subgroup',
+    'subgroup-gradient',
+    'row-statistics',
   ])(
     'every version of %s.wgsl compiles',
     (name) => compileAll(name, true),
@@ -246,7 +246,7 @@ describeDawn('attention on a real adapter', () => {
     await init({ adapter: 'dawn', fixedVariants: true })
   })
   afterAll(close)
-  test.each(['attention_packed_grad', 'attention_lanes_grad'])(
+  test.each(['blocked-gradient', 'subgroup-gradient'])(
     '%s.wgsl with more than eight buffers compiles',
     (name) => compileAll(name, false),
   )

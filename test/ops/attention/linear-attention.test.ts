@@ -171,7 +171,7 @@ describeDawn('linearAttention on the null backend', () => {
   afterAll(close)
 
   test('every version compiles', async () => {
-    const found = declaredKernels().filter(({ file }) => file === 'linear_attention.wgsl')
+    const found = declaredKernels().filter(({ file }) => file === 'attention/linear-attention.wgsl')
     expect(found.length).toBe(24)
     for (const kernel of found) gpu().launches.pipeline(kernel)
     await gpu().failures.settle()

@@ -31,7 +31,7 @@ describeDawn('matmul variants on the null backend', () => {
   ]
   for (const variant of variants) {
     test(`${variant.name} compiles in every form`, async () => {
-      if (variant.file === 'matmul_subgroup.wgsl' && !gpu().features.has('subgroups')) return
+      if (variant.file === 'matmul/subgroup.wgsl' && !gpu().features.has('subgroups')) return
       const { launches, failures } = gpu()
       // Three weights need ten buffers, two more than the null backend has; linears asks the adapter first, and its
       // test runs them.

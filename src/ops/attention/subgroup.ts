@@ -6,10 +6,10 @@ import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
 import { sum } from '../reduce.ts'
-import { adapterKind } from '../shared/rows.ts'
+import { adapterKind } from '../shared/row-kernels.ts'
 
 const load = true, store = true
-const forwardKernel = rowVersions('attention_lanes.wgsl', {
+const forwardKernel = rowVersions('attention/subgroup.wgsl', {
   q: { width: 'D', load },
   k: { width: 'D', load },
   v: { width: 'E', load },
@@ -30,17 +30,17 @@ const gradRows = {
 } as const
 const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
 const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras', 'chunks']
-const queries = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+const queries = rowVersions('attention/subgroup-gradient.wgsl', gradRows, {
   entry: 'queries',
   buffers: [...common, 'dq'],
   params,
 })
-const keys = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+const keys = rowVersions('attention/subgroup-gradient.wgsl', gradRows, {
   entry: 'keys',
   buffers: [...common, 'dk', 'dv'],
   params,
 })
-const biasSums = rowVersions('attention_lanes_grad.wgsl', gradRows, {
+const biasSums = rowVersions('attention/subgroup-gradient.wgsl', gradRows, {
   entry: 'bias',
   buffers: [...common, 'dbias'],
   params,

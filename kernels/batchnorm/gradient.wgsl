@@ -1,4 +1,4 @@
-// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm.wgsl for the
+// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm/forward.wgsl for the
 // vectors.
 
 struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, chunk: u32 }

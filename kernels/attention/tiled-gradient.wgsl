@@ -1,4 +1,4 @@
-// Backward of attention.wgsl with the same tiles: 32 own rows against 32 other rows at a time, 4 x 4 pairs an
+// Backward of attention/tiled.wgsl with the same tiles: 32 own rows against 32 other rows at a time, 4 x 4 pairs an
 // invocation. Probabilities are made again from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q  
 //   dbias = sum g

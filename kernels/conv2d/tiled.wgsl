@@ -1,6 +1,6 @@
 // Convolution as an implicit matrix product with tiles in workgroup memory: 4 TM Y output channels of TN X pixels per
-// workgroup. For GPUs; conv2d.wgsl is its sibling without workgroup memory.
-// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   w: the weights as they are   bias:
+// workgroup. For GPUs; conv2d/registers.wgsl is its sibling without workgroup memory.
+// x: [batch, groups, channels, ...], padded by conv2d/layout.wgsl or plain   w: the weights as they are   bias:
 // [groups, outputs]
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.

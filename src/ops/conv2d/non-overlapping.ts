@@ -4,8 +4,8 @@ import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { product } from '../matmul/product.ts'
-import { adapterKind } from '../shared/rows.ts'
-import { reduceShares } from '../shared/shares.ts'
+import { adapterKind } from '../shared/row-kernels.ts'
+import { reduceShares } from '../shared/split-sum.ts'
 
 const params = [
   'size',
@@ -22,9 +22,9 @@ const params = [
   'dilation_y',
   'dilation_x',
 ]
-const unfoldKernel = kernel('conv2d_apart.wgsl', { entry: 'unfold', buffers: ['x', 'out'], params })
-const foldKernel = kernel('conv2d_apart.wgsl', { entry: 'fold', buffers: ['x', 'out'], params })
-const biasKernel = kernel('conv2d_apart.wgsl', {
+const unfoldKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'unfold', buffers: ['x', 'out'], params })
+const foldKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'fold', buffers: ['x', 'out'], params })
+const biasKernel = kernel('conv2d/non-overlapping.wgsl', {
   entry: 'add_bias',
   buffers: ['bias', 'y'],
   params: ['planes', 'channels', 'pixels'],

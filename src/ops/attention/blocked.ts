@@ -4,17 +4,17 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
-import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './tiles.ts'
+import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './tiled.ts'
 import { sumMiddle } from '../matmul/product.ts'
-import { tileColumns } from '../shared/rows.ts'
+import { tileColumns } from '../shared/row-kernels.ts'
 
-const splice = { '/*extra*/': wgsl['attention_extra.wgsl'] }
-const forwardKernel = rowVersions('attention_packed.wgsl', forwardRows, {
+const splice = { '/*extra*/': wgsl['attention/logit-bias.wgsl'] }
+const forwardKernel = rowVersions('attention/blocked.wgsl', forwardRows, {
   buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
   params: numbered,
   splice,
 })
-const gradKernel = rowVersions('attention_packed_grad.wgsl', {
+const gradKernel = rowVersions('attention/blocked-gradient.wgsl', {
   ...gradRows,
   dq: { width: 'D', load: true, store: true },
 }, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'slabs'], splice })

@@ -1,4 +1,4 @@
-// Backward of layernorm.wgsl. x, dy, dx: [rows, width]   gain, dgain, dbias: [width]   mean, rstd: [rows]
+// Backward of layernorm/forward.wgsl. x, dy, dx: [rows, width]   gain, dgain, dbias: [width]   mean, rstd: [rows]
 // With n = (x - mean) rstd and g = dy gain:  dx = rstd (g - mean(g) - n mean(g n)), dgain = sum dy n, dbias = sum dy.
 // A frozen call holds rstd constant, which drops the last term of dx.
 

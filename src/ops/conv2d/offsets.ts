@@ -24,8 +24,8 @@ const params = [
   'next_row',
   'batch_stride_y',
 ]
-const tapsKernel = kernel('conv2d_places.wgsl', { entry: 'taps', buffers: ['offsets'], params })
-const pixelsKernel = kernel('conv2d_places.wgsl', { entry: 'pixels', buffers: ['places'], params })
+const tapsKernel = kernel('conv2d/offsets.wgsl', { entry: 'taps', buffers: ['offsets'], params })
+const pixelsKernel = kernel('conv2d/offsets.wgsl', { entry: 'pixels', buffers: ['places'], params })
 const unused = {
   taps_y: 0,
   taps_x: 0,

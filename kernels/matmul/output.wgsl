@@ -1,5 +1,5 @@
 // Spliced into the matrix products and the second pass of split ones: what happens to sums on their way out.
-// bias: [N]   residual: the shape of out; matmul_finish.wgsl or matmul_finish_row.wgsl reads them.
+// bias: [N]   residual: the shape of out; matmul/finish.wgsl or matmul/finish-row.wgsl reads them.
 // Overrides, because an epilogue that may happen costs a driver seconds to compile.
 
 override BIAS: u32 = 0;

@@ -11,7 +11,7 @@ import { op } from '../core/op.ts'
  * `positions[i]` is where slice i of the axis goes (the values of `index`, which the device reads); `width` is the new
  * size.
  */
-export interface WidenAttributes {
+export interface ScatterAttributes {
   axis: number
   width: number
   positions: readonly number[]
@@ -21,11 +21,11 @@ export interface WidenAttributes {
  * x [..., n, ...] and index u32 [n] -> [..., width, ...]. @throws ShapeError if the index has another length than the
  * axis.
  */
-export const widen = op<[Tensor, Tensor], WidenAttributes>({
-  name: 'widen',
+export const scatter = op<[Tensor, Tensor], ScatterAttributes>({
+  name: 'scatter',
   dtypes: ['f32', 'u32'],
   axes([shape], out, attrs) {
-    const { axis, positions } = attrs as WidenAttributes
+    const { axis, positions } = attrs as ScatterAttributes
     const wide = axis < 0 ? axis + out.length : axis
     const links: Link[] = out.flatMap((size, at) =>
       at === wide
@@ -48,7 +48,9 @@ export const widen = op<[Tensor, Tensor], WidenAttributes>({
   run(x, index, { axis, width }) {
     const at = axis < 0 ? axis + x.shape.length : axis
     if (index.size !== x.shape[at]) {
-      throw new ShapeError(`widen: ${index.size} positions for axis ${axis} of x [${x.shape}]; expected ${x.shape[at]}`)
+      throw new ShapeError(
+        `scatter: ${index.size} positions for axis ${axis} of x [${x.shape}]; expected ${x.shape[at]}`,
+      )
     }
     return unrecorded(() => scatterAdd(x, index, { axis: at, size: width }))
   },

@@ -1,7 +1,7 @@
-// Backward of softmax.wgsl from its output. y, dy, dx: [outer, width, inner]; LANES invocations share a row.
+// Backward of softmax/forward.wgsl from its output. y, dy, dx: [outer, width, inner]; LANES invocations share a row.
 // softmax: dx = y (dy - sum dy y).  log-softmax: dx = dy - e^y sum dy.
 
-alias V = /*V*/f32;                       // as in softmax.wgsl
+alias V = /*V*/f32;                       // as in softmax/forward.wgsl
 
 struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(0) var<storage, read> y: array<V>;

@@ -3,8 +3,8 @@ import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 
-const addShares = kernel('shares.wgsl', { buffers: ['parts', 'out'], params: ['shares', 'size'] })
-const sumChannels = kernel('channel_sum.wgsl', { buffers: ['x', 'out'], params: ['batch', 'channels', 'size'] })
+const addShares = kernel('shared/split-sum.wgsl', { buffers: ['parts', 'out'], params: ['shares', 'size'] })
+const sumChannels = kernel('shared/channel-sum.wgsl', { buffers: ['x', 'out'], params: ['batch', 'channels', 'size'] })
 
 /** Adds the partial results [shares, ...shape] to one of `shape`. */
 export function reduceShares(parts: Tensor, shape: readonly number[]): Tensor {

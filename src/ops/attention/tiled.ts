@@ -27,20 +27,28 @@ export const gradRows = {
 } as const
 /** What the backward kernels read, in the order of their buffers. */
 export const gradReads = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
-const forwardKernel = rowVersions('attention.wgsl', forwardRows, {
+const forwardKernel = rowVersions('attention/tiled.wgsl', forwardRows, {
   buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
   params: numbered,
 })
 
 const params = [...numbered, 'chunks']
-const queries = rowVersions('attention_grad.wgsl', gradRows, {
+const queries = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
   entry: 'queries',
   buffers: [...gradReads, 'dq'],
   params,
 })
-const keys = rowVersions('attention_grad.wgsl', gradRows, { entry: 'keys', buffers: [...gradReads, 'dk'], params })
-const values = rowVersions('attention_grad.wgsl', gradRows, { entry: 'values', buffers: [...gradReads, 'dv'], params })
-const biasSums = rowVersions('attention_grad.wgsl', gradRows, {
+const keys = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
+  entry: 'keys',
+  buffers: [...gradReads, 'dk'],
+  params,
+})
+const values = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
+  entry: 'values',
+  buffers: [...gradReads, 'dv'],
+  params,
+})
+const biasSums = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
   entry: 'bias',
   buffers: [...gradReads, 'dbias'],
   params,

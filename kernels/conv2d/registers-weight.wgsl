@@ -1,6 +1,6 @@
 // Gradient of a convolution to its weight, in registers: an invocation makes 4 TM output channels x TC input channels x
 // TAPS neighbouring taps, summed over a share of the image rows. x: [batch, groups, channels, rows, parts, columns],
-// padded by conv2d_layout.wgsl or plain
+// padded by conv2d/layout.wgsl or plain
 // dy: [batch, groups, outputs, height, width]   dw: [shares, groups, outputs, channels, taps_y, kernel_x]
 
 // The launcher writes these numbers anew for every variant: arrays in registers want constants.

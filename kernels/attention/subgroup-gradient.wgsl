@@ -1,4 +1,4 @@
-// Backward of attention_lanes.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the
+// Backward of attention/subgroup.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the
 // other side stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and
 // their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q  

@@ -1,4 +1,4 @@
-// Backward of attention_packed.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again,
+// Backward of attention/blocked.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again,
 // once, from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dk = scale sum g q   dq = scale sum g k
 // A workgroup takes all keys of a head, or one of `slabs` stretches of them (none empty), block by block, and adds to

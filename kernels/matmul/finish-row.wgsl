@@ -1,4 +1,4 @@
-// Spliced into matmul_packed.wgsl where rows of out are whole pieces of 4 COLUMNS elements: a piece is one element of
+// Spliced into matmul/blocked.wgsl where rows of out are whole pieces of 4 COLUMNS elements: a piece is one element of
 // an array, so its index is checked once, and neighbouring vectors of it are read and written together.
 
 alias Piece = array<vec4f, /*columns*/4>;

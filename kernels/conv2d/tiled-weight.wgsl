@@ -1,7 +1,7 @@
 // Gradient of a convolution to its weight as an implicit matrix product with tiles in workgroup memory: 4 TM Y output
-// channels x TN X weights of each per workgroup, summed over a share of the pixels. conv2d_weight.wgsl is its sibling
+// channels x TN X weights of each per workgroup, summed over a share of the pixels. conv2d/registers-weight.wgsl is its sibling
 // without workgroup memory.
-// x: [batch, groups, channels, ...], padded by conv2d_layout.wgsl or plain   dy: [batch, groups, outputs, pixels]
+// x: [batch, groups, channels, ...], padded by conv2d/layout.wgsl or plain   dy: [batch, groups, outputs, pixels]
 // places: [batch pixels], where in x the first input of a pixel is, and where in dy its gradient
 // offsets: [width], how far the input of a weight is from the first one   dw: [shares, groups, outputs, width]
 

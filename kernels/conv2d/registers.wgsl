@@ -1,7 +1,7 @@
 // Convolution as an implicit matrix product in registers: an invocation makes 4 TM output channels of TN neighbouring
-// pixels. For software drivers and the embedded device; conv2d_tiled.wgsl is its sibling for GPUs. x: [batch, groups,
-// channels, rows, parts, columns], padded by conv2d_layout.wgsl, or the plain image where it needs no padding w:
-// [groups, tiles, rows of taps, TAPS, TM] of vec4f over output channels, packed by conv2d_layout.wgsl offsets: [rows of
+// pixels. For software drivers and the embedded device; conv2d/tiled.wgsl is its sibling for GPUs. x: [batch, groups,
+// channels, rows, parts, columns], padded by conv2d/layout.wgsl, or the plain image where it needs no padding w:
+// [groups, tiles, rows of taps, TAPS, TM] of vec4f over output channels, packed by conv2d/layout.wgsl offsets: [rows of
 // taps], how far a row of TAPS neighbouring taps is from the first one
 // bias: [groups, outputs]   y: [batch, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y;
 // likewise
