@@ -18,7 +18,7 @@ import { maskModel, unmaskModel } from '../pruning/plan/mask.ts'
 import { recordOf } from '../pruning/plan/record.ts'
 import type { Scores } from '../pruning/scores/score.ts'
 import { scoreOf } from '../pruning/scores/index.ts'
-import { countAt, keptOf, onlyCuts, rank, type Ranking, withinBudget } from '../pruning/plan/select.ts'
+import { countAt, keptOf, narrowerThan, onlyCuts, rank, type Ranking, withinBudget } from '../pruning/plan/select.ts'
 import { freeModel, hostWeights, type Plan, sliceModel, sliceShapes } from '../pruning/plan/slice.ts'
 import { planCost } from '../pruning/trial.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
@@ -263,9 +263,13 @@ async function choosePlan(
     scores = goneFirst(await scoresBy(options.method, model, job, references, options, talk, masks), masks)
     if (step === steps - 1) choice = await budgeted(rankBy(scores), model, job, options, talk)
   }
+  const narrow = narrowerThan(chosen, multipleOf)
   const gone = found.filter(({ name }) => choice.plan.get(name)?.includes(0)).length
   const notes = [
     `${gone} of ${chosen.length} units lose elements; scores from ${references.length} reference images`,
+    ...narrow.length
+      ? [`${narrow.length} of ${chosen.length} units are narrower than --multiple ${multipleOf} and stay whole`]
+      : [],
     ...choice.notes,
   ]
   return { plan: choice.plan, scores, notes }

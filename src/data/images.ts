@@ -4,19 +4,10 @@
 // alpha is dropped without blending, a palette is looked up, grey becomes three equal planes. Of 16-bit samples the
 // high byte is kept.
 import { InputError } from '../base/errors.ts'
+import { checkSize, MAX_PIXELS, type Pixels, planes } from './pixels.ts'
+import { decodePng } from './png.ts'
 
-/**
- * An 8-bit picture in planes: `data[(channel * height + y) * width + x]`, `data.length` = channels * height * width.
- */
-export interface Pixels {
-  width: number
-  height: number
-  channels: number
-  data: Uint8Array
-}
-
-const MAX_PIXELS = 2 ** 26 // 67 megapixels: 256 MB as RGBA inside the decoder
-const MAX_INFLATED = 2 ** 28
+export type { Pixels } from './pixels.ts'
 
 /** Decodes a JPEG or PNG, told apart by its first bytes, to three planes. Errors call it `name`. Throws InputError. */
 export async function decodeImage(bytes: Uint8Array, name = 'image'): Promise<Pixels> {
@@ -41,17 +32,6 @@ export async function decodeImage(bytes: Uint8Array, name = 'image'): Promise<Pi
 function startsWith(bytes: Uint8Array, text: string): boolean {
   return bytes.length >= text.length && [...text].every((c, i) => bytes[i] === c.charCodeAt(0))
 }
-
-function checkSize(width: number, height: number, name: string) {
-  if (width < 1 || height < 1 || width * height > MAX_PIXELS) {
-    throw new InputError(
-      `${name}: its header says ${width}x${height} pixels, expected 1 to ${MAX_PIXELS}; `
-        + 'the file is damaged, or make the picture smaller',
-    )
-  }
-}
-
-// --- JPEG ---
 
 interface Rgba {
   width: number
@@ -115,6 +95,13 @@ async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
     throw new InputError(`${name}: starts as a JPEG but has no frame header; the file is truncated or damaged`)
   }
   checkSize(frame.width, frame.height, name)
+  const unsupported = frame.precision !== 8 ? `${frame.precision}-bit samples` : processes[frame.marker]
+  if (unsupported) {
+    throw new InputError(
+      `${name}: expected a baseline or progressive JPEG of 8 bits, found ${unsupported}, which are not supported; `
+        + 'convert it, e.g. to PNG',
+    )
+  }
   if (frame.components === 4) return decodeCmykJpeg(bytes, name)
   const codec = await (decoder ??= loadJpegDecoder().catch((error) => {
     decoder = undefined
@@ -145,8 +132,28 @@ function isDamage(message: string): boolean {
     : /premature end|corrupt|invalid|bogus|unsupported|not a jpeg|error/i.test(message)
 }
 
-// Size and number of components from the first start-of-frame segment; null if the segments end before one.
-function jpegFrame(bytes: Uint8Array): { width: number, height: number, components: number } | null {
+// What a frame's marker announces beyond baseline and progressive Huffman coding.
+const processes: Record<number, string | undefined> = {
+  0xc3: 'lossless coding',
+  0xc5: 'hierarchical frames',
+  0xc6: 'hierarchical frames',
+  0xc7: 'hierarchical frames',
+  0xcb: 'lossless arithmetic coding',
+  0xcd: 'hierarchical frames',
+  0xce: 'hierarchical frames',
+  0xcf: 'hierarchical frames',
+}
+
+interface JpegFrame {
+  marker: number
+  precision: number
+  width: number
+  height: number
+  components: number
+}
+
+// The first start-of-frame segment; null if the segments end before one.
+function jpegFrame(bytes: Uint8Array): JpegFrame | null {
   const u16 = (i: number) => bytes[i] << 8 | bytes[i + 1]
   let at = 2
   while (at + 4 <= bytes.length) {
@@ -166,18 +173,35 @@ function jpegFrame(bytes: Uint8Array): { width: number, height: number, componen
     if (marker === 0xd9 || marker === 0xda) return null
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc
     if (isFrame && at + 10 <= bytes.length) {
-      return { height: u16(at + 5), width: u16(at + 7), components: bytes[at + 9] }
+      const precision = bytes[at + 4]
+      return { marker, precision, height: u16(at + 5), width: u16(at + 7), components: bytes[at + 9] }
     }
     at += 2 + u16(at + 2)
   }
   return null
 }
 
+// Without Adobe's marker four components are CMYK all the same, stored as with it: inverted, as Pillow and libjpeg read
+// them. The decoder wants the marker, so one that says "no colour transform" is put after the start of the image.
+function withAdobe(bytes: Uint8Array): Uint8Array {
+  const marker = [0xff, 0xee, 0, 14, ...new TextEncoder().encode('Adobe'), 0, 100, 0, 0, 0, 0, 0]
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda;) {
+    const isAdobe = bytes[at + 1] === 0xee && new TextDecoder().decode(bytes.subarray(at + 4, at + 9)) === 'Adobe'
+    if (isAdobe) return bytes
+    at += 2 + (bytes[at + 2] << 8 | bytes[at + 3])
+  }
+  const marked = new Uint8Array(bytes.length + marker.length)
+  marked.set(bytes.subarray(0, 2))
+  marked.set(marker, 2)
+  marked.set(bytes.subarray(2), 2 + marker.length)
+  return marked
+}
+
 // Four components are rare (22 files of ImageNet) and beyond MozJPEG's RGB output; within 1 of Pillow per value.
 async function decodeCmykJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { decode } = (await import('jpeg-js')).default
   try {
-    const image = decode(bytes, {
+    const image = decode(withAdobe(bytes), {
       useTArray: true,
       formatAsRGBA: false,
       tolerantDecoding: false,
@@ -191,118 +215,4 @@ async function decodeCmykJpeg(bytes: Uint8Array, name: string): Promise<Pixels> 
       cause: error,
     })
   }
-}
-
-// --- PNG ---
-
-async function decodePng(bytes: Uint8Array, name: string): Promise<Pixels> {
-  const { width, height, data } = pngHeader(bytes, name)
-  checkSize(width, height, name)
-  // deflate shrinks at most 1032-fold, so only long data can be a bomb; that is measured before it is decoded
-  if (data.reduce((sum, part) => sum + part.length, 0) * 1032 > MAX_INFLATED) {
-    await checkInflated(data, width, height, name)
-  }
-  const { decode } = await import('fast-png')
-  try {
-    const image = decode(bytes, { checkCrc: true }), samples = width * height * image.channels
-    const needed = image.depth >= 8 ? samples : Math.ceil(width * image.channels * image.depth / 8) * height
-    if (image.data.length !== needed) throw new Error(`${image.data.length} samples instead of ${needed}`)
-    return pngPlanes(image)
-  } catch (error) {
-    // the decoder runs off the end of short pixel data and meets a row filter that is undefined
-    const message = String((error as Error).message).replace(/.*undefined/, 'it ends before the last row')
-    const reason = message.replace(/\s+/g, ' ').slice(0, 120)
-    throw new InputError(`${name}: the PNG does not decode (${reason}); the file is truncated or damaged`, {
-      cause: error,
-    })
-  }
-}
-
-// Walks the chunks: every length is checked before the decoder trusts it, and the pixel data is found.
-function pngHeader(bytes: Uint8Array, name: string): { width: number, height: number, data: Uint8Array[] } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), data: Uint8Array[] = []
-  const type = (at: number) => String.fromCharCode(...bytes.subarray(at + 4, at + 8))
-  let at = 8, ended = false
-  while (!ended && at + 12 <= bytes.length) {
-    const length = view.getUint32(at), kind = type(at)
-    if (at + 12 + length > bytes.length) break
-    if (at === 8 && (kind !== 'IHDR' || length !== 13)) break
-    if (kind === 'IDAT') data.push(bytes.subarray(at + 8, at + 8 + length))
-    ended = kind === 'IEND'
-    at += 12 + length
-  }
-  if (!ended || data.length === 0) {
-    throw new InputError(`${name}: the PNG ends inside a chunk or has no pixel data; the file is truncated or damaged`)
-  }
-  return { width: view.getUint32(16), height: view.getUint32(20), data }
-}
-
-async function checkInflated(data: Uint8Array[], width: number, height: number, name: string) {
-  const limit = (width * 8 + 8) * height + 4096 // 16-bit RGBA with a filter byte a row is the most there can be
-  let total = 0
-  try {
-    const stream = new Blob(data as BlobPart[]).stream().pipeThrough(new DecompressionStream('deflate')).getReader()
-    for (;;) {
-      const { done, value } = await stream.read()
-      if (done) return
-      total += value.length
-      if (total > limit) {
-        await stream.cancel()
-        break
-      }
-    }
-  } catch (error) {
-    throw new InputError(`${name}: the PNG's pixel data does not inflate; the file is truncated or damaged`, {
-      cause: error,
-    })
-  }
-  throw new InputError(
-    `${name}: the PNG inflates beyond the ${width}x${height} pixels of its header; the file is damaged`,
-  )
-}
-
-interface PngSamples {
-  width: number
-  height: number
-  channels: number
-  depth: number
-  data: ArrayLike<number>
-  palette?: number[][]
-}
-
-function pngPlanes({ width, height, channels, depth, data, palette }: PngSamples): Pixels {
-  let samples = data
-  if (depth < 8) samples = unpackBits(data, width, height, depth, palette ? 1 : 255 / (2 ** depth - 1))
-  if (depth === 16) samples = Uint8Array.from(data, (x) => x >> 8)
-  if (!palette) return planes(samples, width, height, channels)
-  const looked = new Uint8Array(width * height * 3)
-  for (let i = 0; i < width * height; i++) {
-    const entry = palette[samples[i]]
-    if (!entry) throw new Error(`colour ${samples[i]} of a palette of ${palette.length}`)
-    looked.set(entry.slice(0, 3), i * 3)
-  }
-  return planes(looked, width, height, 3)
-}
-
-// Rows of 1, 2 or 4-bit samples, each row starting on a byte.
-function unpackBits(data: ArrayLike<number>, width: number, height: number, depth: number, scale: number): Uint8Array {
-  const out = new Uint8Array(width * height), stride = Math.ceil(width * depth / 8), mask = 2 ** depth - 1
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const bit = x * depth
-      out[y * width + x] = (data[y * stride + (bit >> 3)] >> 8 - depth - (bit & 7) & mask) * scale
-    }
-  }
-  return out
-}
-
-// Interleaved samples to three planes: 1 or 2 per pixel are grey (and alpha), 3 or 4 are RGB (and alpha).
-function planes(samples: ArrayLike<number>, width: number, height: number, perPixel: number): Pixels {
-  const area = width * height, data = new Uint8Array(3 * area), colour = perPixel >= 3
-  for (let i = 0, s = 0; i < area; i++, s += perPixel) {
-    data[i] = samples[s]
-    data[area + i] = samples[colour ? s + 1 : s]
-    data[2 * area + i] = samples[colour ? s + 2 : s]
-  }
-  return { width, height, channels: 3, data }
 }

@@ -2,6 +2,7 @@
 // header is the only thing between a damaged download and a model that is quietly wrong: every byte must belong to
 // exactly one tensor. Tensors are views of the file's bytes wherever their alignment allows.
 import { InputError } from '../base/errors.ts'
+import { foreignFormat } from './formats.ts'
 import { bfloatToFloat, floatToHalf, halfToFloat } from './half.ts'
 
 /** Element types read here; F16 and BF16 become float32 on the way in. */
@@ -44,9 +45,11 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
   const bad = (message: string): never => {
     throw new InputError(`${name}: ${message}`)
   }
+  const foreign = foreignFormat(bytes, name)
+  if (foreign) bad(`expected a safetensors file, found ${foreign}`)
   if (bytes.length < 8) {
     bad(
-      `expected a safetensors file of at least 8 bytes, got ${bytes.length}; the file is empty or truncated, load it again`,
+      `expected a safetensors file of at least 8 bytes, got ${bytes.length}; the file is truncated, load it again`,
     )
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -131,6 +134,7 @@ function duplicateKey(text: string): string | null {
 }
 
 function checkMetadata(value: unknown, bad: (message: string) => never): Record<string, string> {
+  if (value === null) return {} // as the format's own library reads it
   if (
     typeof value !== 'object' || value === null || Array.isArray(value)
     || Object.values(value).some((text) => typeof text !== 'string')
@@ -160,9 +164,9 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
   }
   const whole = (x: unknown) => Number.isSafeInteger(x) && (x as number) >= 0
   const dims = shape as number[], [start, end] = offsets as number[], type = dtype as StoredType
-  if (dims.length > MAX_RANK || !dims.every((d) => whole(d) && d > 0)) {
+  if (dims.length > MAX_RANK || !dims.every(whole)) {
     bad(
-      `${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} sizes of at least 1; `
+      `${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} whole sizes; `
         + 'the header is damaged',
     )
   }
@@ -188,7 +192,8 @@ function checkCover(
   bad: (message: string) => never,
 ) {
   let position = 0, previous = ''
-  for (const { key, start, end } of entries.toSorted((a, b) => a.start - b.start)) {
+  // an empty tensor lies before the one that starts at the same byte
+  for (const { key, start, end } of entries.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
     if (start < position) {
       bad(`tensors ${quote(previous)} and ${quote(key)} overlap at byte ${start}; the header is damaged`)
     }
@@ -213,7 +218,8 @@ function checkCover(
 function decode(bytes: Uint8Array, type: StoredType): StoredData {
   const width = BYTES[type]
   // a view where the bytes are aligned, a copy where an odd header or file offset moved them
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice()
+  // (of a Node Buffer, whose own slice would be another view)
+  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes)
   const { buffer, byteOffset } = aligned, length = aligned.byteLength / width
   switch (type) {
     case 'F32':
@@ -265,10 +271,9 @@ export function encodeSafetensors(
   if (metadata && Object.keys(metadata).length > 0) header.__metadata__ = metadata
   const parts = Array.from(tensors, ([key, { shape, data }]) => {
     const size = shape.reduce((product, d) => product * d, 1)
-    if (size !== data.length || size === 0 || key === '__metadata__') {
+    if (size !== data.length || key === '__metadata__') {
       throw new InputError(
-        `tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; `
-          + 'empty tensors cannot be stored',
+        `tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; expected equal counts`,
       )
     }
     return { key, shape, ...store(key, data, floats) }

@@ -6,6 +6,7 @@ import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChanne
 import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { lacking, shared } from '../support/files.ts'
+import { pngOf } from '../support/png.ts'
 
 const fixtures =
   parseSafetensors(readFileSync(new URL('../fixtures/images.safetensors', import.meta.url)), 'images').tensors
@@ -25,6 +26,16 @@ describe('decodeImage equals Pillow', () => {
     expect(largest(image.data, expected.data)).toBeLessThanOrEqual(name === 'cmyk.jpg' ? 1 : 0)
   })
 
+  it('a CMYK JPEG without the Adobe marker is read as the same one with it', async () => {
+    const bytes = fixtures.get('file.cmyk.jpg')!.data as Uint8Array
+    const at = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xee)
+    const bare = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 2 + (bytes[at + 2] << 8 | bytes[at + 3]))])
+    expect(bare.includes('Adobe')).toBe(false)
+    expect(await decodeImage(bare)).toEqual(await decodeImage(bytes))
+    const padded = Buffer.concat([bare, Buffer.alloc(300_000)]) // long enough for any spread to overflow the stack
+    expect(await decodeImage(padded)).toEqual(await decodeImage(bytes))
+  })
+
   const absent = lacking('data/imagenet/val64_u8.safetensors')
   it('64 ImageNet images, bit for bit', async ({ skip }) => {
     if (absent) skip(absent)
@@ -38,6 +49,60 @@ describe('decodeImage equals Pillow', () => {
     }
     expect(different).toBe(0)
   })
+})
+
+describe('interlaced PNG', () => {
+  const noise = (count: number, levels: number) => Uint8Array.from({ length: count }, (_, i) => i * i * 7 % 31 % levels)
+  const palette = Array.from({ length: 16 }, (_, i) => [i * 17, 255 - i * 9, i * 5])
+  const sizes = [[1, 1], [2, 5], [5, 3], [8, 8], [13, 9], [33, 17]]
+  const filters = [[0], [1, 2, 3, 4]]
+
+  it.each([1, 2, 4, 8] as const)('%i bits, grey and palette, equal the same picture not interlaced', async (depth) => {
+    for (const [width, height] of sizes) {
+      const samples = noise(width * height, Math.min(16, 2 ** depth))
+      for (const colours of [undefined, palette]) {
+        for (const order of filters) {
+          const options = { width, height, depth, samples, palette: colours, filters: order }
+          const plain = await decodeImage(pngOf({ ...options, filters: [0] }))
+          expect(await decodeImage(pngOf({ ...options, interlaced: true }))).toEqual(plain)
+          const [first] = samples, level = first * 255 / (2 ** depth - 1)
+          expect(plain.data[0]).toBe(colours ? colours[first][0] : level)
+        }
+      }
+    }
+  })
+
+  it('damaged ones are refused', async () => {
+    const good = pngOf({ width: 9, height: 9, depth: 2, samples: noise(81, 4), palette, interlaced: true })
+    const size = (width: number) => {
+      const other = pngOf({ width, height: 9, depth: 2, samples: noise(9 * width, 4), palette, interlaced: true })
+      return Buffer.concat([other.subarray(0, 33), good.subarray(33)])
+    }
+    for (const bytes of [size(8), size(20)]) {
+      await expect(decodeImage(bytes, 'a.png')).rejects.toThrow(/a\.png: the PNG/)
+    }
+    const wrong = Buffer.from(good)
+    wrong[wrong.indexOf('PLTE') + 5] ^= 1
+    await expect(decodeImage(wrong, 'a.png')).rejects.toThrow(/palette is wrong/)
+  })
+})
+
+describe('kinds of JPEG that are not read', () => {
+  const edit = (marker: number, precision: number) => {
+    const bytes = Buffer.from(fixtures.get('file.420.jpg')!.data as Uint8Array)
+    const at = bytes.indexOf(Buffer.from([0xff, 0xc0]))
+    bytes[at + 1] = marker
+    bytes[at + 4] = precision
+    return bytes
+  }
+  it.each([[0xc1, 12, '12-bit'], [0xc3, 8, 'lossless'], [0xc7, 8, 'hierarchical']] as const)(
+    'frame %i of %i bits is named instead of called damaged',
+    async (marker, precision, what) => {
+      await expect(decodeImage(edit(marker, precision), 'a.jpg')).rejects.toThrow(
+        new RegExp(`^a\\.jpg: .*${what}.*not supported`),
+      )
+    },
+  )
 })
 
 describe('resize equals Pillow', () => {

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { InputError } from '../../src/base/errors.ts'
 import { bfloatToFloat, floatToHalf, halfToFloat } from '../../src/files/half.ts'
@@ -72,6 +74,71 @@ describe('safetensors', () => {
     const moved = new Uint8Array(file.length + 1)
     moved.set(file, 1)
     expect([...parseSafetensors(moved.subarray(1)).tensors.get('w')!.data as Float32Array]).toEqual([5, 6])
+  })
+
+  // From the disk, because a Buffer's slice does not copy as that of an array does.
+  const fromDisk = (bytes: Uint8Array) => {
+    const dir = mkdtempSync(join(tmpdir(), 'espalier-safetensors-')), path = join(dir, 'x.safetensors')
+    writeFileSync(path, bytes)
+    const read = readFileSync(path)
+    rmSync(dir, { recursive: true })
+    return parseSafetensors(read, path)
+  }
+  const raw = (
+    header: object,
+    padding: number,
+    ...parts: (Float32Array | BigInt64Array | Uint8Array | Uint16Array)[]
+  ) => {
+    const text = `${JSON.stringify(header)}${' '.repeat(padding)}`, length = Buffer.alloc(8)
+    length.writeUInt32LE(text.length)
+    const body = parts.map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength))
+    return Buffer.concat([length, Buffer.from(text), ...body])
+  }
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 7])('reads every type off its alignment, header padded by %i', (padding) => {
+    const header = {
+      odd: { dtype: 'U8', shape: [3], data_offsets: [0, 3] },
+      w: { dtype: 'F32', shape: [2], data_offsets: [3, 11] },
+      n: { dtype: 'I64', shape: [1], data_offsets: [11, 19] },
+      h: { dtype: 'F16', shape: [1], data_offsets: [19, 21] },
+      b: { dtype: 'BF16', shape: [], data_offsets: [21, 23] },
+    }
+    const { tensors } = fromDisk(raw(
+      header,
+      padding,
+      Uint8Array.of(1, 2, 3),
+      Float32Array.of(5, -6.5),
+      BigInt64Array.of(-7n),
+      Uint16Array.of(0x3c00),
+      Uint16Array.of(0x4040),
+    ))
+    expect([...tensors.values()].map(({ data }) => [...data])).toEqual([[1, 2, 3], [5, -6.5], [-7n], [1], [3]])
+  })
+
+  it('reads and writes empty tensors, wherever they lie', () => {
+    const header = {
+      first: { dtype: 'F32', shape: [0, 4], data_offsets: [0, 0] },
+      w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] },
+      between: { dtype: 'I64', shape: [2, 0], data_offsets: [4, 4] },
+      v: { dtype: 'F32', shape: [1], data_offsets: [4, 8] },
+      last: { dtype: 'U8', shape: [0], data_offsets: [8, 8] },
+    }
+    const { tensors } = fromDisk(raw(header, 0, Float32Array.of(1, 2)))
+    expect([...tensors].map(([key, { shape, data }]) => [key, shape, data.length])).toEqual([
+      ['first', [0, 4], 0],
+      ['w', [1], 1],
+      ['between', [2, 0], 0],
+      ['v', [1], 1],
+      ['last', [0], 0],
+    ])
+    expect(new Map([...parseSafetensors(encodeSafetensors(tensors)).tensors].sort())).toEqual(
+      new Map([...tensors].sort()),
+    )
+  })
+
+  it('metadata null is none', () => {
+    const header = { __metadata__: null, w: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }
+    expect(fromDisk(raw(header, 0, Float32Array.of(1))).metadata).toEqual({})
   })
 
   it('finds the one entry that is not finite, by name, unless told not to', () => {

@@ -11,9 +11,15 @@ export interface SelectOptions {
    * `global`: by score over the whole network, no layer protected (default). `per-unit`: the same share of every unit.
    */
   ranking?: 'global' | 'per-unit'
-  /** Widths are rounded to multiples of this, so that rows stay vec4f (default 4; whole heads are not rounded). */
+  /**
+   * Widths are rounded to multiples of this, so that rows stay vec4f (default 4; whole heads are not rounded). At least
+   * one multiple stays, and a unit that is narrower than one stays whole.
+   */
   multipleOf?: number
-  /** At least so many elements of each unit stay (default 1; 0 lets a mask take all of a layer away). */
+  /**
+   * At least so many elements of each unit stay, rounded up to a multiple (default 1; 0 lets a mask take all of a layer
+   * away).
+   */
   minimum?: number
 }
 
@@ -68,7 +74,7 @@ export function rank(
       const list = lists[u], stays = rounded(unit, list.length - gone.get(unit.name)!, multipleOf, minimum)
       const keep = new Uint8Array(unit.size).fill(1)
       for (const { elements } of list.slice(0, list.length - stays)) for (const element of elements) keep[element] = 0
-      if (minimum > 0) leaveSomeEverywhere(unit, keep, list)
+      if (minimum > 0) leaveSomeEverywhere(unit, keep, list, stepOf(unit, multipleOf))
       return [unit.name, keep]
     }))
   }
@@ -100,22 +106,44 @@ export const keepsAny = (element: readonly number[], keep: Uint8Array): boolean 
 
 /**
  * A tensor that has only some of a unit's elements (a stage before option-A shortcuts widen the stream) keeps the best
- * of those.
+ * of those; the unit is then filled up to the next multiple with the best of what would go.
  */
-function leaveSomeEverywhere({ shape, members }: Unit, keep: Uint8Array, list: readonly Item[]): void {
+function leaveSomeEverywhere(
+  { shape, members, size }: Unit,
+  keep: Uint8Array,
+  list: readonly Item[],
+  step: number,
+): void {
   if (shape.length > 1) return
+  let added = 0
   for (const { element } of members) {
     if (!element.length || keepsAny(element, keep)) continue
     const own = new Set(element)
     keep[list.findLast(({ elements: [each] }) => own.has(each))!.elements[0]] = 1
+    added++
+  }
+  let stays = keep.reduce((a, b) => a + b, 0)
+  for (let i = list.length - 1; added && i >= 0 && stays % step && stays < size; i--) {
+    const [each] = list[i].elements
+    if (!keep[each]) stays++
+    keep[each] = 1
   }
 }
 
-function rounded({ name, shape }: Unit, stays: number, multipleOf: number, minimum: number): number {
-  if (stays === shape.at(-1)) return stays // what loses nothing keeps its odd width
-  const size = shape.at(-1)!, step = /heads$/i.test(name) ? 1 : multipleOf
-  return Math.min(size, Math.max(Math.min(minimum, size), Math.round(stays / step) * step))
+/** What the width of a unit is rounded to; whole heads are counted one by one. */
+const stepOf = ({ name }: Unit, multipleOf: number) => /heads$/i.test(name) ? 1 : multipleOf
+
+function rounded(unit: Unit, stays: number, multipleOf: number, minimum: number): number {
+  const size = unit.shape.at(-1)!, step = stepOf(unit, multipleOf)
+  if (stays === size) return stays // what loses nothing keeps its odd width
+  if (step > size) return stays === 0 && minimum === 0 ? 0 : size
+  const least = Math.ceil(minimum / step) * step
+  return Math.min(size, Math.max(least, Math.round(stays / step) * step))
 }
+
+/** Units that are narrower than a multiple, which therefore stay whole. */
+export const narrowerThan = (units: readonly Unit[], multipleOf: number): Unit[] =>
+  units.filter((unit) => stepOf(unit, multipleOf) > unit.shape.at(-1)!)
 
 /**
  * The plan that keeps the most within a budget: the shortest way along the order whose cost is at most `most`.

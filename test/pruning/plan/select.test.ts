@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { InputError, ShapeError } from '../../../src/base/errors.ts'
 import { atChance, meanAndError, meanArea, parseRates, topRate, trapezoidArea } from '../../../src/pruning/curve.ts'
-import { countAt, keptOf, onlyCuts, rank, withinBudget } from '../../../src/pruning/plan/select.ts'
+import { countAt, keptOf, narrowerThan, onlyCuts, rank, withinBudget } from '../../../src/pruning/plan/select.ts'
 import type { Unit } from '../../../src/pruning/units/units.ts'
 import { relativeError } from '../../reference/nd.ts'
 
@@ -76,13 +76,60 @@ describe('rank', () => {
       'attention.heads': '011',
     })
     expect(flags(rank(wide, both, { multipleOf: 4 }).plan(13))).toEqual({
-      'mlp.hidden': '0000000001',
+      'mlp.hidden': '0000001111',
       'attention.heads': '001',
     })
     expect(flags(rank(wide, both, { multipleOf: 4, minimum: 2 }).plan(13))).toEqual({
-      'mlp.hidden': '0000000011',
+      'mlp.hidden': '0000001111',
       'attention.heads': '011',
     })
+  })
+
+  test.each(
+    [
+      ['stages.0.0.inner.0', [16], 64, 16], // filters
+      ['blocks.0.mlp.hidden', [30], 32, 30], // neurons
+      ['blocks.0.attention.qk', [3, 16], 32, 48], // channels of every head
+      ['blocks.0.attention.values', [2, 6], 8, 12],
+      ['stream', [24], 32, 24],
+      ['blocks.0.attention.heads', [12], 64, 1], // whole heads are not rounded
+      ['stages.0.0.inner.0', [16], 16, 16], // one multiple is all there is
+      ['blocks.0.mlp.hidden', [40], 16, 16], // one multiple at least
+      ['blocks.0.attention.values', [2, 20], 8, 16],
+    ] as const,
+  )('%s of %j at multiples of %i keeps %i however much is asked to go', (name, shape, multipleOf, least) => {
+    const only = unit(name, [...shape]),
+      scores = new Map([[name, Float32Array.from({ length: only.size }, (_, i) => i)]])
+    const ranking = rank([only], scores, { multipleOf })
+    expect(keptOf(ranking.plan(only.size))).toBe(least)
+    for (let count = 0; count <= only.size; count++) {
+      const kept = keptOf(ranking.plan(count)), step = name.endsWith('heads') ? 1 : multipleOf
+      expect(kept === only.size || kept / (shape.length > 1 ? shape[0] : 1) % step === 0).toBe(true)
+    }
+    expect(narrowerThan([only], multipleOf)).toEqual(least === only.size && shape.at(-1)! < multipleOf ? [only] : [])
+  })
+
+  test('a minimum is rounded up to a multiple; without one all may go, but nothing between', () => {
+    const two = [unit('a.hidden', [16]), unit('b.hidden', [6])]
+    const rising = new Map(two.map(({ name, size }) => [name, Float32Array.from({ length: size }, (_, i) => i)]))
+    const kept = (options: object, count: number) =>
+      [...rank(two, rising, options).plan(count).values()].map((keep) => keep.reduce((a, b) => a + b, 0))
+    expect(kept({ multipleOf: 8, minimum: 9 }, 22)).toEqual([16, 6])
+    expect(kept({ multipleOf: 4, minimum: 5 }, 22)).toEqual([8, 6])
+    expect(kept({ multipleOf: 8, minimum: 0 }, 22)).toEqual([0, 0])
+    expect(kept({ multipleOf: 8, minimum: 0 }, 11)).toEqual([8, 6])
+  })
+
+  test('a stream that keeps an element for an early stage stays a multiple', () => {
+    const members = [[0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]].map((element, i) => ({
+      path: `stage${i}`,
+      axis: 0,
+      element,
+      outer: null,
+    }))
+    const stream = { ...unit('stream', [12]), members }
+    const scores = new Map([['stream', Float32Array.from({ length: 12 }, (_, i) => i)]])
+    expect(flags(rank([stream], scores, { multipleOf: 4 }).plan(8))).toEqual({ stream: '000101111111' })
   })
 
   test('what loses nothing keeps its odd width; a tensor with some of a unit keeps the best of those', () => {
@@ -129,7 +176,7 @@ describe('budgets', () => {
   })
   test('a budget out of reach names what is within', () => {
     expect(() => withinBudget(ranking, keptOf, 0.5, 'elements')).toThrow(InputError)
-    expect(() => withinBudget(ranking, keptOf, 0.5, 'elements')).toThrow(/1 are left/)
+    expect(() => withinBudget(ranking, keptOf, 0.5, 'elements')).toThrow(/4 are left/)
   })
 })
 
