@@ -248,7 +248,7 @@ async function findState(
   }
   const stored = parseState(await nodeFiles.read(file), file)
   for (const [key, value] of Object.entries(recipe)) {
-    const before = JSON.stringify(stored.course.recipe[key]), now = JSON.stringify(value)
+    const before = JSON.stringify(stored.history.recipe[key]), now = JSON.stringify(value)
     if (before !== now) {
       throw new InputError(
         `${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`,

@@ -12,7 +12,7 @@ import { modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
 import { curveSVG, sparkline } from '../report/learning-curve.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
-import { type Course, encodeState, type EpochTest, stateFileOf } from '../train/state.ts'
+import { type TrainingHistory, encodeState, type EpochTest, stateFileOf } from '../train/state.ts'
 import { initialize } from '../nn/init.ts'
 import { fit } from '../train/fit.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
@@ -32,9 +32,9 @@ export const train: CommandSpec<TrainOptions> = {
     const interrupt = watchInterrupt()
     try {
       const outcome = await runPlan(plan, options, talk, interrupt.check)
-      const { course, msPerImage, last } = outcome
+      const { history, msPerImage, last } = outcome
       const { cost: { params, macs }, test, info: { architecture } } = plan
-      const { epoch: epochs, losses, steps, tests } = course
+      const { epoch: epochs, losses, steps, tests } = history
       const json = {
         model: plan.out,
         architecture,
@@ -57,7 +57,7 @@ export const train: CommandSpec<TrainOptions> = {
       return {
         json,
         text: [
-          `loss ${sparkline(course.losses)} ${course.losses.at(-1)?.toFixed(4) ?? ''}`,
+          `loss ${sparkline(history.losses)} ${history.losses.at(-1)?.toFixed(4) ?? ''}`,
           ...last ? [`top-1 on ${plan.test!.length} test images: ${percent(last.top1)}`] : [],
           `${plan.out} (${large(plan.cost.params)} parameters), learning curve in ${plan.curve}`,
         ].join('\n'),
@@ -129,7 +129,7 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
   const { data, test, info, augment, classes, stored, out, recipe } = plan
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
   const model = startingModel(plan, seed, talk)
-  const tests: EpochTest[] = stored ? [...stored.course.tests] : []
+  const tests: EpochTest[] = stored ? [...stored.history.tests] : []
   let progress = talk.progress('', 1), shown = -1, seen = 0
   progress.stop()
   const begin = performance.now()
@@ -138,7 +138,7 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
     if (epoch !== shown) progress = talk.progress(`epoch ${epoch + 1}/${epochs}`, data.length)
     shown = epoch
     progress.update(images, `loss ${loss.toFixed(4)}`)
-    seen = (epoch - (stored?.course.epoch ?? 0)) * data.length + images
+    seen = (epoch - (stored?.history.epoch ?? 0)) * data.length + images
     check(epoch)
   }
   const state = await fit(model, data, {
@@ -156,11 +156,11 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
     onStep,
     resume: stored
       ? {
-        epoch: stored.course.epoch,
+        epoch: stored.history.epoch,
         load: (fresh) => {
           stored.restore(model, fresh)
-          fresh.losses.push(...stored.course.losses)
-          fresh.steps.push(...stored.course.steps)
+          fresh.losses.push(...stored.history.losses)
+          fresh.steps.push(...stored.history.steps)
         },
       }
       : undefined,
@@ -191,8 +191,8 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
   }).finally(() => {
     progress.stop()
   })
-  const course: Course = { epoch: state.epoch, losses: state.losses, steps: state.steps, tests, recipe }
-  return { course, last: tests.at(-1), msPerImage: seen ? (performance.now() - begin - testing) / seen : 0 }
+  const history: TrainingHistory = { epoch: state.epoch, losses: state.losses, steps: state.steps, tests, recipe }
+  return { history, last: tests.at(-1), msPerImage: seen ? (performance.now() - begin - testing) / seen : 0 }
 }
 
 /** A fresh model, or the file's; where the number of classes differs, all weights of equal shape are taken over. */

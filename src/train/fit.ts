@@ -1,27 +1,32 @@
-// The training loop: from scratch, fine-tuning, and between pruning steps. A step is captured and replayed.
+// The training loop: from scratch, fine-tuning, and what pruning methods learn. A step is captured and replayed.
 import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
-import { NumericError } from '../base/errors.ts'
+import { InputError, NumericError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { copyInto, copyOf } from '../core/fill.ts'
 import { gpu } from '../gpu/device.ts'
 import { tuned, tuning } from '../gpu/tune.ts'
 import { type Augmentation } from '../data/augment.ts'
 import type { Batch, Dataset } from '../data/datasets.ts'
-import { crossEntropy, softCrossEntropy } from '../ops/cross-entropy.ts'
+import { add, scale } from '../ops/elementwise.ts'
 import { randomState } from '../ops/dropout.ts'
-import { adamW, cosineRate, type Optimizer, updateAverage } from './optim.ts'
-import { tensor, type Tensor } from '../core/tensor.ts'
+import { type GroupDefaults, type Moment, type OpenGroup, openGroups, type ParameterGroup } from './groups.ts'
+import type { FitHook, FitRun, Gradients } from './hooks.ts'
+import { type BatchLoss, checkDistillation, classification, type Distillation, type Examples, type LossContext,
+  onDevice, taught } from './objective.ts'
+import { updateAverage } from './optim.ts'
+import type { Tensor } from '../core/tensor.ts'
 import { valueAndGrad } from '../core/transform.ts'
 import { disposeTree, leaves, mapTree, parameters } from '../core/tree.ts'
 
-/** How to train. */
-export interface FitOptions {
+/** How to train. `M` is the model, `X` what is learnt beside it. */
+export interface FitOptions<M extends Model = Model, X = unknown> {
   epochs: number
   batch?: number
   /** Peak learning rate; it rises over `warmup` epochs and falls along a cosine. */
   rate?: number
   warmup?: number
+  /** Weight decay (0.05) of weights with two axes and more. */
   decay?: number
   /** Greatest global gradient norm. */
   clip?: number
@@ -31,6 +36,19 @@ export interface FitOptions {
   classes: number
   /** Factor of a moving average of the weights, e.g. 0.999; without it none is kept. */
   average?: number
+  /** Parameters beside the model's, any tree of f32 tensors: masks, thresholds, multipliers. Handed to the losses. */
+  extra?: X
+  /** Who optimises which parameters; default one group of all, by AdamW. */
+  groups?: readonly ParameterGroup[]
+  /** A second model that teaches. A `loss` of one's own finds its logits in the context. */
+  distillation?: Distillation
+  /** How a batch becomes logits, e.g. through masks chosen by label; default `model.call`. */
+  forward?: BatchLoss<M, X>
+  /** The loss of a batch; default the cross-entropy of `forward`, smoothed and distilled as said. */
+  loss?: BatchLoss<M, X>
+  /** Is added to the loss. */
+  penalty?: BatchLoss<M, X>
+  hooks?: readonly FitHook<M>[]
   /** Called after each step with the number of images of this epoch seen and the loss of an earlier step. */
   onStep?: (images: number, loss: number, epoch: number) => void
   /** Called after each epoch; what it returns is awaited, so it may evaluate and save. `true` ends the training. */
@@ -43,71 +61,68 @@ export interface FitOptions {
 export interface TrainingState {
   /** Epochs finished. */
   epoch: number
-  /** Mean loss of each epoch of this run, and of each step. */
+  /** Whether a hook ended the training before the last epoch. */
+  finished: boolean
+  /** Mean loss of each epoch of this run, and of each step; penalties are in them. */
   losses: number[]
   steps: number[]
-  optimizer: Optimizer
+  groups: readonly Pick<OpenGroup, 'name' | 'optimizer'>[]
   random: Tensor
   /** The moving average of the model, if one is kept. */
   average: Model | null
+  /** Parameters beside the model's. */
+  extra: unknown
+  hooks: readonly FitHook<never>[]
 }
 
-/** Weights decay, biases, gains and position tables do not: the usual choice for transformers. */
-const decays = (_: string, { shape }: Tensor) => shape.length > 1
-
 /**
- * Trains a model in place with AdamW. The same seed gives the same losses on the same adapter.
- * @throws NumericError when a loss is not finite.
+ * Trains a model in place. The same seed gives the same losses on the same adapter.
+ * @throws NumericError when a loss is not finite; InputError for groups, hooks or a distillation that make no sense.
  */
-export async function fit(model: Model, data: Dataset, options: FitOptions): Promise<TrainingState> {
-  const {
-    epochs,
-    batch = 64,
-    rate = 1e-3,
-    warmup = 0,
-    decay = 0.05,
-    clip = 1e30,
-    smoothing = 0,
-    seed = 0,
-    augment,
-    classes,
-    average,
-    resume,
-  } = options
-  const optimizer = adamW(model, { rate, decay, decays, clip })
+export async function fit<M extends Model, X = unknown>(
+  model: M,
+  data: Dataset,
+  options: FitOptions<M, X>,
+): Promise<TrainingState> {
+  const { epochs, batch = 64, seed = 0, augment, classes, average, hooks = [], resume } = options
+  const groups = groupsOf(model, options)
+  checkHooks(hooks)
   const random = randomState(seed)
   const state: TrainingState = {
     epoch: resume?.epoch ?? 0,
+    finished: false,
     losses: [],
     steps: [],
-    optimizer,
+    groups,
     random,
     average: average === undefined ? null : mapTree(model, (leaf) => copyOf(leaf, true)),
+    extra: options.extra,
+    hooks,
   }
   await resume?.load(state)
-  const loss = (m: Model, images: Tensor, targets: Tensor) => {
-    const logits = m.call(images, { training: true, random })
-    return targets.dtype === 'i32'
-      ? crossEntropy(logits, targets, { smoothing })
-      : softCrossEntropy(logits, targets, { smoothing })
-  }
-  const step = compile((images: Tensor, targets: Tensor) => {
-    const [value, grads] = valueAndGrad(loss)(model, images, targets)
-    optimizer.update(model, grads)
+  const loss = objective(model, random, options)
+  const trained = new Map(groups.flatMap(({ parameters }) => [...parameters]))
+  const step = compile((examples: Examples) => {
+    const [value, found] = valueAndGrad((_: typeof trained, given: Examples) => loss(given))(trained, examples)
+    let gradients: Gradients = found
+    for (const hook of hooks) gradients = hook.beforeUpdate?.(gradients, model) ?? gradients
+    for (const group of groups) update(group, gradients)
+    for (const hook of hooks) hook.afterUpdate?.(model)
     if (state.average) updateAverage(state.average, model, average!)
     return value
   })
+  const run: FitRun<M> = { model, state, recapture: () => step.clear() }
+  const watched = hooks.some(({ afterStep }) => afterStep)
   const stepsPerEpoch = Math.ceil(data.length / batch)
-  const schedule = { steps: epochs * stepsPerEpoch, peak: rate, warmup: warmup * stepsPerEpoch }
   const sizes = new Set<number>(), variants = () => JSON.stringify(tuning(gpu()))
   try {
-    for (let number = state.epoch * stepsPerEpoch; state.epoch < epochs;) {
+    for (let number = state.epoch * stepsPerEpoch; !state.finished && state.epoch < epochs;) {
       let sum = 0, seen = 0
       // The loss of a step is read while the next one is prepared, so that the device never waits for the host.
-      let pending: { value: Tensor, batch: Batch } | null = null
+      let pending: { value: Tensor, batch: Batch, at: Moment } | null = null
       const settle = async () => {
         if (!pending) return
-        const { value, batch } = pending
+        const { value, batch, at } = pending
         pending = null
         const number = await value.item()
         value.dispose()
@@ -117,16 +132,19 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
         sum += number * count
         seen += count
         options.onStep?.(seen, number, state.epoch)
+        for (const hook of hooks) await hook.afterStep?.(run, at, number)
       }
       for await (
         const given of data.batches({ size: batch, shuffle: true, seed, epoch: state.epoch, augment, classes })
       ) {
-        optimizer.setRate(cosineRate(number++, schedule))
-        const [input, targets] = onDevice(given)
-        const value = step(input, targets), captured = sizes.has(given.shape[0]) ? null : variants()
-        disposeTree([input, targets])
+        const at = { step: number++, steps: epochs * stepsPerEpoch, epoch: state.epoch, epochs, stepsPerEpoch }
+        for (const { optimizer, rateAt } of groups) optimizer.setRate(rateAt(at))
+        const examples = onDevice(given)
+        const value = step(examples), captured = sizes.has(given.shape[0]) ? null : variants()
+        disposeTree(examples)
         await settle()
-        pending = { value, batch: given }
+        pending = { value, batch: given, at }
+        if (watched) await settle()
         // After the first batch of a size, which the tuner learns its products from: what it found faster needs another
         // capture.
         if (captured !== null) {
@@ -140,6 +158,7 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
       state.losses.push(sum / seen)
       state.epoch++
       if (state.average) copyStatistics(model, state.average)
+      for (const hook of hooks) if (await hook.afterEpoch?.(run)) state.finished = true
       if (await options.onEpoch?.(state)) break
     }
   } finally {
@@ -148,14 +167,46 @@ export async function fit(model: Model, data: Dataset, options: FitOptions): Pro
   return state
 }
 
+function groupsOf<M extends Model, X>(model: M, options: FitOptions<M, X>): OpenGroup[] {
+  const { rate = 1e-3, warmup = 0, decay = 0.05, clip = 1e30, extra, groups = [{}] } = options
+  const defaults: GroupDefaults = { rate, warmup, decay, clip }
+  const open = openGroups(model, extra, groups, defaults)
+  if (!open.length) throw new InputError('fit: all parameters are frozen; expected a group that is trained')
+  return open
+}
+
+/** @throws InputError for hooks of one name, whose state could not be told apart. */
+function checkHooks(hooks: readonly { name: string }[]): void {
+  const twice = hooks.find(({ name }, i) => hooks.findIndex((other) => other.name === name) < i)
+  if (twice) throw new InputError(`fit: two hooks are called '${twice.name}'; give each a name of its own`)
+}
+
+/** Loss and penalty of a batch. */
+function objective<M extends Model, X>(model: M, random: Tensor, options: FitOptions<M, X>) {
+  const { smoothing, distillation, forward, penalty, extra } = options
+  if (distillation) checkDistillation(distillation)
+  const loss = options.loss ?? classification<M, X>({ smoothing, distillation, forward })
+  return (examples: Examples): Tensor => {
+    const teacher = distillation ? taught(distillation.teacher, examples.images) : null
+    const context: LossContext<X> = { training: true, random, teacher, extra: extra as X }
+    const value = loss(model, examples, context)
+    return penalty ? add(value, penalty(model, examples, context)) : value
+  }
+}
+
+/** One step of a group along its gradients, or against them. */
+function update({ parameters, optimizer, ascent }: OpenGroup, gradients: Gradients): void {
+  const mine = new Map([...parameters.keys()].map((path) => {
+    const gradient = gradients.get(path) ?? null
+    return [path, gradient && ascent ? scale(gradient, { by: -1 }) : gradient]
+  }))
+  optimizer.update(parameters, mine)
+}
+
 /** Running statistics are no parameters, so the average takes them over as they are. */
 function copyStatistics(model: Model, average: Model): void {
   const trained = new Set(parameters(model).map(([path]) => path)), to = new Map(leaves(average))
   for (const [path, leaf] of leaves(model)) if (!trained.has(path)) copyInto(leaf, to.get(path)!)
-}
-
-function onDevice({ images, shape, labels, soft }: Batch): [images: Tensor, targets: Tensor] {
-  return [tensor(images, shape), soft ? tensor(soft, [shape[0], soft.length / shape[0]]) : tensor(labels)]
 }
 
 /**
@@ -164,11 +215,11 @@ function onDevice({ images, shape, labels, soft }: Batch): [images: Tensor, targ
 async function explain(
   model: Model,
   batch: Batch,
-  loss: (m: Model, images: Tensor, targets: Tensor) => Tensor,
+  loss: (examples: Examples) => Tensor,
   value: number,
 ): Promise<NumericError> {
-  const [images, targets] = onDevice(batch)
-  const where = await firstNonFinite(model, () => loss(model, images, targets))
+  const examples = onDevice(batch)
+  const where = await firstNonFinite(model, () => loss(examples))
   return new NumericError(
     `the loss is ${value}: ${
       where ?? 'its forward pass is finite when run again; the damage came from running statistics'

@@ -221,7 +221,7 @@ describeDevice('training state', () => {
     const rest = await fit(second, data, {
       ...options,
       resume: {
-        epoch: stored.course.epoch,
+        epoch: stored.history.epoch,
         load: (state) => {
           stored.restore(second, state)
         },

@@ -5,7 +5,7 @@ import { criterionOf } from '../../attribution/criteria.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
-import { readGates, type Score } from './score.ts'
+import { readGates, referencesOf, type Score } from './score.ts'
 
 /**
  * Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed
@@ -15,12 +15,13 @@ export function relevance(composite: string, aggregation?: Aggregation): Score {
   return {
     images: true,
     async score(scoring) {
+      const references = referencesOf(scoring)
       // Rules by sign need batch norms folded into their weights; gates and their paths survive that.
-      const folded = foldBatchNorm(scoring.model, [1, ...await scoring.references.inputShape()])
+      const folded = foldBatchNorm(scoring.model, [1, ...await references.inputShape()])
       try {
         return await readGates(
           { ...scoring, model: folded },
-          criterionOf(composite, scoring.references.preprocessing),
+          criterionOf(composite, references.preprocessing),
           { softmax: true, aggregation },
         )
       } finally {

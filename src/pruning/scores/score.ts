@@ -2,7 +2,7 @@
 // the sooner it goes.
 import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
 import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
-import { NumericError } from '../../base/errors.ts'
+import { InputError, NumericError } from '../../base/errors.ts'
 import type { Model } from '../../nn/model.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import { tensor } from '../../core/tensor.ts'
@@ -15,8 +15,8 @@ export type Scores = ReadonlyMap<string, Float32Array>
 export interface Scoring {
   model: Model
   units: readonly Unit[]
-  /** Images with labels; criteria of weights alone do not read them. */
-  references: Dataset
+  /** Images with labels; null where a criterion of weights alone has none to read. */
+  references: Dataset | null
   classes: number
   batch: number
   seed: number
@@ -44,15 +44,24 @@ export async function readGates(
 ): Promise<Scores> {
   return toUnits(
     scoring.units,
-    await scoreUnits(scoring.model, references(scoring), criterion, { aggregation, softmax }),
+    await scoreUnits(scoring.model, batchesOf(scoring), criterion, { aggregation, softmax }),
     softmax,
   )
 }
 
+/** The reference images. @throws InputError if there are none. */
+export function referencesOf({ references }: Pick<Scoring, 'references'>): Dataset {
+  if (references) return references
+  throw new InputError(
+    'this criterion scores by images with labels, and was given none; give reference images (--data)',
+  )
+}
+
 /** The references as batches on the device; whoever reads them frees them. */
-async function* references({ references: data, classes, batch, onProgress }: Scoring) {
+async function* batchesOf(scoring: Scoring) {
+  const { classes, batch, onProgress } = scoring
   let done = 0
-  for await (const { images, shape, labels } of data.batches({ size: batch })) {
+  for await (const { images, shape, labels } of referencesOf(scoring).batches({ size: batch })) {
     yield { images: tensor(images, shape), targets: oneHot(labels, classes) }
     done += shape[0]
     onProgress?.(done)

@@ -1,0 +1,60 @@
+// A criterion as a method: score, put in order, cut the least important within the budget; with several steps the
+// network is scored anew with what has gone masked (Yeom et al., arXiv 1912.08881, sections 3 and 4).
+import { maskModel, unmaskModel } from '../plan/mask.ts'
+import { rank } from '../plan/select.ts'
+import type { Plan } from '../plan/slice.ts'
+import type { Score, Scores } from '../scores/score.ts'
+import type { Method, PruningJob } from './method.ts'
+
+/** A method that prunes by a criterion. */
+export const byScore = (criterion: Score, summary: string): Method => ({
+  summary,
+  reads: criterion.images ? 'references' : 'nothing',
+  criterion,
+  async prune(job) {
+    const rankBy = (scores: Scores) => rank(job.units, scores, job.select)
+    let scores = await scoreUnitsBy(criterion, job)
+    let choice = await job.choose(scores)
+    for (let step = 1; step < job.steps; step++) {
+      const gone = rankBy(scores).plan(Math.round(choice.count * step / job.steps))
+      scores = goneFirst(await scoreUnitsBy(criterion, job, gone), gone)
+      if (step === job.steps - 1) choice = await job.choose(scores)
+    }
+    return { plan: choice.plan, scores, notes: choice.notes }
+  },
+})
+
+/** What scoring needs of a job. */
+export type ScoringJob = Pick<
+  PruningJob,
+  'name' | 'model' | 'found' | 'units' | 'references' | 'classes' | 'batch' | 'seed' | 'aggregation' | 'onProgress'
+>
+
+/** Scores of a network as it is, or with a plan's masks on; masks are taken away again. */
+export async function scoreUnitsBy(criterion: Score, job: ScoringJob, masks?: Plan): Promise<Scores> {
+  const { name, model, found, units, references, classes, batch, seed, aggregation } = job
+  const onProgress = (images: number) => job.onProgress?.(`scoring by ${name}`, images, references?.length ?? images)
+  if (masks) maskModel(model, found, masks)
+  try {
+    return await criterion.score({
+      model,
+      units,
+      references,
+      classes,
+      batch: Math.min(batch, 16),
+      seed,
+      aggregation,
+      onProgress,
+    })
+  } finally {
+    if (masks) unmaskModel(model)
+  }
+}
+
+/** Elements that are gone already stay in front of everything. */
+export function goneFirst(scores: Scores, plan: Plan): Scores {
+  return new Map([...scores].map(([name, values]) => {
+    const keep = plan.get(name)
+    return [name, keep ? values.map((value, i) => keep[i] ? value : -3e38) : values]
+  }))
+}

@@ -1,0 +1,78 @@
+// What a pruning method is: given a job it says what stays, and may bring a network that it trained on the way. Methods
+// that score, that score again and again, and that learn are all this.
+import type { Aggregation } from '../../attribution/relevance.ts'
+import type { Dataset } from '../../data/datasets.ts'
+import type { Model } from '../../nn/model.ts'
+import type { StateStore } from '../../train/resume.ts'
+import type { Budget, Choice } from '../budget.ts'
+import type { SelectOptions } from '../plan/select.ts'
+import type { Plan } from '../plan/slice.ts'
+import type { OnProgress } from '../progress.ts'
+import type { Score, Scores } from '../scores/score.ts'
+import type { Unit } from '../units/units.ts'
+
+/** What a method is given. */
+export interface PruningJob {
+  /** What the method was called, for messages. */
+  readonly name: string
+  /** The dense network, on the device. It is the caller's: a method leaves it as it was and trains a copy. */
+  readonly model: Model
+  /** [channels, height, width] of its images. */
+  readonly input: readonly [number, number, number]
+  readonly classes: number
+  /** All units of the network, and those that may go. */
+  readonly found: readonly Unit[]
+  readonly units: readonly Unit[]
+  /** Labelled images to score by, in memory; null where the user gave none. */
+  readonly references: Dataset | null
+  /** The whole data set to train on; null where the user gave none. */
+  readonly data: Dataset | null
+  /** How much may stay. Score-based methods leave it to `choose`; others aim at it while they train. */
+  readonly budget: Budget
+  /** How elements of different units compare, and which widths are allowed. */
+  readonly select: SelectOptions
+  /** Images at once. */
+  readonly batch: number
+  readonly seed: number
+  /** How readings of images are put together. */
+  readonly aggregation: Aggregation
+  /** In how many steps to prune, scoring anew before each. */
+  readonly steps: number
+  /** The method's own options, as text by name; what was not given is missing. */
+  readonly options: Readonly<Record<string, string>>
+  /** Where a method that trains keeps the state of its stages (`fitStage`), so that it goes on after an interruption. */
+  readonly store: StateStore
+  readonly onProgress?: OnProgress
+  /** The plan within the budget that scores lead to. @throws InputError if the budget cannot be met. */
+  choose(scores: Scores): Promise<Choice>
+}
+
+/** What a method says. */
+export interface Pruned {
+  /** What stays of which unit; units that are not named stay whole. */
+  plan: Plan
+  /** The scores that led there, for the record; a method that has none gives its masks. */
+  scores: Scores
+  /** The network that it trained, with the widths of the dense one; the plan cuts this one. The caller frees it. */
+  model?: Model
+  /** Sentences for the report. */
+  notes?: string[]
+}
+
+/** An option of a method. */
+export interface MethodOption {
+  summary: string
+  default?: string
+}
+
+/** A pruning method: one file in this folder, or a module of the user's own. */
+export interface Method {
+  /** One line for the help text. */
+  readonly summary: string
+  /** What it reads: `nothing` beside the weights, `references` to score by, or `training` data. */
+  readonly reads: 'nothing' | 'references' | 'training'
+  readonly options?: Readonly<Record<string, MethodOption>>
+  /** The criterion, where the method is one: a curve then scores once for all its rates. */
+  readonly criterion?: Score
+  prune(job: PruningJob): Promise<Pruned>
+}
