@@ -12,11 +12,18 @@ import { leaves, mapTree } from './tree.ts'
 /** A pool that never hands a constant's buffer to anybody else: a replay does not write it again. */
 class CapturePool extends Pool {
   private readonly constants = new Set<Buffer>()
+  private readonly held: Buffer[] = []
   withhold(buffer: Buffer): void {
     this.constants.add(buffer)
   }
   override release(buffer: Buffer): void {
-    if (!this.constants.has(buffer)) super.release(buffer)
+    if (this.constants.has(buffer)) this.held.push(buffer)
+    else super.release(buffer)
+  }
+  override close(): void {
+    this.constants.clear()
+    for (const buffer of this.held.splice(0)) super.release(buffer)
+    super.close()
   }
 }
 
@@ -81,12 +88,21 @@ export function compile<A extends unknown[], R>(
 
 function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Capture {
   const owner = gpu()
-  const pool = new CapturePool(owner.device, { memory: owner.pool.memory })
+  const pool = new CapturePool(owner.device, {
+    memory: owner.pool.memory,
+    retire: (buffers) => {
+      owner.launches.retire(buffers)
+    },
+  })
   const pinned = new Map<string, Tensor>()
   const withhold = (constant: Tensor) => {
     pool.withhold(constant.buffer)
   }
   const outside = new Set<{ readonly refs: number }>()
+  const giveUp = () => {
+    for (const input of pinned.values()) input.dispose()
+    pool.close()
+  }
   const result = capturing(pool, withhold, () => {
     for (const [path, input] of leaves(args)) {
       const copy = empty(input.shape, input.dtype)
@@ -100,11 +116,14 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
       }, () => scope(() => f(...mapTree(args, (_, path) => pinned.get(path)!))))
     } catch (error) {
       owner.launches.endRecording(false)
+      giveUp()
       throw error
     }
   })
   const recording = owner.launches.endRecording(true)!
   if (result instanceof Promise) {
+    recording.uniformBuffer?.destroy()
+    giveUp()
     throw new DeviceError('compile: the function is asynchronous; a captured function only launches, await outside it')
   }
   return { owner, recording, pool, inputs: [...pinned.values()], result, outside: [...outside] }
@@ -113,6 +132,6 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
 function free(capture: Capture) {
   for (const input of capture.inputs) input.dispose()
   for (const [, tensor] of leaves(capture.result)) if (tensor.pool === capture.pool) tensor.dispose()
+  capture.pool.close() // submits what was replayed and not run yet, before its uniforms go
   capture.recording.uniformBuffer?.destroy()
-  capture.pool.trim()
 }

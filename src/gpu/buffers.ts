@@ -8,6 +8,8 @@ export interface Buffer {
   readonly gpu: GPUBuffer
   readonly id: number
   readonly bytes: number
+  /** The pool's count of acquisitions when it came back last. */
+  idleSince: number
 }
 
 /**
@@ -23,6 +25,9 @@ export interface Memory {
 
 // STORAGE | COPY_DST | COPY_SRC, spelled out because GPUBufferUsage is absent before init
 const usage = 0x80 | 0x8 | 0x4
+
+// Acquisitions after which an idle buffer is stale. A training step of a large network makes a few thousand.
+const patience = 10_000
 
 let nextId = 1
 
@@ -41,20 +46,28 @@ export class Pool {
   private readonly free = new Map<number, Buffer[]>()
   private readonly device: GPUDevice
   private readonly exact: boolean
+  private readonly retire: (buffers: ReadonlySet<Buffer>) => void
+  private closed = false
+  private acquired = 0
   readonly memory: Memory
 
   /**
    * `exact`: no buffer is rounded up to a size class, so that the embedded device's bounds mode sees an index past a
-   * tensor's end.
+   * tensor's end. `retire` is called with buffers that are about to be destroyed: it submits what still uses them and
+   * forgets what was cached by them.
    */
   constructor(
     device: GPUDevice,
-    { memory = { live: 0, allocated: 0, peak: 0, created: 0 }, exact = false }: { memory?: Memory, exact?: boolean } =
-      {},
+    { memory = { live: 0, allocated: 0, peak: 0, created: 0 }, exact = false, retire = () => undefined }: {
+      memory?: Memory,
+      exact?: boolean,
+      retire?: (buffers: ReadonlySet<Buffer>) => void,
+    } = {},
   ) {
     this.device = device
     this.exact = exact
     this.memory = memory
+    this.retire = retire
   }
 
   /**
@@ -63,15 +76,18 @@ export class Pool {
    * @throws DeviceError if the device's limits do not allow the size.
    */
   acquire(bytes: number, exact = false): Buffer {
-    const size = exact || this.exact ? Math.max(16, Math.ceil(bytes / 16) * 16) : sizeClass(bytes)
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize)
+    const rounded = exact || this.exact ? Math.max(16, Math.ceil(bytes / 16) * 16) : sizeClass(bytes)
+    // The last class ends at the limit, which need not be a multiple of anything but 4; a buffer is put back under the
+    // size it was made with.
+    const size = Math.min(rounded, Math.floor(limit / 4) * 4)
     if (bytes > limit) {
       throw new DeviceError(
         `allocating ${bytes} bytes: this adapter binds at most ${limit} bytes at once; use a smaller batch or split the tensor`,
       )
     }
-    const reused = this.free.get(size)?.pop()
-    const buffer = reused ?? this.create(Math.min(size, Math.floor(limit / 16) * 16))
+    this.acquired++
+    const buffer = this.free.get(size)?.pop() ?? this.create(size)
     this.memory.live += buffer.bytes
     return buffer
   }
@@ -79,6 +95,11 @@ export class Pool {
   /** Takes a buffer back for reuse. The caller gives up every reference to it. */
   release(buffer: Buffer): void {
     this.memory.live -= buffer.bytes
+    if (this.closed) {
+      this.destroy(new Set([buffer]))
+      return
+    }
+    buffer.idleSince = this.acquired
     const list = this.free.get(buffer.bytes)
     if (!list) {
       this.free.set(buffer.bytes, [buffer])
@@ -89,25 +110,54 @@ export class Pool {
     list.splice(at, 0, buffer)
   }
 
-  /** Destroys every pooled buffer that nobody holds; returns the bytes given back to the device. */
+  /**
+   * Destroys every pooled buffer that nobody holds, after submitting the launches that still use them; returns the
+   * bytes given back to the device.
+   */
   trim(): number {
-    let bytes = 0
-    for (const list of this.free.values()) {
-      for (const buffer of list) {
-        buffer.gpu.destroy()
-        bytes += buffer.bytes
-      }
-    }
+    const idle = new Set([...this.free.values()].flat())
     this.free.clear()
+    return this.destroy(idle)
+  }
+
+  /** Trims, and from here on destroys each buffer that comes back. */
+  close(): void {
+    this.closed = true
+    this.trim()
+  }
+
+  private destroy(buffers: ReadonlySet<Buffer>): number {
+    if (buffers.size === 0) return 0
+    this.retire(buffers)
+    let bytes = 0
+    for (const buffer of buffers) {
+      buffer.gpu.destroy()
+      bytes += buffer.bytes
+    }
     this.memory.allocated -= bytes
     return bytes
   }
 
+  /** Gives back buffers of sizes that nobody asks for any more: those of a smaller network that was tried and freed. */
+  private dropStale(): void {
+    const old = (buffer: Buffer) => this.acquired - buffer.idleSince > patience
+    const stale = new Set([...this.free.values()].flatMap((list) => list.filter(old)))
+    const bytes = [...stale].reduce((sum, buffer) => sum + buffer.bytes, 0)
+    if (bytes < this.memory.allocated / 16) return
+    for (const [size, list] of this.free) {
+      const rest = list.filter((buffer) => !stale.has(buffer))
+      if (rest.length > 0) this.free.set(size, rest)
+      else this.free.delete(size)
+    }
+    this.destroy(stale)
+  }
+
   private create(size: number): Buffer {
+    this.dropStale()
     const gpu = this.device.createBuffer({ size, usage })
     this.memory.allocated += size
     this.memory.peak = Math.max(this.memory.peak, this.memory.allocated)
     this.memory.created++
-    return { gpu, id: nextId++, bytes: size }
+    return { gpu, id: nextId++, bytes: size, idleSince: 0 }
   }
 }

@@ -75,7 +75,12 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   const launches = new Launches(device)
   const failures = new Failures(device, () => launches.context)
   launches.failures = failures
-  const pool = new Pool(device, { exact: options.mode === 'bounds' && kind === 'embedded' })
+  const pool = new Pool(device, {
+    exact: options.mode === 'bounds' && kind === 'embedded',
+    retire: (buffers) => {
+      launches.retire(buffers)
+    },
+  })
   current = {
     device,
     launches,
@@ -120,6 +125,7 @@ export async function close(): Promise<void> {
     await open.device.queue.onSubmittedWorkDone()
     if (open.profiler) console.error(await open.profiler.report())
   } finally {
+    open.launches.abandon()
     open.device.destroy()
   }
 }

@@ -60,6 +60,8 @@ interface BindGroups {
 const ringBytes = 1 << 18
 const longList = 1024
 const gridLimit = 65535
+// A step of a large network needs a few thousand. Many models one after another meet ever new pairs of pooled buffers.
+const mostBindGroups = 1 << 15
 
 /** Counters that tests and benches read: launches, submits, bind groups and pipelines created. */
 export interface LaunchCounts {
@@ -91,6 +93,7 @@ export class Launches {
   // By pipeline and then by one buffer after the other: quicker than keys made of text, at thousands of launches a
   // step.
   private readonly bindGroups = new Map<Pipeline | Buffer, BindGroups>()
+  private kept = 0
   private recording: { entries: Launch[], bytes: number[] } | null = null
   failures!: Failures
 
@@ -140,6 +143,11 @@ export class Launches {
     }
     if (!known.group) {
       checkAliases(pipeline, bound, label)
+      if (++this.kept > mostBindGroups) {
+        this.bindGroups.clear()
+        this.kept = 1
+        known = bound.reduce((level, buffer) => below(level.next, buffer), below(this.bindGroups, pipeline))
+      }
       known.group = this.bind(pipeline, bound, this.ring, label())
     }
     const bindGroup = known.group
@@ -171,6 +179,10 @@ export class Launches {
   flush(): void {
     if (this.list.length === 0) return
     this.failures.throwIfAny()
+    this.submit()
+  }
+
+  private submit(): void {
     const list = this.list
     this.list = []
     this.flushes++
@@ -231,9 +243,23 @@ export class Launches {
     if (this.list.length >= longList) this.flush()
   }
 
-  /** Forgets bind groups that mention destroyed buffers (after `Pool.trim`). */
-  dropBindGroups(): void {
+  /** Before buffers are destroyed: submits what was appended, which may use them, and forgets their bind groups. */
+  retire(buffers: ReadonlySet<Buffer>): void {
+    if (this.list.length > 0) this.submit()
+    drop(this.bindGroups, buffers)
+    this.kept = count(this.bindGroups)
+  }
+
+  /** How many bind groups are kept for later launches. */
+  get cachedBindGroups(): number {
+    return this.kept
+  }
+
+  /** The device is closed: what was appended and not submitted never runs. */
+  abandon(): void {
+    this.list = []
     this.bindGroups.clear()
+    this.kept = 0
   }
 
   /**
@@ -331,6 +357,23 @@ function below(level: Map<Pipeline | Buffer, BindGroups>, key: Pipeline | Buffer
   let found = level.get(key)
   if (!found) level.set(key, found = { next: new Map(), group: null })
   return found
+}
+
+/** Removes the branches of a bind group cache that mention one of `buffers`. */
+function drop(level: Map<Pipeline | Buffer, BindGroups>, buffers: ReadonlySet<Buffer>) {
+  for (const [key, below] of level) {
+    if (buffers.has(key as Buffer)) level.delete(key)
+    else {
+      drop(below.next, buffers)
+      if (below.next.size === 0 && below.group === null) level.delete(key)
+    }
+  }
+}
+
+function count(level: Map<Pipeline | Buffer, BindGroups>): number {
+  let groups = 0
+  for (const { next, group } of level.values()) groups += count(next) + Number(group !== null)
+  return groups
 }
 
 /** Sets pipeline and bind group and dispatches, for each launch of a list. */

@@ -29,10 +29,15 @@ export async function bundleForNode(entry: string, name: string): Promise<string
   return outfile
 }
 
-/** Runs a bundle with arguments and no stdin; `env` is added to the environment. */
-export function runNode(file: string, args: string[], env: Record<string, string> = {}): Promise<Ended> {
+/** Runs a bundle with arguments and no stdin; `env` is added to the environment, `flags` are Node's own. */
+export function runNode(
+  file: string,
+  args: string[],
+  env: Record<string, string> = {},
+  flags: string[] = [],
+): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file, ...args], {
+    const child = spawn(process.execPath, [...flags, file, ...args], {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
