@@ -1,7 +1,8 @@
 // The cost of a relevance pass beside one training backward, both without their forward: `node dist/bench/relevance.js
 // <model> [adapter] [batch] [rounds]`. They take turns; medians and ratios are printed.
-import { compositeOf } from '../src/attribution/composite.ts'
-import { choose, Network } from '../src/attribution/choose.ts'
+import { compositeOf } from '../src/attribution/composites.ts'
+import { choose } from '../src/attribution/composite.ts'
+import { Network } from '../src/attribution/network.ts'
 import { oneHot, pathsOf } from '../src/attribution/relevance.ts'
 import { close, init } from '../src/gpu/device.ts'
 import { loadCheckpoint } from '../src/checkpoint/checkpoint.ts'

@@ -41,12 +41,12 @@ export { drawReferences, hold, ofClasses } from './data/subset.ts'
 export { defaultPreprocessing, type Preprocessing } from './data/preprocess.ts'
 export * from './base/random.ts'
 
-export { choose, type Composite, type Group, type Line, type LrpRule, Network, on,
-  type Place } from './attribution/choose.ts'
+export { choose, type Composite, type Line, type LrpRule, on, type OpSelector } from './attribution/composite.ts'
+export { type Group, type LayerSelector, Network } from './attribution/network.ts'
 export * as rules from './attribution/rules.ts'
 export { attnLRP, attnLRPGamma, boxOf, compositeNames, compositeOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox,
   epsilonPlus, epsilonPlusFlat, recipe, type Recipe, type RuleName, type SoftmaxHandling, structure,
-  zPlusEverywhere } from './attribution/composite.ts'
+  zPlusEverywhere } from './attribution/composites.ts'
 export { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp,
   taylor } from './attribution/criteria.ts'
 export { type Aggregation, attribute, type Criterion, oneHot, type Reading, type Request, scoreUnits,

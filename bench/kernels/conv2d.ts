@@ -88,7 +88,7 @@ function convolutionCase(layer: Layer, pass: Pass): BenchCase {
     out: dy,
     saved: {},
     needs: [pass === 'dx', pass === 'dw', false],
-    frozen: false,
+    detached: false,
   }
   const compute = (): Tensor =>
     pass === 'forward' ? f(x, w, null, { stride, padding }) : f.op.vjp(call, dy)[pass === 'dx' ? 0 : 1] ?? empty([1])

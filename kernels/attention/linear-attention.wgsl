@@ -4,7 +4,7 @@
 // x, dx: [B, T, H, D]   y: [B, T, H, A] appended values, or their cotangents   matrix: [B, H, D, A]   v, o, dout: [B,
 // T, H, E]   z: [B, T, H]
 
-struct Params { B: u32, T: u32, H: u32, D: u32, E: u32, A: u32, chunks: u32, divide: u32, frozen: u32, eps: f32 }
+struct Params { B: u32, T: u32, H: u32, D: u32, E: u32, A: u32, chunks: u32, divide: u32, detached: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> y: array<vec4f>;
 @group(0) @binding(2) var<storage, read> matrix: array<vec4f>;
@@ -165,7 +165,7 @@ fn cotangents(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
   let quads = p.A / 4u;
   var sum = vec4f(0);
   for (var e = 0u; e < p.E; e += 4u) { sum += load_dout(row, e) * load_v(row, e); }       // v is the output here
-  let dz = select(-dot(sum, vec4f(1)) / z[row], 0.0, p.frozen != 0u);
+  let dz = select(-dot(sum, vec4f(1)) / z[row], 0.0, p.detached != 0u);
   for (var e = 0u; e < quads; e++) {
     let own = select(vec4f(0), vec4f(dz), vec4u(4u * e) + vec4u(0u, 1u, 2u, 3u) == vec4u(p.E));
     if (4u * e < p.E) { appended[row * quads + e] = load_dout(row, 4u * e) / z[row] + own; } else { appended[row * quads + e] = own; }

@@ -1,10 +1,10 @@
 // Backward of layernorm/forward.wgsl. x, dy, dx: [rows, width]   gain, dgain, dbias: [width]   mean, rstd: [rows]
 // With n = (x - mean) rstd and g = dy gain:  dx = rstd (g - mean(g) - n mean(g n)), dgain = sum dy n, dbias = sum dy.
-// A frozen call holds rstd constant, which drops the last term of dx.
+// A detached call holds rstd constant, which drops the last term of dx.
 
 alias V = /*V*/f32;                       // vec4f where the width divides by 4; `width` counts V
 
-struct Params { rows: u32, width: u32, scale: f32, frozen: u32, chunks: u32 }
+struct Params { rows: u32, width: u32, scale: f32, detached: u32, chunks: u32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> dy: array<V>;
 @group(0) @binding(2) var<storage, read> gain: array<V>;
@@ -47,7 +47,7 @@ fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
     along += g * (x[base + i] - V(centre));
   }
   let level = row_sum(lid, total(sum)) * p.scale;
-  let slope = select(row_sum(lid, total(along)) * factor * factor * p.scale, 0.0, p.frozen != 0u);
+  let slope = select(row_sum(lid, total(along)) * factor * factor * p.scale, 0.0, p.detached != 0u);
 
   for (var i = lid % LANES; i < end; i += LANES) {
     dx[base + i] = factor * (dy[base + i] * gain[i] - V(level) - (x[base + i] - V(centre)) * slope);

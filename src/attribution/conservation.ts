@@ -2,28 +2,14 @@
 // constants absorb (b times its own coefficient). What is left belongs to the stabiliser, or to a softmax, which does
 // not conserve.
 import { full } from '../core/fill.ts'
-import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
+import { mul } from '../ops/elementwise.ts'
 import { concat } from '../ops/permute.ts'
 import { sum } from '../ops/reduce.ts'
-import { type Call, unrecorded } from '../core/tape.ts'
+import { unrecorded } from '../core/tape.ts'
 import { type Tensor, unscoped } from '../core/tensor.ts'
 import { disposeTree } from '../core/tree.ts'
-import type { LrpRule, Network } from './choose.ts'
-
-/** Arguments that are added to the output (or to logits) and so absorb relevance where nothing asks for it. */
-const addends: Readonly<Record<string, readonly number[]>> = {
-  linear: [2],
-  conv2d: [2],
-  depthwise: [2],
-  'masked-linear': [3],
-  layerNorm: [2],
-  batchnorm: [2],
-  attention: [3],
-  add: [0, 1],
-  sub: [0, 1],
-}
-const addendsOf = ({ op, args }: Call): readonly number[] =>
-  op.name === 'concat' ? args.map((_, i) => i) : addends[op.name] ?? []
+import type { LrpRule } from './composite.ts'
+import type { Network } from './network.ts'
 
 /** Sums over all images of one call's relevance. */
 export interface Flow {
@@ -55,7 +41,9 @@ export class Ledger {
   /** The rule, which also computes what the constants of the call absorb. */
   watching(rule: LrpRule, network: Network): LrpRule {
     const watched: LrpRule = (call, c) => {
-      const constants = addendsOf(call).filter((i) => call.args[i] && !call.needs[i])
+      const addends = call.op.addends(call.args)
+      const constants = addends.filter((i) => call.args[i] && !call.needs[i])
+      const own = call.op.constant(call.args, call.attrs)
       const parts = rule({ ...call, needs: call.needs.map((need, i) => need || constants.includes(i)) }, c)
       const dot = (x: Tensor, y: Tensor) =>
         unscoped(() => {
@@ -66,10 +54,9 @@ export class Ledger {
       const given = rule.firstLayerOnly ? (x: Tensor) => full(x.shape, 1) : (x: Tensor) => x
       const leaving = call.args.flatMap((arg, i) => arg && parts[i] && call.needs[i] ? [dot(given(arg), parts[i])] : [])
       const absorbed = call.args.flatMap((_, i) =>
-        constants.includes(i) && parts[i] ? [dot(constantOf(call, i), parts[i])] : []
+        constants.includes(i) && parts[i] ? [dot(i === addends[0] && own ? own : call.args[i]!, parts[i])] : []
       )
-      const { by } = call.attrs as { by?: number }
-      if (call.op.name === 'offset') absorbed.push(dot(full(c.shape, by!), c))
+      if (own && addends.length === 0) absorbed.push(dot(own, c))
       this.notes.push({ op: call.op.name, layer: network.layerOf(call), entering: dot(call.out, c), leaving, absorbed })
       return parts.map((part, i) => call.needs[i] ? part : null)
     }
@@ -96,14 +83,6 @@ export class Ledger {
     this.notes.length = 0
     return flows.reverse()
   }
-}
-
-/** The constant that an addend stands for: of batch norm it is the bias minus the mean, normalised. */
-function constantOf(call: Call, i: number): Tensor {
-  if (call.op.name !== 'batchnorm') return call.args[i]!
-  const [, gain, bias, mean, variance] = call.args as Tensor[]
-  const { eps = 1e-5 } = call.attrs as { eps?: number }
-  return sub(bias, mul(mean, mul(gain, rsqrt(add(variance, full([], eps))))))
 }
 
 /** Sums of flows by layer and op, in order, without those that pass relevance on unchanged. */

@@ -2,7 +2,7 @@
 // rollout.
 import { InputError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
-import type { AttentionOptions } from '../ops/attention/attention.ts'
+import { attention, type AttentionOptions } from '../ops/attention/attention.ts'
 import { add, expanded, mul, scale, sub } from '../ops/elementwise.ts'
 import { matmul } from '../ops/matmul/matmul.ts'
 import { permute, slice } from '../ops/permute.ts'
@@ -12,8 +12,8 @@ import { type Call, record, unrecorded } from '../core/tape.ts'
 import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
-import type { Composite } from './choose.ts'
-import { compositeNames, compositeOf } from './composite.ts'
+import type { Composite } from './composite.ts'
+import { compositeNames, compositeOf } from './composites.ts'
 import { attribute, type Criterion, type Reading, type Request, type ToUnits } from './relevance.ts'
 
 /** Layer-wise relevance propagation by a composite; every image's relevance is 1 at its logit. */
@@ -133,8 +133,8 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
   }
   return scope((): Reading => {
     const { result: logits, calls } = record(() => model.call(images), [images])
-    const attentions = calls.filter(({ op }) => op.name === 'attention')
-    const embedded = calls.find(({ op }) => op.name === 'conv2d')?.out.shape
+    const attentions = calls.filter(({ op }) => op === attention.op)
+    const embedded = calls.find(({ op }) => op.is('convolution'))?.out.shape
     const [batch, , height, width] = images.shape
     const tokens = attentions[0]?.args[0]?.shape[1] ?? 0
     const [rows, columns] = embedded?.slice(2) ?? [0, 0]
@@ -168,10 +168,10 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
 function probabilities({ args, attrs }: Call): Tensor {
   const [q, k] = args.slice(0, 2).map((x) => permute(x!, { order: [0, 2, 1, 3] }))
   const { scale: by } = attrs as AttentionOptions
-  const attention = mean(softmax(scale(matmul(q, k, { transposeB: true }), { by })), { axes: [1] })
-  const n = attention.shape[1]
+  const heads = mean(softmax(scale(matmul(q, k, { transposeB: true }), { by })), { axes: [1] })
+  const n = heads.shape[1]
   const identity = tensor(Float32Array.from({ length: n * n }, (_, i) => Number(i % (n + 1) === 0)), [n, n])
-  return scale(add(attention, identity), { by: 0.5 })
+  return scale(add(heads, identity), { by: 0.5 })
 }
 
 const plain: Readonly<Record<string, () => Criterion>> = {

@@ -4,6 +4,8 @@
 import { NumericError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
 import { gatesOf } from '../nn/gates.ts'
+import { attention } from '../ops/attention/attention.ts'
+import { batchNorm } from '../ops/batchnorm.ts'
 import { abs, add, mul, overOrZero, scale, sub } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
@@ -12,7 +14,8 @@ import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import type { Model } from '../nn/model.ts'
-import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
+import { choose, type Composite, type LrpRule } from './composite.ts'
+import { Network } from './network.ts'
 import { Ledger } from './conservation.ts'
 
 /** What is asked for. */
@@ -108,7 +111,7 @@ function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
 /** Rules that treat the signs of weights apart would take a convolution without the batch norm that rescales it. */
 function refuseUnfolded(calls: readonly Call[], chosen: (call: Call) => LrpRule) {
   const bySign = new Set(calls.filter((call) => chosenBySign(call, chosen)).map(({ out }) => out))
-  if (calls.some(({ op, args }) => op.name === 'batchnorm' && args[0] && bySign.has(args[0]))) {
+  if (calls.some(({ op, args }) => op === batchNorm.op && args[0] && bySign.has(args[0]))) {
     throw new ShapeError(
       'attribute: z-plus, gamma and alpha-beta look at the signs of weights, which batch norm still changes here; '
         + 'pass the model through foldBatchNorm first',
@@ -117,7 +120,7 @@ function refuseUnfolded(calls: readonly Call[], chosen: (call: Call) => LrpRule)
 }
 
 function chosenBySign(call: Call, chosen: (call: Call) => LrpRule): boolean {
-  return call.op.name in weighted && chosen(call).bySign === true
+  return call.op.weight !== null && chosen(call).bySign === true
 }
 
 /** Reads relevance as the walk passes a place, so that no activation is kept for it. */
@@ -143,16 +146,16 @@ class Reader {
     this.walk = walk
     this.request = request
     // An attention is named after the gate that stands on its output.
-    const attentions = new Map(calls.filter(({ op }) => op.name === 'attention').map((call) => [call.out, call]))
+    const attentions = new Map(calls.filter(({ op }) => op === attention.op).map((call) => [call.out, call]))
     for (const call of calls) {
-      const attention = call.op.name === 'gate' && attentions.get(call.args[0]!)
+      const read = call.op.is('gate') && attentions.get(call.args[0]!)
       const path = this.gateOf(call)
-      if (attention && path) this.softmaxes.set(attention, path.replace(/[^.]+$/, 'softmax'))
+      if (read && path) this.softmaxes.set(read, path.replace(/[^.]+$/, 'softmax'))
     }
   }
 
   private gateOf({ op, attrs }: Call): string | undefined {
-    return op.name === 'gate' ? this.gates.get((attrs as { at?: object }).at ?? {}) : undefined
+    return op.is('gate') ? this.gates.get((attrs as { at?: object }).at ?? {}) : undefined
   }
 
   /** Runs the walk; what was read by then is freed if it throws. */

@@ -3,11 +3,12 @@
 // docs/attribution.md.
 //   x input, W weight, b bias, z output, a = |x| |W| + |b|
 import { full } from '../core/fill.ts'
-import { abs, add, expanded, greater, mul, neg, ratio, relu, scale, square, sub, where } from '../ops/elementwise.ts'
+import { abs, add, expanded, greater, mul, neg, relu, scale, square, sub, where } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
 import { type Call, pullback, record } from '../core/tape.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
-import { choose, type Composite, type LrpRule, Network, weighted } from './choose.ts'
+import { choose, type Composite, type LrpRule } from './composite.ts'
+import { Network } from './network.ts'
 import { alphaBetaFactors, bySide, gammaFactors, join, overPositive, rescale } from './rescale.ts'
 
 /** The signed stabiliser of denominators, as the field's toolkits have it. */
@@ -20,11 +21,11 @@ function withParameters(
   input: Tensor | null = null,
   bias: 'changed' | 'none' = 'changed',
 ): Call {
-  const at = weighted[call.op.name]
+  const { weight, bias: biasAt } = call.op
   const args = call.args.map((arg, i) => {
     if (i === 0 && input) return input
-    if (!arg || (i !== at.weight && i !== at.bias)) return arg
-    return i === at.bias && bias === 'none' ? null : change(arg)
+    if (!arg || (i !== weight && i !== biasAt)) return arg
+    return i === biasAt && bias === 'none' ? null : change(arg)
   })
   return { ...call, args }
 }
@@ -73,7 +74,7 @@ export function alphaBeta(alpha = 2, beta = 1, eps = defaultEps): LrpRule {
 export function zPlus(eps = defaultEps): LrpRule {
   return bySignOf((call, c) => {
     const share = overPositive(c, call.out, absoluteSum(call), eps)
-    const bias = weighted[call.op.name].bias
+    const { bias } = call.op
     const positive = back(withParameters(call, relu), share)
     const negative = back(
       withParameters({ ...call, needs: call.needs.map((need, i) => need && i === 0) }, negativePart),
@@ -94,7 +95,7 @@ const bySignOf = (rule: LrpRule): LrpRule => Object.assign(rule, { bySign: true 
  * of input 1.
  */
 function joined(call: Call, [plain, forAbsolute]: [Tensor, Tensor]): (Tensor | null)[] {
-  const bias = weighted[call.op.name].bias
+  const { bias } = call.op
   const signed = back(call, plain), absolute = back(withParameters(call, abs), forAbsolute)
   return call.args.map((arg, i) =>
     (i === 0 || i === bias) && signed[i] && absolute[i] ? join(signed[i], arg!, absolute[i]) : null
@@ -107,8 +108,7 @@ function joined(call: Call, [plain, forAbsolute]: [Tensor, Tensor]): (Tensor | n
  */
 export const identity = (eps = 1e-9): LrpRule => (call, c) => {
   const [x] = call.args
-  const factor = ratio(call.op.name, x!, call.attrs)
-  return [factor ? mul(c, factor) : rescale(c, call.out, x!, eps)]
+  return [call.op.ratio(x!, c, call.attrs) ?? rescale(c, call.out, x!, eps)]
 }
 
 /** The op's vjp with each argument's share of it; 0 stops there without computing anything. */
@@ -130,7 +130,7 @@ export const quotient: LrpRule = (call, c) => back({ ...call, needs: [call.needs
 /**
  * A rule on the call with its statistics held constant: 1 / std of a layer norm, the normaliser of linear attention.
  */
-export const frozen = (rule: LrpRule = vjp): LrpRule => (call, c) => rule({ ...call, frozen: true }, c)
+export const detached = (rule: LrpRule = vjp): LrpRule => (call, c) => rule({ ...call, detached: true }, c)
 
 /**
  * Opens a fused op: replays it as plain ops and walks those by a composite of their own. `form` takes the op's

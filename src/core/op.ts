@@ -1,8 +1,9 @@
 // op(): wraps an op's `run`, checks its arguments, frees its temporaries and records the call.
 import type { AxesSpec } from './axes.ts'
-import { DTypeError, ShapeError } from '../base/errors.ts'
+import { DTypeError, InputError, ShapeError } from '../base/errors.ts'
 import { named } from './launch.ts'
-import { activeTape, type Call, type Rule } from './tape.ts'
+import { type Role, roles } from './roles.ts'
+import { activeTape, type AnyOp, type Call, type ZeroRule } from './tape.ts'
 import { type DType, scoped, Tensor } from './tensor.ts'
 
 /** What `run` returns: the output alone, or with tensors kept for the backward pass. */
@@ -14,37 +15,42 @@ export interface TypedCall<T extends readonly unknown[], A> extends Omit<Call, '
   attrs: A
 }
 
-/** What an op makes of an index whose entries are all zero. */
-export type Zero = 'keeps' | 'breaks'
-
-/** The definition of an op; one file each. */
+/** The definition of an op; one file each. Everything others must know of it stands here, nowhere by its name. */
 export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> {
+  /** In kebab-case: composites, messages and reports name the op so. */
   name: string
+  /** What it is to relevance rules and to pruning; default nothing in particular. */
+  roles?: readonly Role[]
+  /** Which argument is the weight: what rules by sign change, and what names the layer. */
+  weight?: number
+  /** Which argument is the bias, which may be null. */
+  bias?: number
+  /**
+   * Arguments that are added to the output (or to logits) and so absorb relevance where nothing asks for it; default
+   * the bias, of a sum or concatenation all.
+   */
+  addends?: readonly number[]
+  /** What is added, where that is not the (first) addend as it stands, in the addend's shape or else a scalar. */
+  constant?(args: T, attrs: A): Tensor
   /** Which axes are one: `'... c, c, c -> ... c!'`; see axes.ts. A function where reshape-like ops map indices. */
   axes: AxesSpec
   /** Dtypes of the arguments; the last entry repeats; default f32. 'index' takes i32 and u32. */
   dtypes?: readonly (DType | 'index')[]
   /**
-   * Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. May depend
-   * on attributes.
+   * Whether a zeroed index of argument i stays zero in the output (exactness of pruning): default 'keeps'. `any` says
+   * that one zero is enough, as in a product, `all` that all arguments must be zero, as in a sum. May depend on
+   * attributes.
    */
-  zero?: readonly Zero[] | ((attrs: A) => readonly Zero[])
+  zero?: ZeroRule | ((attrs: A) => ZeroRule)
   run(...all: [...T, A]): Run
   /** One cotangent per argument, null where `call.needs` is false or no gradient exists. */
   vjp(call: TypedCall<T, A>, cotangent: Tensor): (Tensor | null)[]
-  /** Floating-point operations of the forward (a multiply-add counts 2). */
+  /** c times f(x) / x in closed form, of ops of one argument: the identity rule, where division loses digits. */
+  ratio?(x: Tensor, c: Tensor, attrs: A): Tensor
+  /** Multiply-adds of products, as published counts have them; default 0. */
+  macs?(args: T, out: Tensor, attrs: A): number
+  /** Floating-point operations of the forward; default two for each multiply-add. */
   flops?(args: T, out: Tensor, attrs: A): number
-}
-
-/** An op of any signature, as the tape holds it. */
-export interface AnyOp {
-  readonly name: string
-  readonly axes: AxesSpec
-  zero(attrs: object): readonly Zero[]
-  readonly vjp: Rule
-  flops(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
-  /** Runs the op again on other arguments, recorded like any call. */
-  call(args: readonly (Tensor | null)[], attrs: object): Tensor
 }
 
 /** A callable op: tensors first, then attributes (which may be left out when all of them are optional). */
@@ -72,21 +78,52 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
     else if (tape === null) onCall?.(any, args, attrs, out)
     return out
   }
+  const own = rolesOf(spec)
+  const macs: AnyOp['macs'] = (args, out, attrs) => spec.macs?.(args as unknown as T, out, attrs as A) ?? 0
   const any: AnyOp = {
     name: spec.name,
+    roles: own,
+    weight: spec.weight ?? null,
+    bias: spec.bias ?? null,
     axes: spec.axes,
+    is: (role) => own.includes(role),
+    addends(args) {
+      if (spec.addends) return spec.addends
+      return any.is('sum') || any.is('concat') ? args.map((_, i) => i) : spec.bias === undefined ? [] : [spec.bias]
+    },
+    constant: (args, attrs) => spec.constant?.(args as unknown as T, attrs as A) ?? null,
     zero: (attrs) => typeof spec.zero === 'function' ? spec.zero(attrs as A) : spec.zero ?? [],
     vjp: (call, cotangent) =>
       named(`${spec.name} backward`, () => spec.vjp(call as unknown as TypedCall<T, A>, cotangent)),
-    flops: (args, out, attrs) => spec.flops?.(args as unknown as T, out, attrs as A) ?? 0,
+    ratio: (x, c, attrs) => spec.ratio?.(x, c, attrs as A) ?? null,
+    macs,
+    flops: (args, out, attrs) => spec.flops?.(args as unknown as T, out, attrs as A) ?? 2 * macs(args, out, attrs),
     call: invoke,
   }
+  defined.add(spec.name)
   const callable = (...all: unknown[]): Tensor => {
     const last = all.at(-1)
     const hasAttrs = typeof last === 'object' && last !== null && !(last instanceof Tensor)
     return invoke((hasAttrs ? all.slice(0, -1) : all) as (Tensor | null)[], (hasAttrs ? last : {}) as object)
   }
   return Object.assign(callable, { op: any }) as unknown as OpFunction<T, A>
+}
+
+const defined = new Set<string>()
+
+/** The names of all ops defined so far: ours once `ops/index.ts` is imported, and those of `op()` elsewhere. */
+export function opNames(): readonly string[] {
+  return [...defined].sort()
+}
+
+/** @throws InputError for a role that does not exist, or a layer that does not say which argument is its weight. */
+function rolesOf({ name, roles: own = [], weight }: { name: string, roles?: readonly Role[], weight?: number }) {
+  const odd = own.find((role) => !roles.includes(role))
+  if (odd !== undefined) throw new InputError(`${name}: no role '${String(odd)}'; expected ${roles.join(', ')}`)
+  if (weight === undefined && (own.includes('convolution') || own.includes('dense'))) {
+    throw new InputError(`${name}: a ${own.join(', ')} op must say which argument is its weight (weight: 1)`)
+  }
+  return own
 }
 
 /**

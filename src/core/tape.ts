@@ -1,10 +1,38 @@
 // The tape is data: a list of calls. Going back is one function, for gradients and for relevance alike.
-import type { AnyOp } from './op.ts'
+import type { AxesSpec } from './axes.ts'
 import { accumulate } from './accumulate.ts'
+import type { Role } from './roles.ts'
 import { scoped, Tensor } from './tensor.ts'
 
+/** What an op makes of an index whose entries are all zero in one argument. */
+export type Zero = 'keeps' | 'breaks'
+
+/** The same by argument; or `any`: zero where one argument is (a product); or `all`: only where all are (a sum). */
+export type ZeroRule = readonly Zero[] | 'any' | 'all'
+
+/** An op of any signature, as the tape holds it; what the fields mean stands at `OpSpec`. */
+export interface AnyOp {
+  readonly name: string
+  readonly roles: readonly Role[]
+  readonly weight: number | null
+  readonly bias: number | null
+  readonly axes: AxesSpec
+  is(role: Role): boolean
+  addends(args: readonly (Tensor | null)[]): readonly number[]
+  /** Null where the addend is the argument as it stands. */
+  constant(args: readonly (Tensor | null)[], attrs: object): Tensor | null
+  zero(attrs: object): ZeroRule
+  readonly vjp: Rule
+  /** Null where f(x) / x has no closed form. */
+  ratio(x: Tensor, c: Tensor, attrs: object): Tensor | null
+  macs(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
+  flops(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
+  /** Runs the op again on other arguments, recorded like any call. */
+  call(args: readonly (Tensor | null)[], attrs: object): Tensor
+}
+
 /**
- * One recorded call of an op. `saved` is what the forward kept for the backward; `frozen` holds statistics constant
+ * One recorded call of an op. `saved` is what the forward kept for the backward; `detached` holds statistics constant
  * (LRP).
  */
 export interface Call {
@@ -14,7 +42,7 @@ export interface Call {
   out: Tensor
   saved: Readonly<Record<string, Tensor>>
   needs: readonly boolean[]
-  frozen: boolean
+  detached: boolean
 }
 
 /**
@@ -48,7 +76,7 @@ export class Tape {
   ): void {
     const needs = args.map((arg) => arg !== null && this.tracked.has(arg))
     if (needs.includes(true)) this.tracked.add(out)
-    this.calls.push({ op, args, attrs, out, saved, needs, frozen: false })
+    this.calls.push({ op, args, attrs, out, saved, needs, detached: false })
   }
 }
 

@@ -1,6 +1,7 @@
 // Batch norm into the convolution or linear layer before it: W' = W k, b' = (b - mean) k + bias with k = gain /
 // sqrt(variance + eps).
 import { full } from '../core/fill.ts'
+import { batchNorm } from '../ops/batchnorm.ts'
 import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
 import { type Call, unrecorded } from '../core/tape.ts'
 import { Tensor } from '../core/tensor.ts'
@@ -55,19 +56,21 @@ function pairs(calls: readonly Call[], paths: ReadonlyMap<Tensor, string>, model
     for (const arg of call.args) if (arg) readers.set(arg, [...readers.get(arg) ?? [], call])
   }
   return calls.flatMap((layer) => {
-    if (!['conv2d', 'depthwise', 'linear'].includes(layer.op.name)) return []
+    const own = weightOf(layer)
+    if (!own) return []
     const next = readers.get(layer.out) ?? []
-    const weight = paths.get(layer.args[1]!),
-      gain = next[0]?.op.name === 'batchnorm' ? paths.get(next[0].args[1]!) : undefined
+    const weight = paths.get(own), gain = next[0]?.op === batchNorm.op ? paths.get(next[0].args[1]!) : undefined
     if (next.length !== 1 || weight === undefined || gain === undefined) return []
     // A weight that several layers share cannot take one norm's factors.
-    if (readers.get(layer.args[1]!)!.length > 1) return []
-    const bias = layer.args[2] ? paths.get(layer.args[2]) : emptyBias(model, weight)
+    if (readers.get(own)!.length > 1) return []
+    const present = biasOf(layer), bias = present ? paths.get(present) : emptyBias(model, weight)
     const owner = parent(gain)
     return bias !== undefined && owner !== '' ? [{ layer, norm: next[0], weight, bias, owner }] : []
   })
 }
 
+const weightOf = ({ op, args }: Call) => op.weight === null ? null : args[op.weight]
+const biasOf = ({ op, args }: Call) => op.bias === null ? null : args[op.bias]
 const parent = (path: string) => path.split('.').slice(0, -1).join('.')
 
 /** The field `bias` beside a weight, where it is there to be filled. */
@@ -76,13 +79,14 @@ function emptyBias(model: unknown, weight: string): string | undefined {
   return owner.bias === null ? `${parent(weight)}.bias`.replace(/^\./, '') : undefined
 }
 
-function parameters({ args: [, weight, bias] }: Call, { args, attrs }: Call): { weight: Tensor, bias: Tensor } {
+function parameters(layer: Call, { args, attrs }: Call): { weight: Tensor, bias: Tensor } {
+  const weight = weightOf(layer)!, bias = biasOf(layer)
   const [, gain, shift, mean, variance] = args as Tensor[]
   const { eps = 1e-5 } = attrs as { eps?: number }
   const factor = mul(gain, rsqrt(add(variance, full([], eps))))
   const centred = bias ? sub(bias.view(mean.shape), mean) : sub(full([], 0), mean)
   return {
-    weight: mul(weight!, factor.view([factor.size, ...weight!.shape.slice(1).map(() => 1)])),
+    weight: mul(weight, factor.view([factor.size, ...weight.shape.slice(1).map(() => 1)])),
     bias: add(mul(centred, factor), shift),
   }
 }

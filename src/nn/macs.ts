@@ -27,18 +27,6 @@ export interface Cost {
   layers: LayerCost[]
 }
 
-/** Ops that are products: half of their floating-point operations are multiply-adds. */
-const products = new Set([
-  'linear',
-  'matmul',
-  'conv2d',
-  'depthwise',
-  'attention',
-  'linear-attention',
-  'masked-linear',
-  'masked-matmul',
-])
-
 /**
  * Parameters and multiply-adds of a model for one image of [channels, height, width], by layer in the order of the
  * forward pass. Products without a weight (attention) belong to the layer of the weight that was read last. Needs no
@@ -68,7 +56,7 @@ export function costOf(model: Model, [channels, height, width]: readonly [number
 
 /** Multiply-adds of one call. */
 export function macsOf({ op, args, out, attrs }: Call): number {
-  return products.has(op.name) ? op.flops(args, out, attrs) / 2 : 0
+  return op.macs(args, out, attrs)
 }
 
 function traced(model: Model, shape: readonly number[]): Call[] {

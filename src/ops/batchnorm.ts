@@ -3,7 +3,9 @@ import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
+import { full } from '../core/fill.ts'
 import { op } from '../core/op.ts'
+import { add, mul, rsqrt, sub } from './elementwise.ts'
 
 const params = ['batch', 'channels', 'size', 'shares', 'share', 'chunk', 'eps', 'momentum']
 const moments = kernel('batchnorm/forward.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })
@@ -57,11 +59,16 @@ export interface BatchNormTrainAttrs extends BatchNormAttrs {
  * @throws ShapeError if x has no axis 1 or another argument is not [C].
  */
 export const batchNorm = op({
-  name: 'batchnorm',
+  name: 'batch-norm',
+  roles: ['normalization'],
+  addends: [2],
+  /** The bias minus the mean, normalised. */
+  constant: ([, gain, bias, mean, variance], { eps = 1e-5 }) =>
+    sub(bias, mul(mean, mul(gain, rsqrt(add(variance, full([], eps)))))),
   axes: batchNormAxes,
   zero: ['breaks', 'breaks', 'breaks', 'breaks', 'breaks'],
   run(x: Tensor, gain: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, { eps = 1e-5 }: BatchNormAttrs) {
-    const sizes = sizesOf('batchnorm', x, { gain, bias, mean, variance })
+    const sizes = sizesOf('batch-norm', x, { gain, bias, mean, variance })
     const { channels } = sizes
     const saved = empty([channels, 2]), affine = empty([channels, 2]), out = empty(x.shape)
     launch(given, { gain, bias, fixed_mean: mean, fixed_variance: variance, saved, affine }, {
@@ -75,7 +82,7 @@ export const batchNorm = op({
     return { out, saved }
   },
   vjp({ args: [x, gain], saved: { saved }, needs }, dy) {
-    const sizes = sizesOf('batchnorm', x, {})
+    const sizes = sizesOf('batch-norm', x, {})
     const parameters = needs[1] || needs[2] ? reduce(x, dy, saved, gain, sizes) : null
     return [
       needs[0] ? scaled(dy, saved, gain, sizes) : null,
@@ -90,12 +97,14 @@ export const batchNorm = op({
 
 /**
  * The same with the mean and biased variance of x itself over every axis but the channel. Moves the running statistics
- * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A frozen call holds the
+ * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A detached call holds the
  * batch's statistics constant in the backward pass.
  * @throws ShapeError as `batchNorm` does.
  */
 export const batchNormTrain = op({
-  name: 'batchnorm-train',
+  name: 'batch-norm-train',
+  roles: ['normalization'],
+  addends: [2],
   axes: batchNormAxes,
   zero: ['breaks', 'breaks', 'breaks', 'breaks', 'breaks'],
   run(
@@ -106,7 +115,7 @@ export const batchNormTrain = op({
     variance: Tensor,
     { eps = 1e-5, momentum = 0.1 }: BatchNormTrainAttrs,
   ) {
-    const sizes = sizesOf('batchnorm-train', x, { gain, bias, mean, variance })
+    const sizes = sizesOf('batch-norm-train', x, { gain, bias, mean, variance })
     const { channels, shares } = sizes
     const parts = empty([shares, channels, 2]),
       saved = empty([channels, 2]),
@@ -118,11 +127,11 @@ export const batchNormTrain = op({
     launch(apply, { x, factors: affine, y: out }, all, elements(sizes), { flops: 2 * x.size })
     return { out, saved }
   },
-  vjp({ args: [x, gain], saved: { saved }, needs, frozen }, dy) {
-    const sizes = sizesOf('batchnorm-train', x, {})
-    const parameters = needs[1] || needs[2] || (needs[0] && !frozen) ? reduce(x, dy, saved, gain, sizes) : null
+  vjp({ args: [x, gain], saved: { saved }, needs, detached }, dy) {
+    const sizes = sizesOf('batch-norm-train', x, {})
+    const parameters = needs[1] || needs[2] || (needs[0] && !detached) ? reduce(x, dy, saved, gain, sizes) : null
     let dx: Tensor | null = null
-    if (needs[0] && frozen) dx = scaled(dy, saved, gain, sizes)
+    if (needs[0] && detached) dx = scaled(dy, saved, gain, sizes)
     else if (needs[0]) {
       dx = empty(x.shape)
       launch(applyGrad, { x, dy, known: parameters!.factors, dx }, sizes, elements(sizes), { flops: 5 * x.size })

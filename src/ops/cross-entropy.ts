@@ -19,13 +19,13 @@ const average = kernel('cross-entropy.wgsl', { entry: 'average', buffers: ['loss
  * to C - 1; a label outside makes the loss NaN. The labels have no gradient.
  * @throws ShapeError if logits are not [B, C] or labels not [B], or for a smoothing outside 0 to 1.
  */
-export const crossEntropy = define('crossEntropy', 'i32', {})
+export const crossEntropy = define('cross-entropy', 'i32', {})
 
 /**
  * As `crossEntropy` with soft labels: targets f32 [B, C], of any sum (mixup, cutmix, distillation). Targets have no
  * gradient.
  */
-export const softCrossEntropy = define('softCrossEntropy', 'f32', {
+export const softCrossEntropy = define('soft-cross-entropy', 'f32', {
   '/*type*/i32': 'f32',
   '/*share*/one_hot(given[row], c)': 'given[row * p.width + c]',
 })

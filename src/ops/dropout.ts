@@ -71,12 +71,12 @@ export const dropout = op<[Tensor, Tensor], { rate: number }>({
  * [0, 1).
  */
 export const dropPath = op<[Tensor, Tensor], { rate: number }>({
-  name: 'dropPath',
+  name: 'drop-path',
   dtypes: ['f32', 'u32'],
   axes: '..., . -> ...',
   run(x, state, { rate }) {
-    if (x.shape.length === 0) throw new ShapeError('dropPath: expected x [B, ...] with a batch axis, got a scalar')
-    const key = drawKey('dropPath', state, rate)
+    if (x.shape.length === 0) throw new ShapeError('drop-path: expected x [B, ...] with a batch axis, got a scalar')
+    const key = drawKey('drop-path', state, rate)
     const kept = empty([x.shape[0], ...x.shape.slice(1).map(() => 1)])
     launch(mask, { key, out: kept }, { size: kept.size, ...chances(rate) }, grid(Math.ceil(kept.size / 256)))
     return { out: combine('mul', x, kept), kept }

@@ -5,7 +5,10 @@ import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { broadcastShape, broadcastStrides, launchBroadcast, type Operand } from './shared/broadcast.ts'
-import { op, type OpFunction } from '../core/op.ts'
+import { op, type OpFunction, type OpSpec } from '../core/op.ts'
+import type { Role } from '../core/roles.ts'
+import type { ZeroRule } from '../core/tape.ts'
+import { full } from '../core/fill.ts'
 import { unbroadcast } from './shared/reduce-axes.ts'
 import { adapterKind } from './shared/row-kernels.ts'
 
@@ -15,6 +18,8 @@ interface UnaryRow {
   f: string
   derivative: string
   ratio?: string
+  /** Whether it is linear in x, but for a constant: then it is no activation. */
+  linear?: true
   /** 'breaks' where f(0) is not 0; where that depends on the constants, whether it is. */
   zero?: 'breaks' | ((a: number, b: number) => boolean)
 }
@@ -28,7 +33,7 @@ const unaryTable = {
     ratio: `select(${zero}, ${one}, x > ${zero})`,
   },
   gelu: { f: 'x * normal_cdf(x)', derivative: 'gelu_slope(x)', ratio: 'normal_cdf(x)' },
-  geluTanh: {
+  'gelu-tanh': {
     f: 'x * logistic(2.0 * gelu_inner(x))', // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
     derivative:
       'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
@@ -54,12 +59,12 @@ const unaryTable = {
     ratio: `select(${zero}, 6.0 / max(x, vec4f(6.0)), x > ${zero})`,
   },
   abs: { f: 'abs(x)', derivative: 'sign(x)', ratio: 'sign(x)' },
-  neg: { f: '-x', derivative: 'vec4f(-1.0)', ratio: 'vec4f(-1.0)' },
+  neg: { f: '-x', derivative: 'vec4f(-1.0)', ratio: 'vec4f(-1.0)', linear: true },
   reciprocal: { f: '1.0 / x', derivative: '-1.0 / (x * x)', zero: 'breaks' },
   square: { f: 'x * x', derivative: '2.0 * x', ratio: 'x' },
   sin: { f: 'sin(x)', derivative: 'cos(x)' },
   cos: { f: 'cos(x)', derivative: '-sin(x)', zero: 'breaks' },
-  leakyRelu: {
+  'leaky-relu': {
     f: `select(a * x, x, x > ${zero})`,
     derivative: `select(vec4f(a), ${one}, x > ${zero})`,
     ratio: `select(vec4f(a), ${one}, x > ${zero})`,
@@ -75,8 +80,8 @@ const unaryTable = {
     derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`,
     zero: (low: number, high: number) => low <= 0 && high >= 0,
   },
-  scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)' },
-  offset: { f: 'x + a', derivative: one, zero: (by: number) => by === 0 },
+  scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)', linear: true },
+  offset: { f: 'x + a', derivative: one, zero: (by: number) => by === 0, linear: true },
 } satisfies Record<string, UnaryRow>
 
 /** Names of the elementwise ops of one argument. */
@@ -85,11 +90,13 @@ export type UnaryName = keyof typeof unaryTable
 const kernels = new Map<string, Kernel>()
 
 function unaryKernel(name: UnaryName, part: 'f' | 'derivative' | 'ratio'): Kernel {
+  const row: UnaryRow = unaryTable[name]
+  if (part === 'ratio' && row.ratio === row.derivative) return unaryKernel(name, 'derivative')
   const key = `${name} ${part}`
   let made = kernels.get(key)
   if (!made) {
-    const expression = (unaryTable[name] as UnaryRow)[part]!
-    made = part === 'derivative'
+    const expression = row[part]!
+    made = part !== 'f'
       ? kernel('elementwise.wgsl', {
         entry: 'backward',
         buffers: ['x', 'y', 'out'],
@@ -127,7 +134,7 @@ export function elementwiseKernels(): Kernel[] {
   ]
 }
 
-/** Launches one column of the table: `backward` multiplies by `cotangent`. */
+/** Launches one column of the table: all but `f` multiply by `cotangent`. */
 function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: readonly number[]): Tensor {
   const out = empty(x.shape)
   const PAIRS = adapterKind() === 'embedded' ? 1 : 0
@@ -144,10 +151,12 @@ function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: 
 function unary<A extends object = object>(
   name: UnaryName,
   constants: (attrs: A) => readonly number[] = () => [0, 0],
+  rest: Pick<OpSpec<[Tensor], A>, 'constant'> = {},
 ): OpFunction<[Tensor], A> {
   const row: UnaryRow = unaryTable[name]
   return op<[Tensor], A>({
     name,
+    roles: row.linear ? [] : ['activation'],
     axes: '... -> ...',
     zero(attrs) {
       const [a, b] = constants(attrs)
@@ -155,6 +164,8 @@ function unary<A extends object = object>(
     },
     run: (x, attrs) => launchUnary(unaryKernel(name, 'f'), x, null, checked(name, constants(attrs))),
     vjp: ({ args: [x], attrs }, dy) => [launchUnary(unaryKernel(name, 'derivative'), x, dy, constants(attrs))],
+    ...(row.ratio && { ratio: (x, c, attrs) => launchUnary(unaryKernel(name, 'ratio'), x, c, constants(attrs)) }),
+    ...rest,
     flops: ([x]) => x.size,
   })
 }
@@ -166,22 +177,6 @@ function checked(name: string, constants: readonly number[]): readonly number[] 
   return constants
 }
 
-/**
- * f(x) / x in closed form, for the identity rule of LRP: `ratio('gelu', x)` is the normal distribution function. Null
- * where the table has no closed form. At 0 it is the limit, or the derivative this table uses there. Not recorded.
- */
-export function ratio(
-  name: string,
-  x: Tensor,
-  attrs: { slope?: number, exponent?: number, by?: number } = {},
-): Tensor | null {
-  if (!(name in unaryTable) || !('ratio' in unaryTable[name as UnaryName])) return null
-  return launchUnary(unaryKernel(name as UnaryName, 'ratio'), x, null, [
-    attrs.slope ?? attrs.exponent ?? attrs.by ?? 0,
-    0,
-  ])
-}
-
 /** max(x, 0), of any shape; its derivative at 0 is 0. */
 export const relu = unary('relu')
 /**
@@ -190,7 +185,7 @@ export const relu = unary('relu')
  */
 export const gelu = unary('gelu')
 /** The tanh approximation of gelu, of any shape. */
-export const geluTanh = unary('geluTanh')
+export const geluTanh = unary('gelu-tanh')
 /** x sigmoid(x), of any shape. */
 export const silu = unary('silu')
 /** 1 / (1 + e^-x), of any shape. */
@@ -226,7 +221,7 @@ export const sin = unary('sin')
 /** cos x, of any shape. */
 export const cos = unary('cos')
 /** x where x > 0, slope x elsewhere; of any shape. */
-export const leakyRelu = unary<{ slope: number }>('leakyRelu', ({ slope }) => [slope, 0])
+export const leakyRelu = unary<{ slope: number }>('leaky-relu', ({ slope }) => [slope, 0])
 /**
  * x to a constant exponent, of any shape. Whole exponents up to 16 are exact products; other exponents of x < 0 give
  * NaN.
@@ -237,7 +232,7 @@ export const clamp = unary<{ low: number, high: number }>('clamp', ({ low, high 
 /** x times a constant, of any shape. */
 export const scale = unary<{ by: number }>('scale', ({ by }) => [by, 0])
 /** x plus a constant, of any shape. */
-export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0])
+export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0], { constant: (_, { by }) => full([], by) })
 
 // ---- two arguments ----------------------------------------------------------------------------------------------
 
@@ -302,11 +297,12 @@ export function product(shape: readonly number[], both: readonly Operand[]): Ten
 
 function binary(
   name: BinaryName,
-  zeros: readonly ('keeps' | 'breaks')[] = ['breaks', 'breaks'],
+  { roles = [], zero: zeros = 'all' }: { roles?: readonly Role[], zero?: ZeroRule } = {},
 ): OpFunction<[Tensor, Tensor], object> {
   const { dx, dy } = binaryTable[name], [, left, right] = rows[name]
   return op<[Tensor, Tensor], object>({
     name,
+    roles,
     axes: '..., ... -> ...',
     zero: zeros,
     run: (x, y) => combine(name, x, y),
@@ -325,19 +321,19 @@ function binary(
 }
 
 /** x + y; the shapes broadcast as in NumPy. @throws ShapeError if they do not (so for all ops of two arguments). */
-export const add = binary('add')
+export const add = binary('add', { roles: ['sum'] })
 /** x - y; the shapes broadcast. */
-export const sub = binary('sub')
+export const sub = binary('sub', { roles: ['sum'] })
 /** x y; the shapes broadcast. */
-export const mul = binary('mul', ['keeps', 'keeps'])
+export const mul = binary('mul', { roles: ['product'], zero: 'any' })
 /** x / y; the shapes broadcast. */
-export const div = binary('div', ['keeps', 'breaks'])
+export const div = binary('div', { roles: ['quotient'], zero: ['keeps', 'breaks'] })
 /** The larger of x and y; the shapes broadcast, equal elements share the gradient. */
 export const maximum = binary('maximum')
 /** The smaller of x and y; the shapes broadcast, equal elements share the gradient. */
 export const minimum = binary('minimum')
 /** x to the power y for x > 0; the shapes broadcast. For a constant exponent `pow` is exact and takes any x. */
-export const power = binary('power')
+export const power = binary('power', { zero: ['breaks', 'breaks'] })
 /** 1 where x > y, else 0; the shapes broadcast. No gradient. */
 export const greater = binary('greater')
 /** 1 where x < y, else 0; the shapes broadcast. No gradient. */
@@ -355,7 +351,7 @@ const refused = spliced('binary', `select(y, ${zero}, x != ${zero})`, 'where dy'
 export const where = op<[Tensor, Tensor, Tensor], object>({
   name: 'where',
   axes: '..., ..., ... -> ...',
-  zero: ['breaks', 'breaks', 'breaks'],
+  zero: 'all',
   run(condition, x, y) {
     const shape = broadcastShape('where', condition.shape, x.shape, y.shape)
     return launchBroadcast('where', choose, shape, operands(shape, condition, x, y))

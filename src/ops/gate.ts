@@ -33,6 +33,7 @@ function operandsOf(x: Tensor, mask: Tensor, attrs: GateAttributes) {
  */
 export const gate = op<[Tensor, Tensor | null], GateAttributes>({
   name: 'gate',
+  roles: ['gate'],
   axes(shapes, _, attrs): Mapping {
     const x = shapes[0]!
     const whole = { offset: 0, stride: 1 }

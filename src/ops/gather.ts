@@ -80,6 +80,7 @@ function layout(name: string, x: readonly number[], index: readonly number[], ax
  */
 export const gather: OpFunction<[Tensor, Tensor], { axis: number }> = op<[Tensor, Tensor], { axis: number }>({
   name: 'gather',
+  roles: ['movement', 'indexing'],
   dtypes: ['f32', 'index'],
   axes: (shapes, out, attrs) => mapping(shapes, out, (attrs as { axis: number }).axis, true),
   run(x, index, { axis }) {
@@ -109,18 +110,19 @@ export const scatterAdd: OpFunction<[Tensor, Tensor], { axis: number, size: numb
   [Tensor, Tensor],
   { axis: number, size: number }
 >({
-  name: 'scatterAdd',
+  name: 'scatter-add',
+  roles: ['indexing'],
   dtypes: ['f32', 'index'],
   axes: (shapes, out, attrs) => mapping(shapes, out, (attrs as { axis: number }).axis, false),
   run(x, index, { axis, size }) {
     const rank = x.shape.length - index.shape.length + 1
-    const along = rank >= 1 ? axisOf('scatterAdd', axis, rank) : 0
+    const along = rank >= 1 ? axisOf('scatter-add', axis, rank) : 0
     if (
       rank < 1 || x.shape.slice(along, along + index.shape.length).join() !== index.shape.join()
       || !(Number.isInteger(size) && size >= 1)
     ) {
       throw new ShapeError(
-        `scatterAdd: x [${x.shape}] has no axes [${index.shape}] of the index at axis ${axis}, or size ${size} is none; expected x [..., ${index.shape}, ...]`,
+        `scatter-add: x [${x.shape}] has no axes [${index.shape}] of the index at axis ${axis}, or size ${size} is none; expected x [..., ${index.shape}, ...]`,
       )
     }
     const before = x.shape.slice(0, along), after = x.shape.slice(along + index.shape.length)

@@ -16,7 +16,7 @@ const normalize = rowKernels('layernorm/forward.wgsl', {
   params: ['rows', 'width', 'scale', 'eps'],
 })
 
-const params = ['rows', 'width', 'scale', 'frozen', 'chunks']
+const params = ['rows', 'width', 'scale', 'detached', 'chunks']
 const inputGradient = rowKernels('layernorm/gradient.wgsl', {
   entry: 'input',
   buffers: ['x', 'dy', 'gain', 'mean', 'rstd', 'dx'],
@@ -36,12 +36,14 @@ const combineSums = rowKernels('layernorm/gradient.wgsl', {
 /**
  * Layer norm (arXiv 1607.06450): y = (x - mean) / sqrt(variance + eps) gain + bias, over the trailing axes that `gain`
  * and
- * `bias` have: [C] on [..., C], or [2, 2, C] on [..., 2, 2, C] (Swin's patch merging). A frozen call holds 1 / std
+ * `bias` have: [C] on [..., C], or [2, 2, C] on [..., 2, 2, C] (Swin's patch merging). A detached call holds 1 / std
  * constant in the backward pass, as LRP wants it (arXiv 2202.07304); the path through the mean stays.
  * @throws ShapeError if the trailing axes differ.
  */
 export const layerNorm = op({
-  name: 'layerNorm',
+  name: 'layer-norm',
+  roles: ['normalization'],
+  addends: [2],
   axes: (shapes, out, attrs) => {
     const letters = 'abcdefgh'.slice(0, shapes[1]!.length).split('')
     const names = letters.join(' ')
@@ -67,12 +69,12 @@ export const layerNorm = op({
     )
     return { out: y, mean, rstd }
   },
-  vjp({ args: [x, gain, bias], saved: { mean, rstd }, needs, frozen }, dy) {
+  vjp({ args: [x, gain, bias], saved: { mean, rstd }, needs, detached }, dy) {
     const { width, rows } = check(x, gain, bias)
     const reads = pickRowKernel(normalize, width).width
     // About 32 rows to a sum: enough invocations for every adapter, and few sums to add up afterwards.
     const chunks = Math.min(256, Math.ceil(rows / 32))
-    const numbers = { rows, width: reads, scale: 1 / width, frozen: frozen ? 1 : 0, chunks }
+    const numbers = { rows, width: reads, scale: 1 / width, detached: detached ? 1 : 0, chunks }
     let dx: Tensor | null = null, dgain: Tensor | null = null, dbias: Tensor | null = null
     if (needs[0]) {
       dx = empty(x.shape)
@@ -107,13 +109,13 @@ function check(x: Tensor, gain: Tensor, bias: Tensor): { width: number, rows: nu
   const over = gain.shape.length
   if (over === 0 || over > x.shape.length || x.shape.slice(-over).join() !== gain.shape.join()) {
     throw new ShapeError(
-      `layerNorm: gain [${gain.shape}] does not fit x [${x.shape}]; expected the size of its last axis (or axes), ${
+      `layer-norm: gain [${gain.shape}] does not fit x [${x.shape}]; expected the size of its last axis (or axes), ${
         over ? `[${x.shape.slice(-over)}]` : 'not a scalar'
       }`,
     )
   }
   if (bias.shape.join() !== gain.shape.join()) {
-    throw new ShapeError(`layerNorm: bias [${bias.shape}] must have the shape of gain [${gain.shape}]`)
+    throw new ShapeError(`layer-norm: bias [${bias.shape}] must have the shape of gain [${gain.shape}]`)
   }
   return { width: gain.size, rows: x.size / gain.size }
 }

@@ -31,6 +31,7 @@ function checkedOrder({ shape }: Tensor, order: readonly number[]): number[] {
 /** Axis i of the result is axis order[i] of x. @throws ShapeError if `order` does not name every axis once. */
 export const permute: OpFunction<[Tensor], { order: readonly number[] }> = op<[Tensor], { order: readonly number[] }>({
   name: 'permute',
+  roles: ['movement'],
   axes([shape], _, attrs): Mapping {
     return {
       links: (attrs as { order: number[] }).order.map((axis, i) =>
@@ -87,6 +88,7 @@ function ranges(shape: readonly number[], { starts, stops, steps }: SliceAttribu
  */
 export const slice = op<[Tensor], SliceAttributes>({
   name: 'slice',
+  roles: ['movement', 'indexing'],
   axes([shape], _, attrs): Mapping {
     return {
       links: ranges(shape!, attrs as SliceAttributes).map(({ start, step, size }, axis) =>
@@ -144,6 +146,7 @@ export interface PadAttributes {
  */
 export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttributes>({
   name: 'pad',
+  roles: ['movement'],
   axes([shape], out, attrs): Mapping {
     return {
       links: (attrs as PadAttributes).before.map((before, axis) => {
@@ -191,6 +194,7 @@ function turns(shape: readonly number[], { shifts, axes }: RollAttributes, sign 
 /** Entry j of a named axis moves to (j + shift) mod size. @throws ShapeError if shifts and axes differ in number. */
 export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttributes>({
   name: 'roll',
+  roles: ['movement', 'indexing'],
   axes([shape], _, attrs): Mapping {
     return {
       links: turns(shape!, attrs as RollAttributes).flatMap((shift, axis) => {
@@ -207,6 +211,7 @@ export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttri
 
 const join = op<Tensor[], { axis: number }>({
   name: 'concat',
+  roles: ['concat'],
   axes(shapes, out, attrs): Mapping {
     const along = axisOf('concat', (attrs as { axis: number }).axis, out.length)
     let next = 0

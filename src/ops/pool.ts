@@ -40,17 +40,17 @@ export interface PoolAttrs {
  * @throws ShapeError if a window does not fit, or the padding exceeds half of it.
  */
 export const maxPool = op({
-  name: 'maxpool',
+  name: 'max-pool',
   axes: 'n c . . -> n c . .',
   run(x: Tensor, attrs: PoolAttrs) {
-    const { shape, values } = windows('maxpool', x.shape, attrs)
+    const { shape, values } = windows('max-pool', x.shape, attrs)
     const out = empty(shape), best = empty(shape, 'u32')
     launch(maximum, { x, y: out, best }, values, grid(jobs(shape)))
     return { out, best }
   },
   vjp({ args: [x], attrs, saved: { best }, needs }, dy) {
     if (!needs[0]) return [null]
-    const { values } = windows('maxpool', x.shape, attrs)
+    const { values } = windows('max-pool', x.shape, attrs)
     const dx = empty(x.shape)
     launch(maximumGrad, { dy, best, dx }, values, grid(jobs(x.shape)))
     return [dx]
@@ -62,17 +62,17 @@ export const maxPool = op({
  * @throws ShapeError if a window does not fit, or the padding exceeds half of it.
  */
 export const avgPool = op({
-  name: 'avgpool',
+  name: 'avg-pool',
   axes: 'n c . . -> n c . .',
   run(x: Tensor, attrs: PoolAttrs) {
-    const { shape, values } = windows('avgpool', x.shape, attrs)
+    const { shape, values } = windows('avg-pool', x.shape, attrs)
     const out = empty(shape)
     launch(average, { x, y: out }, values, grid(jobs(shape)))
     return out
   },
   vjp({ args: [x], attrs, needs }, dy) {
     if (!needs[0]) return [null]
-    const { values } = windows('avgpool', x.shape, attrs)
+    const { values } = windows('avg-pool', x.shape, attrs)
     const dx = empty(x.shape)
     launch(averageGrad, { dy, dx }, values, grid(jobs(x.shape)))
     return [dx]
@@ -87,7 +87,7 @@ export const avgPool = op({
  * @throws ShapeError unless x has four axes and `out` two whole numbers.
  */
 export const adaptiveAvgPool = op({
-  name: 'adaptive-avgpool',
+  name: 'adaptive-avg-pool',
   axes: 'n c . . -> n c . .',
   run(x: Tensor, { out: size }: { out: Pair }) {
     const shape = adaptiveShape(x.shape, size)
@@ -153,8 +153,8 @@ function windows(op: string, x: readonly number[], { size, stride = size, paddin
 }
 
 function adaptiveShape(x: readonly number[], out: Pair): number[] {
-  checkImage('adaptive-avgpool', x)
-  return [x[0], x[1], ...pair('adaptive-avgpool', 'out', out, 1)]
+  checkImage('adaptive-avg-pool', x)
+  return [x[0], x[1], ...pair('adaptive-avg-pool', 'out', out, 1)]
 }
 
 function checkImage(op: string, x: readonly number[]) {

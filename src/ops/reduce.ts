@@ -5,6 +5,7 @@ import type { Tensor } from '../core/tensor.ts'
 import { axisOf, sizeOf } from './shared/broadcast.ts'
 import { combine, div, equal, expanded, mul, overOrZero, sub } from './elementwise.ts'
 import { op, type OpFunction } from '../core/op.ts'
+import type { Role } from '../core/roles.ts'
 import { reduceAxes, unbroadcast } from './shared/reduce-axes.ts'
 
 export { unbroadcast }
@@ -66,9 +67,11 @@ function reduction(
   mixes: boolean,
   run: (x: Tensor, planned: ReturnType<typeof plan>) => Tensor | { out: Tensor, mean: Tensor },
   back: (x: Tensor, out: Tensor, dy: Tensor, count: number, saved: Readonly<Record<string, Tensor>>) => Tensor,
+  roles: readonly Role[] = [],
 ): OpFunction<[Tensor], Reduction> {
   return op<[Tensor], Reduction>({
     name,
+    roles,
     axes: axesOf(name, mixes),
     run: (x, attrs) => run(x, plan(name, x.shape, attrs)),
     vjp({ args: [x], out, attrs, saved }, dy) {
@@ -108,13 +111,19 @@ export const max = reduction('max', true, (x, { out, flags }) => reduceAxes(x, o
 export const min = reduction('min', true, (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'min' }), toExtremes)
 
 /** Variance over `axes` divided by the count (biased), about the exact mean (two passes); see `sum`. */
-export const variance = reduction('variance', true, (x, { out, kept, flags, count }) => {
-  const centre = reduceAxes(x, kept, flags, { kind: 'sum', factor: 1 / count })
-  return {
-    out: reduceAxes(combine('sub', x, centre), out, flags, { kind: 'sum', squared: true, factor: 1 / count }),
-    mean: centre,
-  }
-}, (x, _, dy, count, { mean: centre }) => mul(sub(x, centre), expanded(dy, dy.shape, 2 / count)))
+export const variance = reduction(
+  'variance',
+  true,
+  (x, { out, kept, flags, count }) => {
+    const centre = reduceAxes(x, kept, flags, { kind: 'sum', factor: 1 / count })
+    return {
+      out: reduceAxes(combine('sub', x, centre), out, flags, { kind: 'sum', squared: true, factor: 1 / count }),
+      mean: centre,
+    }
+  },
+  (x, _, dy, count, { mean: centre }) => mul(sub(x, centre), expanded(dy, dy.shape, 2 / count)),
+  ['statistic'],
+)
 
 /** Euclidean norm over `axes`; see `sum`. The gradient where it is 0 is 0. */
 export const norm = reduction(
@@ -122,4 +131,5 @@ export const norm = reduction(
   false,
   (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'sum', squared: true, root: true }),
   (x, out, dy) => mul(x, overOrZero(dy, out)),
+  ['statistic'],
 )

@@ -58,6 +58,7 @@ function axes([shape]: readonly (readonly number[] | null)[], out: readonly numb
  */
 export const reshape = op<[Tensor], { shape: readonly number[] }>({
   name: 'reshape',
+  roles: ['movement', 'reshape'],
   axes,
   run: (x, { shape }) => x.view(resolved(x, shape)),
   vjp: ({ args: [x] }, dy) => [dy.view(x.shape)],

@@ -22,7 +22,7 @@ const backward = rowKernels('softmax/gradient.wgsl', { buffers: ['y', 'dy', 'dx'
 export const softmax = define('softmax', 0)
 
 /** Logarithm of the softmax along `axis`: y = x - log sum e^x. @throws ShapeError if there is no such axis. */
-export const logSoftmax = define('logSoftmax', 1)
+export const logSoftmax = define('log-softmax', 1)
 
 function define(name: string, log: 0 | 1) {
   return op({

@@ -1,15 +1,16 @@
 // Relevance at the input, plus what every bias and constant absorbed, is the relevance put in at the logits; on real
 // architectures.
 import { expect, test } from 'vitest'
-import { type Composite, on } from '../../src/attribution/choose.ts'
+import { type Composite, on } from '../../src/attribution/composite.ts'
 import { attnLRP, attnLRPGamma, boxOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox, epsilonPlus, epsilonPlusFlat, recipe,
-  structure } from '../../src/attribution/composite.ts'
+  structure } from '../../src/attribution/composites.ts'
 import { type Flow, Ledger, summarize } from '../../src/attribution/conservation.ts'
 import { attribute, oneHot } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { flat, zPlus } from '../../src/attribution/rules.ts'
 import type { Model } from '../../src/nn/model.ts'
-import { disposeTree, leaves, scope, type Tensor, tensor } from '../../src/index.ts'
+import { disposeTree, leaves, linear, maskedLinear, maskedMatmul, reshape, scope, sum, type Tensor,
+  tensor } from '../../src/index.ts'
 import { foldBatchNorm } from '../../src/nn/fold.ts'
 import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
@@ -140,6 +141,29 @@ describeDevice('conservation', () => {
     await expect(explain(model, images, [on('linear', { group: 'classifier' }, flat()), ...structure()])).rejects
       .toThrow('{ first: true }')
     disposeTree([model, images])
+  })
+
+  // Both factors depend on the image, so each is due half of what the product carries.
+  test('masked products conserve relevance as plain ones do', async () => {
+    const values = (count: number, from: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(from + i))
+    const weight = tensor(values(16, 1), [4, 4]), head = tensor(values(40, 2), [10, 4])
+    const kept = (count: number) => Float32Array.from({ length: count }, (_, i) => Number(i % 3 > 0))
+    const mask = tensor(kept(16), [4, 4]), pattern = tensor(kept(32), [2, 4, 4])
+    const model = {
+      call(x: Tensor) {
+        const rows = reshape(x, { shape: [2, 4, 4] })
+        const product = maskedMatmul(rows, maskedLinear(rows, weight, mask, null), pattern)
+        return linear(sum(product, { axes: [1] }), head, null)
+      },
+    }
+    const images = tensor(values(32, 3), [2, 1, 4, 4])
+    const { input, flows, seeded } = await explain(model, images, attnLRP)
+    for (const name of ['masked-linear', 'masked-matmul']) expect(flows.map(({ op }) => op)).toContain(name)
+    for (const { op, entering, rest } of flows) {
+      expect(Math.abs(rest), op).toBeLessThan(1e-3 * Math.abs(entering) + 1e-4)
+    }
+    expect(Math.abs(total(input) - seeded)).toBeLessThan(1e-3)
+    disposeTree([weight, head, mask, pattern, images])
   })
 
   test('z-plus keeps relevance positive', async () => {

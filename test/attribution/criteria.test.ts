@@ -2,8 +2,9 @@
 import { expect, test } from 'vitest'
 import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
-import { choose, type Group, Network, on, weighted } from '../../src/attribution/choose.ts'
-import { attnLRP, boxOf, compositeNames, compositeOf, conv, cpLRP, dense } from '../../src/attribution/composite.ts'
+import { choose, on } from '../../src/attribution/composite.ts'
+import { type Group, Network } from '../../src/attribution/network.ts'
+import { attnLRP, boxOf, compositeNames, compositeOf, cpLRP } from '../../src/attribution/composites.ts'
 import { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp,
   taylor } from '../../src/attribution/criteria.ts'
 import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Reading,
@@ -14,6 +15,9 @@ import { crossEntropy, disposeTree, Gate, linear, reshape, scope, tensor, type T
   valueAndGrad } from '../../src/index.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
 import type { Model } from '../../src/nn/model.ts'
+import { opNames } from '../../src/core/op.ts'
+import { type Role, roles } from '../../src/core/roles.ts'
+import type { AnyOp } from '../../src/core/tape.ts'
 import { describeDevice } from '../support/device.ts'
 import { relativeError } from '../reference/nd.ts'
 import { loadGolden } from '../support/attribution-goldens.ts'
@@ -135,19 +139,20 @@ describeDevice('criteria', () => {
     disposeTree([model, images, targets])
   })
 
-  test('composites name ops that exist', async () => {
+  test('composites name ops and roles that exist', async () => {
     const exported: unknown[] = Object.values(await import('../../src/index.ts'))
-    const known = new Set(
-      exported.flatMap((value) =>
-        typeof value === 'function' && 'op' in value ? [(value.op as { name: string }).name] : []
-      ),
-    )
+    const known = exported.flatMap((value) => typeof value === 'function' && 'op' in value ? [value.op as AnyOp] : [])
+    const names = known.map(({ name }) => name)
     for (const name of [...compositeNames, 'pxp:z-plus,gamma,epsilon,alpha2-beta1,z-plus-bias']) {
       for (const { ops } of compositeOf(name)) {
-        expect(ops.filter((each) => each !== '*' && !known.has(each)), name).toEqual([])
+        expect(ops.filter((each) => typeof each === 'string' && each !== '*' && !names.includes(each)), name)
+          .toEqual([])
       }
     }
-    expect(Object.keys(weighted).filter((each) => !known.has(each))).toEqual([])
+    for (const role of roles) expect(known.some((each) => each.is(role)), role).toBe(true)
+    for (const name of opNames()) expect(name).toMatch(/^[a-z0-9]+([-+][a-z0-9]+)*$/)
+    expect(() => on('layerNorm', epsilon())).toThrow(/no op is called 'layerNorm'; expected .*layer-norm, /)
+    expect(() => on(['linear', { role: 'pooling' as Role }], epsilon())).toThrow(/no op has the role 'pooling'.*dense/)
   })
 
   test('names: every criterion is found, an unknown one is refused with the list', () => {
@@ -211,7 +216,7 @@ describeDevice('aggregation', () => {
       const network = new Network(calls, [], pathsOf(model).leaves)
       const found: Record<Group, string[]> = { low: [], middle: [], high: [], classifier: [] }
       for (const call of calls) {
-        if ([...conv, ...dense].includes(call.op.name)) found[network.groupOf(call)!].push(network.pathOf(call)!)
+        if (call.op.weight !== null) found[network.groupOf(call)!].push(network.pathOf(call)!)
       }
       return found
     }

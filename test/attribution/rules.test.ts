@@ -1,9 +1,10 @@
 // Every rule against its formula in matrix form, on the worked vectors of the literature notes and on random layers.
 import { expect, test } from 'vitest'
-import { choose, type LrpRule, Network, on, weighted } from '../../src/attribution/choose.ts'
-import { alphaBeta, epsilon, flat, frozen, gamma, identity, norm, share, softmaxZPlus, stop, uniform, vjp, wSquare,
+import { choose, type LrpRule, on } from '../../src/attribution/composite.ts'
+import { Network } from '../../src/attribution/network.ts'
+import { alphaBeta, detached, epsilon, flat, gamma, identity, norm, share, softmaxZPlus, stop, uniform, vjp, wSquare,
   zBox, zPlus } from '../../src/attribution/rules.ts'
-import { structure } from '../../src/attribution/composite.ts'
+import { structure } from '../../src/attribution/composites.ts'
 import { rescaleKernels } from '../../src/attribution/rescale.ts'
 import { wgsl } from '../../src/gpu/wgsl.generated.ts'
 import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
@@ -144,7 +145,7 @@ describeDevice('worked vectors', () => {
 
   test('layer norm', async () => {
     const f = (x: Tensor) => layerNorm(x, t([1, 0.5, 2]), t([0.1, 0, -0.2]), { eps: 1e-5 })
-    const [got] = await relevance(f, frozen(epsilon()), [t([[1, 2, 4]])], [0.5, 0.3, 0.2])
+    const [got] = await relevance(f, detached(epsilon()), [t([[1, 2, 4]])], [0.5, 0.3, 0.2])
     close(got, [-0.019036, -1.010663, 2.097471])
   })
 
@@ -287,7 +288,7 @@ describeDevice('random layers against the matrix form', () => {
         return linear(reshape(relu(depthwise(below, w2, null, { padding: 1 })), { shape: [4, 72] }), w3, null)
       }, [x])
       const walk = (rule: LrpRule) =>
-        pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.name in weighted ? rule : vjp, wanted: [x] })
+        pullback(calls, [[result, seed]], { ruleFor: (call) => call.op.weight !== null ? rule : vjp, wanted: [x] })
           .get(x)!
       return [mul(x, walk(epsilon(0))), mul(x, walk(vjp))]
     })

@@ -163,7 +163,7 @@ describeDevice('models', (adapter) => {
         image = goldenInput(file)
       const { calls, result } = record(() => model.call(image), [], true)
       const streams = await Promise.all(
-        calls.filter(({ op }) => op.name === 'layerNorm').filter((_, i) => i % 2 === 0)
+        calls.filter(({ op }) => op.name === 'layer-norm').filter((_, i) => i % 2 === 0)
           .map(({ args: [x] }) => x!.data() as Promise<Float32Array>),
       )
       expect(streams).toHaveLength(13)

@@ -80,7 +80,7 @@ describeDevice('batchNorm', () => {
     })
   })
 
-  test('a frozen call holds the statistics constant', async () => {
+  test('a detached call holds the statistics constant', async () => {
     const x = random(7, [3, 2, 5]), gain = random(8, [2])
     const input = toTensor(x), seed = toTensor(random(9, [3, 2, 5]))
     const { result, calls } = record(
@@ -89,7 +89,7 @@ describeDevice('batchNorm', () => {
     )
     const dx = pullback(calls, [[result, seed]], {
       wanted: [input],
-      ruleFor: (call) => (found, c) => call.op.vjp({ ...found, frozen: true }, c),
+      ruleFor: (call) => (found, c) => call.op.vjp({ ...found, detached: true }, c),
     }).get(input)!
     const { variance } = reference.batchNormRunning(x, nd([2]), nd([2]), { momentum: 1 })
     const expected = random(9, [3, 2, 5]).data.map((value, i) => {

@@ -52,7 +52,7 @@ describeDevice('layerNorm', () => {
     })
   })
 
-  test('frozen: 1 / std is constant, the mean is not', async () => {
+  test('detached: 1 / std is constant, the mean is not', async () => {
     const args = inputs([6, 10], [10])
     const [x, gain, bias] = args.map((arg) => toTensor(arg))
     const { result, calls } = record(() => layerNorm(x, gain, bias), [x, gain, bias])
@@ -60,7 +60,7 @@ describeDevice('layerNorm', () => {
     const seed = toTensor(weights)
     const found = pullback(calls, [[result, seed]], {
       wanted: [x, gain, bias],
-      ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, frozen: true }, c),
+      ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, detached: true }, c),
     })
     const spread = [0, 1, 2, 3, 4, 5].map((row) => {
       const values = args[0].data.slice(row * 10, row * 10 + 10), mean = values.reduce((a, b) => a + b) / 10

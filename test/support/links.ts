@@ -1,7 +1,7 @@
 // Checks the links of an op that moves values: along every link, the output must hold the very entries that it says.
 import { expect } from 'vitest'
 import { linksOf, type Mapping } from '../../src/core/axes.ts'
-import type { AnyOp } from '../../src/core/op.ts'
+import type { AnyOp } from '../../src/core/tape.ts'
 import { build, coordinates, nd, type Nd } from '../reference/nd.ts'
 
 /**

@@ -85,7 +85,7 @@ export const inexact: Record<string, { body: Planted['body'], reason: RegExp }> 
   'a power of zero': { body: (m, x) => m.last.call(pow(gated(m, x), { exponent: 0 })), reason: /^pow after/ },
   'layer norm along the axis': {
     body: (m, x) => m.last.call(m.norm.call(gated(m, x))),
-    reason: /^layerNorm of 'norm\.gain': the op mixes/,
+    reason: /^layer-norm of 'norm\.gain': the op mixes/,
   },
   'softmax along the axis': {
     body: (m, x) => m.last.call(softmax(gated(m, x))),
@@ -104,7 +104,7 @@ export const inexact: Record<string, { body: Planted['body'], reason: RegExp }> 
   },
   'batch norm after the gate': {
     body: (m, x) => flat(m.readsFilters.call(m.batchNorm.call(filtered(m, x)))),
-    reason: /^batchnorm of 'batchNorm\.gain' turns a zero into something else; conv2d of 'readsFilters/,
+    reason: /^batch-norm of 'batchNorm\.gain' turns a zero into something else; conv2d of 'readsFilters/,
   },
   'a border that is not zero': {
     body: (m, x) =>

@@ -37,6 +37,8 @@ const stats = rowVersions(
  */
 export const attention = op({
   name: 'attention',
+  roles: ['attention'],
+  addends: [3],
   axes: 'b n h d, b m h d, b m h e, h n m, g n m -> b n h e',
   zero: ['breaks', 'breaks', 'keeps', 'breaks', 'breaks'],
   run(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | null, mask: Tensor | null, { scale }: AttentionOptions) {
@@ -57,7 +59,7 @@ export const attention = op({
     const pairs = rowStatistics(call, out, dout, logsum)
     return [...launchers().backward(call, dout, pairs, needs), null]
   },
-  flops: ([q, , v]) => flopsOf(q, v),
+  macs: ([q, , v]) => flopsOf(q, v) / 2,
 })
 
 /** The kernels for this adapter. */

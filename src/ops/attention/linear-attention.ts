@@ -12,7 +12,7 @@ export interface LinearAttentionOptions {
   eps?: number
 }
 
-const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'frozen', 'eps']
+const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'detached', 'eps']
 const version = (entry: string, buffers: string[]) =>
   rowVersions('attention/linear-attention.wgsl', {
     x: { width: 'D', load: true },
@@ -31,16 +31,17 @@ const cotangents = version('cotangents', ['v', 'dout', 'z', 'appended'])
 /**
  * o_i = q_i (sum_j k_j v_j) / (q_i . sum_j k_j + eps), per head, with q and k already mapped to positive features
  * (FLatten, arXiv 2308.00442, Eq. 5; there eps is M 1e-6). q [B, N, H, D], k [B, M, H, D], v [B, M, H, E] -> [B, N, H,
- * E], any widths and lengths. A frozen call holds the normaliser constant in the backward pass, as LRP wants it.
+ * E], any widths and lengths. A detached call holds the normaliser constant in the backward pass, as LRP wants it.
  * @throws ShapeError if shapes do not fit.
  */
 export const linearAttention = op({
   name: 'linear-attention',
+  roles: ['attention'],
   axes: 'b n h d, b m h d, b m h e -> b n h e',
   run(q: Tensor, k: Tensor, v: Tensor, { eps = 1e-6 }: LinearAttentionOptions) {
-    const { B, N, M, H, D, E } = attentionSizes('linearAttention', q, k, v, null, null)
+    const { B, N, M, H, D, E } = attentionSizes('linear-attention', q, k, v, null, null)
     const A = appendedWidth(E)
-    const common = { B, H, D, E, A, chunks: 1, divide: 1, frozen: 0, eps }
+    const common = { B, H, D, E, A, chunks: 1, divide: 1, detached: 0, eps }
     const values = empty([B, M, H, A]), z = empty([B, N, H]), out = empty([B, N, H, E])
     launch(append(D, E), { v, appended: values }, { ...common, T: M }, grid(Math.ceil(values.size / 256)))
     const matrix = outerSum(k, values, E)
@@ -48,10 +49,10 @@ export const linearAttention = op({
     timesMatrix(q, matrix, z, out, true)
     return { out, matrix, z }
   },
-  vjp({ args: [q, k, v], saved: { matrix, z }, out, needs, frozen }, dout) {
-    const { B, N, M, H, D, E } = attentionSizes('linearAttention', q, k, v, null, null)
+  vjp({ args: [q, k, v], saved: { matrix, z }, out, needs, detached }, dout) {
+    const { B, N, M, H, D, E } = attentionSizes('linear-attention', q, k, v, null, null)
     const A = appendedWidth(E)
-    const common = { B, H, D, E, A, chunks: 1, divide: 0, frozen: frozen ? 1 : 0, eps: 0 }
+    const common = { B, H, D, E, A, chunks: 1, divide: 0, detached: detached ? 1 : 0, eps: 0 }
     const dy = empty([B, N, H, A])
     launch(cotangents(D, E), { v: out, dout, z, appended: dy }, { ...common, T: N }, grid(Math.ceil(B * N * H / 64)))
     let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null
@@ -74,7 +75,7 @@ export const linearAttention = op({
     }
     return [dq, dk, dv]
   },
-  flops: ([q, k, v]) => 2 * q.size * (v.shape[3] + 1) + 2 * k.size * (v.shape[3] + 1),
+  macs: ([q, k, v]) => (q.size + k.size) * (v.shape[3] + 1),
 })
 
 // A one is appended to each value (its column of the matrix sums k), and rows are whole vectors.
@@ -92,7 +93,7 @@ function outerSum(x: Tensor, y: Tensor, E: number): Tensor {
   launch(
     outer(D, E),
     { x, y, sums: parts },
-    { B, T, H, D, E, A, chunks, divide: 0, frozen: 0, eps: 0 },
+    { B, T, H, D, E, A, chunks, divide: 0, detached: 0, eps: 0 },
     grid(Math.ceil(tiles * chunks / 64)),
     { flops: 2 * B * T * H * D * A },
   )
@@ -105,7 +106,7 @@ function timesMatrix(x: Tensor, matrix: Tensor, z: Tensor, out: Tensor, divide: 
   launch(
     rows(D, E),
     { x, matrix, z, o: out },
-    { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, frozen: 0, eps: 0 },
+    { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, detached: 0, eps: 0 },
     grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)),
     { flops: 2 * B * T * H * D * E },
   )
@@ -117,7 +118,7 @@ function timesTransposed(y: Tensor, matrix: Tensor, out: Tensor, E: number) {
   launch(
     columns(D, E),
     { y, matrix, dx: out },
-    { B, T, H, D, E, A, chunks: 1, divide: 0, frozen: 0, eps: 0 },
+    { B, T, H, D, E, A, chunks: 1, divide: 0, detached: 0, eps: 0 },
     grid(Math.ceil(B * H * Math.ceil(D / 4) * Math.ceil(T / 4) / 64)),
     { flops: 2 * B * T * H * D * A },
   )

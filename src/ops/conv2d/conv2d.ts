@@ -28,6 +28,9 @@ export interface ConvAttrs {
  */
 export const conv2d = op({
   name: 'conv2d',
+  roles: ['convolution'],
+  weight: 1,
+  bias: 2,
   axes: conv2dAxes,
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
@@ -77,7 +80,7 @@ export const conv2d = op({
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
-  flops: ([, w], out) => 2 * out.size * w.size / w.shape[0],
+  macs: ([, w], out) => out.size * w.size / w.shape[0],
 })
 
 function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: ConvAttrs): Windows {

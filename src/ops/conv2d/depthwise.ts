@@ -20,6 +20,9 @@ export interface DepthwiseAttrs {
  */
 export const depthwise = op({
   name: 'depthwise',
+  roles: ['convolution'],
+  weight: 1,
+  bias: 2,
   axes: 'n c . ., c . . ., c -> n c . .',
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: DepthwiseAttrs) {
@@ -34,7 +37,7 @@ export const depthwise = op({
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
-  flops: ([, w], out) => 2 * out.size * w.shape[2] * w.shape[3],
+  macs: ([, w], out) => out.size * w.shape[2] * w.shape[3],
 })
 
 function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: DepthwiseAttrs) {

@@ -23,6 +23,9 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((total, n) => total * 
  */
 export const linear = op({
   name: 'linear',
+  roles: ['dense'],
+  weight: 1,
+  bias: 2,
   axes: (shapes, out, { over = 1 }: LinearOptions) => linksOf(notation(shapes[1]!.length, over), shapes, out, {}),
   zero: ['breaks', 'breaks', 'breaks'], // a zeroed row comes out as the bias
   run(x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
@@ -39,7 +42,7 @@ export const linear = op({
     if (needs[2]) dbias = sumMiddle(dy, { count: rows, N: outputs }, bias!.shape)
     return [dx, dweight, dbias]
   },
-  flops: ([, weight], out, { over = 1 }) => 2 * out.size * sizeOf(weight.shape.slice(-over)),
+  macs: ([, weight], out, { over = 1 }) => out.size * sizeOf(weight.shape.slice(-over)),
 })
 
 /**
@@ -48,6 +51,9 @@ export const linear = op({
  */
 export const maskedLinear = op({
   name: 'masked-linear',
+  roles: ['dense'],
+  weight: 1,
+  bias: 3,
   axes: (shapes, out, { over = 1 }: LinearOptions) => {
     const weight = notation(shapes[1]!.length, over).split(/, | -> /)
     return linksOf(`${weight[0]}, ${weight[1]}, ${weight[1]}, ${weight[2]} -> ${weight[3]}`, shapes, out, {})
@@ -76,7 +82,7 @@ export const maskedLinear = op({
       needs[3] ? sumMiddle(dy, { count: rows, N: outputs }, bias!.shape) : null,
     ]
   },
-  flops: ([, weight], out, { over = 1 }) => 2 * out.size * sizeOf(weight.shape.slice(-over)),
+  macs: ([, weight], out, { over = 1 }) => out.size * sizeOf(weight.shape.slice(-over)),
 })
 
 /**

@@ -19,6 +19,8 @@ export interface MatmulOptions {
  */
 export const matmul = op({
   name: 'matmul',
+  roles: ['product'],
+  zero: 'any',
   axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) =>
     linksOf(`${transposeA ? '... k m' : '... m k'}, ${transposeB ? '... n k' : '... k n'} -> ... m n`, shapes, out, {}),
   run(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions) {
@@ -33,7 +35,7 @@ export const matmul = op({
     const db = () => transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false)
     return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? reduceTo(db(), b.shape) : null]
   },
-  flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
+  macs: ([a], out, { transposeA }) => out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
 
 /**
@@ -42,6 +44,8 @@ export const matmul = op({
  */
 export const maskedMatmul = op({
   name: 'masked-matmul',
+  roles: ['product'],
+  zero: 'any',
   axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) => {
     const b = transposeB ? '... n k' : '... k n'
     return linksOf(`${transposeA ? '... k m' : '... m k'}, ${b}, ${b} -> ... m n`, shapes, out, {})
@@ -69,7 +73,7 @@ export const maskedMatmul = op({
       needs[2] ? mul(masked!, b) : null,
     ]
   },
-  flops: ([a], out, { transposeA }) => 2 * out.size * a.shape.at(transposeA ? -2 : -1)!,
+  macs: ([a], out, { transposeA }) => out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
 
 interface Plan {

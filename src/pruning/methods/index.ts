@@ -1,5 +1,5 @@
 // Methods by name: one line each. The help text of `--method` and the messages about unknown names are made from this.
-import { compositeNames, compositeOf } from '../../attribution/composite.ts'
+import { compositeNames, compositeOf } from '../../attribution/composites.ts'
 import { InputError } from '../../base/errors.ts'
 import { activation } from '../scores/activation.ts'
 import { gradient } from '../scores/gradient.ts'

@@ -21,7 +21,7 @@ const reading = (kind: 'mean' | 'positive'): Criterion => (model, images) => {
     const { result, calls } = record(() => model.call(images), [images])
     for (const { op, attrs, out } of calls) {
       const { at, axes } = attrs as { at?: object, axes: readonly number[] }
-      const path = op.name === 'gate' && at ? gates.get(at) : undefined
+      const path = op.is('gate') && at ? gates.get(at) : undefined
       if (path === undefined) continue
       const positions = out.size / images.shape[0] / axes.reduce((product, axis) => product * out.shape.at(axis)!, 1)
       const values = kind === 'mean' ? abs(out) : greater(out, zeros([1]))

@@ -124,7 +124,7 @@ export class AxisClasses {
   private join(call: Call) {
     const tensors = tensorsOf(call)
     const at = (tensor: number) => tensors(tensor)!
-    if (call.op.name === 'reshape') {
+    if (call.op.is('reshape')) {
       const pair = [call.args[0]!, call.out] as const
       for (const run of runsOf(...pair)) {
         const [from, to] = pair.map((tensor, side) =>
@@ -154,7 +154,7 @@ export class AxisClasses {
           this.joinFactors(factor, right[i])
         })
       } else if (left.length === 1 && right.length === 1) {
-        if (placing.has(call.op.name) && !(whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)))) {
+        if (call.op.is('indexing') && !(whole(a, size, at(a.tensor)) && whole(b, size, at(b.tensor)))) {
           for (const { tensor, axis } of [a, b]) {
             this.block(at(tensor), axis, `${call.op.name} picks places of this axis by number, which a cut would shift`)
           }
@@ -169,7 +169,7 @@ export class AxisClasses {
     }
     for (const { tensor, axis, reason } of blocked) {
       this.mixed.push({ call, tensor: at(tensor), axis, reason })
-      if (placing.has(call.op.name)) this.block(at(tensor), axis, `${call.op.name}: ${reason}`)
+      if (call.op.is('indexing')) this.block(at(tensor), axis, `${call.op.name}: ${reason}`)
     }
   }
 
@@ -177,9 +177,6 @@ export class AxisClasses {
     for (let i = 0; i < a.size; i++) this.union(a.first + i, b.first + i)
   }
 }
-
-// Ops that name entries by their number: along an axis that they pick from nothing can be cut.
-const placing = new Set(['slice', 'roll', 'gather', 'scatterAdd'])
 
 const tensorsOf = (call: Call) => (index: number) => index === -1 ? call.out : call.args[index]
 const mappingOf = ({ op, args, out, attrs }: Call) =>
@@ -196,7 +193,7 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
   for (const call of calls) {
     for (const tensor of [...call.args, call.out]) if (tensor) sizes.set(tensor, tensor.shape.map((size) => [size]))
   }
-  const links = linked.map((call) => call.op.name === 'reshape' ? [] : mappingOf(call).links)
+  const links = linked.map((call) => call.op.is('reshape') ? [] : mappingOf(call).links)
   for (let changed = true; changed;) {
     changed = false
     const set = (tensor: Tensor, axis: number, refined: Sizes) => {
@@ -208,7 +205,7 @@ function findFactors(calls: readonly Call[], linked: readonly Call[]): Map<Tenso
     }
     linked.forEach((call, number) => {
       const tensors = tensorsOf(call)
-      if (call.op.name === 'reshape') {
+      if (call.op.is('reshape')) {
         const [from, to] = [call.args[0]!, call.out]
         for (const run of runsOf(from, to)) {
           const refined = refine(

@@ -14,10 +14,6 @@ export interface ExactnessInput {
   model: readonly [path: string, tensor: Tensor][]
 }
 
-// Sums of arguments: zero only where all of them are, also those that are stretched over the axis. Every other op
-// multiplies.
-const sums = new Set(['add', 'sub', 'maximum', 'minimum', 'where', 'greater', 'less', 'equal'])
-
 /**
  * Null if a zeroed element contributes nothing anywhere, so that slicing equals masking; otherwise the first op for
  * which that is not so: one that turns a zero into something else before it is summed away, mixes along the axis, or
@@ -58,16 +54,17 @@ export function exactness({ calls, classes, inside, gates, cut, model }: Exactne
     }
     const activations = carrying.filter((arg) => !paths.has(arg))
     const someZero = carrying.some((arg) => zero.has(arg))
-    if (sums.has(op.name)) {
-      if (args.every((arg) => arg === null || zero.has(arg))) zero.add(out)
-      else if (someZero) why.set(out, `${name} adds something that is not zero there`)
-    } else if (op.name === 'concat') {
+    const keeps = op.zero(attrs)
+    if (op.is('concat')) {
       if (carrying.every((arg) => zero.has(arg))) zero.add(out)
       else if (someZero) why.set(out, `${name} puts something beside it that is not zero there`)
-    } else if (op.name === 'mul') {
+    } else if (keeps === 'all') {
+      // Also arguments that are stretched over the axis count.
+      if (args.every((arg) => arg === null || zero.has(arg))) zero.add(out)
+      else if (someZero) why.set(out, `${name} adds something that is not zero there`)
+    } else if (keeps === 'any') {
       if (someZero) zero.add(out)
     } else {
-      const keeps = op.zero(attrs)
       const breaking = args.some((arg, i) => arg !== null && carries(arg) && keeps[i] === 'breaks')
       if (activations.length && activations.every((arg) => zero.has(arg)) && !breaking) zero.add(out)
       else if (someZero) why.set(out, `${name} turns a zero into something else`)

@@ -2,6 +2,7 @@
 import type { Gate } from '../../nn/gate.ts'
 import type { Call } from '../../core/tape.ts'
 import type { Tensor } from '../../core/tensor.ts'
+import { scatter } from '../../ops/scatter.ts'
 import { trace } from '../../core/transform.ts'
 import { leaves } from '../../core/tree.ts'
 import { AxisClasses } from './classes.ts'
@@ -76,7 +77,7 @@ export function units(
   const paths = new Map(gatesOf(model).map(([path, gate]) => [gate, path]))
   const gateOf = (call: Call): Gate | null => {
     const { at } = call.attrs as { at?: Gate }
-    return call.op.name === 'gate' && at && paths.has(at) ? at : null
+    return call.op.is('gate') && at && paths.has(at) ? at : null
   }
   const cut = (call: Call) => residual === 'closing' && (gateOf(call)?.closing ?? false)
   const classes = new AxisClasses(calls, cut)
@@ -86,7 +87,7 @@ export function units(
   }).filter(({ gate }) => residual === 'closing' || !gate.closing)
   const ends = [{ tensor: image!, what: 'the input' }, { tensor: result, what: 'the output' }]
   const scatters = calls.flatMap((call) => {
-    const gate = call.op.name === 'scatter'
+    const gate = call.op === scatter.op
       ? [...paths.keys()].find(({ index }) => index !== null && index === call.args[1])
       : undefined
     return gate ? [{ out: call.out, axis: gate.axes[0] + call.out.shape.length, path: paths.get(gate)! }] : []

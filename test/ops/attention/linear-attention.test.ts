@@ -102,13 +102,13 @@ describeDevice('linearAttention', () => {
     expect(relativeError(await out.data(), expected)).toBeLessThan(1e-4)
   })
 
-  test('frozen: the normaliser is constant', async () => {
+  test('detached: the normaliser is constant', async () => {
     const args = inputs([1, 5, 6, 2, 4, 3])
     const [q, k, v] = args.map((x) => toTensor(x))
     const { result, calls } = record(() => linearAttention(q, k, v, { eps: 0 }), [q, k, v])
     const weights = random(4, [1, 5, 2, 3])
     const found = pullback(calls, [[result, toTensor(weights)]], {
-      ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, frozen: true }, c),
+      ruleFor: ({ op }) => (call, c) => op.vjp({ ...call, detached: true }, c),
     })
     // One value of one: the numerator alone is the normaliser.
     const z = numerator(args[0], args[1], nd([1, 6, 2, 1], new Float64Array(12).fill(1))).data

@@ -68,7 +68,7 @@ describe('counts of what can be cut exactly', () => {
     for (const { name, exact, prunable } of found) {
       if (exact !== true || prunable !== true) {
         expect(`${name}: ${String(exact)} ${String(prunable)}`).toMatch(
-          /layerNorm of '|closing gates keep this residual width/,
+          /layer-norm of '|closing gates keep this residual width/,
         )
       }
     }
@@ -117,7 +117,7 @@ describe('what goes together', () => {
         'stages.0.blocks.1.mlp.fc2.weight 0',
       ]),
     )
-    expect(stream.exact).toMatch(/^layerNorm of 'patchNorm.gain': the op mixes values along this axis$/)
+    expect(stream.exact).toMatch(/^layer-norm of 'patchNorm.gain': the op mixes values along this axis$/)
     expect(stream.prunable).toBe(true)
     expect(members(named('stages.1.stream'))).toContain('stages.0.merging.weight 0')
   })

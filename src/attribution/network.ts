@@ -1,17 +1,7 @@
-// Which rule a call gets: the first line of a composite that matches its op and, where the line says so, its place.
-import { ShapeError } from '../base/errors.ts'
-import type { Call, Rule } from '../core/tape.ts'
+// What relevance rules must know of a network beside the call itself: which weights a call reads, how deep it stands,
+// whether it reads the image, and which values are statistics.
+import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
-
-/** A rule, perhaps for the first layer only: then it returns relevance instead of a coefficient. */
-export interface LrpRule extends Rule {
-  /** Not proportional to the input, so it is refused anywhere but at the layer that reads the image. */
-  readonly firstLayerOnly?: true
-  /** Treats the signs of weights apart, so batch norm must be folded into them first (`foldBatchNorm`). */
-  readonly bySign?: true
-  /** For attention: the share of its output's relevance that is read at the softmax (AttnLRP a half, CP-LRP all). */
-  readonly atSoftmax?: number
-}
 
 /**
  * Depth groups of Pruning by eXplaining (arXiv 2408.12568): first quarter of the blocks, middle, last quarter,
@@ -20,42 +10,11 @@ export interface LrpRule extends Rule {
 export type Group = 'low' | 'middle' | 'high' | 'classifier'
 
 /**
- * Where a line applies: a path of the weight that the call reads, `*` standing for anything
+ * Which layers a line of a composite applies to: a path of the weight that the call reads, `*` standing for anything
  * (`blocks.*.attention.query`); a depth group; a range of depth from 0 (first layer with weights) to 1 (last); or the
  * first layer.
  */
-export type Place = string | { group: Group } | { depth: readonly [from: number, to: number] } | { first: true }
-
-/** One line of a composite. */
-export interface Line {
-  ops: readonly string[]
-  place: Place | null
-  rule: LrpRule
-}
-
-/** Lines in order; the first that matches a call wins, and a call that none matches gets its vjp. */
-export type Composite = readonly Line[]
-
-/** A line of a composite: `on('linear', epsilon())`, `on('conv2d', { first: true }, flat())`. */
-export function on(ops: string | readonly string[], rule: LrpRule): Line
-export function on(ops: string | readonly string[], place: Place, rule: LrpRule): Line
-export function on(ops: string | readonly string[], placeOrRule: Place | LrpRule, rule?: LrpRule): Line {
-  const list = typeof ops === 'string' ? [ops] : ops
-  return rule
-    ? { ops: list, place: placeOrRule as Place, rule }
-    : { ops: list, place: null, rule: placeOrRule as LrpRule }
-}
-
-/** Where an op has its weight and bias: the layers that rules are written for. */
-export const weighted: Readonly<Record<string, { weight: number, bias: number }>> = {
-  linear: { weight: 1, bias: 2 },
-  conv2d: { weight: 1, bias: 2 },
-  depthwise: { weight: 1, bias: 2 },
-  'masked-linear': { weight: 1, bias: 3 },
-}
-
-/** Ops that only move values, so that what follows them still reads the image itself. */
-const moving = new Set(['reshape', 'permute', 'slice', 'roll', 'pad', 'gate'])
+export type LayerSelector = string | { group: Group } | { depth: readonly [from: number, to: number] } | { first: true }
 
 /** What rules must know about a tape: which weights a call reads, how deep it is, and what is a statistic. */
 export class Network {
@@ -77,22 +36,23 @@ export class Network {
       layer = this.pathOf(call)?.replace(/\.[^.]+$/, '') ?? layer
       this.layers.set(call, layer)
       const needed = call.args.filter((_, i) => call.needs[i])
-      if (moving.has(call.op.name) && needed.length === 1 && this.images.has(needed[0]!)) this.images.add(call.out)
+      const moves = call.op.is('movement') || call.op.is('gate')
+      if (moves && needed.length === 1 && this.images.has(needed[0]!)) this.images.add(call.out)
       if (
-        call.op.name === 'norm' || call.op.name === 'variance'
+        call.op.is('statistic')
         || (needed.length && needed.every((arg) => this.statistics.has(arg!)))
       ) {
         this.statistics.add(call.out)
       }
-      if (call.op.name in weighted) this.order.set(call, this.order.size)
+      if (call.op.weight !== null) this.order.set(call, this.order.size)
     }
     this.findGroups([...this.order.keys()].map((call) => this.pathOf(call)).filter((path) => path !== null))
   }
 
   /** The path of the weight a call reads (of other ops: of the first parameter), or null. */
   pathOf(call: Call): string | null {
-    const place = weighted[call.op.name] as { weight: number } | undefined
-    const parameters = place ? [call.args[place.weight]] : call.args.filter((_, i) => !call.needs[i])
+    const { weight } = call.op
+    const parameters = weight === null ? call.args.filter((_, i) => !call.needs[i]) : [call.args[weight]]
     for (const parameter of parameters) {
       const path = parameter && this.paths.get(parameter)
       if (path !== null && path !== undefined) return path
@@ -117,22 +77,22 @@ export class Network {
   }
 
   /** Whether a call is where a line says. */
-  isAt(call: Call, place: Place): boolean {
-    if (typeof place === 'string') {
+  isAt(call: Call, where: LayerSelector): boolean {
+    if (typeof where === 'string') {
       const path = this.pathOf(call)
       return path !== null
-        && new RegExp(`^${place.split('*').map((part) => part.replace(/[.[\]()+?^$|\\]/g, '\\$&')).join('.*')}$`).test(
+        && new RegExp(`^${where.split('*').map((part) => part.replace(/[.[\]()+?^$|\\]/g, '\\$&')).join('.*')}$`).test(
           path,
         )
     }
-    if ('first' in place) return this.isFirst(call)
+    if ('first' in where) return this.isFirst(call)
     const rank = this.order.get(call)
     if (rank === undefined) return false
-    if ('depth' in place) {
+    if ('depth' in where) {
       const depth = this.order.size > 1 ? rank / (this.order.size - 1) : 0
-      return depth >= place.depth[0] && depth <= place.depth[1]
+      return depth >= where.depth[0] && depth <= where.depth[1]
     }
-    return this.groupOf(call) === place.group
+    return this.groupOf(call) === where.group
   }
 
   /** The depth group of a layer with weights; null for other calls and for weights without a path. */
@@ -163,29 +123,3 @@ export class Network {
 
 /** `blocks.3.mlp.fc1.weight` is in block `blocks.3`, `head.weight` in `head`. */
 const blockOf = (path: string) => /^[^.]+(\.\d+)?/.exec(path)![0]
-
-/**
- * The rules of a composite for the calls of a network.
- * @throws ShapeError (from the rule) where a first-layer rule meets another layer.
- */
-export function choose(composite: Composite, network: Network): (call: Call) => LrpRule {
-  return (call) => {
-    const line = composite.find(({ ops, place }) =>
-      (ops.includes(call.op.name) || ops.includes('*')) && (place === null || network.isAt(call, place))
-    )
-    const rule: LrpRule = line?.rule ?? call.op.vjp
-    if (rule.firstLayerOnly && !network.isFirst(call)) {
-      const path = network.pathOf(call)
-      throw new ShapeError(
-        `${call.op.name}${path ? ` (${path})` : ''}: w-square, flat and z-box are for the layer that reads the image, `
-          + 'since their relevance is not proportional to the input; give it the place { first: true }',
-      )
-    }
-    const applied: LrpRule = (at, c) => rule(network.withoutStatistics(at), c)
-    return Object.assign(applied, {
-      firstLayerOnly: rule.firstLayerOnly,
-      bySign: rule.bySign,
-      atSoftmax: rule.atSoftmax,
-    })
-  }
-}
