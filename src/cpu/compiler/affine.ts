@@ -1,6 +1,7 @@
 // What an innermost loop's counter does to the integers computed from it: how much they grow from turn to turn, and
 // which of the clamps that keep an index inside its array never act if the first and the last turn are inside.
-import { children, i32, mapChildren, mayTrap, op } from './ir.ts'
+import { op } from './instructions.ts'
+import { children, i32, mapChildren, mayTrap } from './ir.ts'
 import type { Expr, Local } from './ir.ts'
 
 /** What a turn adds: `times`, or `times` times a value that the loop leaves alone. */

@@ -1,5 +1,7 @@
 // Types of statements, scopes of names, and which ways control leaves a statement (WGSL's behaviour analysis).
-import { checkExpr, checkValue, convertTo, binaryType, markAssigned, markPointer } from './check-expr.ts'
+import { markAssigned, markPointer } from './check-call.ts'
+import { checkExpr, checkValue, convertTo } from './check-expr.ts'
+import { binaryType } from './check-operators.ts'
 import { checkStorable } from './check-types.ts'
 import { checkAssert, checkInitializer } from './check.ts'
 import type { Context } from './check.ts'

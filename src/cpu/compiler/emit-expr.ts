@@ -1,6 +1,7 @@
 // WASM code of expressions, and the WASM locals they need.
 import { Code } from './encode.ts'
-import { children, op, pseudo } from './ir.ts'
+import { op, pseudo } from './instructions.ts'
+import { children } from './ir.ts'
 import type { Expr, Local } from './ir.ts'
 import type { WasmType } from './opcodes.ts'
 

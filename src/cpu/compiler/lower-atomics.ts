@@ -1,6 +1,7 @@
 // Atomics. A workgroup runs on one thread, so workgroup atomics are plain loads and stores; those on storage are WASM
 // atomics.
-import { get, i32, newLocal, op } from './ir.ts'
+import { op } from './instructions.ts'
+import { get, i32, newLocal } from './ir.ts'
 import type { Expr } from './ir.ts'
 import { failAt } from './lexer.ts'
 import { leaf, lowerAll, lowerPointer } from './lower-expr.ts'

@@ -1,6 +1,7 @@
 // Builtins on integers and bits: counts, fields, packed bytes and halves.
 import { fromHalf, toHalf } from './half.ts'
-import { build, extract, f32, i32, op, vector } from './ir.ts'
+import { build, extract, op } from './instructions.ts'
+import { f32, i32, vector } from './ir.ts'
 import type { Expr } from './ir.ts'
 import { perLane } from './lower-expr.ts'
 import { temp } from './lower.ts'

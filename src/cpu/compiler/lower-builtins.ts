@@ -1,6 +1,7 @@
 // Lowering of WGSL's builtin functions.
 import { roundHalf } from './half.ts'
-import { build, extract, f32, get, i32, newLocal, op, shuffle, vector } from './ir.ts'
+import { build, extract, op, shuffle } from './instructions.ts'
+import { f32, get, i32, newLocal, vector } from './ir.ts'
 import type { Expr } from './ir.ts'
 import { failAt } from './lexer.ts'
 import { lowerAtomic } from './lower-atomics.ts'

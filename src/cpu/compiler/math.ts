@@ -1,7 +1,7 @@
 // The functions WASM has no instruction for, as polynomials on one value or four lanes. Coefficients are minimax fits
 // (Lawson iteration over Chebyshev nodes) made for this file. Errors in units of the last place, as
 // test/cpu/math.test.ts holds them to: exp, exp2, log, log2 1; sin and cos (|x| < 1000), tanh 2; the others 3.
-import { op } from './ir.ts'
+import { op } from './instructions.ts'
 import type { Expr } from './ir.ts'
 import { shape } from './shape.ts'
 import type { Shape } from './shape.ts'

@@ -2,7 +2,8 @@
 // and the index checks that keep every access inside its variable.
 import { reportKind } from '../abi.ts'
 import { fromHalf, toHalf } from './half.ts'
-import { build, extract, f32, get, i32, newLocal, op, replace, vector } from './ir.ts'
+import { build, extract, op, replace } from './instructions.ts'
+import { f32, get, i32, newLocal, vector } from './ir.ts'
 import type { Expr, Local, MemorySpace } from './ir.ts'
 import type { Span } from './lexer.ts'
 import { failAt } from './lexer.ts'

@@ -1,6 +1,7 @@
 // Regions: the stretches between barriers. Each becomes a loop over the invocations of a workgroup; what lies around
 // them (uniform values, control flow with barriers inside) is done once for the workgroup.
-import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands, visit,
+import { op } from './instructions.ts'
+import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, operands, visit,
   visitStmts } from './ir.ts'
 import type { BreakStmt, Expr, Label, Local, Stmt } from './ir.ts'
 import { findUniformity, isVarying } from './uniformity.ts'

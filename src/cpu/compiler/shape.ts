@@ -1,5 +1,6 @@
 // Arithmetic that is written once and works on a scalar and on four lanes alike.
-import { f32, i32, op, vector } from './ir.ts'
+import { op } from './instructions.ts'
+import { f32, i32, vector } from './ir.ts'
 import type { Expr } from './ir.ts'
 import { f32Bits } from './values.ts'
 

@@ -4,7 +4,8 @@
 // that all turns stay inside, once as it was.
 import { Affine, amount } from './affine.ts'
 import type { Clamp, Growth } from './affine.ts'
-import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, op, operands,
+import { op } from './instructions.ts'
+import { assigned, bodies, br, children, get, i32, mapChildren, newLabel, newLocal, operands,
   visitStmts } from './ir.ts'
 import type { Expr, IfStmt, Local, SetStmt, Stmt } from './ir.ts'
 import { keyOf } from './key.ts'
