@@ -63,6 +63,9 @@ export interface Module {
  */
 export type Mode = 'fast' | 'bounds' | 'race' | 'nan' | 'permuted' | 'deterministic'
 
+/** Modes that look at a whole dispatch: it runs on one thread, in one call of the kernel. */
+export const isChecking = (mode: Mode): boolean => mode !== 'fast' && mode !== 'deterministic'
+
 /** Compile options; `constants` are keyed by override name, or by its id in decimal. */
 export interface CompileOptions {
   /** May be left out if the module has exactly one compute entry point. */

@@ -88,6 +88,20 @@ describe('check-kernel', () => {
     expect(stdout).toMatch(/race\.wgsl:9: race, sum: race: word \d+ of part .*\n {4}if \(i < half\)/)
   })
 
+  test('a race between workgroups, at the default number of them, and the order it makes results depend on', async () => {
+    const neighbour = `@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(32) fn main(@builtin(global_invocation_id) g: vec3u) {
+  y[g.x] = x[g.x];
+  y[96u + g.x] = y[(g.x + 32u) % 96u];
+}`
+    const { findings, runs } = await check('groups', neighbour, { setup: { sizes: { x: 96, y: 192 } } })
+    expect(runs).toMatchObject([{ grid: [3, 1, 1] }])
+    expect(findings.map(({ mode }) => mode)).toEqual(['race', 'race', 'permuted'])
+    const copied = await check('groups', neighbour.replace('y[(g.x + 32u) % 96u]', 'x[(g.x + 32u) % 96u]'))
+    expect(copied.findings).toEqual([])
+  })
+
   test('an off-by-one store, with sizes made up from the one parameter', async () => {
     const { code, findings, runs } = await check('store', shifted('id.x + 1u'))
     expect(code).toBe(1)

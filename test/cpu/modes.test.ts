@@ -50,6 +50,37 @@ describe('race mode', () => {
       '@group(0) @binding(0) var<storage, read_write> o: array<vec4f>;\n@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {\no[i] = o[(i + 1u) % 8u]; }'
     expect(kinds(race(source, { o: new Float32Array(32) }, 1))).toEqual([reportKind.raceStorage])
   })
+  // by the barrier between the write and the read, by what was written
+  const exchange = (barrier: string, from: string) =>
+    `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
+var<workgroup> w: array<u32, 64>;
+@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+  ${from === 'o' ? 'o[i] = i;' : 'w[i] = i;'}
+  ${barrier}
+  o[64u + i] = ${from}[63u - i];
+}`
+  it.each([
+    ['workgroupBarrier();', 'w', []],
+    ['storageBarrier();', 'o', []],
+    ['workgroupBarrier(); storageBarrier();', 'w', []],
+    ['storageBarrier(); workgroupBarrier();', 'o', []],
+    ['workgroupBarrier();', 'o', [reportKind.raceStorage]],
+    ['storageBarrier();', 'w', [reportKind.raceWorkgroup]],
+    ['_ = workgroupUniformLoad(&w[0]);', 'w', []],
+    ['_ = workgroupUniformLoad(&w[0]);', 'o', [reportKind.raceStorage]],
+  ])('knows what %s orders: %s', (barrier, from, expected) => {
+    expect(kinds(race(exchange(barrier, from), { o: new Uint32Array(128) }, 1))).toEqual(expected)
+  })
+  it('remembers a hundred thousand words of storage', () => {
+    const source = `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) g: vec3u) {
+  o[g.x] = g.x;
+  if (g.x == 99999u) { o[7] = 1u; }
+}`
+    const [first, ...rest] = race(source, { o: new Uint32Array(100032) }, 1563)
+    expect(first).toMatchObject({ kind: reportKind.raceStorage, line: 4, b: 7 })
+    expect(rest).toEqual([])
+  })
   it('knows atomics', () => {
     const source =
       '@group(0) @binding(0) var<storage, read_write> o: array<atomic<u32>, 1>;\n@compute @workgroup_size(8) fn main() { atomicAdd(&o[0], 1u); }'
@@ -68,6 +99,23 @@ var<workgroup> w: array<f32, 8>;
     const { reports, out } = runKernel(source, { o: new Float32Array(8) }, { mode: 'bounds' })
     expect(reports).toEqual([{ kind: reportKind.bounds, line: 5, a: 8, b: 8 }])
     expect([...new Float32Array(out.o)]).toEqual([0, 1, 1, 1, 1, 1, 1, 1])
+  })
+  it('finds an index that a let or an unrolled loop makes a constant', () => {
+    const misses = (body: string) =>
+      runKernel(
+        `@group(0) @binding(0) var<storage, read_write> o: array<f32, 8>;
+@compute @workgroup_size(1) fn main() { ${body} }`,
+        { o: new Float32Array(8) },
+        { mode: 'bounds' },
+      ).reports.map(({ kind, a, b }) => [kind, a, b])
+    expect(misses('let k = 70; o[k] = 1.0;')).toEqual([[reportKind.bounds, 70, 8]])
+    expect(misses('let k = 5; var v = vec4f(); v[k] = 1.0; o[0] = vec3f(1.0)[k];')).toEqual([
+      [reportKind.bounds, 5, 4],
+      [reportKind.bounds, 5, 3],
+    ])
+    const unrolled = 'var a: array<f32, 4>; for (var k = 0; k < 6; k++) { a[k] = 1.0; } o[0] = a[1];'
+    expect(misses(unrolled)).toEqual([[reportKind.bounds, 4, 4], [reportKind.bounds, 5, 4]])
+    expect(misses('let k = 7; o[k] = 1.0;')).toEqual([])
   })
   it('finds a workgroup index that is too large, and a negative one', () => {
     const wrong = (index: string) =>

@@ -1,7 +1,7 @@
 // Calls: declared functions, constructors, conversions and builtins.
 import { builtins, unsupported } from './builtins.ts'
 import { checkConstruct } from './check-construct.ts'
-import { atSpan, checkValue, convertTo, latest } from './check-expr.ts'
+import { atSpan, checkValue, convertTo, isEvaluated, latest, settleStage } from './check-expr.ts'
 import { namedType, resolveType } from './check-types.ts'
 import { resolveGlobal } from './check.ts'
 import type { Context } from './check.ts'
@@ -10,13 +10,14 @@ import type { CallExpr, Expr, VarDecl } from './tree.ts'
 import { abstractInt, bool, concrete, elementScalar, f16, isAbstract, typeName, u32, voidType,
   withScalar } from './types.ts'
 import type { Type } from './types.ts'
-import { bitcastValue, builtinValue } from './values.ts'
+import { bitcastValue, builtinValue, roundF16 } from './values.ts'
 import type { Value } from './values.ts'
 /** Functions, constructors, conversions, builtins. */
 export function checkCall(context: Context, expr: CallExpr) {
   const { callee, args } = expr
   const decl = context.lookup(callee)
   if (decl?.kind === 'function') {
+    if (expr.template) throw failAt(expr, `'${callee}' takes no template arguments`)
     if (!context.fn) throw failAt(expr, `'${callee}' cannot be called at module scope`)
     resolveGlobal(context, decl)
     if (decl.attributes.some((a) => a.name === 'compute')) {
@@ -35,6 +36,9 @@ export function checkCall(context: Context, expr: CallExpr) {
     expr.type = decl.result
     expr.effects = true
     return
+  }
+  if (decl && 'type' in decl && decl.kind !== 'alias' && decl.kind !== 'struct' && expr.template) {
+    throw failAt(expr, `'${callee}' takes no template arguments: '<' after a name opens a list, write (a < b)`)
   }
   if (decl && decl.kind !== 'struct' && decl.kind !== 'alias') throw failAt(expr, `'${callee}' is not a function`)
   if (callee === 'bitcast' && !decl) return checkBitcast(context, expr)
@@ -86,13 +90,13 @@ function checkBuiltin(context: Context, expr: CallExpr) {
   let value: Value | null = null
   if (constant) {
     compute()
-    value = atSpan(expr, () => builtinValue(callee, args.map((a) => a.value!), found!.result))
+    value = atSpan(expr, () => builtinValue(callee, args.map((a) => a.value!), found!.result)) ?? null
     if (!value && found.params.some(isAbstract)) {
       found = { params: found.params.map(concrete), result: concrete(found.result) }
     }
   }
   compute()
-  checkPartial(expr)
+  if (isEvaluated()) checkPartial(expr)
   if (builtin.effects && builtin.pointer) {
     if (callee.startsWith('atomic') && args[0].type.kind === 'pointer' && args[0].type.access !== 'read_write') {
       throw failAt(args[0], `${callee} needs memory that is declared read_write`)
@@ -104,7 +108,7 @@ function checkBuiltin(context: Context, expr: CallExpr) {
   expr.effects = builtin.effects || args.some((a) => a.effects)
   expr.stage = builtin.effects || callee === 'arrayLength' ? 'runtime' : latest(...args.map((a) => a.stage))
   if (value) expr.value = value
-  else if (expr.stage === 'const') expr.stage = 'runtime'
+  else settleStage(expr)
 }
 
 /** Mistakes in arguments that are constant although the call is not. */
@@ -119,6 +123,15 @@ function checkPartial(expr: CallExpr) {
   const parts = (i: number) => {
     const v = expr.args[i]?.value
     return v ? v.parts ?? [v] : null
+  }
+  if (expr.callee === 'pack2x16float' && parts(0)?.some((p) => !Number.isFinite(roundF16(Number(p.scalar))))) {
+    throw failAt(expr, 'pack2x16float: a component is greater than the largest f16')
+  }
+  if (expr.callee === 'unpack2x16float') {
+    const bits = number(0) ?? 0
+    if ([bits, bits >>> 16].some((half) => (half & 0x7c00) === 0x7c00)) {
+      throw failAt(expr, 'unpack2x16float: a component is infinite or NaN')
+    }
   }
   if (expr.callee === 'clamp') {
     const low = parts(1), high = parts(2)
@@ -167,5 +180,5 @@ function checkBitcast(context: Context, expr: CallExpr) {
   expr.effects = arg.effects
   const value = arg.value && atSpan(expr, () => bitcastValue(arg.value!, to))
   if (value) expr.value = value
-  else if (expr.stage === 'const') expr.stage = 'runtime'
+  else settleStage(expr)
 }

@@ -2,7 +2,7 @@
 import { failAt } from './lexer.ts'
 import type { CallExpr } from './tree.ts'
 import { commonType } from './builtins.ts'
-import { atSpan, checkValue, convertTo, latest } from './check-expr.ts'
+import { atSpan, checkValue, convertTo, latest, settleStage } from './check-expr.ts'
 import type { Context } from './check.ts'
 import { array, concrete, elementScalar, f16, f32, isAbstract, isConstructible, isFloat, mat, typeName, vec,
   withScalar } from './types.ts'
@@ -55,7 +55,7 @@ export function checkConstruct(context: Context, expr: CallExpr, named: Type | n
       if (isAbstract(arg.type)) convertTo(arg, withScalar(arg.type, elementScalar(settled)!), callee)
     }
   }
-  if (!expr.value && expr.stage === 'const') expr.stage = 'runtime'
+  settleStage(expr)
 }
 
 function checkVector(expr: CallExpr, size: number, of: Scalar, named: boolean, refuse: () => Error) {

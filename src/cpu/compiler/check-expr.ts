@@ -18,12 +18,34 @@ const stages = ['const', 'override', 'runtime'] as const
 export const latest = (...list: Expr['stage'][]): Expr['stage'] =>
   stages[Math.max(0, ...list.map((s) => stages.indexOf(s)))]
 
+let skipped = 0
+/**
+ * Checks an operand that is never evaluated, the right side of `false &&` or `true ||`: its types must fit, but what its
+ * values would do wrong is no mistake.
+ */
+export function unevaluated(check: () => void): void {
+  skipped++
+  try {
+    check()
+  } finally {
+    skipped--
+  }
+}
+/** Whether mistakes in constant values count here. */
+export const isEvaluated = (): boolean => skipped === 0
+/** An expression of constants whose value is not known while compiling counts as one of run time. */
+export function settleStage(expr: Expr): void {
+  if (!expr.value && expr.stage === 'const' && skipped === 0) expr.stage = 'runtime'
+}
+
 /** Runs constant arithmetic and gives its errors a position. */
-export function atSpan<T>(span: Span, compute: () => T): T {
+export function atSpan<T>(span: Span, compute: () => T): T | undefined {
   try {
     return compute()
   } catch (error) {
-    throw error instanceof ConstError ? failAt(span, error.message) : error
+    if (!(error instanceof ConstError)) throw error
+    if (skipped > 0) return undefined
+    throw failAt(span, error.message)
   }
 }
 
@@ -117,6 +139,7 @@ function checkName(context: Context, expr: NameExpr) {
       type ? `'${expr.name}' is a ${type}: call it, or use a variable here` : `'${expr.name}' is not declared`,
     )
   }
+  if (expr.template) throw failAt(expr, `'${expr.name}' takes no template arguments: write '(a < b)' to compare`)
   if (decl.kind === 'struct' || decl.kind === 'alias') throw failAt(expr, `'${expr.name}' is a type, not a value`)
   if (decl.kind === 'function') throw failAt(expr, `'${expr.name}' is a function: call it with (...)`)
   if (decl.global) {
@@ -164,25 +187,26 @@ function checkIndex(context: Context, expr: IndexExpr) {
   if (index.type.kind !== 'scalar' || !isInteger(index.type)) {
     throw failAt(index, `an index is an integer, got ${typeName(index.type)}: write u32(...)`)
   }
-  if (index.value) {
+  if (index.value && isEvaluated()) {
     const i = Number(index.value.scalar),
       count = type.kind === 'vec' ? type.size : type.kind === 'mat' ? type.columns : type.count
     if (i < 0) throw failAt(index, `index ${i} is negative`)
     if (typeof count === 'number' && i >= count) {
       throw failAt(index, `index ${i} is out of bounds: ${typeName(type)} has ${count}`)
     }
-    if (isAbstract(index.type)) convertTo(index, i32, 'an index')
   }
+  if (index.value && isAbstract(index.type)) convertTo(index, i32, 'an index')
   expr.type = type.kind === 'mat' ? vec(type.rows, type.of) : type.of
   expr.ref = base.ref
   expr.stage = latest(base.stage, index.stage)
   expr.effects = base.effects || index.effects
-  if (base.value && index.value) expr.value = base.value.parts![Number(index.value.scalar)]
+  const element = index.value && base.value?.parts![Number(index.value.scalar)]
+  if (element) expr.value = element
   else if (isAbstract(expr.type)) {
     convertTo(base, concrete(base.type), 'indexing')
     expr.type = concrete(expr.type)
   }
-  if (!expr.value && expr.stage === 'const') expr.stage = 'runtime'
+  settleStage(expr)
 }
 
 function checkMember(context: Context, expr: MemberExpr) {
@@ -219,5 +243,5 @@ function checkMember(context: Context, expr: MemberExpr) {
   expr.type = type.members[expr.member].type
   expr.ref = base.ref
   if (base.value) expr.value = base.value.parts![expr.member]
-  else if (expr.stage === 'const') expr.stage = 'runtime'
+  else settleStage(expr)
 }

@@ -1,6 +1,7 @@
 // Types of operators, and what they give for constants.
 import { commonType } from './builtins.ts'
-import { atSpan, checkExpr, checkValue, convertTo, latest } from './check-expr.ts'
+import { atSpan, checkExpr, checkValue, convertTo, isEvaluated, latest, settleStage,
+  unevaluated } from './check-expr.ts'
 import type { Context } from './check.ts'
 import { failAt } from './lexer.ts'
 import type { Span } from './lexer.ts'
@@ -45,20 +46,25 @@ export function checkUnary(context: Context, expr: UnaryExpr) {
 export function checkBinary(context: Context, expr: BinaryExpr) {
   const { left, right, op } = expr
   checkValue(context, left)
-  checkValue(context, right)
+  const decided = (op === '&&' || op === '||') && left.value?.scalar === (op === '||')
+  if (decided) unevaluated(() => checkValue(context, right))
+  else checkValue(context, right)
   expr.effects = left.effects || right.effects
   expr.stage = latest(left.stage, right.stage)
   expr.type = binaryType(expr, op, left, right)
   const comparing = ['==', '!=', '<', '<=', '>', '>='].includes(op)
   const zero = right.value && [right.value, ...right.value.parts ?? []].some((v) => v.scalar === 0 || v.scalar === 0n)
-  if ((op === '/' || op === '%') && zero && isInteger(right.type)) throw failAt(expr, 'integer division by zero')
+  if ((op === '/' || op === '%') && zero && isEvaluated() && isInteger(right.type)) {
+    throw failAt(expr, 'integer division by zero')
+  }
   if ((op === '<<' || op === '>>') && right.value && elementScalar(left.type) !== abstractInt) {
     const width = [right.value, ...right.value.parts ?? []].find((v) => Number(v.scalar ?? 0) >= 32)
-    if (width) throw failAt(right, `shift by ${width.scalar}: must be less than 32`)
+    if (width && isEvaluated()) throw failAt(right, `shift by ${width.scalar}: must be less than 32`)
   }
-  if ((op === '&&' || op === '||') && left.value && left.value.scalar === (op === '||')) {
+  if (decided) {
     expr.value = left.value // the other side is not evaluated, so its stage does not matter
-    if (expr.stage === 'const' || right.stage !== 'const') expr.value = right.stage === 'const' ? left.value : undefined
+    expr.stage = 'const'
+    expr.effects = false
   } else if (
     left.value && right.value && expr.type.kind !== 'mat' && left.type.kind !== 'mat' && right.type.kind !== 'mat'
   ) {
@@ -73,7 +79,7 @@ export function checkBinary(context: Context, expr: BinaryExpr) {
         ),
     )
   }
-  if (!expr.value && expr.stage === 'const') expr.stage = 'runtime'
+  settleStage(expr)
 }
 
 /** Types an operator and converts its operands. */

@@ -33,6 +33,7 @@ export function namedType(context: Context, name: string, template: Expr[] | nul
   const decl = context.lookup(name)
   if (decl) {
     if (decl.kind !== 'struct' && decl.kind !== 'alias') return null
+    if (template) throw failAt(span, `'${name}' takes no template arguments`)
     resolveGlobal(context, decl)
     return decl.type!
   }
@@ -65,6 +66,7 @@ export function namedType(context: Context, name: string, template: Expr[] | nul
   }
   if (name === 'array') return arrayType(context, template, span)
   if (name === 'ptr') return pointerType(context, template, span)
+  if (plainType(context, name, span)) throw failAt(span, `'${name}' takes no template arguments`)
   return null
 }
 

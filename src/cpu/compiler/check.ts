@@ -1,5 +1,6 @@
 // The checker: resolves module-scope declarations in any order, types them, and refuses what WGSL forbids.
 import { WgslError } from '../abi.ts'
+import { aliasErrors } from './check-alias.ts'
 import { checkValue, constInteger, convertTo } from './check-expr.ts'
 import { checkFunctionBody } from './check-stmt.ts'
 import { checkStorable, layoutStruct, resolveType } from './check-types.ts'
@@ -65,8 +66,14 @@ export function check(program: Program): WgslError[] {
     for (const assertion of program.asserts) attempt(() => checkAssert(context, assertion.condition, assertion))
   }
   if (errors.length === 0) {
-    for (const decl of program.decls) if (decl.kind === 'function') attempt(() => refuseRecursion(decl, []))
+    const finished = new Set<FunctionDecl>()
+    for (const decl of program.decls) {
+      if (decl.kind === 'function') attempt(() => refuseRecursion(decl, new Set(), finished))
+    }
     attempt(() => checkIds(program))
+  }
+  if (errors.length === 0) {
+    errors.push(...aliasErrors(program.decls.filter((decl): decl is FunctionDecl => decl.kind === 'function')))
   }
   return errors
 }
@@ -275,13 +282,15 @@ function checkEntryParameter(context: Context, param: VarDecl) {
   }
 }
 
-function refuseRecursion(decl: FunctionDecl, path: FunctionDecl[]) {
+function refuseRecursion(decl: FunctionDecl, path: Set<FunctionDecl>, finished: Set<FunctionDecl>) {
+  if (finished.has(decl)) return
+  path.add(decl)
   for (const [callee, span] of decl.calls) {
-    if (callee === decl || path.includes(callee)) {
-      throw failAt(span, `'${callee.name}' calls itself: WGSL has no recursion`)
-    }
-    refuseRecursion(callee, [...path, decl])
+    if (path.has(callee)) throw failAt(span, `'${callee.name}' calls itself: WGSL has no recursion`)
+    refuseRecursion(callee, path, finished)
   }
+  path.delete(decl)
+  finished.add(decl)
 }
 
 function checkIds(program: Program) {

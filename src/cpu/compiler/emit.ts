@@ -1,4 +1,5 @@
 // WASM code from the plan: the frame around the kernel, the loops over invocations, statements.
+import { epochKind } from './debug.ts'
 import { Code } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
 import { ExprEmitter } from './emit-expr.ts'
@@ -114,7 +115,7 @@ class Emitter extends ExprEmitter {
     }
     code.get(scratch).set(this.indexOf(state.inputs.workgroupBase))
     for (const s of state.prologue) this.statement(s)
-    if (this.options.epochFunction !== null) code.get(scratch).i32(2).call(this.options.epochFunction)
+    if (this.options.epochFunction !== null) code.get(scratch).i32(epochKind.run).call(this.options.epochFunction)
     const head = code.length, now = this.fresh('i32')
     if (this.options.permuted) code.get(last).set(now)
     else code.get(first).set(now)
@@ -124,7 +125,11 @@ class Emitter extends ExprEmitter {
     code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.rem_u').set(at(group[1]))
     code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.div_u').set(at(group[2]))
     if (state.workgroupBytes) code.get(scratch).i32(0).i32(state.workgroupBytes).fill()
-    if (this.options.epochFunction !== null) code.get(scratch).i32(1).call(this.options.epochFunction)
+    if (this.options.epochFunction !== null) {
+      code.get(scratch).i32(epochKind.nextWorkgroup).call(
+        this.options.epochFunction,
+      )
+    }
     this.labels.push(null)
     this.groups(this.plan.groups)
     this.labels.pop()
@@ -162,7 +167,10 @@ class Emitter extends ExprEmitter {
           code.br(this.depth(g.label))
           break
         case 'barrier':
-          if (this.options.epochFunction !== null) code.get(1).i32(0).call(this.options.epochFunction)
+          if (this.options.epochFunction !== null) {
+            const kind = g.what === 'storageBarrier' ? epochKind.storageBarrier : epochKind.workgroupBarrier
+            code.get(1).i32(kind).call(this.options.epochFunction)
+          }
           break
         case 'if':
           this.expr(g.cond)

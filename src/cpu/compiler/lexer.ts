@@ -43,12 +43,15 @@ const symbols = [
 ]
 const second = new Set(symbols.map((s) => s[1]))
 const single = '()[]{}<>;:,.@=!+-*/%&|^~_'
-const blank = /\s/
+// WGSL's own blankspace and line breaks: JavaScript's \s takes more for a blank (a byte order mark) and less (U+0085)
+const lineBreak = /[\n\v\f\r\u0085\u2028\u2029]/
+const blank = /[ \t\n\v\f\r\u0085\u200e\u200f\u2028\u2029]/
 const namePart = /[\p{XID_Continue}]/u
 // The common case first: a name of ASCII letters is far cheaper to find than one of any alphabet.
 const asciiName = /[A-Za-z_][A-Za-z0-9_]*/y
-const anyName = /[\p{XID_Start}_][\p{XID_Continue}]*/uy
-const blanks = /\s+/y
+// without what Unicode 15.1 added to XID_Continue: WGSL keeps to Unicode 14
+const anyName = /[\p{XID_Start}_](?:(?![\u200c\u200d\u30fb\uff65])\p{XID_Continue})*/uy
+const blanks = /[ \t\n\v\f\r\u0085\u200e\u200f\u2028\u2029]+/y
 const numberPattern = new RegExp(
   [
     '0[xX][0-9a-fA-F]*\\.[0-9a-fA-F]*(?:[pP][+-]?[0-9]+)?[fh]?',
@@ -71,9 +74,16 @@ export function failAt(span: Span, message: string): WgslError {
 export function tokenize(source: string): Token[] {
   const tokens: Token[] = []
   let at = 0, line = 1, lineStart = 0
+  if (source.includes('\0')) {
+    const before = source.slice(0, source.indexOf('\0')).split('\n')
+    throw failAt(
+      { line: before.length, column: before.at(-1)!.length + 1, length: 1 },
+      'a shader must not contain the character U+0000',
+    )
+  }
   const advance = (count: number) => {
     for (let i = 0; i < count; i++, at++) {
-      if (source[at] === '\n') {
+      if (source[at] === '\n' || (lineBreak.test(source[at]) && !source.startsWith('\r\n', at))) {
         line++
         lineStart = at + 1
       }
@@ -102,7 +112,7 @@ export function tokenize(source: string): Token[] {
     const gap = match(blanks)
     if (gap) advance(gap.length)
     else if (source.startsWith('//', at)) {
-      while (at < source.length && source[at] !== '\n') at++
+      while (at < source.length && !lineBreak.test(source[at])) at++
     } else if (source.startsWith('/*', at)) {
       let depth = 0
       do { // block comments nest in WGSL
@@ -135,6 +145,9 @@ export function tokenize(source: string): Token[] {
         const character = String.fromCodePoint(source.codePointAt(at)!)
         const double = second.has(source[at + 1]) ? symbols.find((s) => source.startsWith(s, at)) : undefined
         const symbol = double ?? (single.includes(character) ? character : undefined)
+        if (character === '\ufeff') {
+          throw failAt(here, 'a byte order mark (U+FEFF) has no meaning in WGSL: save the file as UTF-8 without one')
+        }
         if (symbol === undefined) throw failAt(here, `character '${character}' has no meaning in WGSL`)
         push('symbol', symbol)
       }

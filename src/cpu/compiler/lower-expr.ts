@@ -9,13 +9,13 @@ import { emit, rangeNow, temp } from './lower.ts'
 import type { State } from './lower.ts'
 import { roundHalf } from './half.ts'
 import { inlineCall } from './lower-call.ts'
-import { elementPlace, extractLane, freeze, lanePlace, loadPlace, partPlace, partType, requestUnroll, storeValue,
-  zero } from './place.ts'
+import { elementPlace, extractLane, freeze, lanePlace, loadPlace, partCount, partPlace, partType, refuseOverrideIndex,
+  reportMiss, requestUnroll, storeValue, zero } from './place.ts'
 import type { Place, Val } from './place.ts'
 import type { BinaryExpr, CallExpr, Expr as Ast, IndexExpr, VarDecl } from './tree.ts'
 import { bool, elementScalar, f16, f32 as float, i32 as int, isBool, isFloat, sizeOf } from './types.ts'
 import type { Scalar, Type } from './types.ts'
-import { concreteValue, f32Bits } from './values.ts'
+import { concreteValue, f32Bits, largestAsI32, largestAsU32 } from './values.ts'
 import type { Value } from './values.ts'
 
 /** A value known to be a scalar or vector. */
@@ -96,8 +96,10 @@ const spilled = { name: 'a value', space: 'private' } as VarDecl
 function lowerIndex(state: State, e: IndexExpr): Val {
   const [base, index] = lowerAll(state, [e.base, e.index]), type = e.base.type
   const at = leaf(index)
+  refuseOverrideIndex(at, e.index, type, type.kind === 'vec' ? type.size : partCount(state, type))
   if (type.kind === 'vec') return extractLane(state, type, temp(state, leaf(base)), at, e)
   const parts = (base as { parts: Val[] }).parts
+  if (at.op === 'const') reportMiss(state, at, parts.length, e.index)
   if (at.op === 'const') return parts[Math.min(at.value >>> 0, parts.length - 1)]
   requestUnroll(state, at)
   // Spilled to private memory, where an index may vary.
@@ -134,7 +136,10 @@ export function lowerPlace(state: State, e: Ast): Place {
     }
     case 'index': {
       const base = lowerPlace(state, e.base), fixed = e.index.effects ? freeze(state, base) : base
-      const index = leaf(lowerExpr(state, e.index))
+      const index = leaf(lowerExpr(state, e.index)), type = e.base.type
+      if (type.kind !== 'array' || type.count !== null) {
+        refuseOverrideIndex(index, e.index, type, type.kind === 'vec' ? type.size : partCount(state, type))
+      }
       return e.base.type.kind === 'vec' ? lanePlace(state, fixed, index, e) : elementPlace(state, fixed, index, e.index)
     }
     default:
@@ -199,6 +204,9 @@ function lowerBinaryExpr(state: State, e: BinaryExpr): Val {
     e.right.stage === 'override' && (e.op === '/' || e.op === '%') && right.op === 'const' && right.value === 0
     && right.type === 'i32'
   ) throw failAt(e, 'integer division by zero')
+  if (
+    e.right.stage === 'override' && (e.op === '<<' || e.op === '>>') && right.op === 'const' && right.value >>> 0 >= 32
+  ) throw failAt(e.right, `shift by ${right.value >>> 0}: must be less than 32`)
   return lowerBinary(state, e.op, left, right, e.left.type, e.right.type)
 }
 
@@ -410,7 +418,12 @@ export function convert(state: State, x: Expr, fromType: Type, toType: Type): Ex
     return op(floats(from) ? 'f32x4.ne' : 'i32x4.ne', x, vector([0, 0, 0, 0]))
   }
   if (floats(from) && floats(to)) return round(x)
-  if (floats(from)) return op(`${vectors ? 'i32x4.trunc_sat_f32x4' : 'i32.trunc_sat_f32'}_${to === int ? 's' : 'u'}`, x)
+  if (floats(from)) {
+    // no further than the largest f32 that the type holds, as WGSL converts; NaN becomes 0
+    const most = f32(to === int ? largestAsI32 : largestAsU32)
+    const name = `${vectors ? 'i32x4.trunc_sat_f32x4' : 'i32.trunc_sat_f32'}_${to === int ? 's' : 'u'}`
+    return op(name, op(vectors ? 'f32x4.min' : 'f32.min', x, vectors ? op('f32x4.splat', most) : most))
+  }
   if (floats(to)) {
     return round(op(`${vectors ? 'f32x4.convert_i32x4' : 'f32.convert_i32'}_${from === int ? 's' : 'u'}`, x))
   }

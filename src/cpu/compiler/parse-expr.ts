@@ -2,19 +2,10 @@
 // upon.
 import { failAt } from './lexer.ts'
 import type { Token } from './lexer.ts'
+import { templateLists } from './templates.ts'
 import type { Expr } from './tree.ts'
 import { voidType } from './types.ts'
 
-const templated = new Set([
-  'array',
-  'vec2',
-  'vec3',
-  'vec4',
-  'ptr',
-  'atomic',
-  'bitcast',
-  ...[2, 3, 4].flatMap((c) => [2, 3, 4].map((r) => `mat${c}x${r}`)),
-])
 const reserved = new Set(
   ('NULL Self abstract active alignas alignof as asm asm_fragment async attribute auto await become cast catch class '
     + 'co_await co_return co_yield coherent column_major common compile compile_fragment concept const_cast consteval constexpr constinit crate '
@@ -36,11 +27,14 @@ const keywords = new Set(
 export class ExpressionParser {
   protected readonly tokens: Token[]
   protected at = 0
-  private template = 0
+  private readonly lists: Map<number, number>
+  private readonly closers: Set<number>
   private depth = 0
   protected readonly anyFeature: boolean
   constructor(tokens: Token[], anyFeature: boolean) {
     this.tokens = tokens
+    this.lists = templateLists(tokens)
+    this.closers = new Set(this.lists.values())
     this.anyFeature = anyFeature
   }
 
@@ -96,10 +90,9 @@ export class ExpressionParser {
   protected skipJoined(operator: string) {
     this.at += operator.startsWith('>') ? operator.length : 1
   }
-  /** The binary operator here; inside a template list nothing that begins with `>` is one. */
+  /** The binary operator here; the `>` that closes a template list is none. */
   private operator(): string {
-    const text = this.joined()
-    return this.template > 0 && text.startsWith('>') ? '' : text
+    return this.closers.has(this.at) ? '' : this.joined()
   }
 
   expression(): Expr {
@@ -206,18 +199,10 @@ export class ExpressionParser {
     }
     return this.postfix(this.primary())
   }
-  /** Reads what stands in brackets, where `>` is an operator even inside a template list. */
-  private bracketed<T>(read: () => T): T {
-    const outer = this.template
-    this.template = 0
-    const result = read()
-    this.template = outer
-    return result
-  }
   private postfix(inner: Expr): Expr {
     for (let expr = inner;;) {
       if (this.accept('[')) {
-        const index = this.bracketed(() => this.expression())
+        const index = this.expression()
         this.expect(']', 'after the index')
         expr = {
           line: expr.line,
@@ -268,7 +253,7 @@ export class ExpressionParser {
       }
     }
     if (this.accept('(')) {
-      const inner = this.bracketed(() => this.expression())
+      const inner = this.expression()
       this.expect(')', 'to close the parenthesis')
       return inner
     }
@@ -303,12 +288,10 @@ export class ExpressionParser {
     }
     this.at++
     const args: Expr[] = []
-    this.bracketed(() => {
-      while (!this.is(')')) {
-        args.push(this.expression())
-        if (!this.accept(',')) break
-      }
-    })
+    while (!this.is(')')) {
+      args.push(this.expression())
+      if (!this.accept(',')) break
+    }
     this.expect(')', `to close the arguments of ${name.text}`)
     return {
       line: name.line,
@@ -324,16 +307,16 @@ export class ExpressionParser {
     }
   }
   private templateList(name: string): Expr[] | null {
-    if (!templated.has(name) || !this.is('<')) return null
+    const end = this.lists.get(this.at)
+    if (end === undefined) return null
     this.at++
-    this.template++
     const args: Expr[] = []
-    while (!this.is('>')) {
+    while (this.at < end) {
       args.push(this.expression())
       if (!this.accept(',')) break
     }
-    this.template--
-    this.expect('>', `to close ${name}<`)
+    if (this.at !== end) throw failAt(this.token, `expected '>' to close ${name}<, got '${this.token.text}'`)
+    this.at++
     return args
   }
   protected typeExpression(): Expr {

@@ -4,12 +4,12 @@ import { reportKind } from '../abi.ts'
 import { fromHalf, toHalf } from './half.ts'
 import { build, extract, op, replace } from './instructions.ts'
 import { f32, get, i32, newLocal, vector } from './ir.ts'
-import type { Expr, Local, MemorySpace } from './ir.ts'
+import type { ConstExpr, Expr, Local, MemorySpace } from './ir.ts'
 import type { Span } from './lexer.ts'
 import { failAt } from './lexer.ts'
 import { arrayCount, bytesOf, emit, isTrivial, rangeNow, Restart, temp } from './lower.ts'
 import type { State } from './lower.ts'
-import type { VarDecl } from './tree.ts'
+import type { Expr as Ast, VarDecl } from './tree.ts'
 import { alignOf, bool, f16, f32 as float, leafCount, roundUp, sizeOf, typeName, vec } from './types.ts'
 import type { ArrayType, Scalar, Type } from './types.ts'
 
@@ -94,6 +94,7 @@ export function lanePlace(state: State, place: Place, lane: Expr, span: Span): P
   if (place.kind !== 'memory') return { kind: 'lane', base: place, lane, type: type.of }
   const size = sizeOf(type.of)
   if (lane.op === 'const') {
+    reportMiss(state, lane, type.size, span)
     return { ...place, type: type.of, offset: place.offset + Math.min(lane.value >>> 0, type.size - 1) * size }
   }
   const bounded = boundIndex(state, lane, i32(type.size), type.size, span)
@@ -106,7 +107,10 @@ export function elementPlace(state: State, place: Place, index: Expr, span: Span
   const runtime = type.kind === 'array' && type.count === null
   if (place.kind === 'slot') {
     const count = partCount(state, type)
-    if (index.op === 'const') return partPlace(state, place, Math.min(index.value >>> 0, count - 1))
+    if (index.op === 'const') {
+      reportMiss(state, index, count, span)
+      return partPlace(state, place, Math.min(index.value >>> 0, count - 1))
+    }
     requestUnroll(state, index)
     state.inMemory.add(place.decl)
     throw new Restart()
@@ -120,9 +124,6 @@ export function elementPlace(state: State, place: Place, index: Expr, span: Span
     bounded = index.op === 'const' && index.value === 0 ? index : boundIndex(state, index, count, 1, span, last)
   } else {
     const count = partCount(state, type)
-    if (index.op === 'const' && index.value >>> 0 >= count) {
-      throw failAt(span, `index ${index.value >>> 0} is out of bounds: ${typeName(type)} has ${count}`)
-    }
     bounded = boundIndex(state, index, i32(count), count, span)
   }
   const { rest, constant } = splitIndex(state, bounded)
@@ -150,6 +151,10 @@ function splitIndex(state: State, index: Expr): { rest: Expr | null, constant: n
  */
 function boundIndex(state: State, index: Expr, count: Expr, atLeast: number, span: Span, last?: Expr): Expr {
   if (rangeNow(state, index)[1] < atLeast) return index
+  if (index.op === 'const' && count.op === 'const') {
+    reportMiss(state, index, count.value, span)
+    return i32(Math.min(index.value >>> 0, atLeast - 1))
+  }
   let at = index
   if (state.mode === 'bounds') {
     at = temp(state, index, 'index')
@@ -161,6 +166,18 @@ function boundIndex(state: State, index: Expr, count: Expr, atLeast: number, spa
     })
   }
   return op('i32.min_u', at, last ?? i32(atLeast - 1))
+}
+
+/** Bounds mode: an index that became constant, by a `let` or an unrolled loop, and misses. */
+export function reportMiss(state: State, index: ConstExpr, count: number, span: Span) {
+  if (state.mode !== 'bounds' || index.value >>> 0 < count) return
+  emit(state, { op: 'report', kind: reportKind.bounds, line: span.line, a: index, b: i32(count) })
+}
+
+/** An index that overrides decide must lie inside: that is a mistake of the pipeline, not of the run. */
+export function refuseOverrideIndex(index: Expr, of: Ast, type: Type, count: number) {
+  if (of.stage === 'runtime' || index.op !== 'const' || index.value >>> 0 < count) return
+  throw failAt(of, `index ${index.value} is out of bounds: ${typeName(type)} has ${count}`)
 }
 
 /** Length of the runtime-sized array at a place, and its last index, computed once for each call of `run`. */
@@ -234,7 +251,10 @@ export function extractLane(
 ): Expr {
   const kind = wasmType(type.of) as 'i32' | 'f32'
   const finish = (e: Expr) => type.of === bool ? op('i32.and', e, i32(1)) : e
-  if (lane.op === 'const') return finish(extract(kind, value, Math.min(lane.value >>> 0, type.size - 1)))
+  if (lane.op === 'const') {
+    reportMiss(state, lane, type.size, span)
+    return finish(extract(kind, value, Math.min(lane.value >>> 0, type.size - 1)))
+  }
   requestUnroll(state, lane)
   const at = boundIndex(state, lane, i32(type.size), type.size, span)
   // byte offsets 4 lane + 0..3, the same in every lane
@@ -372,6 +392,7 @@ function storeLane(state: State, place: Extract<Place, { kind: 'lane' }>, value:
   const stored = type.of === bool ? op('i32.sub', i32(0), value) : value
   const whole = loadPlace(state, place.base, span) as Expr
   if (place.lane.op === 'const') {
+    reportMiss(state, place.lane, type.size, span)
     return storeValue(state, place.base, replace(whole, Math.min(place.lane.value >>> 0, type.size - 1), stored), span)
   }
   requestUnroll(state, place.lane)

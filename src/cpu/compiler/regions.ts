@@ -30,7 +30,7 @@ export type Group =
   | { op: 'if', cond: Expr, then: Group[], otherwise: Group[] }
   | { op: 'block' | 'loop', label: Label, body: Group[] }
   | { op: 'br', label: Label }
-  | { op: 'barrier' }
+  | { op: 'barrier', what: string }
 
 /** The kernel as the workgroup sees it, and the locals that need a place for each invocation. */
 export interface Plan {
@@ -91,7 +91,7 @@ class Splitter {
     for (const s of statements) {
       if (s.op === 'barrier') {
         flush()
-        out.push({ op: 'barrier' })
+        out.push({ op: 'barrier', what: s.what })
       } else if (s.op === 'set' && !s.local.varying && !isVarying(s.value)) {
         // Done once, before the statements that wait, unless one of them has to do with the local or with what it is
         // made from.

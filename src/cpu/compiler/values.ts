@@ -110,6 +110,9 @@ export function convertValue(value: Value, to: Type): Value {
   return { type: to, parts: value.parts!.map((p, i) => convertValue(p, part(i))) }
 }
 
+/** The largest f32 that an i32, a u32 holds: where conversions from f32 end. */
+export const largestAsI32 = 2147483520, largestAsU32 = 4294967040
+
 /** Explicit conversion such as `i32(x)`: wraps between integers, truncates and clamps from floats. */
 export function castScalar(value: Value, to: Scalar): Value {
   const from = value.type as Scalar, x = value.scalar!
@@ -134,8 +137,8 @@ export function castScalar(value: Value, to: Scalar): Value {
     return {
       type: to,
       scalar: to === i32
-        ? Math.min(Math.max(whole, -(2 ** 31)), 2 ** 31 - 1)
-        : Math.min(Math.max(whole, 0), 2 ** 32 - 1),
+        ? Math.min(Math.max(whole, -(2 ** 31)), largestAsI32)
+        : Math.min(Math.max(whole, 0), largestAsU32),
     }
   }
   return makeScalar(to, x)
@@ -376,6 +379,7 @@ export function builtinValue(name: string, args: Value[], type: Type): Value | n
       return products.reduce((sum, p) => scalarBinary('+', sum, p))
     }
     case 'length':
+      for (const x of args[0].parts ? list(args[0]) : []) makeScalar(scalar!, x * x) // refused where WGSL's sum is
       return makeScalar(scalar!, args[0].parts ? Math.hypot(...list(args[0])) : Math.abs(args[0].scalar as number))
     case 'distance':
       return makeScalar(

@@ -1,5 +1,5 @@
 // GPU and GPUAdapter of the embedded device.
-import type { Mode } from '../abi.ts'
+import { isChecking, type Mode } from '../abi.ts'
 import type { Compiler } from '../runtime/cache.ts'
 import { CpuDevice } from './device.ts'
 import { operationError } from '../runtime/errors.ts'
@@ -30,8 +30,7 @@ function threadCount(options: CpuOptions): number {
         + `${options.threads ?? environment('ESPALIER_THREADS')}`,
     )
   }
-  const checking = options.mode === 'bounds' || options.mode === 'race' || options.mode === 'nan'
-  return checking || !sharedMemoryAvailable() ? 1 : wish
+  return isChecking(options.mode ?? 'fast') || !sharedMemoryAvailable() ? 1 : wish
 }
 
 /** The adapter: one device can be requested of it. */

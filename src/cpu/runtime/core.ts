@@ -1,5 +1,5 @@
 // What all objects of one device share.
-import type { CompiledKernel, Mode } from '../abi.ts'
+import { isChecking, type CompiledKernel, type Mode } from '../abi.ts'
 import type { Compiler } from './cache.ts'
 import { ErrorScopes, Refusal } from './errors.ts'
 import { Kernel, type Report } from './kernel.ts'
@@ -46,7 +46,7 @@ export class Core {
     this.mode = options.mode
     this.compiler = options.compiler
     this.memory = new LinearMemory(options.memoryLimit, options.threads > 1)
-    this.scheduler = new Scheduler(this.memory, options.threads)
+    this.scheduler = new Scheduler(this.memory, options.threads, isChecking(options.mode))
     this.errors = new ErrorScopes(options.uncaptured)
   }
 

@@ -36,8 +36,12 @@ export class Scheduler {
   private scratch = 0
   private scratchStride = 0
 
-  constructor(memory: LinearMemory, threads: number) {
+  private readonly whole: boolean
+
+  /** @param whole a dispatch is one call of the kernel: what a checking mode remembers lasts for that long */
+  constructor(memory: LinearMemory, threads: number, whole = false) {
     this.memory = memory
+    this.whole = whole
     this.threads = memory.shared ? threads : 1
     this.cells = new Int32Array(memory.wasm.buffer, control.address, control.length)
     Atomics.store(this.cells, control.claim, control.closed)
@@ -110,7 +114,7 @@ export class Scheduler {
    * made.
    */
   private runAlone(kernel: Kernel, total: number): void {
-    const parts = kernel.calls < 64 ? Math.min(total, 16) : 1
+    const parts = kernel.calls < 64 && !this.whole ? Math.min(total, 16) : 1
     kernel.calls += parts
     for (let part = 0; part < parts; part++) {
       kernel.run(control.block, this.scratch, Math.floor(total * part / parts), Math.floor(total * (part + 1) / parts))

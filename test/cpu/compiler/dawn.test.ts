@@ -2,7 +2,7 @@
 // refuses.
 import { beforeAll, describe, expect, it } from 'vitest'
 import { analyse, compile } from '../../../src/cpu/compiler/compile.ts'
-import { invalidPrograms } from './invalid-programs.ts'
+import { invalidPrograms, validPrograms } from './invalid-programs.ts'
 import { mismatch } from '../../support/program.ts'
 import type { Numbers, Program } from '../../support/program.ts'
 import { builtinPrograms } from './programs-builtins.ts'
@@ -116,6 +116,15 @@ describe('dawn refuses the same', () => {
         return context.skip(`accepted by the language feature ${feature}`)
       }
       expect(await complaints(source)).not.toEqual([])
+    })
+  }
+})
+
+describe('dawn accepts the same', () => {
+  for (const { name, source } of validPrograms) {
+    it(name, async (context) => {
+      if (!device) return context.skip(reason)
+      expect(await complaints(source)).toEqual([])
     })
   }
 })

@@ -23,8 +23,85 @@ const atTop = (name: string, text: string, message: RegExp, line = 1): InvalidPr
   message,
 })
 
+/** Programs that every WGSL compiler must accept, because what is wrong with them is a matter of the run, or nothing. */
+export const validPrograms: { name: string, source: string }[] = ([
+  ['an index by let', 'let k = 70; var a: array<f32, 4>; a[k] = 1.0; o[0] = a[k];'],
+  ['a negative index by let', 'let k = -1; o[k] = 1.0;'],
+  ['an index by var', 'var k = 70; var a = array(1.0, 2.0); o[0] = a[k];'],
+  ['a component by let', 'let k = 5; var v = vec4f(); v[k] = 1.0; o[0] = v[k] + vec3f(1)[k];'],
+  ['a column by let', 'let k = 3; var m = mat3x3f(); m[k] = vec3f(1); o[0] = m[k][k];'],
+  ['an element of a value by let', 'let k = 9; o[0] = array(1.0, 2.0)[k];'],
+  ['an index in an unrolled loop', 'var a: array<f32, 4>; for (var k = 0; k < 6; k++) { a[k] = 1.0; } o[0] = a[0];'],
+  ['a divisor by let', 'let z = 0; o[0] = f32(4 / z + 4 % z);'],
+  ['a shift by let', 'let s = 40u; o[0] = f32(1u << s);'],
+  ['&& guards a division', 'const a = false && (123 / 0 > 0); o[0] = f32(a);'],
+  ['|| guards a shift', 'const a = true || (1u << 40u) > 0u; o[0] = f32(a);'],
+  ['&& guards an index', 'const a = false && (array(1, 2)[5] > 0); o[0] = f32(a);'],
+  ['&& guards a builtin', 'const a = false && (sqrt(-1.0) > 0); o[0] = f32(a);'],
+  ['&& guards a conversion', 'const a = false && (f32(1e40) > 1); o[0] = f32(a);'],
+  ['&& guards what is known at run time only', 'const a = false && (1 / 0 > i32(o[0])); o[0] = f32(a);'],
+  ['|| in a const_assert', 'const_assert true || 1 / 0 == 0; o[0] = 1.0;'],
+  ['comparisons in brackets', 'let a = 1; let b = 2; let v = vec2((a < b), b > a); o[0] = f32(v.x);'],
+  ['comparisons around &&', 'let a = 1; let b = 2; if (a < b && b > a) { o[0] = 1.0; }'],
+  ['a comparison inside a list', 'var a = array<f32, select(2, 3, 4 > 2)>(); o[0] = a[0];'],
+  ['blanks of Unicode', 'o[0]\u2028=\u200e1.0\u0085;'],
+] satisfies [string, string][]).map(([name, body]): { name: string, source: string } => ({ name, source: main(body) }))
+  .concat([
+    {
+      name: 'two pointers to one variable, only read',
+      source: `fn two(a: ptr<function, i32>, b: ptr<function, i32>) -> i32 { return *a + *b; }\n${
+        main('var x = 1; o[0] = f32(two(&x, &x));')
+      }`,
+    },
+    {
+      name: 'a variable beside a pointer to another',
+      source: `var<private> g: i32; var<private> h: i32; fn put(a: ptr<private, i32>) { *a = h; }\n${main('put(&g);')}`,
+    },
+  ])
+
 /** The table; line 1 is the first line of `source`. */
 export const invalidPrograms: InvalidProgram[] = [
+  // aliases
+  ...([
+    ['two pointers to one variable, written', 'var x = 1; two(&x, &x);', ''],
+    ['two elements of one array', 'var x = array(1, 2); two(&x[0], &x[1]);', ''],
+    ['two names of one pointer', 'var x = 1; let p = &x; let q = p; two(p, q);', ''],
+    ['a module variable beside a pointer to it', 'by_name(&g);', 'fn by_name(a: ptr<private, i32>) { g = *a; }'],
+    [
+      'the same, two calls down',
+      'outer(&g);',
+      'fn deep() { g = 1; } fn outer(a: ptr<private, i32>) { deep(); _ = *a; }',
+    ],
+  ] as const).map(([name, body, helper]): InvalidProgram => ({
+    name: `alias: ${name}`,
+    source: `var<private> g: i32; fn two(a: ptr<function, i32>, b: ptr<function, i32>) { *a = *b; } ${helper}\n${
+      main(body)
+    }`,
+    line: 4,
+    message: /both point into|by its name and through parameter/,
+  })),
+  // template lists are found before anything is parsed
+  inMain('a < b, c > d among arguments', 'let a = 1; let b = 2; let v = vec2(a < b, b > (a));', /template arguments/),
+  inMain('the same in select', 'let a = 1; let b = 2; o[0] = f32(select(a < b, true, b > (a)));', /template arguments/),
+  atTop('a template list on a struct', 'struct S { a: i32 } var<private> s: S<i32>;', /no template arguments/),
+  // characters
+  { name: 'a byte order mark', source: `\ufeff${main('')}`, line: 1, message: /byte order mark/ },
+  { name: 'a byte order mark at the end', source: `${main('')}\ufeff`, line: 4, message: /byte order mark/ },
+  inMain('a no-break space', 'o[0]\u00a0= 1.0;', /no meaning/),
+  inMain('an ideographic space', 'o[0]\u3000= 1.0;', /no meaning/),
+  { name: 'U+0000 in a comment', source: `// \0\n${main('')}`, line: 1, message: /U\+0000/ },
+  {
+    name: 'a comment ends at any line break',
+    source: main('// comment\u2028o[0] = nothere;'),
+    line: 4,
+    message: /nothere/,
+  },
+  // values
+  inMain('a right side that is evaluated', 'const a = true && (1 / 0 > 0);', /division by zero/),
+  inMain('types count on the side that is not', 'const a = false && (1i > 2u);', /does not apply/),
+  inMain('names count on the side that is not', 'const a = false && nothere;', /not declared/),
+  inMain('pack2x16float out of range', 'o[0] = f32(pack2x16float(vec2f(1e6, 0)));', /largest f16/),
+  inMain('unpack2x16float of infinity', 'o[0] = unpack2x16float(0x7c00u).x;', /infinite/),
   // syntax
   inMain('missing semicolon', 'let x = 1', /expected ';'/),
   inMain('missing operand', 'let x = 1 + ;', /expected an expression/),

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { WgslError } from '../../../src/cpu/abi.ts'
 import { analyse, compile } from '../../../src/cpu/compiler/compile.ts'
-import { invalidPrograms } from './invalid-programs.ts'
+import { invalidPrograms, validPrograms } from './invalid-programs.ts'
 
 function refusal(source: string): WgslError {
   try {
@@ -33,6 +33,14 @@ describe('invalid programs are refused', () => {
     )
     expect(error.errors.map((e) => e.line)).toEqual([1, 2])
   })
+})
+
+describe('valid programs are accepted', () => {
+  for (const { name, source } of validPrograms) {
+    it(name, () => {
+      expect(compile(analyse(source), { sharedMemory: false }).wasm.length).toBeGreaterThan(0)
+    })
+  }
 })
 
 describe('what the embedded device does not know', () => {
