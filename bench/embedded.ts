@@ -295,7 +295,7 @@ function blockCase(): Case {
       disposeTree((await run()).grads)
     },
     async check() {
-      const { gradient, grads } = await run(), data = await gradient.data()
+      const { gradient, grads } = await run(), data = await gradient!.data()
       disposeTree(grads)
       return data
     },

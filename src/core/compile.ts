@@ -1,13 +1,13 @@
 // Capture once, replay: runs a function once, keeps its launches with their buffers and bind groups, and replays them.
-import { DeviceError } from '../base/errors.ts'
+import { DeviceError, InputError } from '../base/errors.ts'
 import { copyInto, copyOf } from './fill.ts'
 import { type Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu, type Gpu } from '../gpu/device.ts'
 import type { Recording } from '../gpu/launches.ts'
 import { watchUses } from './launch.ts'
-import { capturing, empty, type Tensor } from './tensor.ts'
+import { capturing, empty, Tensor } from './tensor.ts'
 import { scope } from './transform.ts'
-import { leaves, mapTree } from './tree.ts'
+import { type Leaf, leaves, mapTree } from './tree.ts'
 
 /** A pool that never hands a constant's buffer to anybody else: a replay does not write it again. */
 class CapturePool extends Pool {
@@ -44,11 +44,14 @@ export interface Compiled<A extends unknown[], R> {
 }
 
 /**
- * Captures the launches of `f` at the first call for each combination of argument shapes and dtypes, and replays them
- * later. Tensors among the arguments are inputs; tensors that `f` closes over (weights, optimiser state, counters) are
- * used and updated in place; everything else `f` does on the host happens at capture only. Results are copies and
- * belong to the caller. At most `limit` captures are kept, the least recently used goes.
- * @throws DeviceError if `f` reads or writes values on the host.
+ * Captures the launches of `f` at the first call for each combination of arguments, and replays them later. Tensors
+ * among the arguments, alone or in arrays, maps and plain objects, are inputs: their shapes and dtypes count, their
+ * values are copied in. Everything else counts by its value: numbers, strings and flags; functions and objects of a
+ * class (a model) by identity, and what such an object holds is used and updated in place, as are tensors that `f`
+ * closes over (weights, optimiser state, counters). What else `f` does on the host happens at capture only. Results are
+ * copies and belong to the caller. At most `limit` captures are kept, the least recently used goes.
+ * @throws DeviceError if `f` reads or writes values on the host, or a kernel writes to an input; InputError for host
+ * arrays among the arguments.
  */
 export function compile<A extends unknown[], R>(
   f: (...args: A) => R,
@@ -61,8 +64,7 @@ export function compile<A extends unknown[], R>(
     captures.delete(key)
   }
   const run = (...args: A): R => {
-    const inputs = leaves(args)
-    const key = inputs.map(([path, { dtype, shape }]) => `${path}:${dtype}[${shape}]`).join(' ')
+    const { key, inputs } = keyOf(args)
     const known = captures.get(key)
     if (known && (known.owner !== gpu() || known.outside.some(({ refs }) => refs === 0))) drop(key)
     let capture = captures.get(key)
@@ -73,7 +75,7 @@ export function compile<A extends unknown[], R>(
       gpu().launches.replay(capture.recording)
       captures.delete(key)
     } else {
-      capture = capturePass(f, args)
+      capture = capturePass(f, args, inputs)
       if (captures.size >= limit) drop(captures.keys().next().value!)
     }
     captures.set(key, capture)
@@ -86,7 +88,62 @@ export function compile<A extends unknown[], R>(
   })
 }
 
-function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Capture {
+const identities = new WeakMap<object, number>()
+let nextIdentity = 1
+
+function identity(value: object): string {
+  let number = identities.get(value)
+  if (number === undefined) identities.set(value, number = nextIdentity++)
+  return `#${number}`
+}
+
+/** What tells calls apart, and the tensors that are copied in. */
+function keyOf(args: readonly unknown[]): { key: string, inputs: Leaf[] } {
+  const parts: string[] = [], inputs: Leaf[] = []
+  const visit = (value: unknown, path: string, inPlace: boolean): void => {
+    if (value instanceof Tensor) {
+      if (inPlace) parts.push(`${path}@${value.id}`)
+      else {
+        parts.push(`${path}:${value.dtype}[${value.shape}]`)
+        inputs.push([path, value])
+      }
+    } else if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+      throw new InputError(
+        `compile: argument ${path} is ${
+          article(value)
+        } on the host, whose values a replay would not see; wrap it in tensor(...)`,
+      )
+    } else if (typeof value === 'function') parts.push(`${path}${identity(value)}`)
+    else if (typeof value === 'object' && value !== null) {
+      const own = inPlace || !isPlain(value)
+      parts.push(`${path}${own ? identity(value) : Array.isArray(value) ? '[]' : '{}'}`)
+      for (const [name, child] of value instanceof Map ? value : Object.entries(value)) {
+        visit(child, `${path}.${String(name)}`, own)
+      }
+    } else {
+      parts.push(
+        `${path}=${typeof value === 'string' ? JSON.stringify(value) : Object.is(value, -0) ? '-0' : String(value)}`,
+      )
+    }
+  }
+  args.forEach((arg, i) => {
+    visit(arg, String(i), false)
+  })
+  return { key: parts.join(' '), inputs }
+}
+
+const article = (value: object): string => {
+  const { name } = value.constructor
+  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
+}
+
+/** What holds inputs: arrays, maps and objects of no class. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return Array.isArray(value) || value instanceof Map || prototype === Object.prototype || prototype === null
+}
+
+function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inputs: readonly Leaf[]): Capture {
   const owner = gpu()
   const pool = new CapturePool(owner.device, {
     memory: owner.pool.memory,
@@ -94,7 +151,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
       owner.launches.retire(buffers)
     },
   })
-  const pinned = new Map<string, Tensor>()
+  const pinned = new Map<string, Tensor>(), pathOf = new Map<Buffer, string>()
   const withhold = (constant: Tensor) => {
     pool.withhold(constant.buffer)
   }
@@ -104,16 +161,23 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
     pool.close()
   }
   const result = capturing(pool, withhold, () => {
-    for (const [path, input] of leaves(args)) {
+    for (const [path, input] of inputs) {
       const copy = empty(input.shape, input.dtype)
       copyInto(input, copy)
       pinned.set(path, copy)
+      pathOf.set(copy.buffer, path)
     }
     owner.launches.beginRecording()
     try {
-      return watchUses((used) => {
+      return watchUses((used, written) => {
         if (used.pool !== pool) outside.add(used.sharing)
-      }, () => scope(() => f(...mapTree(args, (_, path) => pinned.get(path)!))))
+        const path = written ? pathOf.get(used.buffer) : undefined
+        if (path !== undefined) {
+          throw new DeviceError(
+            `compile: the function writes to its argument ${path} [${used.shape}], which is a copy of the caller's; close over what is updated in place, or pass an object of a class (a model)`,
+          )
+        }
+      }, () => scope(() => f(...withInputs(args, pinned) as A)))
     } catch (error) {
       owner.launches.endRecording(false)
       giveUp()
@@ -121,12 +185,21 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A): Cap
     }
   })
   const recording = owner.launches.endRecording(true)!
-  if (result instanceof Promise) {
-    recording.uniformBuffer?.destroy()
-    giveUp()
-    throw new DeviceError('compile: the function is asynchronous; a captured function only launches, await outside it')
-  }
   return { owner, recording, pool, inputs: [...pinned.values()], result, outside: [...outside] }
+}
+
+/** The arguments with the copies in place of the inputs; objects of a class as they are. */
+function withInputs(args: readonly unknown[], pinned: ReadonlyMap<string, Tensor>): unknown[] {
+  const replace = (value: unknown, path: string): unknown => {
+    if (value instanceof Tensor) return pinned.get(path)!
+    if (typeof value !== 'object' || value === null || !isPlain(value)) return value
+    if (Array.isArray(value)) return value.map((child, i) => replace(child, `${path}.${i}`))
+    if (value instanceof Map) {
+      return new Map([...value].map(([name, child]) => [name as unknown, replace(child, `${path}.${String(name)}`)]))
+    }
+    return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, replace(child, `${path}.${name}`)]))
+  }
+  return args.map((arg, i) => replace(arg, String(i)))
 }
 
 function free(capture: Capture) {

@@ -28,7 +28,7 @@ export function launch(
   const buffers: Record<string, Buffer> = {}
   for (const name in tensors) {
     buffers[name] = tensors[name].buffer
-    onUse?.(tensors[name])
+    onUse?.(tensors[name], kernel.reflection.storage.some((slot) => slot.name === name && slot.write))
   }
   const op = currentOp
   gpu().launches.append(
@@ -43,10 +43,13 @@ export function launch(
   )
 }
 
-let onUse: ((tensor: Tensor) => void) | null = null
+let onUse: ((tensor: Tensor, written: boolean) => void) | null = null
 
-/** Sees every tensor launched inside `work`: a capture notes which ones come from outside. */
-export function watchUses<R>(watcher: (tensor: Tensor) => void, work: () => R): R {
+/**
+ * Sees every tensor launched inside `work` and whether it is written: a capture notes which ones come from outside, and
+ * refuses writing to a copy.
+ */
+export function watchUses<R>(watcher: (tensor: Tensor, written: boolean) => void, work: () => R): R {
   onUse = watcher
   try {
     return work()

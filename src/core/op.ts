@@ -74,6 +74,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
         // An op that has nothing to do may return its argument; a tape needs an output of its own.
         return args.includes(record.out) ? { ...record, out: record.out.view(record.out.shape) } : record
       }), (result) => wanted ? Object.values(result) : [result.out])
+    tape?.watch(args, out)
     if (wanted) tape!.push(any, args, attrs, out, saved)
     else if (tape === null) onCall?.(any, args, attrs, out)
     return out
@@ -132,6 +133,7 @@ function rolesOf({ name, roles: own = [], weight }: { name: string, roles?: read
  */
 export function recordCall(plain: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor): void {
   const tape = activeTape()
+  tape?.watch(args, out)
   if (tape?.wants(args)) tape.push(plain, args, attrs, out, {})
   else if (tape === null) onCall?.(plain, args, attrs, out)
 }

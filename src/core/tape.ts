@@ -53,12 +53,27 @@ export type Rule = (call: Call, cotangent: Tensor) => (Tensor | null)[]
 /** A tape under recording. Calls that touch no tracked tensor are left out, unless `all` is set. */
 export class Tape {
   readonly calls: Call[] = []
+  /** Whether a call read what the tape around this one follows: that one does not learn of it. */
+  hidesFromOuter = false
   private readonly tracked: Set<Tensor>
   private readonly all: boolean
+  private readonly outer: Tape | null
 
-  constructor(tracked: Iterable<Tensor>, all = false) {
+  constructor(tracked: Iterable<Tensor>, all = false, outer: Tape | null = null) {
     this.tracked = new Set(tracked)
     this.all = all
+    this.outer = outer
+  }
+
+  /** Follows a result for the tape around this one, which records nothing meanwhile. */
+  watch(args: readonly (Tensor | null)[], out: Tensor): void {
+    if (this.outer === null || !args.some((arg) => arg !== null && this.outer!.follows(arg))) return
+    this.hidesFromOuter = true
+    this.outer.tracked.add(out)
+  }
+
+  private follows(tensor: Tensor): boolean {
+    return this.tracked.has(tensor) || (this.outer?.follows(tensor) ?? false)
   }
 
   /** Whether a call with these arguments would be recorded, so that its saved tensors are needed. */
@@ -88,12 +103,17 @@ export function activeTape(): Tape | null {
 }
 
 /**
- * Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone.
+ * Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone, and
+ * says whether the outer one would have followed what it saw.
  */
-export function record<R>(work: () => R, tracked: Iterable<Tensor>, all = false): { result: R, calls: Call[] } {
-  const tape = new Tape(tracked, all)
+export function record<R>(
+  work: () => R,
+  tracked: Iterable<Tensor>,
+  all = false,
+): { result: R, calls: Call[], hidesFromOuter: boolean } {
+  const tape = new Tape(tracked, all, active)
   const result = onTape(tape, work)
-  return { result, calls: tape.calls }
+  return { result, calls: tape.calls, hidesFromOuter: tape.hidesFromOuter }
 }
 
 /** Runs `work` unrecorded: the backward pass itself, metrics, random counters. */

@@ -1,5 +1,5 @@
 // Functions that take functions: gradients, scopes, shape traces.
-import { NumericError, ShapeError } from '../base/errors.ts'
+import { InputError, NumericError, ShapeError } from '../base/errors.ts'
 import { full } from './fill.ts'
 import { type Call, pullback, record, unrecorded } from './tape.ts'
 import { watchCalls } from './op.ts'
@@ -24,17 +24,28 @@ function tensorsOf(result: unknown): Tensor[] {
   return leaves(result).map(([, leaf]) => leaf)
 }
 
+/** The structure of `M` with a gradient at every tensor, or null where there is none. */
+export type Gradient<M> = M extends Tensor ? Tensor | null
+  : M extends (...args: never[]) => unknown ? M
+  : M extends ReadonlyMap<infer K, infer V> ? Map<K, Gradient<V>>
+  : M extends object ? { [K in keyof M]: Gradient<M[K]> }
+  : M
+
+const secondOrder = 'valueAndGrad: a gradient inside a function that is differentiated itself, which would need second '
+  + 'derivatives; expected first derivatives only, so wrap the inner one in stopGradient(() => …) to take it as a constant'
+
 /** A scalar function of a model and more: returns the loss, alone or with auxiliary tensors. */
 export type Loss<M, R extends unknown[], X> = (model: M, ...rest: R) => Tensor | [Tensor, X]
 
 /**
  * The loss and its gradient with respect to the model's parameters. The gradient has the model's structure; fields that
  * are not trained, and parameters the loss does not depend on, are null. Everything else made on the way is freed.
- * @throws ShapeError if the loss is no scalar.
+ * @throws ShapeError if the loss is no scalar; InputError inside another gradient that depends on the same tensors:
+ * there are no second derivatives.
  */
 export function valueAndGrad<M, R extends unknown[]>(
   loss: (model: M, ...rest: R) => Tensor,
-): (model: M, ...rest: R) => [Tensor, M] {
+): (model: M, ...rest: R) => [Tensor, Gradient<M>] {
   const withAux = valueAndGradAux<M, R, null>((model, ...rest) => [loss(model, ...rest), null])
   return (model, ...rest) => {
     const [value, grads] = withAux(model, ...rest)
@@ -45,11 +56,12 @@ export function valueAndGrad<M, R extends unknown[]>(
 /** As `valueAndGrad`, for a function that returns `[loss, aux]`; the tensors of `aux` are kept and returned third. */
 export function valueAndGradAux<M, R extends unknown[], X>(
   loss: (model: M, ...rest: R) => [Tensor, X],
-): (model: M, ...rest: R) => [Tensor, M, X] {
+): (model: M, ...rest: R) => [Tensor, Gradient<M>, X] {
   return (model, ...rest) =>
     scope(() => {
       const wanted = parameters(model).map(([, leaf]) => leaf)
-      const { result: [value, aux], calls } = record(() => loss(model, ...rest), wanted)
+      const { result: [value, aux], calls, hidesFromOuter } = record(() => loss(model, ...rest), wanted)
+      if (hidesFromOuter) throw new InputError(secondOrder)
       if (value.size !== 1) {
         throw new ShapeError(`valueAndGrad: the loss must be one number, got [${value.shape}]; take its mean or sum`)
       }
@@ -57,13 +69,15 @@ export function valueAndGradAux<M, R extends unknown[], X>(
       const keep = new Set([value, ...tensorsOf(aux), ...wanted])
       const found = pullback(calls, [[value, seed]], { wanted, releaseExcept: keep })
       const given = new Set(wanted)
-      const grads = mapTree(model, (leaf) => (given.has(leaf) ? found.get(leaf) ?? null : null))
+      const grads = mapTree(model, (leaf) => (given.has(leaf) ? found.get(leaf) ?? null : null)) as Gradient<M>
       return [value, grads, aux]
     })
 }
 
 /** The gradient alone; see `valueAndGrad`. */
-export function grad<M, R extends unknown[]>(loss: (model: M, ...rest: R) => Tensor): (model: M, ...rest: R) => M {
+export function grad<M, R extends unknown[]>(
+  loss: (model: M, ...rest: R) => Tensor,
+): (model: M, ...rest: R) => Gradient<M> {
   const both = valueAndGrad(loss)
   return (model, ...rest) => {
     const [value, grads] = both(model, ...rest)
@@ -81,7 +95,8 @@ export function vjp(f: (...inputs: Tensor[]) => Tensor | Tensor[], ...inputs: Te
   back: (...cotangents: (Tensor | null)[]) => (Tensor | null)[],
   free: () => void,
 } {
-  const { result, calls } = record(() => f(...inputs), inputs)
+  const { result, calls, hidesFromOuter } = record(() => f(...inputs), inputs)
+  if (hidesFromOuter) throw new InputError(secondOrder.replace('valueAndGrad', 'vjp'))
   const outputs = Array.isArray(result) ? result : [result]
   const back = (...cotangents: (Tensor | null)[]) => {
     const seeds = outputs.map((out, i) => [out, cotangents[i] ?? null] as const)

@@ -37,27 +37,43 @@ export function leaves(tree: Tree): Leaf[] {
   return [...walk(tree, '', true)]
 }
 
-/** The tensors that training changes: all leaves but running statistics (a class's `static state` fields). */
+/**
+ * The tensors that training changes: all leaves but running statistics (a class's `static state` fields). A tensor that
+ * stands at several paths (tied weights) is one parameter, under its first path.
+ */
 export function parameters(tree: Tree): Leaf[] {
-  return [...walk(tree, '', false)]
+  const seen = new Set<Tensor>()
+  return [...walk(tree, '', false)].filter(([, tensor]) => !seen.has(tensor) && seen.add(tensor))
 }
 
 /**
  * A tree of the same structure with every tensor replaced. Classes keep their prototype, so the result has its methods.
- * `replace` may return null, which stands for "no tensor here".
+ * `replace` may return null, which stands for "no tensor here". A tensor that stands at several paths (tied weights) is
+ * replaced once and stays one; `untie` asks for each path anew.
  */
-export function mapTree<T>(tree: T, replace: (tensor: Tensor, path: string) => Tensor | null, path = ''): T {
-  const value: unknown = tree
-  if (value instanceof Tensor) return replace(value, path) as T
-  if (!isBranch(value)) return tree
-  const at = (name: string) => path ? `${path}.${name}` : name
-  if (Array.isArray(value)) return value.map((child, i) => mapTree<unknown>(child, replace, at(String(i)))) as T
-  if (value instanceof Map) {
-    return new Map([...value].map(([name, child]) => [name, mapTree<unknown>(child, replace, at(String(name)))])) as T
+export function mapTree<T>(
+  tree: T,
+  replace: (tensor: Tensor, path: string) => Tensor | null,
+  { untie = false }: { untie?: boolean } = {},
+): T {
+  const replaced = new Map<Tensor, Tensor | null>()
+  const one = (tensor: Tensor, path: string): Tensor | null => {
+    if (!untie && replaced.has(tensor)) return replaced.get(tensor)!
+    const made = replace(tensor, path)
+    replaced.set(tensor, made)
+    return made
   }
-  const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>
-  for (const [name, child] of Object.entries(value)) copy[name] = mapTree<unknown>(child, replace, at(name))
-  return copy as T
+  const branch = (value: unknown, path: string): unknown => {
+    if (value instanceof Tensor) return one(value, path)
+    if (!isBranch(value)) return value
+    const at = (name: string) => path ? `${path}.${name}` : name
+    if (Array.isArray(value)) return value.map((child, i) => branch(child, at(String(i))))
+    if (value instanceof Map) return new Map([...value].map(([name, child]) => [name, branch(child, at(String(name)))]))
+    const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>
+    for (const [name, child] of Object.entries(value)) copy[name] = branch(child, at(name))
+    return copy
+  }
+  return branch(tree, '') as T
 }
 
 /** The leaf at a path. @throws ShapeError naming the nearest paths if there is none. */
@@ -70,10 +86,13 @@ export function take(tree: Tree, path: string): Tensor {
   throw new ShapeError(`take: no tensor at '${path}'; near it: ${near.join(', ') || 'none'}`)
 }
 
-/** A copy of the tree with the leaf at `path` replaced. @throws ShapeError if there is no such leaf. */
+/**
+ * A copy of the tree with the leaf at `path` replaced, wherever else it stands (tied weights) too.
+ * @throws ShapeError if there is no such leaf.
+ */
 export function put<T>(tree: T, path: string, tensor: Tensor): T {
-  take(tree, path)
-  return mapTree(tree, (leaf, at) => at === path ? tensor : leaf)
+  const old = take(tree, path)
+  return mapTree(tree, (leaf) => leaf === old ? tensor : leaf)
 }
 
 /** Frees every tensor of a tree. */

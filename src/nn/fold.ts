@@ -40,7 +40,7 @@ export function foldBatchNorm<M extends Model>(model: M, inputShape: readonly nu
       replaced.set(weight, folded.weight)
       replaced.set(bias, folded.bias)
     }
-    const copy = mapTree(model, (leaf, path) => replaced.get(path) ?? leaf.view(leaf.shape))
+    const copy = mapTree(model, (leaf, path) => replaced.get(path) ?? leaf.view(leaf.shape), { untie: true })
     for (const { bias, owner } of folds) {
       set(copy, bias, replaced.get(bias)!)
       set(copy, owner, new Identity())

@@ -108,6 +108,11 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
             `optimiser: no state for '${path}' [${weight.shape}]; the model changed (pruned?), make a new optimiser for it`,
           )
         }
+        if (grad.shape.join() !== weight.shape.join() || grad.dtype !== 'f32') {
+          throw new ShapeError(
+            `optimiser: the gradient of '${path}' is ${grad.dtype} [${grad.shape}], expected f32 [${weight.shape}] as the parameter; reduce or reshape it first`,
+          )
+        }
         return [{ path, weight, grad, state }]
       })
       launch(kernels.advance, { control }, base, [1])

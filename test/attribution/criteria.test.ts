@@ -38,7 +38,7 @@ describeDevice('criteria', () => {
     const [, grad] = valueAndGrad((x: Tensor) => logitSum(x))(images)
     const labels = tensor(classes)
     const [, lossGrad] = valueAndGrad((x: Tensor) => crossEntropy(model.call(x), labels))(images)
-    const pixels = await images.data(), wanted = await grad.data(), byLoss = await lossGrad.data()
+    const pixels = await images.data(), wanted = await grad!.data(), byLoss = await lossGrad!.data()
     const read = async (criterion: Criterion) => {
       const reading = criterion(model, images, targets)
       const values = await reading.input.data()

@@ -8,7 +8,7 @@ import { mean, sum } from '../../src/ops/reduce.ts'
 import { adamW } from '../../src/train/optim.ts'
 import { pullback, record, type Rule } from '../../src/core/tape.ts'
 import { Tensor, tensor } from '../../src/core/tensor.ts'
-import { finite, scope, trace, valueAndGrad, valueAndGradAux, vjp } from '../../src/core/transform.ts'
+import { finite, scope, stopGradient, trace, valueAndGrad, valueAndGradAux, vjp } from '../../src/core/transform.ts'
 import { disposeTree, leaves, mapTree, put, take } from '../../src/core/tree.ts'
 import { describeDevice } from '../support/device.ts'
 import { random } from '../reference/nd.ts'
@@ -34,9 +34,9 @@ describeDevice('transforms', () => {
     disposeTree(run(model, x))
     const { live } = gpu().pool.memory
     const [value, grads] = run(model, x)
-    expect([...grads.first.shape]).toEqual([8, 5])
+    expect([...grads.first!.shape]).toEqual([8, 5])
     expect(grads.unused).toBeNull()
-    const start = await value.item(), slope = await grads.second.data()
+    const start = await value.item(), slope = await grads.second!.data()
     disposeTree([value, grads])
     expect(gpu().pool.memory.live).toBe(live)
     const at = 4, step = 1e-2
@@ -75,7 +75,7 @@ describeDevice('transforms', () => {
       return [sum(y), y]
     })(model)
     expect(await aux.item()).toBe(4)
-    expect(await grads.w.item()).toBe(4)
+    expect(await grads.w!.item()).toBe(4)
     expect(() => valueAndGrad((m: { w: Tensor }) => m.w)({ w: tensor([1, 2]) })).toThrow(ShapeError)
   })
 
@@ -176,6 +176,21 @@ describeDevice('transforms', () => {
     return Promise.resolve().then(() => {
       expect(caught).toBeInstanceOf(DeviceError)
     })
+  })
+
+  test('second derivatives are refused, constants are not', async () => {
+    const w = tensor([3])
+    const inner = (v: Tensor) => valueAndGrad((u: Tensor) => sum(mul(u, square(u))))(v)[1]!
+    expect(() => valueAndGrad((v: Tensor) => sum(inner(v)))(w)).toThrow(/second derivatives.*stopGradient/)
+    expect(() => valueAndGrad((v: Tensor) => sum(inner(scale(v, { by: 2 }))))(w)).toThrow(/second derivatives/)
+    // the inner loss closes over what the outer one follows, and over what is made of it inside
+    const closed = (v: Tensor) => valueAndGrad((u: Tensor) => sum(mul(u, square(v))))(tensor([1]))[1]!
+    expect(() => valueAndGrad((v: Tensor) => sum(closed(v)))(w)).toThrow(/second derivatives/)
+    expect(() => valueAndGrad((v: Tensor) => sum(vjp((u) => mul(u, v), tensor([1])).outputs[0]))(w)).toThrow(/vjp: /)
+    const [, grad] = valueAndGrad((v: Tensor) => sum(mul(v, stopGradient(() => inner(v)))))(w)
+    expect(await grad!.item()).toBeCloseTo(27, 4)
+    const [, other] = valueAndGrad((v: Tensor) => sum(mul(v, inner(tensor([3])))))(w) // of something else: a constant
+    expect(await other!.item()).toBeCloseTo(27, 4)
   })
 
   test('a capture is taken anew when a tensor it uses was freed and replaced', async () => {

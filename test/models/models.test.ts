@@ -52,7 +52,7 @@ async function compareMode(
       const expected = each.get(`${mode}.grad_input`).data // of the first image only, in large files
       compare(
         'gradient of the input',
-        (await grads.image.data()).subarray(0, expected.length),
+        (await grads.image!.data()).subarray(0, expected.length),
         expected,
         noise('grad_input'),
       )

@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest'
 import { adam, adamW, cosineRate, type Optimizer, sgd, updateAverage } from '../../src/train/optim.ts'
+import { copyOf } from '../../src/core/fill.ts'
 import { tensor } from '../../src/core/tensor.ts'
+import { valueAndGrad } from '../../src/core/transform.ts'
+import { leaves, mapTree, parameters, put } from '../../src/core/tree.ts'
+import { add, mul } from '../../src/ops/elementwise.ts'
+import { sum } from '../../src/ops/reduce.ts'
 import { describeDevice } from '../support/device.ts'
 import { golden } from '../support/golden.ts'
 import { relativeError } from '../reference/nd.ts'
@@ -49,6 +54,35 @@ describeDevice('optimisers', () => {
     expect(() => {
       optimizer.update({ a: tensor([1]), b: model.b }, { a: tensor([1]) })
     }).toThrow(/make a new optimiser/)
+  })
+
+  test('tied weights are one parameter: counted, stepped, decayed and averaged once', async () => {
+    const tied = tensor([[2, 4]]), model = { embed: tied, head: { weight: tied }, free: tensor([[1]]) }
+    expect(parameters(model).map(([path]) => path)).toEqual(['embed', 'free'])
+    expect(leaves(model)).toHaveLength(3)
+    const copy = mapTree(model, (leaf) => copyOf(leaf))
+    expect(copy.embed).toBe(copy.head.weight)
+    expect(put(model, 'head.weight', tensor([[0, 0]])).embed).not.toBe(tied)
+    const loss = (m: typeof model) => sum(add(mul(m.embed, m.head.weight), m.free)) // sum of squares: gradient 2 w
+    const optimizer = sgd(model, { rate: 0.25, decay: 0.5, clip: 1e30 })
+    const [, grads] = valueAndGrad(loss)(model)
+    expect([...await grads.head.weight!.data()]).toEqual([4, 8])
+    optimizer.update(model, grads)
+    expect([...await tied.data()]).toEqual([2 - 0.25 * (4 + 0.5 * 2), 4 - 0.25 * (8 + 0.5 * 4)])
+    expect(optimizer.state.moments.size).toBe(2)
+    updateAverage(copy, model, 0.5)
+    expect([...await copy.embed.data()]).toEqual([0.5 * 2 + 0.5 * 0.75, 0.5 * 4 + 0.5 * 1.5])
+  })
+
+  test('a gradient of another shape is refused', () => {
+    const model = { a: tensor([[1, 2]]) }
+    for (const wrong of [tensor([1, 2]), tensor([[1], [2]]), tensor([[1, 2, 3]]), tensor([1])]) {
+      for (const make of Object.values(methods)) {
+        expect(() => {
+          make(model).update(model, { a: wrong })
+        }).toThrow(/the gradient of 'a' is f32 \[.*\], expected f32 \[1,2\]/)
+      }
+    }
   })
 
   test('moving average', async () => {
