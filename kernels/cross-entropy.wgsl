@@ -1,8 +1,8 @@
 // Cross-entropy of softmax(x) with labels, and its gradient. x, dx: [rows, width]   given: [rows] labels or [rows,
-// width] shares
+// width] targets
 // logsum, weight, losses: [rows]: log sum e^x, the sum of the target t, the loss of the row   loss, dloss: one number
-// t = (1 - smoothing) share + smoothing / width;   row loss = -sum t (x - logsum);   dx = (weight softmax(x) - t) dloss
-// / rows.
+// t = (1 - smoothing) target + smoothing / width;   row loss = -sum t (x - logsum);   dx = (weight softmax(x) - t)
+// dloss / rows.
 
 struct Params { rows: u32, width: u32, smoothing: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -14,7 +14,7 @@ struct Params { rows: u32, width: u32, smoothing: f32 }
 @group(0) @binding(6) var<storage, read> dloss: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(8) var<uniform> p: Params;
-override LANES: u32 = 8;
+override THREADS: u32 = 8;
 var<workgroup> partial: array<f32, 64>;
 
 // A label outside the classes makes the loss NaN, which the caller's check of the loss then reports.
@@ -24,44 +24,45 @@ fn one_hot(label: i32, c: u32) -> f32 {
 }
 
 fn expected(row: u32, c: u32) -> f32 {
-  let share = /*share*/one_hot(given[row], c);
-  return (1.0 - p.smoothing) * share + p.smoothing / f32(p.width);
+  let given_target = /*target*/one_hot(given[row], c);
+  return (1.0 - p.smoothing) * given_target + p.smoothing / f32(p.width);
 }
 
 fn row_sum(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = 0.0;
-  for (var i = 0u; i < LANES; i++) { result += partial[lid - lid % LANES + i]; }
+  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
   workgroupBarrier();                     // all have read it before the next call overwrites it
   return result;
 }
 
 fn row_max(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = value;
-  for (var i = 0u; i < LANES; i++) { result = max(result, partial[lid - lid % LANES + i]); }
+  for (var i = 0u; i < THREADS; i++) { result = max(result, partial[lid - lid % THREADS + i]); }
   workgroupBarrier();
   return result;
 }
 
 @compute @workgroup_size(64)
-fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
+fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS;
   let base = row * p.width;
   let end = select(0u, p.width, row < p.rows);
   var high = -3.0e38;
-  for (var c = lid % LANES; c < end; c += LANES) { high = max(high, x[base + c]); }
+  for (var c = lid % THREADS; c < end; c += THREADS) { high = max(high, x[base + c]); }
   high = row_max(lid, high);
   var sum = 0.0;
-  for (var c = lid % LANES; c < end; c += LANES) { sum += exp(x[base + c] - high); }
+  for (var c = lid % THREADS; c < end; c += THREADS) { sum += exp(x[base + c] - high); }
   let all = high + log(row_sum(lid, sum));
   var cost = 0.0;
   var heavy = 0.0;
-  for (var c = lid % LANES; c < end; c += LANES) {
+  for (var c = lid % THREADS; c < end; c += THREADS) {
     let t = expected(row, c);
     heavy += t;
     // a class at -infinity costs nothing where it is not expected
@@ -69,7 +70,7 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   let row_loss = row_sum(lid, cost);
   let row_weight = row_sum(lid, heavy);
-  if (row < p.rows && lid % LANES == 0u) {
+  if (row < p.rows && lid % THREADS == 0u) {
     logsum[row] = all;
     weight[row] = row_weight;
     losses[row] = row_loss;
@@ -79,13 +80,14 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 @compute @workgroup_size(64)
 fn average(@builtin(local_invocation_index) lid: u32) {
   var sum = 0.0;
-  for (var row = lid; row < p.rows; row += LANES) { sum += losses[row]; }
+  for (var row = lid; row < p.rows; row += THREADS) { sum += losses[row]; }
   let all = row_sum(lid, sum);
   if (lid == 0u) { loss[0] = all / f32(p.rows); }
 }
 
 @compute @workgroup_size(64)
-fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lid;
   let row = i / p.width;
   if (row >= p.rows) { return; }

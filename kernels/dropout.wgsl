@@ -51,15 +51,17 @@ fn kept(number: u32) -> vec4f {
 
 // out = x times the mask; x may be a cotangent. A dropped infinity or NaN is 0 too.
 @compute @workgroup_size(64)
-fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (4u * i >= p.size) { return; }
   let mask = kept(i);
   out[i] = select(vec4f(0.0), x[i] * mask, mask > vec4f(0.0));
 }
 
 @compute @workgroup_size(64)
-fn mask(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn mask(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (4u * i < p.size) { out[i] = kept(i); }
 }

@@ -119,8 +119,9 @@ fn f(x: vec4f, a: f32, b: f32) -> vec4f { return /*expression*/; }
 
 // out = f(x)
 @compute @workgroup_size(64)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (PAIRS == 0u) {
     if (i * 4u < p.size) { out[i] = f(x[i], p.a, p.b); }
   } else if (i * 8u < p.size) {
@@ -134,8 +135,9 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
 // out = y f(x): f is a derivative, y the cotangent
 @compute @workgroup_size(64)
-fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (PAIRS == 0u) {
     if (i * 4u < p.size) { out[i] = y[i] * f(x[i], p.a, p.b); }
   } else if (i * 8u < p.size) {

@@ -6,14 +6,16 @@ struct Params { size: u32, value: f32 }
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
-fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u < p.size) { out[i] = vec4u(bitcast<u32>(p.value)); }
 }
 
 // Moves bits, so that it serves every dtype.
 @compute @workgroup_size(64)
-fn copy(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn copy(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u < p.size) { out[i] = x[i]; }
 }

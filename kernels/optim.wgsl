@@ -2,7 +2,10 @@
 // weight, m, v, grad: [size]   control: [rate, 1 - beta1^t, 1 - beta2^t, t, gradient scale]: advanced on the device,
 // so that a captured step counts on. Buffers are padded to whole vectors.
 
-struct Params { size: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, eps: f32, decay: f32, momentum: f32, nesterov: u32, clip: f32, parts: u32, slot: u32 }
+struct Params {
+  size: u32, beta1: f32, beta2: f32, rest1: f32, rest2: f32, eps: f32, decay: f32, momentum: f32, nesterov: u32,
+    clip: f32, parts: u32, slot: u32,
+}
 @group(0) @binding(0) var<storage, read_write> weight: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> m: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4f>;
@@ -28,8 +31,9 @@ fn advance() {
 // Coupled decay is added to the gradient (Adam), decoupled shrinks the weight (AdamW); `nesterov` > 0 says coupled
 // here.
 @compute @workgroup_size(64)
-fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u >= p.size || gain[4] == 0.0) { return; }
   let rate = gain[0];
   let w = weight[i];
@@ -45,8 +49,9 @@ fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // As PyTorch: the first step sets the velocity to the gradient.
 @compute @workgroup_size(64)
-fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u >= p.size || gain[4] == 0.0) { return; }
   let w = weight[i];
   let g = grad[i] * gain[4] + p.decay * w;
@@ -59,24 +64,25 @@ var<workgroup> partial: array<f32, 64>;
 
 // Sum of squares of one gradient, a part per workgroup: squares[slot + group].
 @compute @workgroup_size(64)
-fn squared(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn squared(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   var total = 0.0;
   let whole = p.size / 4u;
-  for (var i = group.x * 64u + lane; i < whole; i += groups.x * 64u) {
+  for (var i = group.x * 64u + lid; i < whole; i += groups.x * 64u) {
     let g = grad[i];
     total += dot(g, g);
   }
-  if (group.x == 0u && lane < p.size % 4u) {
-    let g = grad[whole][lane];
+  if (group.x == 0u && lid < p.size % 4u) {
+    let g = grad[whole][lid];
     total += g * g;
   }
-  partial[lane] = total;
+  partial[lid] = total;
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
-    if (lane < half) { partial[lane] += partial[lane + half]; }
+    if (lid < half) { partial[lid] += partial[lid + half]; }
     workgroupBarrier();
   }
-  if (lane == 0u) { squares[p.slot + group.x] = partial[0]; }
+  if (lid == 0u) { squares[p.slot + group.x] = partial[0]; }
 }
 
 // Gradient scale for clipping by the global norm. A gradient that is not finite gets 0: the step then leaves the
@@ -91,7 +97,8 @@ fn clip() {
 
 // Exponential moving average of the weights: v = beta1 v + rest1 weight.
 @compute @workgroup_size(64)
-fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u < p.size) { v[i] = p.beta1 * v[i] + p.rest1 * grad[i]; }
 }

@@ -54,8 +54,9 @@ fn element(e: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (4u * i >= p.size) { return; }
   if (VECTORS == 1u) {
     let row = 4u * i / p.n0;
@@ -65,5 +66,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   let last = p.size - 1u;
-  out[i] = vec4f(element(4u * i), element(min(4u * i + 1u, last)), element(min(4u * i + 2u, last)), element(min(4u * i + 3u, last)));
+  out[i] = vec4f(element(4u * i), element(min(4u * i + 1u, last)), element(min(4u * i + 2u, last)),
+    element(min(4u * i + 3u, last)));
 }

@@ -35,8 +35,9 @@ fn element(e: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn strided(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn strided(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (4u * i >= p.size) { return; }
   if (VECTORS == 1u) {
     let row = 4u * i / p.inner;
@@ -44,5 +45,6 @@ fn strided(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     return;
   }
   let last = p.size - 1u;
-  out[i] = vec4f(element(4u * i), element(min(4u * i + 1u, last)), element(min(4u * i + 2u, last)), element(min(4u * i + 3u, last)));
+  out[i] = vec4f(element(4u * i), element(min(4u * i + 1u, last)), element(min(4u * i + 2u, last)),
+    element(min(4u * i + 3u, last)));
 }

@@ -1,8 +1,8 @@
-// Sums, maxima and minima along an axis. `rows`: x [rows, width] -> out [rows, chunks]. `columns`: x [outer, length,
-// width] -> out [outer, chunks, width]. A long axis is cut into chunks of `chunk` elements, each with a result of its
-// own, which a second launch reduces: many workgroups take part, and no partial sum gets long.
+// Sums, maxima and minima along an axis. `rows`: x [rows, width] -> out [rows, splits]. `columns`: x [outer, length,
+// width] -> out [outer, splits, width]. A long axis is cut into splits of `per_split` elements, each with a result of
+// its own, which a second launch reduces: many workgroups take part, and no partial sum gets long.
 
-struct Params { outer: u32, length: u32, width: u32, chunks: u32, chunk: u32, factor: f32 }
+struct Params { outer: u32, length: u32, width: u32, splits: u32, per_split: u32, factor: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> p: Params;
@@ -10,7 +10,7 @@ override KIND: u32 = 0;       // 0 sum, 1 maximum, 2 minimum
 override SQUARE: u32 = 0;     // 1: squares are summed
 override ROOT: u32 = 0;       // 1: the result is the root
 // rows: invocations that share a row; columns: vectors side by side. A power of two up to 64
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 var<workgroup> partial: array<vec4f, 64>;
 
 fn join(a: vec4f, b: vec4f) -> vec4f {
@@ -36,33 +36,34 @@ fn start(e: u32) -> vec4f {
 }
 
 @compute @workgroup_size(64)
-fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let piece = (group.y * groups.x + group.x) * (64u / LANES) + lane / LANES;
-  let mine = lane % LANES;
-  let inside = piece < p.outer * p.chunks;
+fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let split = (group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS;
+  let mine = lid % THREADS;
+  let inside = split < p.outer * p.splits;
   var total = vec4f(0.0);
   if (inside) {
-    let row = piece / p.chunks;
-    let cut = (piece - row * p.chunks) * p.chunk;
+    let row = split / p.splits;
+    let cut = (split - row * p.splits) * p.per_split;
     let first = row * p.width + cut;
-    let end = row * p.width + min(p.width, cut + p.chunk);
+    let end = row * p.width + min(p.width, cut + p.per_split);
     let neutral = start(first);
     total = neutral;
-    for (var i = first / 4u + mine; 4u * i < end; i += LANES) {
+    for (var i = first / 4u + mine; 4u * i < end; i += THREADS) {
       // A row of odd width begins and ends inside a vector that it shares with its neighbours.
       let e = 4u * i + vec4u(0u, 1u, 2u, 3u);
       total = join(total, select(neutral, value(x[i]), (e >= vec4u(first)) & (e < vec4u(end))));
     }
   }
-  partial[lane] = total;
+  partial[lid] = total;
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (mine < half) { partial[lane] = join(partial[lane], partial[lane + half]); }
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (mine < half) { partial[lid] = join(partial[lid], partial[lid + half]); }
     workgroupBarrier();
   }
   if (inside && mine == 0u) {
-    let v = partial[lane];
-    out[piece] = finish(join(join(v, vec4f(v.y)), join(vec4f(v.z), vec4f(v.w))).x);
+    let v = partial[lid];
+    out[split] = finish(join(join(v, vec4f(v.y)), join(vec4f(v.z), vec4f(v.w))).x);
   }
 }
 
@@ -74,32 +75,33 @@ fn four(e: u32) -> vec4f {
 }
 
 @compute @workgroup_size(64)
-fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let across = (p.width + 4u * LANES - 1u) / (4u * LANES);      // workgroups side by side
+fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let across = (p.width + 4u * THREADS - 1u) / (4u * THREADS);      // workgroups side by side
   let number = group.y * groups.x + group.x;
-  let piece = number / across;
-  let column = 4u * ((number - piece * across) * LANES + lane % LANES);
-  let inside = piece < p.outer * p.chunks && column < p.width;
+  let split = number / across;
+  let column = 4u * ((number - split * across) * THREADS + lid % THREADS);
+  let inside = split < p.outer * p.splits && column < p.width;
   var total = vec4f(0.0);
   if (inside) {
-    let outer = piece / p.chunks;
-    let cut = (piece - outer * p.chunks) * p.chunk;
+    let outer = split / p.splits;
+    let cut = (split - outer * p.splits) * p.per_split;
     let origin = outer * p.length * p.width + column;
-    let end = min(p.length, cut + p.chunk);
+    let end = min(p.length, cut + p.per_split);
     if (KIND != 0u) { total = value(four(origin + cut * p.width)); }
-    for (var r = cut + lane / LANES; r < end; r += 64u / LANES) {
+    for (var r = cut + lid / THREADS; r < end; r += 64u / THREADS) {
       total = join(total, value(four(origin + r * p.width)));
     }
   }
-  partial[lane] = total;
+  partial[lid] = total;
   workgroupBarrier();
-  for (var half = 32u; half >= LANES; half /= 2u) {
-    if (lane < half) { partial[lane] = join(partial[lane], partial[lane + half]); }
+  for (var half = 32u; half >= THREADS; half /= 2u) {
+    if (lid < half) { partial[lid] = join(partial[lid], partial[lid + half]); }
     workgroupBarrier();
   }
-  if (inside && lane < LANES) {
-    let v = partial[lane];
-    let o = piece * p.width + column;
+  if (inside && lid < THREADS) {
+    let v = partial[lid];
+    let o = split * p.width + column;
     out[o] = finish(v.x);
     if (column + 1u < p.width) { out[o + 1u] = finish(v.y); }
     if (column + 2u < p.width) { out[o + 2u] = finish(v.z); }

@@ -11,8 +11,8 @@ struct Params { size: u32, eps: f32, s: f32, t: f32 }
 @group(0) @binding(4) var<storage, read_write> absolute: array<vec4f>;
 @group(0) @binding(5) var<uniform> p: Params;
 
-fn index(group: vec3u, groups: vec3u, lane: u32) -> u32 {
-  return (group.y * groups.x + group.x) * 64u + lane;
+fn index(group: vec3u, groups: vec3u, lid: u32) -> u32 {
+  return (group.y * groups.x + group.x) * 64u + lid;
 }
 
 // Away from zero, whose sign counts as positive.
@@ -34,15 +34,17 @@ fn over(r: vec4f, x: vec4f, terms: vec4f) -> vec4f {
 
 // c z / (q ± eps)
 @compute @workgroup_size(64)
-fn ratio(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn ratio(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u < p.size) { out[i] = divided(c[i] * z[i], q[i]); }
 }
 
 // Generalised gamma, s its strength and q the sum a: factors for the products with W (out) and with |W| (absolute).
 @compute @workgroup_size(64)
-fn gamma(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn gamma(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u >= p.size) { return; }
   let side = sign(z[i]);
   let share = divided(c[i] * z[i], z[i] + 0.5 * p.s * (z[i] + side * q[i]));
@@ -52,8 +54,9 @@ fn gamma(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
 
 // Alpha-beta, s = alpha and t = beta, q the sum a: likewise.
 @compute @workgroup_size(64)
-fn alpha_beta(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn alpha_beta(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u >= p.size) { return; }
   let r = c[i] * z[i];
   let positive = 0.5 * p.s * over(r, 0.5 * (z[i] + q[i]), q[i]);
@@ -64,21 +67,24 @@ fn alpha_beta(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
 
 // z-plus, q the sum a: the one factor of both products.
 @compute @workgroup_size(64)
-fn positive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn positive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u < p.size) { out[i] = over(c[i] * z[i], 0.5 * (z[i] + q[i]), q[i]); }
 }
 
 // c + sign(z) q: the products with W and |W| at a layer whose input is z.
 @compute @workgroup_size(64)
-fn join(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn join(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u < p.size) { out[i] = c[i] + sign(z[i]) * q[i]; }
 }
 
 // c where z >= 0, else q: the products with max(W, 0) and min(W, 0).
 @compute @workgroup_size(64)
-fn side(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = index(group, groups, lane);
+fn side(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = index(group, groups, lid);
   if (i * 4u < p.size) { out[i] = select(q[i], c[i], z[i] >= vec4f(0.0)); }
 }

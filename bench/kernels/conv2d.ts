@@ -123,14 +123,14 @@ function convolutionCase(layer: Layer, pass: Pass): BenchCase {
 
 /** y, dx or dw: the three sums over the same products, each with another of the three arrays as its result. */
 function inDoubles(
-  { batch, channels, outputs, side, kernel, stride = 1, padding = 0, depthwise: apart }: Layer,
+  { batch, channels, outputs, side, kernel, stride = 1, padding = 0, depthwise: isDepthwise }: Layer,
   out: number,
   given: Record<'x' | 'w' | 'y', Float32Array>,
   pass: Pass,
 ): Float64Array {
   const x = Float64Array.from(given.x), w = Float64Array.from(given.w), y = Float64Array.from(given.y)
   const result = { forward: y, dx: x, dw: w }[pass].fill(0)
-  const inner = apart ? 1 : channels
+  const inner = isDepthwise ? 1 : channels
   for (let n = 0; n < batch; n++) {
     for (let o = 0; o < outputs; o++) {
       for (let c = 0; c < inner; c++) {
@@ -140,7 +140,7 @@ function inDoubles(
             for (let i = 0; i < out; i++) {
               const row = i * stride - padding + u
               if (row < 0 || row >= side) continue
-              const atX = ((n * channels + (apart ? o : c)) * side + row) * side - padding + v,
+              const atX = ((n * channels + (isDepthwise ? o : c)) * side + row) * side - padding + v,
                 atY = ((n * outputs + o) * out + i) * out
               for (
                 let j = Math.max(0, Math.ceil((padding - v) / stride));

@@ -1,13 +1,13 @@
 // Backward of attention/blocked.wgsl: OWN keys of a head against OTHER queries at a time. Probabilities are made again,
 // once, from the scores and their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dk = scale sum g q   dq = scale sum g k
-// A workgroup takes all keys of a head, or one of `slabs` stretches of them (none empty), block by block, and adds to
-// dq what each block gives: every entry has one owner, so there are no atomics. Parts of dq from several slabs are
+// A workgroup takes all keys of a head, or one of `splits` stretches of them (none empty), block by block, and adds to
+// dq what each block gives: every entry has one owner, so there are no atomics. Parts of dq from several splits are
 // added afterwards.
-// q: [B, N, H, D]  dq: [slabs, B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]
+// q: [B, N, H, D]  dq: [splits, B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]
 // stats: [B, H, N], log-sum and delta = dout . out
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, slabs: u32 }
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, splits: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
@@ -22,14 +22,14 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 override OWN: u32 = 32;                    // a multiple of 4 COLUMNS, at least D
 override OTHER: u32 = 16;                  // the same, at least D and E
 override COLUMNS: u32 = 2;                 // at most 4
-override LANES: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
+override THREADS: u32 = 16;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
 
 // Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end;
-// store_dq, store_dk, store_dv; extra.
+// store_dq, store_dk, store_dv; logit_bias.
 /*rows*/
-/*extra*/
+/*logit bias*/
 
 const Q = 0u;                              // which rows `rows_of` reads
 const K = 1u;
@@ -60,7 +60,7 @@ fn width_of(what: u32) -> u32 { return select(p.E, p.D, what == Q || what == K);
 
 // Own rows from `first` on into `own` at `to`.
 fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32) {
-  for (var i = lid * 4u; i < min(OWN, p.M - first); i += 4u * LANES) {
+  for (var i = lid * 4u; i < min(OWN, p.M - first); i += 4u * THREADS) {
     let at = to + i / (4u * COLUMNS) * depth * COLUMNS + i / 4u % COLUMNS;
     let row = first + i;
     for (var d = 0u; d < width_of(what); d += 4u) {
@@ -73,7 +73,7 @@ fn pack_own(what: u32, b: u32, h: u32, first: u32, to: u32, depth: u32, lid: u32
 
 // Keys from `first` on into `entries`, zeros for those past the end, so that they weigh nothing in dq.
 fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
-  for (var i = lid; i < OWN; i += LANES) {
+  for (var i = lid; i < OWN; i += THREADS) {
     for (var d = 0u; d < p.D; d += 4u) {
       entries[(i * DDEPTH + d) / 4u] = select(vec4f(0), rows_of(K, b, h, first + i, d), first + i < p.M);
     }
@@ -82,7 +82,7 @@ fn pack_keys(b: u32, h: u32, first: u32, lid: u32) {
 
 // Other rows from j on into `staged` at `to`.
 fn pack_other(what: u32, b: u32, h: u32, j: u32, to: u32, depth: u32, lid: u32) {
-  for (var i = lid; i < min(OTHER, p.N - j); i += LANES) {
+  for (var i = lid; i < min(OTHER, p.N - j); i += THREADS) {
     for (var d = 0u; d < width_of(what); d += 4u) { staged[to + (i * depth + d) / 4u] = rows_of(what, b, h, j + i, d); }
   }
 }
@@ -135,14 +135,15 @@ fn mixed_keys(sums: ptr<function, array<vec4f, 16>>, left: u32, right: u32, quad
   for (var i = 0u; i < 4u * COLUMNS; i++) { (*sums)[i] = s[i]; }
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let item = group.y * groups.x + group.x;
-  let b = item / p.slabs / p.H;
-  let h = item / p.slabs % p.H;
+  let b = item / p.splits / p.H;
+  let h = item / p.splits % p.H;
   if (b >= p.B) { return; }
-  let slab = item % p.slabs;
-  let span = ((p.M + OWN - 1u) / OWN + p.slabs - 1u) / p.slabs * OWN;
+  let split = item % p.splits;
+  let span = ((p.M + OWN - 1u) / OWN + p.splits - 1u) / p.splits * OWN;
   // Four queries with all vectors of keys, four keys with all pieces of their entries, and four queries with all pieces
   // of theirs.
   let other = lid % (OTHER / 4u) * 4u;
@@ -150,7 +151,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let mine = lid % (OWN / 4u) * 4u;
   let entry = lid / (OWN / 4u) * 4u * COLUMNS;
   let piece = vectors * 4u * COLUMNS;
-  for (var first = slab * span; first < min(p.M, (slab + 1u) * span); first += OWN) {
+  for (var first = split * span; first < min(p.M, (split + 1u) * span); first += OWN) {
     pack_own(K, b, h, first, 0u, DDEPTH, lid);
     pack_own(V, b, h, first, OWN / 4u * DDEPTH, EDEPTH, lid);
     pack_keys(b, h, first, lid);
@@ -173,7 +174,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var r = 0u; r < 4u; r++) {
           let stat = stats[(b * p.H + h) * p.N + min(j + other + r, p.N - 1u)];
           for (var c = 0u; c < COLUMNS; c++) {
-            let more = extra(b, h, vec4u(j + other + r), vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u));
+            let more = logit_bias(b, h, vec4u(j + other + r), vec4u(first + (vectors * COLUMNS + c) * 4u)
+              + vec4u(0u, 1u, 2u, 3u));
             w[r * COLUMNS + c] = exp(s[r * COLUMNS + c] + more - vec4f(stat.x));
             x[r * COLUMNS + c] = w[r * COLUMNS + c] * (g[r * COLUMNS + c] - vec4f(stat.y));
           }
@@ -188,14 +190,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let left = mine / 4u;
       if (mine < keys && entry < p.D) { dk_sums = mixed(dk_sums, OWN * OTHER / 4u + left, entry / 4u, DDEPTH, count); }
       if (mine < keys && entry < p.E) { dv_sums = mixed(dv_sums, left, (OTHER * DDEPTH + entry) / 4u, EDEPTH, count); }
-      if (other < count && piece < p.D) { mixed_keys(&dq_sums, (OTHER + other) * (OWN / 4u), piece / 4u, (keys + 3u) / 4u); }
+      if (other < count && piece < p.D) {
+        mixed_keys(&dq_sums, (OTHER + other) * (OWN / 4u), piece / 4u, (keys + 3u) / 4u);
+      }
       workgroupBarrier();
       for (var r = 0u; r < 4u; r++) {
-        let row = ((slab * p.B + b) * p.N + j + other + r) * p.H + h;
+        let row = ((split * p.B + b) * p.N + j + other + r) * p.H + h;
         for (var c = 0u; c < COLUMNS; c++) {
           if (other + r < count && piece + 4u * c < p.D) {
             var value = dq_sums[r * COLUMNS + c] * p.scale;
-            if (first > slab * span) { value += load_dq(row, piece + 4u * c); }
+            if (first > split * span) { value += load_dq(row, piece + 4u * c); }
             store_dq(row, piece + 4u * c, value);
           }
         }

@@ -17,14 +17,14 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 override OWN: u32 = 32;                    // a multiple of 4 COLUMNS
 override OTHER: u32 = 32;
 override COLUMNS: u32 = 2;                 // at most 4
-override LANES: u32 = 32;                  // OWN OTHER / (16 COLUMNS)
+override THREADS: u32 = 32;                  // OWN OTHER / (16 COLUMNS)
 override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixteen
 override EDEPTH: u32 = 16;
-override CHUNKS: u32 = 1;                  // E in pieces of OTHER, at most 4
+override E_TILES: u32 = 1;                  // E in tiles of OTHER, at most 4
 
-// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out; extra.
+// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out; logit_bias.
 /*rows*/
-/*extra*/
+/*logit bias*/
 
 // queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
 var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;
@@ -36,8 +36,9 @@ var<workgroup> factors: array<vec4f, OWN / 4u>;            // what the sums of a
 fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let items = (p.N + OWN - 1u) / OWN;
   let item = group.y * groups.x + group.x;
   let b = item / items / p.H;
@@ -52,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
   // One invocation packs a whole block, because a loop with one counter is what the compiler takes the index checks out
   // of.
-  for (var i = lid * 4u; i < min(OWN, p.N - first); i += 4u * LANES) {
+  for (var i = lid * 4u; i < min(OWN, p.N - first); i += 4u * THREADS) {
     let s = query_row(b, h, first + i);
     let t = query_row(b, h, first + i + 1u);
     let u = query_row(b, h, first + i + 2u);
@@ -63,14 +64,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var n = 0u; n < 4u; n++) { own[at + (d + n) * COLUMNS] = x[n] * p.scale; }
     }
   }
-  var sums: array<vec4f, 64>;                           // [CHUNKS][4 queries][COLUMNS]
+  var sums: array<vec4f, 64>;                           // [E_TILES][4 queries][COLUMNS]
   // of the queries 4 COLUMNS lid and after: largest score so far, sum of weights
   var high: array<vec4f, 4>;
   var total: array<vec4f, 4>;
   for (var c = 0u; c < COLUMNS; c++) { high[c] = vec4f(-1.0e30); }
   for (var j = 0u; j < p.M; j += OTHER) {
     let count = min(OTHER, p.M - j);
-    for (var i = lid * 4u; i < count; i += 4u * LANES) {
+    for (var i = lid * 4u; i < count; i += 4u * THREADS) {
       let s = key_row(b, h, j + i);
       let t = key_row(b, h, j + i + 1u);
       let u = key_row(b, h, j + i + 2u);
@@ -97,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var r = 0u; r < 4u; r++) {
         for (var c = 0u; c < COLUMNS; c++) {
           let rows = vec4u(first + (vectors * COLUMNS + c) * 4u) + vec4u(0u, 1u, 2u, 3u);
-          weights[at + r * COLUMNS + c] = s[r * COLUMNS + c] + extra(b, h, rows, vec4u(j + key + r));
+          weights[at + r * COLUMNS + c] = s[r * COLUMNS + c] + logit_bias(b, h, rows, vec4u(j + key + r));
         }
       }
     }
@@ -125,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       high = most;
     }
     // Values of a key in a row, over the keys.
-    for (var i = lid; i < count; i += LANES) {
+    for (var i = lid; i < count; i += THREADS) {
       let row = key_row(b, h, j + i);
       for (var e = 0u; e < p.E; e += 4u) {
         staged[(e / (4u * COLUMNS) * OTHER + i) * COLUMNS + e / 4u % COLUMNS] = load_v(row, e);
@@ -135,12 +136,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (first + query < p.N) {
       let factor = factors[query / 4u];
       let left = query / (4u * COLUMNS) * OTHER * COLUMNS + query / 4u % COLUMNS;
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
-        let e = chunk * OTHER + entry;
+      for (var tile = 0u; tile < E_TILES; tile++) {
+        let e = tile * OTHER + entry;
         if (e < p.E) {
           let right = e * OTHER / 4u;
           for (var r = 0u; r < 4u; r++) {
-            for (var c = 0u; c < COLUMNS; c++) { sums[(chunk * 4u + r) * COLUMNS + c] *= factor[r]; }
+            for (var c = 0u; c < COLUMNS; c++) { sums[(tile * 4u + r) * COLUMNS + c] *= factor[r]; }
           }
           for (var i = 0u; i < count; i++) {
             var x: array<vec4f, 4>;
@@ -148,7 +149,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
             for (var r = 0u; r < 4u; r++) {
               let y = vec4f(weights[left + i * COLUMNS][r]);
               for (var c = 0u; c < COLUMNS; c++) {
-                let at = (chunk * 4u + r) * COLUMNS + c;
+                let at = (tile * 4u + r) * COLUMNS + c;
                 sums[at] = fma(y, x[c], sums[at]);
               }
             }
@@ -173,10 +174,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var r = 0u; r < 4u; r++) {
     let i = first + query + r;
     if (i < p.N) {
-      for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+      for (var tile = 0u; tile < E_TILES; tile++) {
         for (var c = 0u; c < COLUMNS; c++) {
-          let e = chunk * OTHER + entry + 4u * c;
-          if (e < p.E) { store_out(query_row(b, h, i), e, sums[(chunk * 4u + r) * COLUMNS + c] * factors[query / 4u][r]); }
+          let e = tile * OTHER + entry + 4u * c;
+          if (e < p.E) {
+            store_out(query_row(b, h, i), e, sums[(tile * 4u + r) * COLUMNS + c] * factors[query / 4u][r]);
+          }
         }
       }
     }

@@ -4,7 +4,7 @@
 // x, dx: [B, T, H, D]   y: [B, T, H, A] appended values, or their cotangents   matrix: [B, H, D, A]   v, o, dout: [B,
 // T, H, E]   z: [B, T, H]
 
-struct Params { B: u32, T: u32, H: u32, D: u32, E: u32, A: u32, chunks: u32, divide: u32, detached: u32, eps: f32 }
+struct Params { B: u32, T: u32, H: u32, D: u32, E: u32, A: u32, splits: u32, divide: u32, detached: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> y: array<vec4f>;
 @group(0) @binding(2) var<storage, read> matrix: array<vec4f>;
@@ -25,7 +25,8 @@ fn number(group: vec3u, groups: vec3u, lid: u32) -> u32 { return (group.y * grou
 
 // v with a one after its last entry, then zeros.
 @compute @workgroup_size(64)
-fn append(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn append(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
   let i = number(group, groups, lid);
   if (i >= p.B * p.T * p.H * quads) { return; }
@@ -34,27 +35,28 @@ fn append(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   if (e < p.E) { appended[i] = load_v(i / quads, e) + one; } else { appended[i] = one; }
 }
 
-// sums[chunk] = sum over its rows t of x_t y_t, 8 x 8 entries of the matrix an invocation.
+// sums[split] = sum over its rows t of x_t y_t, 8 x 8 entries of the matrix an invocation.
 @compute @workgroup_size(64)
-fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
   let across = (quads + 1u) / 2u;
   let down = (p.D + 7u) / 8u;
   let i = number(group, groups, lid);
   let head = i / (across * down) % (p.B * p.H);
-  let chunk = i / (across * down) / (p.B * p.H);
-  if (chunk >= p.chunks) { return; }
+  let split = i / (across * down) / (p.B * p.H);
+  if (split >= p.splits) { return; }
   let e = i % across * 2u;
   let next = min(e + 1u, quads - 1u);
   let d = i / across % down * 8u;
   let more = d + 4u < p.D;
-  let each = (p.T + p.chunks - 1u) / p.chunks;
+  let each = (p.T + p.splits - 1u) / p.splits;
   // a[i]: row d + i of the matrix, entries 4e ..; b: the next four; c, s: rows d + 4 + i
   var a = mat4x4f();
   var b = mat4x4f();
   var c = mat4x4f();
   var s = mat4x4f();
-  for (var t = chunk * each; t < min(p.T, (chunk + 1u) * each); t++) {
+  for (var t = split * each; t < min(p.T, (split + 1u) * each); t++) {
     let row = (head / p.H * p.T + t) * p.H + head % p.H;
     let u = load_x(row, d);
     let w = load_x(row, select(d, d + 4u, more));
@@ -67,7 +69,7 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
       s[j] += w[j] * g;
     }
   }
-  let base = (chunk * p.B * p.H + head) * p.D;
+  let base = (split * p.B * p.H + head) * p.D;
   for (var j = 0u; j < 4u; j++) {
     if (d + j < p.D) {
       sums[(base + d + j) * quads + e] = a[j];
@@ -82,14 +84,16 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
 
 // norm = z = x . (column E of the matrix) + eps.
 @compute @workgroup_size(64)
-fn normalisers(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn normalisers(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let row = number(group, groups, lid);
   if (row >= p.B * p.T * p.H) { return; }
   let at = (row / (p.T * p.H) * p.H + row % p.H) * p.D * (p.A / 4u) + p.E / 4u;
   var sum = vec4f(0);
   for (var d = 0u; d < p.D; d += 4u) {
     let column = min(vec4u(d) + vec4u(0u, 1u, 2u, 3u), vec4u(p.D - 1u)) * (p.A / 4u) + at;
-    let k = vec4f(matrix[column.x][p.E % 4u], matrix[column.y][p.E % 4u], matrix[column.z][p.E % 4u], matrix[column.w][p.E % 4u]);
+    let k = vec4f(matrix[column.x][p.E % 4u], matrix[column.y][p.E % 4u], matrix[column.z][p.E % 4u],
+      matrix[column.w][p.E % 4u]);
     sum += load_x(row, d) * k;
   }
   norm[row] = dot(sum, vec4f(1)) + p.eps;
@@ -97,7 +101,8 @@ fn normalisers(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
 
 // o_t = x_t matrix, over z_t if `divide`: four rows by four entries an invocation.
 @compute @workgroup_size(64)
-fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
   let across = (p.E + 3u) / 4u;
   let down = (p.T + 3u) / 4u;
@@ -131,7 +136,8 @@ fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // dx_t = matrix y_t: four rows by four entries an invocation.
 @compute @workgroup_size(64)
-fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
   let across = (p.D + 3u) / 4u;
   let down = (p.T + 3u) / 4u;
@@ -145,7 +151,8 @@ fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   for (var e = 0u; e < quads; e++) {
     let at = (head * p.D + d) * quads + e;
     let last = (head * p.D + p.D - 1u) * quads + e;
-    let m = transpose(mat4x4f(matrix[at], matrix[min(at + quads, last)], matrix[min(at + 2u * quads, last)], matrix[min(at + 3u * quads, last)]));
+    let m = transpose(mat4x4f(matrix[at], matrix[min(at + quads, last)], matrix[min(at + 2u * quads, last)],
+      matrix[min(at + 3u * quads, last)]));
     for (var r = 0u; r < 4u; r++) {
       let u = y[((first + min(t + r, p.T - 1u)) * p.H + head % p.H) * quads + e];
       sum[r] += u.x * m[0] + u.y * m[1] + u.z * m[2] + u.w * m[3];
@@ -159,7 +166,8 @@ fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 // Cotangents of the appended product: dout / z, then -(dout . o) / z for z itself, which is nothing where z is held
 // constant.
 @compute @workgroup_size(64)
-fn cotangents(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn cotangents(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let row = number(group, groups, lid);
   if (row >= p.B * p.T * p.H) { return; }
   let quads = p.A / 4u;
@@ -168,6 +176,10 @@ fn cotangents(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
   let dz = select(-dot(sum, vec4f(1)) / z[row], 0.0, p.detached != 0u);
   for (var e = 0u; e < quads; e++) {
     let own = select(vec4f(0), vec4f(dz), vec4u(4u * e) + vec4u(0u, 1u, 2u, 3u) == vec4u(p.E));
-    if (4u * e < p.E) { appended[row * quads + e] = load_dout(row, 4u * e) / z[row] + own; } else { appended[row * quads + e] = own; }
+    if (4u * e < p.E) {
+      appended[row * quads + e] = load_dout(row, 4u * e) / z[row] + own;
+    } else {
+      appended[row * quads + e] = own;
+    }
   }
 }

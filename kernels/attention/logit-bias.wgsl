@@ -7,7 +7,7 @@ override MASK: u32 = 0;
 const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
 
 // Bias plus mask of four pairs of a query and a key; a row or column past the end counts as the last one.
-fn extra(b: u32, h: u32, query: vec4u, key: vec4u) -> vec4f {
+fn logit_bias(b: u32, h: u32, query: vec4u, key: vec4u) -> vec4f {
   let at = min(query, vec4u(p.N - 1u)) * p.M + min(key, vec4u(p.M - 1u));
   var x = vec4f(0);
   if (BIAS > 0u) {

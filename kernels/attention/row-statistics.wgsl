@@ -12,7 +12,8 @@ struct Params { N: u32, H: u32, E: u32, rows: u32 }
 /*rows*/
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let row = (group.y * groups.x + group.x) * 64u + lid;
   if (row >= p.rows) { return; }
   var sum = vec4f(0);

@@ -1,5 +1,5 @@
-// Backward of attention/subgroup.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of the
-// other side stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and
+// Backward of attention/subgroup.wgsl, in the same way: a workgroup is one subgroup, its lanes own rows, and rows of
+// the other side stream past, loaded by one lane and shuffled to all. Probabilities are made again from the scores and
 // their log-sum:
 //   w = exp(score - logsum)   g = w (dout . v - delta)   dv = sum w dout   dq = scale sum g k   dk = scale sum g q  
 //   dbias = sum g
@@ -8,7 +8,10 @@
 // delta = dout . out
 enable subgroups;
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32, chunks: u32 }
+struct Params {
+  B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, biased_lanes: u32,
+    splits: u32,
+}
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
@@ -19,7 +22,7 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
 @group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
-// [chunks, H, N, M]: sums over parts of the batch
+// [splits, H, N, M]: sums over parts of the batch
 @group(0) @binding(10) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(11) var<uniform> p: Params;
 override LANES: u32 = 8;                   // the subgroup size
@@ -39,7 +42,7 @@ fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
 
 // Bias plus mask of one pair, clamped so that infinities cannot turn into NaN.
-fn extra(b: u32, h: u32, query: u32, key: u32) -> f32 {
+fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> f32 {
   let row = min(query, p.N - 1u);
   let column = min(key, p.M - 1u);
   var x = 0.0;
@@ -59,7 +62,8 @@ fn weigh(s: ptr<function, Tile>, g: ptr<function, Tile>, z: u32, stat: vec2f, in
 }
 
 @compute @workgroup_size(LANES)
-fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
   let blocks = (p.N + LANES * R - 1u) / (LANES * R);
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -77,10 +81,11 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   for (var j = 0u; j < p.M; j += LANES * KEYS) {
     clear(&s);
     clear(&g);
-    for (var u = 0u; u < p.extras; u++) {             // as in the forward pass: lanes read keys, lane u keeps them
+    // as in the forward pass: lanes read keys, lane u keeps them
+    for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
-          let x = extra(b, h, first + r * LANES + u, j + c * LANES + lane);
+          let x = logit_bias(b, h, first + r * LANES + u, j + c * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], subgroupShuffle(x, i), lane == u);
@@ -112,7 +117,9 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     }
     for (var r = 0u; r < R; r++) {
       for (var c = 0u; c < KEYS; c++) {
-        for (var i = 0u; i < LANES; i++) { weigh(&s, &g, (r * LANES + i) * KEYS + c, stat[r], j + c * LANES + i < p.M); }
+        for (var i = 0u; i < LANES; i++) {
+          weigh(&s, &g, (r * LANES + i) * KEYS + c, stat[r], j + c * LANES + i < p.M);
+        }
       }
     }
     for (var d = 0u; d < p.D; d += 4u) {
@@ -126,14 +133,17 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         }
       }
       for (var r = 0u; r < R; r++) {
-        if (first + r * LANES + lane < p.N) { store_dq(at[r], d, select(load_dq(at[r], d), vec4f(0), j == 0u) + x[r] * p.scale); }
+        if (first + r * LANES + lane < p.N) {
+          store_dq(at[r], d, select(load_dq(at[r], d), vec4f(0), j == 0u) + x[r] * p.scale);
+        }
       }
     }
   }
 }
 
 @compute @workgroup_size(LANES)
-fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
   let blocks = (p.M + LANES * R - 1u) / (LANES * R);
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -147,11 +157,11 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var j = 0u; j < p.N; j += LANES * KEYS) {
     clear(&s);
     clear(&g);
-    for (var u = 0u; u < p.extras; u++) {
+    for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
           // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
-          let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
+          let x = logit_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], x, i == u);
@@ -199,7 +209,9 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         }
       }
       for (var r = 0u; r < R; r++) {
-        if (first + r * LANES + lane < p.M) { store_dk(at[r], d, select(load_dk(at[r], d), vec4f(0), j == 0u) + x[r] * p.scale); }
+        if (first + r * LANES + lane < p.M) {
+          store_dk(at[r], d, select(load_dk(at[r], d), vec4f(0), j == 0u) + x[r] * p.scale);
+        }
       }
     }
     for (var e = 0u; e < p.E; e += 4u) {
@@ -221,27 +233,28 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // One tile of the bias and one part of the batch: own rows are keys, so that the stores of a query are neighbours.
 @compute @workgroup_size(LANES)
-fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
   let across = (p.M + LANES * R - 1u) / (LANES * R);
   let down = (p.N + LANES * KEYS - 1u) / (LANES * KEYS);
   let item = group.y * groups.x + group.x;
   let first = item % across * LANES * R;
   let j = item / across % down * LANES * KEYS;
   let h = item / (across * down) % p.H;
-  let chunk = item / (across * down) / p.H;
-  if (chunk >= p.chunks) { return; }
-  let each = (p.B + p.chunks - 1u) / p.chunks;
+  let split = item / (across * down) / p.H;
+  if (split >= p.splits) { return; }
+  let each = (p.B + p.splits - 1u) / p.splits;
   var sum: Tile;
   clear(&sum);
-  for (var b = chunk * each; b < min(p.B, (chunk + 1u) * each); b++) {
+  for (var b = split * each; b < min(p.B, (split + 1u) * each); b++) {
     var s: Tile;
     var g: Tile;
     clear(&g);
     clear(&s);
-    for (var u = 0u; u < p.extras; u++) {
+    for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
-          let x = extra(b, h, j + c * LANES + u, first + r * LANES + lane);
+          let x = logit_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], x, i == u);
@@ -284,14 +297,14 @@ fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   // Rolled over queries again: a store per tile entry would be too much code.
-  for (var u = 0u; u < p.extras; u++) {
+  for (var u = 0u; u < p.biased_lanes; u++) {
     for (var r = 0u; r < R; r++) {
       for (var c = 0u; c < KEYS; c++) {
         var x = 0.0;
         for (var i = 0u; i < LANES; i++) { x = select(x, sum[(r * LANES + i) * KEYS + c], i == u); }
         let query = j + c * LANES + u;
         let key = first + r * LANES + lane;
-        if (query < p.N && key < p.M) { dbias[((chunk * p.H + h) * p.N + query) * p.M + key] = x; }
+        if (query < p.N && key < p.M) { dbias[((split * p.H + h) * p.N + query) * p.M + key] = x; }
       }
     }
   }

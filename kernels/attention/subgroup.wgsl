@@ -6,7 +6,9 @@
 // [B, H, N]
 enable subgroups;
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, extras: u32 }
+struct Params {
+  B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, bias: u32, mask: u32, biased_lanes: u32,
+}
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
@@ -25,7 +27,8 @@ override KEYS: u32 = 4;
 const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
   let blocks = (p.N + LANES * R - 1u) / (LANES * R);
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -46,20 +49,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   for (var j = 0u; j < p.M; j += LANES * KEYS) {
     for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { s[i * KEYS + c] = 0.0; } }
-    // Query u is read by lanes that stand for keys, and only lane u keeps it. p.extras is LANES, or 0 without bias and
-    // mask; a constant would unroll the loop.
-    for (var u = 0u; u < p.extras; u++) {
+    // Query u is read by lanes that stand for keys, and only lane u keeps it. p.biased_lanes is LANES, or 0 without
+    // bias and mask; a constant would unroll the loop.
+    for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         let row = min(first + r * LANES + u, p.N - 1u);
         for (var c = 0u; c < KEYS; c++) {
           let column = min(j + c * LANES + lane, p.M - 1u);
-          var extra = 0.0;
-          if (p.bias != 0u) { extra += biases[(h * p.N + row) * p.M + column]; }
-          if (p.mask != 0u) { extra += masks[(b % p.G * p.N + row) * p.M + column]; }
-          extra = max(extra, lowest);
+          var logit_bias = 0.0;
+          if (p.bias != 0u) { logit_bias += biases[(h * p.N + row) * p.M + column]; }
+          if (p.mask != 0u) { logit_bias += masks[(b % p.G * p.N + row) * p.M + column]; }
+          logit_bias = max(logit_bias, lowest);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
-            s[z] = select(s[z], subgroupShuffle(extra, i), lane == u);
+            s[z] = select(s[z], subgroupShuffle(logit_bias, i), lane == u);
           }
         }
       }
@@ -112,7 +115,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = first + r * LANES + lane;
     if (row < p.N) {
       let empty = total[r] == 0.0;                      // every key masked: zeros
-      for (var e = 0u; e < p.E; e += 4u) { store_out(at[r], e, select(load_out(at[r], e) / total[r], vec4f(0), empty)); }
+      for (var e = 0u; e < p.E; e += 4u) {
+        store_out(at[r], e, select(load_out(at[r], e) / total[r], vec4f(0), empty));
+      }
       logsum[(b * p.H + h) * p.N + row] = select(high[r] + log(total[r]), 0.0, empty);
     }
   }

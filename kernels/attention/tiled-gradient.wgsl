@@ -6,7 +6,7 @@
 // q, dq: [B, N, H, D]  k, dk: [B, M, H, D]  v, dv: [B, M, H, E]  dout: [B, N, H, E]  stats: [B, H, N], log-sum and
 // delta = dout . out
 
-struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, chunks: u32 }
+struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f32, splits: u32 }
 @group(0) @binding(0) var<storage, read> q: array</*D*/f32>;
 @group(0) @binding(1) var<storage, read> k: array</*D*/f32>;
 @group(0) @binding(2) var<storage, read> v: array</*E*/f32>;
@@ -17,11 +17,11 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(7) var<storage, read_write> dq: array</*D*/f32>;
 @group(0) @binding(8) var<storage, read_write> dk: array</*D*/f32>;
 @group(0) @binding(9) var<storage, read_write> dv: array</*E*/f32>;
-// [chunks, H, N, M]: sums over parts of the batch
+// [splits, H, N, M]: sums over parts of the batch
 @group(0) @binding(10) var<storage, read_write> dbias: array<f32>;
 @group(0) @binding(11) var<uniform> p: Params;
-override DCHUNKS: u32 = 2;                 // D and E in pieces of 32, at most 4
-override ECHUNKS: u32 = 2;
+override D_TILES: u32 = 2;                 // D and E in tiles of 32, at most 4
+override E_TILES: u32 = 2;
 override BIAS: u32 = 0;                    // whether there are a bias and a mask
 override MASK: u32 = 0;
 
@@ -53,7 +53,7 @@ fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
 
 fn count_of(what: u32) -> u32 { return select(p.M, p.N, what == Q || what == DOUT); }
 
-fn extra(b: u32, h: u32, query: u32, key: u32) -> f32 {
+fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> f32 {
   let row = min(query, p.N - 1u);
   let column = min(key, p.M - 1u);
   var x = 0.0;
@@ -98,7 +98,9 @@ fn products(own: u32, other: u32, b: u32, h: u32, first: u32, j: u32, width: u32
 fn stage(what: u32, b: u32, h: u32, j: u32, d: u32, width: u32, lid: u32) {
   let x = lid % 8u;
   if (d + 4u * x < width) {
-    for (var i = 0u; i < 4u; i++) { right[(lid / 8u + 8u * i) * 8u + x] = rows_of(what, b, h, j + lid / 8u + 8u * i, d + 4u * x); }
+    for (var i = 0u; i < 4u; i++) {
+      right[(lid / 8u + 8u * i) * 8u + x] = rows_of(what, b, h, j + lid / 8u + 8u * i, d + 4u * x);
+    }
   }
 }
 
@@ -122,7 +124,8 @@ fn mixed(own_left: u32, left_over: u32, lid: u32) -> mat4x4f {
 }
 
 @compute @workgroup_size(64)
-fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let blocks = (p.N + 31u) / 32u;
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -141,17 +144,19 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;
-      let more = vec4f(extra(b, h, query, key), extra(b, h, query, key + 1u), extra(b, h, query, key + 2u), extra(b, h, query, key + 3u));
-      weights[(4u * y + r) * 8u + x] = select(vec4f(0), exp(s[r] + more - vec4f(stat.x)) * (g[r] - vec4f(stat.y)), inside);
+      let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query, key + 1u),
+        logit_bias(b, h, query, key + 2u), logit_bias(b, h, query, key + 3u));
+      weights[(4u * y + r) * 8u + x] = select(vec4f(0), exp(s[r] + more - vec4f(stat.x)) * (g[r] - vec4f(stat.y)),
+        inside);
     }
-    for (var c = 0u; c < DCHUNKS; c++) {
+    for (var c = 0u; c < D_TILES; c++) {
       stage(K, b, h, j, 32u * c, p.D, lid);
       workgroupBarrier();
       sums[c] = sums[c] + mixed(p.N - first, p.M - j, lid);
       workgroupBarrier();
     }
   }
-  for (var c = 0u; c < DCHUNKS; c++) {
+  for (var c = 0u; c < D_TILES; c++) {
     for (var r = 0u; r < 4u; r++) {
       let query = first + 4u * y + r;
       let d = 32u * c + 4u * x;
@@ -169,13 +174,15 @@ fn stats_of(b: u32, h: u32, query: u32) -> mat4x2f {
 
 // Weights of four queries on one key from their scores.
 fn weights_of(score: vec4f, stat: mat4x2f, b: u32, h: u32, query: u32, key: u32) -> vec4f {
-  let more = vec4f(extra(b, h, query, key), extra(b, h, query + 1u, key), extra(b, h, query + 2u, key), extra(b, h, query + 3u, key));
+  let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query + 1u, key), logit_bias(b, h, query + 2u, key),
+    logit_bias(b, h, query + 3u, key));
   let w = exp(score + more - vec4f(stat[0].x, stat[1].x, stat[2].x, stat[3].x));
   return select(vec4f(0), w, vec4u(query) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.N));
 }
 
 @compute @workgroup_size(64)
-fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let blocks = (p.M + 31u) / 32u;
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -192,14 +199,14 @@ fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     for (var r = 0u; r < mine; r++) {
       weights[(4u * y + r) * 8u + x] = weights_of(s[r], stat, b, h, j + 4u * x, first + 4u * y + r);
     }
-    for (var c = 0u; c < ECHUNKS; c++) {
+    for (var c = 0u; c < E_TILES; c++) {
       stage(DOUT, b, h, j, 32u * c, p.E, lid);
       workgroupBarrier();
       sums[c] = sums[c] + mixed(p.M - first, p.N - j, lid);
       workgroupBarrier();
     }
   }
-  for (var c = 0u; c < ECHUNKS; c++) {
+  for (var c = 0u; c < E_TILES; c++) {
     for (var r = 0u; r < 4u; r++) {
       let key = first + 4u * y + r;
       let e = 32u * c + 4u * x;
@@ -209,7 +216,8 @@ fn values(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
 }
 
 @compute @workgroup_size(64)
-fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let blocks = (p.M + 31u) / 32u;
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -228,14 +236,14 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var r = 0u; r < mine; r++) {
       weights[(4u * y + r) * 8u + x] = weights_of(s[r], stat, b, h, j + 4u * x, first + 4u * y + r) * (g[r] - delta);
     }
-    for (var c = 0u; c < DCHUNKS; c++) {
+    for (var c = 0u; c < D_TILES; c++) {
       stage(Q, b, h, j, 32u * c, p.D, lid);
       workgroupBarrier();
       sums[c] = sums[c] + mixed(p.M - first, p.N - j, lid);
       workgroupBarrier();
     }
   }
-  for (var c = 0u; c < DCHUNKS; c++) {
+  for (var c = 0u; c < D_TILES; c++) {
     for (var r = 0u; r < 4u; r++) {
       let key = first + 4u * y + r;
       let d = 32u * c + 4u * x;
@@ -246,27 +254,29 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 // One tile of the bias and one part of the batch.
 @compute @workgroup_size(64)
-fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let across = (p.M + 31u) / 32u;
   let down = (p.N + 31u) / 32u;
   let item = group.y * groups.x + group.x;
   let j = item % across * 32u;
   let first = item / across % down * 32u;
   let h = item / (across * down) % p.H;
-  let chunk = item / (across * down) / p.H;
-  if (chunk >= p.chunks) { return; }
+  let split = item / (across * down) / p.H;
+  if (split >= p.splits) { return; }
   let x = lid % 8u;
   let y = lid / 8u;
-  let each = (p.B + p.chunks - 1u) / p.chunks;
+  let each = (p.B + p.splits - 1u) / p.splits;
   var sums = mat4x4f();
-  for (var b = chunk * each; b < min(p.B, (chunk + 1u) * each); b++) {
+  for (var b = split * each; b < min(p.B, (split + 1u) * each); b++) {
     var s = products(Q, K, b, h, first, j, p.D, lid);
     var g = products(DOUT, V, b, h, first, j, p.E, lid);
     for (var r = 0u; r < select(0u, 4u, first + 4u * y < p.N && j + 4u * x < p.M); r++) {
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;
-      let more = vec4f(extra(b, h, query, key), extra(b, h, query, key + 1u), extra(b, h, query, key + 2u), extra(b, h, query, key + 3u));
+      let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query, key + 1u),
+        logit_bias(b, h, query, key + 2u), logit_bias(b, h, query, key + 3u));
       sums[r] += exp(s[r] + more - vec4f(stat.x)) * (g[r] - vec4f(stat.y));
     }
   }
@@ -274,7 +284,7 @@ fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let query = first + 4u * y + r;
     for (var i = 0u; i < 4u; i++) {
       let key = j + 4u * x + i;
-      if (query < p.N && key < p.M) { dbias[((chunk * p.H + h) * p.N + query) * p.M + key] = sums[r][i]; }
+      if (query < p.N && key < p.M) { dbias[((split * p.H + h) * p.N + query) * p.M + key] = sums[r][i]; }
     }
   }
 }

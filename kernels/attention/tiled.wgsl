@@ -14,7 +14,7 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(5) var<storage, read_write> out: array</*E*/f32>;
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
-override CHUNKS: u32 = 2;                  // E in pieces of 32, at most 4
+override E_TILES: u32 = 2;                  // E in tiles of 32, at most 4
 override BIAS: u32 = 0;                    // whether there are a bias and a mask
 override MASK: u32 = 0;
 
@@ -32,7 +32,7 @@ fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)
 fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
 
 // Bias plus mask of four keys of one query.
-fn extra(b: u32, h: u32, query: u32, key: u32) -> vec4f {
+fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> vec4f {
   let row = min(query, p.N - 1u);
   let columns = min(vec4u(key) + vec4u(0u, 1u, 2u, 3u), vec4u(p.M - 1u));
   var x = vec4f(0);
@@ -48,7 +48,8 @@ fn extra(b: u32, h: u32, query: u32, key: u32) -> vec4f {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let blocks = (p.N + 31u) / 32u;
   let item = group.y * groups.x + group.x;
   let b = item / blocks / p.H;
@@ -69,9 +70,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let quads = min(8u, (p.D - d + 3u) / 4u);
       if (x < quads) {
         if (j == 0u || p.D > 32u) {
-          for (var i = 0u; i < 4u; i++) { left[(y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale; }
+          for (var i = 0u; i < 4u; i++) {
+            left[(y + 8u * i) * 8u + x] = load_q(query_row(b, h, first + y + 8u * i), d + 4u * x) * p.scale;
+          }
         }
-        let t = transpose(mat4x4f(load_k(key_row(b, h, j + 4u * y), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 1u), d + 4u * x),
+        let t = transpose(mat4x4f(load_k(key_row(b, h, j + 4u * y), d + 4u * x),
+          load_k(key_row(b, h, j + 4u * y + 1u), d + 4u * x),
           load_k(key_row(b, h, j + 4u * y + 2u), d + 4u * x), load_k(key_row(b, h, j + 4u * y + 3u), d + 4u * x)));
         for (var i = 0u; i < 4u; i++) { right[(4u * x + i) * 8u + y] = t[i]; }
       }
@@ -90,7 +94,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     let inside = vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.M);
     for (var r = 0u; r < 4u; r++) {
-      weights[(4u * y + r) * 8u + x] = select(vec4f(lowest), s[r] + extra(b, h, first + 4u * y + r, j + 4u * x), inside);
+      weights[(4u * y + r) * 8u + x] = select(vec4f(lowest), s[r] + logit_bias(b, h, first + 4u * y + r, j + 4u * x),
+        inside);
     }
     workgroupBarrier();
     if (lid < 32u) {                                    // one invocation a query: nothing is computed twice
@@ -110,9 +115,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     for (var r = 0u; r < select(0u, 4u, mine); r++) {
-      for (var c = 0u; c < CHUNKS; c++) { sums[r * 4u + c] *= factors[4u * y + r]; }
+      for (var c = 0u; c < E_TILES; c++) { sums[r * 4u + c] *= factors[4u * y + r]; }
     }
-    for (var c = 0u; c < CHUNKS; c++) {
+    for (var c = 0u; c < E_TILES; c++) {
       let e = 32u * c + 4u * x;
       if (e < p.E) {
         for (var i = 0u; i < 4u; i++) { right[(y + 8u * i) * 8u + x] = load_v(key_row(b, h, j + y + 8u * i), e); }
@@ -125,7 +130,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let v3 = right[(4u * t + 3u) * 8u + x];
         for (var r = 0u; r < 4u; r++) {
           let w = weights[(4u * y + r) * 8u + t];
-          sums[r * 4u + c] = fma(vec4f(w.w), v3, fma(vec4f(w.z), v2, fma(vec4f(w.y), v1, fma(vec4f(w.x), v0, sums[r * 4u + c]))));
+          sums[r * 4u + c] = fma(vec4f(w.w), v3,
+            fma(vec4f(w.z), v2, fma(vec4f(w.y), v1, fma(vec4f(w.x), v0, sums[r * 4u + c]))));
         }
       }
       workgroupBarrier();
@@ -140,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var r = 0u; r < 4u; r++) {
     let query = first + 4u * y + r;
     if (query < p.N) {
-      for (var c = 0u; c < CHUNKS; c++) {
+      for (var c = 0u; c < E_TILES; c++) {
         let e = 32u * c + 4u * x;
         if (e < p.E) { store_out(query_row(b, h, query), e, sums[r * 4u + c] * factors[4u * y + r]); }
       }

@@ -1,10 +1,12 @@
 // Batch norm: statistics per channel, and y = x scale + shift. x, y: [batch, channels, size]; the rest is per channel.
 // Everything moves in vec4f; where `size` is no multiple of 4, a vector holds the ends of two channels.
 
-struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, chunk: u32, eps: f32, momentum: f32 }
+struct Params {
+  batch: u32, channels: u32, size: u32, splits: u32, per_split: u32, per_thread: u32, eps: f32, momentum: f32,
+}
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-// [shares, channels]: sums of x - first and of its square
-@group(0) @binding(1) var<storage, read_write> parts: array<vec2f>;
+// [splits, channels]: sums of x - first and of its square
+@group(0) @binding(1) var<storage, read_write> split_sums: array<vec2f>;
 @group(0) @binding(2) var<storage, read> gain: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>;
@@ -16,50 +18,52 @@ struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, c
 @group(0) @binding(10) var<storage, read> factors: array<vec2f>;
 @group(0) @binding(11) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(12) var<uniform> p: Params;
-override LANES: u32 = 64;
-var<workgroup> partial: array<vec2f, LANES>;
+override THREADS: u32 = 64;
+var<workgroup> partial: array<vec2f, THREADS>;
 
-// A workgroup sums one channel of a share of the batch. Subtracting the channel's first value keeps the squares from
+// A workgroup sums one channel of a split of the batch. Subtracting the channel's first value keeps the squares from
 // cancelling.
-@compute @workgroup_size(LANES)
-fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(THREADS)
+fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let number = group.y * groups.x + group.x;
   let channel = number % p.channels;
-  let share = number / p.channels;
+  let split = number / p.channels;
   let at = channel * p.size;
   let first = x[at / 4u][at % 4u];
   // Lanes go along large planes, or along the batch where planes are small.
-  let along = p.size >= LANES;
-  let last = select(0u, min(p.batch, (share + 1u) * p.share), share < p.shares);
+  let along = p.size >= THREADS;
+  let last = select(0u, min(p.batch, (split + 1u) * p.per_split), split < p.splits);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
-  for (var n = share * p.share + select(lane, 0u, along); n < last; n += select(LANES, 1u, along)) {
+  for (var n = split * p.per_split + select(lid, 0u, along); n < last; n += select(THREADS, 1u, along)) {
     let begin = (n * p.channels + channel) * p.size;
     let end = begin + p.size;
-    for (var i = begin / 4u + select(0u, lane, along); i * 4u < end; i += select(1u, LANES, along)) {
+    for (var i = begin / 4u + select(0u, lid, along); i * 4u < end; i += select(1u, THREADS, along)) {
       let position = vec4u(i * 4u) + vec4u(0u, 1u, 2u, 3u);
       let value = select(vec4f(0.0), x[i] - first, (position >= vec4u(begin)) & (position < vec4u(end)));
       sum += value;
       squares += value * value;
     }
   }
-  partial[lane] = vec2f(dot(sum, vec4f(1.0)), dot(squares, vec4f(1.0)));
+  partial[lid] = vec2f(dot(sum, vec4f(1.0)), dot(squares, vec4f(1.0)));
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) { partial[lane] += partial[lane + half]; }
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { partial[lid] += partial[lid + half]; }
     workgroupBarrier();
   }
-  if (lane == 0u && share < p.shares) { parts[number] = partial[0]; }
+  if (lid == 0u && split < p.splits) { split_sums[number] = partial[0]; }
 }
 
 // The batch's statistics, and the running ones moved towards them in place (with the unbiased variance, as PyTorch
 // does).
-@compute @workgroup_size(LANES)
-fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let channel = (group.y * groups.x + group.x) * THREADS + lid;
   if (channel >= p.channels) { return; }
   var sum = vec2f(0.0);
-  for (var share = 0u; share < p.shares; share++) { sum += parts[share * p.channels + channel]; }
+  for (var split = 0u; split < p.splits; split++) { sum += split_sums[split * p.channels + channel]; }
   let count = f32(p.batch * p.size);
   let at = channel * p.size;
   let shifted = sum.x / count;
@@ -73,27 +77,31 @@ fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
 }
 
 // Scale and shift from given statistics.
-@compute @workgroup_size(LANES)
-fn given(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn given(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let channel = (group.y * groups.x + group.x) * THREADS + lid;
   if (channel >= p.channels) { return; }
   let rstd = 1.0 / sqrt(fixed_variance[channel] + p.eps);
   saved[channel] = vec2f(fixed_mean[channel], rstd);
   affine[channel] = vec2f(gain[channel] * rstd, bias[channel] - fixed_mean[channel] * gain[channel] * rstd);
 }
 
-// y = x scale + shift, `chunk` vectors per invocation: of one channel, or one vector that may touch several.
-@compute @workgroup_size(LANES)
-fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = (group.y * groups.x + group.x) * LANES + lane;
+// y = x scale + shift, `per_thread` vectors per invocation: of one channel, or one vector that may touch several.
+@compute @workgroup_size(THREADS)
+fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let job = (group.y * groups.x + group.x) * THREADS + lid;
   if (p.size % 4u == 0u) {
     let vectors = p.size / 4u;
-    let chunks = (vectors + p.chunk - 1u) / p.chunk;
-    let plane = job / chunks;
+    let threads = (vectors + p.per_thread - 1u) / p.per_thread;
+    let plane = job / threads;
     if (plane >= p.batch * p.channels) { return; }
-    let first = job % chunks * p.chunk;
+    let first = job % threads * p.per_thread;
     let factor = factors[plane % p.channels];
-    for (var i = first; i < min(first + p.chunk, vectors); i++) { y[plane * vectors + i] = x[plane * vectors + i] * factor.x + factor.y; }
+    for (var i = first; i < min(first + p.per_thread, vectors); i++) {
+      y[plane * vectors + i] = x[plane * vectors + i] * factor.x + factor.y;
+    }
     return;
   }
   if (job * 4u >= p.batch * p.channels * p.size) { return; }

@@ -1,12 +1,12 @@
-// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm/forward.wgsl for the
-// vectors.
+// Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm/forward.wgsl for
+// the vectors.
 
-struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, chunk: u32 }
+struct Params { batch: u32, channels: u32, size: u32, splits: u32, per_split: u32, per_thread: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> saved: array<vec2f>;                  // mean and 1 / std
-// [shares, channels]: sums of dy and of dy (x - mean)
-@group(0) @binding(3) var<storage, read_write> parts: array<vec2f>;
+// [splits, channels]: sums of dy and of dy (x - mean)
+@group(0) @binding(3) var<storage, read_write> split_sums: array<vec2f>;
 @group(0) @binding(4) var<storage, read> gain: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dgain: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dbias: array<f32>;
@@ -15,23 +15,24 @@ struct Params { batch: u32, channels: u32, size: u32, shares: u32, share: u32, c
 @group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
 @group(0) @binding(10) var<storage, read_write> scale: array<vec2f>;
 @group(0) @binding(11) var<uniform> p: Params;
-override LANES: u32 = 64;
-var<workgroup> partial: array<vec2f, LANES>;
+override THREADS: u32 = 64;
+var<workgroup> partial: array<vec2f, THREADS>;
 
-@compute @workgroup_size(LANES)
-fn sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(THREADS)
+fn sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let number = group.y * groups.x + group.x;
   let channel = number % p.channels;
-  let share = number / p.channels;
+  let split = number / p.channels;
   let centre = saved[channel].x;
-  let along = p.size >= LANES;
-  let last = select(0u, min(p.batch, (share + 1u) * p.share), share < p.shares);
+  let along = p.size >= THREADS;
+  let last = select(0u, min(p.batch, (split + 1u) * p.per_split), split < p.splits);
   var sum = vec4f(0.0);
   var products = vec4f(0.0);
-  for (var n = share * p.share + select(lane, 0u, along); n < last; n += select(LANES, 1u, along)) {
+  for (var n = split * p.per_split + select(lid, 0u, along); n < last; n += select(THREADS, 1u, along)) {
     let begin = (n * p.channels + channel) * p.size;
     let end = begin + p.size;
-    for (var i = begin / 4u + select(0u, lane, along); i * 4u < end; i += select(1u, LANES, along)) {
+    for (var i = begin / 4u + select(0u, lid, along); i * 4u < end; i += select(1u, THREADS, along)) {
       let position = vec4u(i * 4u) + vec4u(0u, 1u, 2u, 3u);
       let inside = (position >= vec4u(begin)) & (position < vec4u(end));
       let grad = select(vec4f(0.0), dy[i], inside);
@@ -39,22 +40,23 @@ fn sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       products += grad * select(vec4f(0.0), x[i] - centre, inside);
     }
   }
-  partial[lane] = vec2f(dot(sum, vec4f(1.0)), dot(products, vec4f(1.0)));
+  partial[lid] = vec2f(dot(sum, vec4f(1.0)), dot(products, vec4f(1.0)));
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) { partial[lane] += partial[lane + half]; }
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { partial[lid] += partial[lid + half]; }
     workgroupBarrier();
   }
-  if (lane == 0u && share < p.shares) { parts[number] = partial[0]; }
+  if (lid == 0u && split < p.splits) { split_sums[number] = partial[0]; }
 }
 
 // dgain and dbias, and for dx = a (dy - mean(dy) - (x - mean) b): a, mean(dy), mean and b.
-@compute @workgroup_size(LANES)
-fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let channel = (group.y * groups.x + group.x) * THREADS + lid;
   if (channel >= p.channels) { return; }
   var sum = vec2f(0.0);
-  for (var share = 0u; share < p.shares; share++) { sum += parts[share * p.channels + channel]; }
+  for (var split = 0u; split < p.splits; split++) { sum += split_sums[split * p.channels + channel]; }
   let count = f32(p.batch * p.size);
   let rstd = saved[channel].y;
   dgain[channel] = sum.y * rstd;
@@ -63,23 +65,25 @@ fn finish(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
 }
 
 // What dy is multiplied with where the statistics are constants: gain / std, and nothing is added.
-@compute @workgroup_size(LANES)
-fn constant(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn constant(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let channel = (group.y * groups.x + group.x) * THREADS + lid;
   if (channel < p.channels) { scale[channel] = vec2f(gain[channel] * saved[channel].y, 0.0); }
 }
 
-@compute @workgroup_size(LANES)
-fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn apply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let job = (group.y * groups.x + group.x) * THREADS + lid;
   if (p.size % 4u == 0u) {
     let vectors = p.size / 4u;
-    let chunks = (vectors + p.chunk - 1u) / p.chunk;
-    let plane = job / chunks;
+    let threads = (vectors + p.per_thread - 1u) / p.per_thread;
+    let plane = job / threads;
     if (plane >= p.batch * p.channels) { return; }
-    let first = job % chunks * p.chunk;
+    let first = job % threads * p.per_thread;
     let f = known[plane % p.channels];
-    for (var k = first; k < min(first + p.chunk, vectors); k++) {
+    for (var k = first; k < min(first + p.per_thread, vectors); k++) {
       let i = plane * vectors + k;
       dx[i] = f.x * (dy[i] - f.y - (x[i] - f.z) * f.w);
     }

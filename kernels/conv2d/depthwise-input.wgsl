@@ -20,8 +20,9 @@ fn reader(at: u32, padding: u32, shift: u32, stride: u32, count: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let number = (group.y * groups.x + group.x) * 64u + lane;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let number = (group.y * groups.x + group.x) * 64u + lid;
   let plane = number / (p.height * p.width);
   if (plane >= p.planes) { return; }
   let row = number / p.width % p.height;

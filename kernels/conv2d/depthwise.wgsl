@@ -4,23 +4,25 @@
 
 struct Params {
   planes: u32, channels: u32, height: u32, width: u32, rows: u32, columns: u32, taps_y: u32, taps_x: u32,
-  stride_y: u32, stride_x: u32, padding_y: i32, padding_x: i32, dilation_y: u32, dilation_x: u32, reverse: u32, has_bias: u32,
+  stride_y: u32, stride_x: u32, padding_y: i32, padding_x: i32, dilation_y: u32, dilation_x: u32, reverse: u32,
+    has_bias: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<uniform> p: Params;
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 const TN = 8u;
 
 fn pixel(base: u32, column: i32) -> f32 {
   return select(0.0, x[base + u32(clamp(column, 0, i32(p.width) - 1))], column >= 0 && column < i32(p.width));
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = (group.y * groups.x + group.x) * LANES + lane;
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  let job = (group.y * groups.x + group.x) * THREADS + lane;
   let tiles = (p.columns + TN - 1u) / TN;
   let line = job / tiles;
   let plane = line / p.rows;
@@ -56,7 +58,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var v = 0u; v < p.taps_x; v++) {
         let k = u * p.taps_x + v;
         let weight = w[select(first_w + k, first_w - k, p.reverse != 0u)];
-        for (var t = 0u; t < TN; t++) { sum[t] = fma(weight, pixel(base, left + i32(t * p.stride_x + v * p.dilation_x)), sum[t]); }
+        for (var t = 0u; t < TN; t++) {
+          sum[t] = fma(weight, pixel(base, left + i32(t * p.stride_x + v * p.dilation_x)), sum[t]);
+        }
       }
     }
   }

@@ -14,30 +14,32 @@ override EACH: u32 = 4;                                          // neighbours o
 
 // Image to columns.
 @compute @workgroup_size(64)
-fn unfold(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = (group.y * groups.x + group.x) * 64u + lane;
+fn im2col(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let job = (group.y * groups.x + group.x) * 64u + lid;
   if (job >= p.size) { return; }
-  let pieces = (p.columns + EACH - 1u) / EACH;
-  let line = job / pieces;                                       // plane, u, v, i
-  let i = line % p.rows;
-  let tap = line / p.rows % (p.kernel_y * p.kernel_x);
-  let plane = line / (p.rows * p.kernel_y * p.kernel_x);
+  let runs = (p.columns + EACH - 1u) / EACH;
+  let patch_row = job / runs;                                       // plane, u, v, i
+  let i = patch_row % p.rows;
+  let tap = patch_row / p.rows % (p.kernel_y * p.kernel_x);
+  let plane = patch_row / (p.rows * p.kernel_y * p.kernel_x);
   let row = i32(i * p.stride_y + tap / p.kernel_x * p.dilation_y) - i32(p.padding_y);
   let left = i32(tap % p.kernel_x * p.dilation_x) - i32(p.padding_x);
-  for (var j = job % pieces * EACH; j < min((job % pieces + 1u) * EACH, p.columns); j++) {
+  for (var j = job % runs * EACH; j < min((job % runs + 1u) * EACH, p.columns); j++) {
     let column = left + i32(j * p.stride_x);
     var value = 0.0;
     if (row >= 0 && row < i32(p.height) && column >= 0 && column < i32(p.width)) {
       value = x[(plane * p.height + u32(row)) * p.width + u32(column)];
     }
-    out[line * p.columns + j] = value;
+    out[patch_row * p.columns + j] = value;
   }
 }
 
 // Columns to image. Pixels between windows are zero.
 @compute @workgroup_size(64)
-fn fold(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let number = (group.y * groups.x + group.x) * 64u + lane;
+fn col2im(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let number = (group.y * groups.x + group.x) * 64u + lid;
   if (number >= p.size) { return; }
   let row = number / p.width % p.height + p.padding_y;
   let column = number % p.width + p.padding_x;
@@ -61,12 +63,13 @@ struct BiasParams { planes: u32, channels: u32, pixels: u32 }
 
 // y[n, c, pixel] += bias[c] in place, eight pixels per invocation.
 @compute @workgroup_size(64)
-fn add_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = (group.y * groups.x + group.x) * 64u + lane;
-  let pieces = (q.pixels + 7u) / 8u;
-  let plane = job / pieces;
+fn add_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let job = (group.y * groups.x + group.x) * 64u + lid;
+  let runs = (q.pixels + 7u) / 8u;
+  let plane = job / runs;
   if (plane >= q.planes) { return; }
   let value = bias[plane % q.channels];
-  let first = job % pieces * 8u;
+  let first = job % runs * 8u;
   for (var i = first; i < min(first + 8u, q.pixels); i++) { y[plane * q.pixels + i] += value; }
 }

@@ -10,7 +10,7 @@
 const TM = 2u;        // vectors of output channels
 const TN = 8u;        // pixels
 const TAPS = 3u;      // horizontal taps that share their loads
-override LANES: u32 = 64;
+override THREADS: u32 = 64;
 
 struct Params {
   jobs: u32, groups: u32, tiles: u32, outputs: u32, rows: u32, height: u32, width: u32, row_tiles: u32,
@@ -24,12 +24,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<uniform> p: Params;
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let number = group.y * groups.x + group.x;
   let all_tiles = p.groups * p.tiles;
   let tile = number % all_tiles;
-  let job = number / all_tiles * LANES + lane;
+  let job = number / all_tiles * THREADS + lid;
   if (job >= p.jobs) { return; }
   let column = job % p.row_tiles * TN;
   let i = job / p.row_tiles % p.height;
@@ -66,7 +67,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   // A loop that shifts the sums instead of one that indexes them: unrolled stores would take a software driver seconds
   // to compile.
   let plane = p.height_out * p.width_out;
-  var to = ((n * p.groups + g) * p.outputs + first_output) * plane + (p.first_y + i * p.step_y) * p.width_out + p.first_x + column * p.step_x;
+  var to = ((n * p.groups + g) * p.outputs + first_output) * plane + (p.first_y + i * p.step_y) * p.width_out
+    + p.first_x + column * p.step_x;
   for (var t = 0u; t < min(TN, p.width - column); t++) {
     for (var m = 0u; m < 4u * TM; m++) {
       if (first_output + m < p.outputs) { y[to + m * plane] = sum[m / 4u][m % 4u]; }

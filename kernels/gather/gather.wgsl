@@ -28,8 +28,9 @@ fn element(e: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let e = 4u * ((group.y * groups.x + group.x) * 64u + lane);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let e = 4u * ((group.y * groups.x + group.x) * 64u + lid);
   let end = p.outer * p.count * p.inner;
   if (e >= end) { return; }
   if (VECTORS == 1u) {
@@ -39,5 +40,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     else { out[e / 4u] = x[(begin + e - row * p.inner) / 4u]; }
     return;
   }
-  out[e / 4u] = vec4u(element(e), element(min(e + 1u, end - 1u)), element(min(e + 2u, end - 1u)), element(min(e + 3u, end - 1u)));
+  out[e / 4u] = vec4u(element(e), element(min(e + 1u, end - 1u)), element(min(e + 2u, end - 1u)),
+    element(min(e + 3u, end - 1u)));
 }

@@ -12,13 +12,14 @@ struct Params { outer: u32, size: u32, inner: u32, count: u32 }
 @group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(7) var<uniform> p: Params;
 override VECTORS: u32 = 0;    // 1: inner is a multiple of four
-override LANES: u32 = 1;      // invocations that share the lists of four elements: many where lists are long
+override THREADS: u32 = 1;      // invocations that share the lists of four elements: many where lists are long
 var<workgroup> partial: array<vec4f, 64>;
 
 // One invocation per row, and one more for the end: a row's list begins after all entries of lower rows.
 @compute @workgroup_size(64)
-fn list(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (group.y * groups.x + group.x) * 64u + lane;
+fn list(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * 64u + lid;
   if (row > p.size) { return; }
   let blocks = (p.count + 3u) / 4u;
   var lower = vec4u(0u);
@@ -41,8 +42,8 @@ fn list(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 }
 
-// Sum over the list of element e, every LANES-th entry from `mine` on, in parts of sixteen so that no partial sum gets
-// long.
+// Sum over the list of element e, every THREADS-th entry from `mine` on, in parts of sixteen so that no partial sum
+// gets long.
 fn element(e: u32, mine: u32) -> f32 {
   let row = e / p.inner;
   let outer = row / p.size;
@@ -52,10 +53,10 @@ fn element(e: u32, mine: u32) -> f32 {
   let end = first[r + 1u];
   var total = 0.0;
   var part = 0.0;
-  for (var i = begin; i < end; i += LANES) {
+  for (var i = begin; i < end; i += THREADS) {
     let at = base + members[i] * p.inner;
     part += x[at / 4u][at % 4u];
-    if ((i - begin) % (16u * LANES) == 15u * LANES) {
+    if ((i - begin) % (16u * THREADS) == 15u * THREADS) {
       total += part;
       part = 0.0;
     }
@@ -72,9 +73,9 @@ fn vector(e: u32, mine: u32) -> vec4f {
   let end = first[r + 1u];
   var total = vec4f(0.0);
   var part = vec4f(0.0);
-  for (var i = begin; i < end; i += LANES) {
+  for (var i = begin; i < end; i += THREADS) {
     part += x[(base + members[i] * p.inner) / 4u];
-    if ((i - begin) % (16u * LANES) == 15u * LANES) {
+    if ((i - begin) % (16u * THREADS) == 15u * THREADS) {
       total += part;
       part = vec4f(0.0);
     }
@@ -83,9 +84,10 @@ fn vector(e: u32, mine: u32) -> vec4f {
 }
 
 @compute @workgroup_size(64)
-fn add(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let e = 4u * ((group.y * groups.x + group.x) * (64u / LANES) + lane / LANES);
-  let mine = lane % LANES;
+fn add(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let e = 4u * ((group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS);
+  let mine = lid % THREADS;
   let end = p.outer * p.size * p.inner;
   var total = vec4f(0.0);
   if (e < end) {
@@ -95,14 +97,14 @@ fn add(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec
         element(min(e + 3u, end - 1u), mine));
     }
   }
-  if (LANES > 1u) {
-    partial[lane] = total;
+  if (THREADS > 1u) {
+    partial[lid] = total;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-      if (mine < half) { partial[lane] += partial[lane + half]; }
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+      if (mine < half) { partial[lid] += partial[lid + half]; }
       workgroupBarrier();
     }
-    total = partial[lane];
+    total = partial[lid];
   }
   if (e < end && mine == 0u) { out[e / 4u] = total; }
 }

@@ -4,35 +4,37 @@
 
 alias V = /*V*/f32;                       // vec4f where the width divides by 4; `width` counts V
 
-struct Params { rows: u32, width: u32, scale: f32, detached: u32, chunks: u32 }
+struct Params { rows: u32, width: u32, scale: f32, detached: u32, splits: u32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read> dy: array<V>;
 @group(0) @binding(2) var<storage, read> gain: array<V>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<V>;
-@group(0) @binding(6) var<storage, read_write> sums: array<V>;      // [chunks, 2, width]: parts of dgain and dbias
+// [splits, 2, width]: sums over parts of the rows for dgain and dbias
+@group(0) @binding(6) var<storage, read_write> sums: array<V>;
 @group(0) @binding(7) var<storage, read_write> dgain: array<V>;
 @group(0) @binding(8) var<storage, read_write> dbias: array<V>;
 @group(0) @binding(9) var<uniform> p: Params;
-override LANES: u32 = 8;
+override THREADS: u32 = 8;
 var<workgroup> partial: array<f32, 64>;
 
 fn total(v: V) -> f32 { return /*total*/v; }
 
 fn row_sum(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = 0.0;
-  for (var i = 0u; i < LANES; i++) { result += partial[lid - lid % LANES + i]; }
+  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
   workgroupBarrier();
   return result;
 }
 
 @compute @workgroup_size(64)
-fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
+fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS;
   let base = row * p.width;
   let live = row < p.rows;
   let end = select(0u, p.width, live);
@@ -41,7 +43,7 @@ fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
 
   var sum = V(0);
   var along = V(0);
-  for (var i = lid % LANES; i < end; i += LANES) {
+  for (var i = lid % THREADS; i < end; i += THREADS) {
     let g = dy[base + i] * gain[i];
     sum += g;
     along += g * (x[base + i] - V(centre));
@@ -49,40 +51,42 @@ fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   let level = row_sum(lid, total(sum)) * p.scale;
   let slope = select(row_sum(lid, total(along)) * factor * factor * p.scale, 0.0, p.detached != 0u);
 
-  for (var i = lid % LANES; i < end; i += LANES) {
+  for (var i = lid % THREADS; i < end; i += THREADS) {
     dx[base + i] = factor * (dy[base + i] * gain[i] - V(level) - (x[base + i] - V(centre)) * slope);
   }
 }
 
-// One invocation per column and chunk of rows; `combine` adds the chunks. Many short sums are also more exact than one
+// One invocation per column and split of rows; `combine` adds the splits. Many short sums are also more exact than one
 // long one.
 @compute @workgroup_size(64)
-fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn columns(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let item = (group.y * groups.x + group.x) * 64u + lid;
-  let chunk = item / p.width;
+  let split = item / p.width;
   let column = item % p.width;
-  if (chunk >= p.chunks) { return; }
-  let each = (p.rows + p.chunks - 1u) / p.chunks;
+  if (split >= p.splits) { return; }
+  let each = (p.rows + p.splits - 1u) / p.splits;
   var gains = V(0);
   var biases = V(0);
-  for (var row = chunk * each; row < min(p.rows, (chunk + 1u) * each); row++) {
+  for (var row = split * each; row < min(p.rows, (split + 1u) * each); row++) {
     let d = dy[row * p.width + column];
     gains += d * ((x[row * p.width + column] - V(mean[row])) * rstd[row]);
     biases += d;
   }
-  sums[chunk * 2u * p.width + column] = gains;
-  sums[(chunk * 2u + 1u) * p.width + column] = biases;
+  sums[split * 2u * p.width + column] = gains;
+  sums[(split * 2u + 1u) * p.width + column] = biases;
 }
 
 @compute @workgroup_size(64)
-fn combine(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn combine(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let column = (group.y * groups.x + group.x) * 64u + lid;
   if (column >= p.width) { return; }
   var gains = V(0);
   var biases = V(0);
-  for (var chunk = 0u; chunk < p.chunks; chunk++) {
-    gains += sums[chunk * 2u * p.width + column];
-    biases += sums[(chunk * 2u + 1u) * p.width + column];
+  for (var split = 0u; split < p.splits; split++) {
+    gains += sums[split * 2u * p.width + column];
+    biases += sums[(split * 2u + 1u) * p.width + column];
   }
   dgain[column] = gains;
   dbias[column] = biases;

@@ -1,21 +1,21 @@
 // Matrix product for the embedded device, laid out for the caches of a processor (Goto and van de Geijn 2008): a
-// workgroup of X by Y invocations makes 4 X rows by 4 COLUMNS Y columns, and packs STEP steps of k of them so that what
-// an invocation reads lies in a row. Each makes 4 x 4 COLUMNS outputs; rows go round fastest, so its columns stay in
-// the first-level cache while all rows pass by.
+// workgroup of X by Y invocations makes 4 X rows by 4 COLUMNS Y columns, and lays STEP steps of k of them in blocks so
+// that what an invocation reads lies in a row. Each makes 4 x 4 COLUMNS outputs; rows go round fastest, so its columns
+// stay in the first-level cache while all rows pass by.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
 /*product*/
 
-// Rows and columns of a tile are multiples of sixteen, as blocks of four are packed four at a time: X and Y COLUMNS are
+// Rows and columns of a tile are multiples of sixteen, as blocks of four are laid four at a time: X and Y COLUMNS are
 // multiples of four.
 // at least COLUMNS, so that there is an invocation for all columns
 override X: u32 = 16;
 override Y: u32 = 8;
 override COLUMNS: u32 = 2;                                // vectors of four columns that an invocation makes: 1, 2 or 4
-// a multiple of four; packed are 16 STEP (X + COLUMNS Y) bytes
+// a multiple of four; the blocks take 16 STEP (X + COLUMNS Y) bytes
 override STEP: u32 = 32;
-var<workgroup> a_packed: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
-var<workgroup> b_packed: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
+var<workgroup> a_blocks: array<vec4f, STEP * X>;          // [blocks of four rows][steps]
+var<workgroup> b_blocks: array<vec4f, STEP * Y * COLUMNS>;    // [blocks of 4 COLUMNS columns][steps][COLUMNS]
 
 // Four steps of k of the four rows of a matrix [M, K] from `row` on, one vector of rows per step.
 fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
@@ -24,22 +24,24 @@ fn quad_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   let t = load_a(tile.a + min(row + 1u, p.M - 1u) * p.K + k, left);
   let u = load_a(tile.a + min(row + 2u, p.M - 1u) * p.K + k, left);
   let v = load_a(tile.a + min(row + 3u, p.M - 1u) * p.K + k, left);
-  return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z), vec4f(s.w, t.w, u.w, v.w));
+  return array<vec4f, 4>(vec4f(s.x, t.x, u.x, v.x), vec4f(s.y, t.y, u.y, v.y), vec4f(s.z, t.z, u.z, v.z),
+    vec4f(s.w, t.w, u.w, v.w));
 }
 
-// One step of k of sixteen rows of a matrix [K, M], from `row` on. Places past the last row repeat others; what they
+// One step of k of sixteen rows of a matrix [K, M], from `row` on. Elements past the last row repeat others; what they
 // make is never stored.
-fn line_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
+fn steps_a(tile: Tile, k: u32, row: u32) -> array<vec4f, 4> {
   let at = tile.a + row + k * p.M;
   let left = p.M - row;
   let i = min(4u, left - 1u);
   let j = min(8u, left - 1u);
   let l = min(12u, left - 1u);
-  return array<vec4f, 4>(load_a(at, left), load_a(at + i, left - i), load_a(at + j, left - j), load_a(at + l, left - l));
+  return array<vec4f, 4>(load_a(at, left), load_a(at + i, left - i), load_a(at + j, left - j),
+    load_a(at + l, left - l));
 }
 
 // The same of sixteen columns of a matrix [K, N].
-fn line_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
+fn steps_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
   let at = tile.b + column + k * p.N;
   let left = p.N - column;
   let i = min(4u, left - 1u);
@@ -49,60 +51,64 @@ fn line_b(tile: Tile, k: u32, column: u32) -> array<vec4f, 4> {
     load_b(tile.matrix, at + j, left - j), load_b(tile.matrix, at + l, left - l));
 }
 
-// One step of k: four rows of a, packed at `a`, times 4 COLUMNS columns of b, packed from `b` on.
+// One step of k: four rows of a, in a block at `a`, times 4 COLUMNS columns of b, in a block from `b` on.
 fn multiply(a: u32, b: u32, sum: ptr<function, array<vec4f, 16>>) {
   var y: array<vec4f, 4>;
-  for (var c = 0u; c < COLUMNS; c++) { y[c] = b_packed[b + c]; }
+  for (var c = 0u; c < COLUMNS; c++) { y[c] = b_blocks[b + c]; }
   for (var r = 0u; r < 4u; r++) {
-    let x = vec4f(a_packed[a][r]);
+    let x = vec4f(a_blocks[a][r]);
     for (var c = 0u; c < COLUMNS; c++) { (*sum)[r * COLUMNS + c] = fma(x, y[c], (*sum)[r * COLUMNS + c]); }
   }
 }
 
 @compute @workgroup_size(X, Y)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
+  @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lid: u32) {
   let tile = tile_at(group.y * groups.x + group.x, X * 4u, Y * COLUMNS * 4u);
   if (tile.matrix >= p.splits * p.batch) { return; }
   let m = tile.m + local.x * 4u;
   let n = tile.n + local.y * COLUMNS * 4u;
-  // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the pieces of k
+  // sums[COLUMNS r + c]: row r, columns 4 c to 4 c + 3; between the steps of k
   var sums: array<vec4f, 16>;
   for (var k = tile.first; k < tile.last; k += STEP) {
     let steps = min(STEP, tile.last - k);
-    // An invocation packs whole blocks, because a loop with one counter is what the compiler takes the index checks out
+    // An invocation lays whole blocks, because a loop with one counter is what the compiler takes the index checks out
     // of; four of them where they lie side by side in memory, because a step of them is a line of the cache then.
     if (TRANSPOSE_A == 1u) {
-      let row = tile.m + lane * 16u;
-      if (lane < (X + 3u) / 4u && row < p.M) {
+      let row = tile.m + lid * 16u;
+      if (lid < (X + 3u) / 4u && row < p.M) {
         for (var step = 0u; step < steps; step++) {
-          let x = line_a(tile, k + step, row);
-          for (var j = 0u; j < 4u; j++) { a_packed[(lane * 4u + j) * STEP + step] = x[j]; }
+          let x = steps_a(tile, k + step, row);
+          for (var j = 0u; j < 4u; j++) { a_blocks[(lid * 4u + j) * STEP + step] = x[j]; }
         }
       }
     } else {
-      let row = tile.m + lane * 4u;
-      if (lane < X && row < p.M) {
+      let row = tile.m + lid * 4u;
+      if (lid < X && row < p.M) {
         for (var step = 0u; step < steps; step += 4u) {
           let x = quad_a(tile, k + step, row);
-          for (var j = 0u; j < 4u; j++) { a_packed[lane * STEP + step + j] = x[j]; }
+          for (var j = 0u; j < 4u; j++) { a_blocks[lid * STEP + step + j] = x[j]; }
         }
       }
     }
     if (TRANSPOSE_B == 0u) {
-      let column = tile.n + lane * 16u;
-      if (lane < (Y * COLUMNS + 3u) / 4u && column < p.N) {
+      let column = tile.n + lid * 16u;
+      if (lid < (Y * COLUMNS + 3u) / 4u && column < p.N) {
         for (var step = 0u; step < steps; step++) {
-          let y = line_b(tile, k + step, column);
-          for (var j = 0u; j < 4u; j++) { b_packed[((lane * 4u / COLUMNS + j / COLUMNS) * STEP + step) * COLUMNS + j % COLUMNS] = y[j]; }
+          let y = steps_b(tile, k + step, column);
+          for (var j = 0u; j < 4u; j++) {
+            b_blocks[((lid * 4u / COLUMNS + j / COLUMNS) * STEP + step) * COLUMNS + j % COLUMNS] = y[j];
+          }
         }
       }
     } else {
-      let column = tile.n + lane * 4u;
-      if (lane < Y * COLUMNS && column < p.N) {
+      let column = tile.n + lid * 4u;
+      if (lid < Y * COLUMNS && column < p.N) {
         for (var step = 0u; step < steps; step += 4u) {
           let y = quad_b(tile, k + step, column);
-          for (var j = 0u; j < 4u; j++) { b_packed[(lane / COLUMNS * STEP + step + j) * COLUMNS + lane % COLUMNS] = y[j]; }
+          for (var j = 0u; j < 4u; j++) {
+            b_blocks[(lid / COLUMNS * STEP + step + j) * COLUMNS + lid % COLUMNS] = y[j];
+          }
         }
       }
     }
@@ -112,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let b = local.y * STEP * COLUMNS;
       var sum: array<vec4f, 16>;
       if (k > tile.first) { sum = sums; }
-      // With wide pieces two steps at a time, because the engine unrolls some loops and others not; with narrow ones,
+      // With wide blocks two steps at a time, because the engine unrolls some loops and others not; with narrow ones,
       // for engines that do not join vectors, two steps would need more registers than there are.
       let pairs = select(0u, steps / 2u, COLUMNS > 2u);
       for (var i = 0u; i < pairs; i++) {
@@ -120,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         multiply(a + 2u * i + 1u, b + (2u * i + 1u) * COLUMNS, &sum);
       }
       for (var step = 2u * pairs; step < steps; step++) { multiply(a + step, b + step * COLUMNS, &sum); }
-      // Here and not after the last barrier, so that sums of one piece of k never leave the registers and writes meet
+      // Here and not after the last barrier, so that sums of one run of k never leave the registers and writes meet
       // computation.
       if (k + STEP < tile.last) {
         sums = sum;

@@ -10,7 +10,8 @@ override X: u32 = 8;                       // invocations of a workgroup along n
 override Y: u32 = 8;
 
 @compute @workgroup_size(X, Y)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u) {
   let tile = tile_at(group.y * groups.x + group.x, Y * ROWS, X * COLUMNS * 4u);
   if (tile.matrix >= p.splits * p.batch) { return; }
   let m = tile.m + local.y * ROWS;

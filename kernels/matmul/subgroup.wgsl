@@ -10,7 +10,8 @@ override ROWS: u32 = 16;                   // a multiple of LANES and of 4, at m
 override LANES: u32 = 8;                   // lanes of a subgroup of this adapter
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32) {
   let tile = tile_at(group.y * groups.x + group.x, ROWS, LANES * 4u);
   if (tile.matrix >= p.splits * p.batch) { return; }
   let n = tile.n + lane * 4u;

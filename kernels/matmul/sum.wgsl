@@ -1,9 +1,9 @@
 // The second pass of a split product, and sums over a middle axis (gradients of a bias, of a broadcast argument):
-// out[o, piece, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the
-// same bits. The sum over s may itself be cut into pieces of `depth` terms, which another launch adds. a: [outer,
+// out[o, split, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the
+// same bits. The sum over s may itself be split into `per_split` terms each, which another launch adds. a: [outer,
 // count, M, N]
 
-struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 }
+struct Params { outer: u32, count: u32, M: u32, N: u32, splits: u32, per_split: u32 }
 @group(0) @binding(5) var<uniform> p: Params;
 
 // Spliced in: load_a, load_bias, load_residual, store.
@@ -15,17 +15,18 @@ struct Params { outer: u32, count: u32, M: u32, N: u32, pieces: u32, depth: u32 
 override EACH: u32 = 1;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let across = (p.N + 4u * EACH - 1u) / (4u * EACH);
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= p.outer * p.pieces * p.M * across) { return; }
+  let i = (group.y * groups.x + group.x) * 64u + lid;
+  if (i >= p.outer * p.splits * p.M * across) { return; }
   let n = i % across * 4u * EACH;
   let m = i / across % p.M;
-  let piece = i / across / p.M;            // counts through outer as well
-  let first = piece % p.pieces * p.depth;
-  let last = min(first + p.depth, p.count);
+  let split = i / across / p.M;            // counts through outer as well
+  let first = split % p.splits * p.per_split;
+  let last = min(first + p.per_split, p.count);
   let step = p.M * p.N;
-  let start = piece / p.pieces * p.count * step + m * p.N + n;
+  let start = split / p.splits * p.count * step + m * p.N + n;
   let left = p.N - n;
   var sum: array<vec4f, 8>;             // two partial sums of each quad: shorter chains, smaller errors
   for (var i = 0u; i < (last - first) / 2u; i++) {
@@ -36,5 +37,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if ((last - first) % 2u == 1u) {
     for (var c = 0u; c < EACH; c++) { sum[2u * c] += load_a(start + (last - 1u) * step + 4u * c, left - 4u * c); }
   }
-  for (var c = 0u; c < EACH; c++) { finish(0u, piece * step, m, n + 4u * c, sum[2u * c] + sum[2u * c + 1u]); }
+  for (var c = 0u; c < EACH; c++) { finish(0u, split * step, m, n + 4u * c, sum[2u * c] + sum[2u * c + 1u]); }
 }

@@ -12,27 +12,31 @@ var<workgroup> b_tile: array<vec4f, STEP * 16>;
 
 @compute @workgroup_size(8, 16)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lane: u32) {
+  @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) lid: u32) {
   let tile = tile_at(group.y * groups.x + group.x, 64u, 64u);
   if (tile.matrix >= p.splits * p.batch) { return; }
   var sum: array<vec4f, 8>;
   for (var k = tile.first; k < tile.last; k += STEP) {
-    for (var i = lane; i < STEP * 16u; i += 128u) {       // quads of a, each to four places
+    for (var i = lid; i < STEP * 16u; i += 128u) {       // quads of a, each to four offsets
       if (TRANSPOSE_A == 0u) {
         let row = i / (STEP / 4u);
         let step = i % (STEP / 4u) * 4u;
         var v = vec4f();
-        if (k + step < tile.last) { v = load_a(tile.a + min(tile.m + row, p.M - 1u) * p.K + k + step, tile.last - k - step); }
+        if (k + step < tile.last) {
+          v = load_a(tile.a + min(tile.m + row, p.M - 1u) * p.K + k + step, tile.last - k - step);
+        }
         for (var j = 0u; j < 4u; j++) { a_tile[(step + j) * 64u + row] = v[j]; }
       } else {
         let step = i / 16u;
         let row = i % 16u * 4u;
         var v = vec4f();
-        if (k + step < tile.last && tile.m + row < p.M) { v = load_a(tile.a + (k + step) * p.M + tile.m + row, p.M - tile.m - row); }
+        if (k + step < tile.last && tile.m + row < p.M) {
+          v = load_a(tile.a + (k + step) * p.M + tile.m + row, p.M - tile.m - row);
+        }
         for (var j = 0u; j < 4u; j++) { a_tile[step * 64u + row + j] = v[j]; }
       }
     }
-    for (var i = lane; i < STEP * 4u; i += 128u) {        // blocks of four steps of four columns of b
+    for (var i = lid; i < STEP * 4u; i += 128u) {        // blocks of four steps of four columns of b
       let step = select(i / 16u, i % (STEP / 4u), TRANSPOSE_B == 1u) * 4u;
       let column = select(i % 16u, i / (STEP / 4u), TRANSPOSE_B == 1u);
       if (k + step < tile.last) {
@@ -57,7 +61,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       } else {
         for (var step = 0u; step < STEP; step++) {
           let y = b_tile[step * 16u + local.x];
-          for (var r = 0u; r < 4u; r++) { sum[2u * r] = fma(vec4f(a_tile[step * 64u + local.y * 4u + r]), y, sum[2u * r]); }
+          for (var r = 0u; r < 4u; r++) {
+            sum[2u * r] = fma(vec4f(a_tile[step * 64u + local.y * 4u + r]), y, sum[2u * r]);
+          }
         }
       }
     }

@@ -11,11 +11,11 @@ struct Params {
 @group(0) @binding(3) var<uniform> p: Params;
 
 // Plane, row and first column of this invocation's pixels; the plane is out of range where there is nothing left to do.
-fn place(group: vec3u, groups: vec3u, lane: u32) -> vec3u {
-  let job = (group.y * groups.x + group.x) * 64u + lane;
+fn position(group: vec3u, groups: vec3u, lid: u32) -> vec3u {
+  let job = (group.y * groups.x + group.x) * 64u + lid;
   let quads = (p.columns + 3u) / 4u;
-  let line = job / quads;
-  return vec3u(line / p.rows, line % p.rows, job % quads * 4u);
+  let image_row = job / quads;
+  return vec3u(image_row / p.rows, image_row % p.rows, job % quads * 4u);
 }
 
 // Where a window begins and ends along an axis; what is outside of the image is cut off.
@@ -28,8 +28,9 @@ fn is_nan(value: f32) -> bool { return (bitcast<u32>(value) & 0x7fffffffu) > 0x7
 
 // The first of equal values wins, and a NaN wins over everything, as in PyTorch.
 @compute @workgroup_size(64)
-fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
   let base = at.x * p.height * p.width;
   let down = window(at.y, p.stride_y, p.padding_y, p.size_y, p.height);
@@ -55,8 +56,9 @@ fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
 // The mean over size_y x size_x, whatever part of it is padding.
 @compute @workgroup_size(64)
-fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
   let down = window(at.y, p.stride_y, p.padding_y, p.size_y, p.height);
   for (var j = at.z; j < min(at.z + 4u, p.columns); j++) {
@@ -67,17 +69,21 @@ fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
 // The mean of rows floor(i height / rows) up to ceil((i + 1) height / rows), and of columns likewise.
 @compute @workgroup_size(64)
-fn adaptive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn adaptive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
-  let down = share(at.y, p.height, p.rows);
+  let down = window(at.y, p.height, p.rows);
   for (var j = at.z; j < min(at.z + 4u, p.columns); j++) {
-    let across = share(j, p.width, p.columns);
-    y[(at.x * p.rows + at.y) * p.columns + j] = total(at.x, down, across) / f32((down.y - down.x) * (across.y - across.x));
+    let across = window(j, p.width, p.columns);
+    y[(at.x * p.rows + at.y) * p.columns + j] = total(at.x, down, across) / f32((down.y - down.x)
+      * (across.y - across.x));
   }
 }
 
-fn share(i: u32, extent: u32, count: u32) -> vec2u { return vec2u(i * extent / count, ((i + 1u) * extent + count - 1u) / count); }
+fn window(i: u32, extent: u32, count: u32) -> vec2u {
+  return vec2u(i * extent / count, ((i + 1u) * extent + count - 1u) / count);
+}
 
 // Row by row, so that the sum over a large plane keeps its digits.
 fn total(plane: u32, down: vec2u, across: vec2u) -> f32 {

@@ -10,11 +10,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(3) var<uniform> p: Params;
 
-fn place(group: vec3u, groups: vec3u, lane: u32) -> vec3u {
-  let job = (group.y * groups.x + group.x) * 64u + lane;
+fn position(group: vec3u, groups: vec3u, lid: u32) -> vec3u {
+  let job = (group.y * groups.x + group.x) * 64u + lid;
   let quads = (p.width + 3u) / 4u;
-  let line = job / quads;
-  return vec3u(line / p.height, line % p.height, job % quads * 4u);
+  let image_row = job / quads;
+  return vec3u(image_row / p.height, image_row % p.height, job % quads * 4u);
 }
 
 // The windows along an axis that contain position `at`.
@@ -25,8 +25,9 @@ fn windows(at: u32, stride: u32, padding: u32, size: u32, count: u32) -> vec2u {
 }
 
 @compute @workgroup_size(64)
-fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
   let down = windows(at.y, p.stride_y, p.padding_y, p.size_y, p.rows);
   for (var column = at.z; column < min(at.z + 4u, p.width); column++) {
@@ -44,8 +45,9 @@ fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 @compute @workgroup_size(64)
-fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
   let down = windows(at.y, p.stride_y, p.padding_y, p.size_y, p.rows);
   for (var column = at.z; column < min(at.z + 4u, p.width); column++) {
@@ -59,17 +61,22 @@ fn average(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 // Windows i with floor(i extent / count) <= at < ceil((i + 1) extent / count).
-fn shares(at: u32, extent: u32, count: u32) -> vec2u { return vec2u(at * count / extent, ((at + 1u) * count + extent - 1u) / extent); }
+fn window(at: u32, extent: u32, count: u32) -> vec2u {
+  return vec2u(at * count / extent, ((at + 1u) * count + extent - 1u) / extent);
+}
 
-fn size_of(i: u32, extent: u32, count: u32) -> u32 { return ((i + 1u) * extent + count - 1u) / count - i * extent / count; }
+fn size_of(i: u32, extent: u32, count: u32) -> u32 {
+  return ((i + 1u) * extent + count - 1u) / count - i * extent / count;
+}
 
 @compute @workgroup_size(64)
-fn adaptive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let at = place(group, groups, lane);
+fn adaptive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
-  let down = shares(at.y, p.height, p.rows);
+  let down = window(at.y, p.height, p.rows);
   for (var column = at.z; column < min(at.z + 4u, p.width); column++) {
-    let across = shares(column, p.width, p.columns);
+    let across = window(column, p.width, p.columns);
     var sum = 0.0;
     for (var i = down.x; i < down.y; i++) {
       let high = size_of(i, p.height, p.rows);

@@ -16,12 +16,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(4) var<uniform> p: Params;
 override AXES: u32 = 0;        // axes outside the innermost, 0 to 5
-override LANEWISE: u32 = 0;    // 1: rows are no whole vectors, so each of the four elements looks for its own place
+override ELEMENTWISE: u32 = 0;    // 1: rows are no whole vectors, so each of the four elements looks for its own offset
 
 fn f(x: vec4f, y: vec4f, z: vec4f, a: f32) -> vec4f { return /*expression*/; }
 
 // Offsets of x, y and z where row `row` begins.
-fn place(row: u32) -> vec3u {
+fn offset(row: u32) -> vec3u {
   var at = vec3u(0u);
   if (AXES == 0u) { return at; }
   var rest = row;
@@ -37,16 +37,16 @@ fn place(row: u32) -> vec3u {
 }
 
 // Offsets of the four elements that invocation i writes: columns of the result are x, y, z.
-struct Places { x: vec4u, y: vec4u, z: vec4u }
+struct Offsets { x: vec4u, y: vec4u, z: vec4u }
 
-fn places(i: u32) -> Places {
+fn offsets(i: u32) -> Offsets {
   var at: array<vec3u, 4>;
   for (var k = 0u; k < 4u; k++) {
     let e = min(4u * i + k, p.size - 1u);
     let row = e / p.inner;
-    at[k] = place(row) + (e - row * p.inner) * vec3u(p.x0, p.y0, p.z0);
+    at[k] = offset(row) + (e - row * p.inner) * vec3u(p.x0, p.y0, p.z0);
   }
-  return Places(vec4u(at[0].x, at[1].x, at[2].x, at[3].x), vec4u(at[0].y, at[1].y, at[2].y, at[3].y),
+  return Offsets(vec4u(at[0].x, at[1].x, at[2].x, at[3].x), vec4u(at[0].y, at[1].y, at[2].y, at[3].y),
     vec4u(at[0].z, at[1].z, at[2].z, at[3].z));
 }
 
@@ -72,46 +72,49 @@ fn z_row(at: u32, column: u32) -> vec4f {
 }
 
 @compute @workgroup_size(64)
-fn unary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn unary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u >= p.size) { return; }
-  if (LANEWISE == 1u) {
-    let at = places(i);
+  if (ELEMENTWISE == 1u) {
+    let at = offsets(i);
     out[i] = f(x_four(at.x), vec4f(0.0), vec4f(0.0), p.a);
     return;
   }
   var row = 0u;
   if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  out[i] = f(x_row(place(row).x, column), vec4f(0.0), vec4f(0.0), p.a);
+  out[i] = f(x_row(offset(row).x, column), vec4f(0.0), vec4f(0.0), p.a);
 }
 
 @compute @workgroup_size(64)
-fn binary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn binary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u >= p.size) { return; }
-  if (LANEWISE == 1u) {
-    let at = places(i);
+  if (ELEMENTWISE == 1u) {
+    let at = offsets(i);
     out[i] = f(x_four(at.x), y_four(at.y), vec4f(0.0), p.a);
     return;
   }
   var row = 0u;
   if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  out[i] = f(x_row(place(row).x, column), y_row(place(row).y, column), vec4f(0.0), p.a);
+  out[i] = f(x_row(offset(row).x, column), y_row(offset(row).y, column), vec4f(0.0), p.a);
 }
 
 @compute @workgroup_size(64)
-fn ternary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
+fn ternary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let i = (group.y * groups.x + group.x) * 64u + lid;
   if (i * 4u >= p.size) { return; }
-  if (LANEWISE == 1u) {
-    let at = places(i);
+  if (ELEMENTWISE == 1u) {
+    let at = offsets(i);
     out[i] = f(x_four(at.x), y_four(at.y), z_four(at.z), p.a);
     return;
   }
   var row = 0u;
   if (AXES > 0u) { row = 4u * i / p.inner; }
   let column = 4u * i - row * p.inner;
-  out[i] = f(x_row(place(row).x, column), y_row(place(row).y, column), z_row(place(row).z, column), p.a);
+  out[i] = f(x_row(offset(row).x, column), y_row(offset(row).y, column), z_row(offset(row).z, column), p.a);
 }

@@ -1,30 +1,33 @@
 // Sums over everything but the channel: the gradient of a bias. x: [batch, channels, size] -> out: [channels].
-// One workgroup per channel; every lane keeps four partial sums.
+// One workgroup per channel; every lid keeps four partial sums.
 
 struct Params { batch: u32, channels: u32, size: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> p: Params;
-override LANES: u32 = 64;
-var<workgroup> partial: array<f32, LANES>;
+override THREADS: u32 = 64;
+var<workgroup> partial: array<f32, THREADS>;
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
   let channel = group.y * groups.x + group.x;
   var sum = vec4f(0.0);
   if (channel < p.channels) {
     for (var n = 0u; n < p.batch; n++) {
       let base = (n * p.channels + channel) * p.size;
-      var i = lane * 4u;
-      for (; i + 4u <= p.size; i += LANES * 4u) { sum += vec4f(x[base + i], x[base + i + 1u], x[base + i + 2u], x[base + i + 3u]); }
+      var i = lid * 4u;
+      for (; i + 4u <= p.size; i += THREADS * 4u) {
+        sum += vec4f(x[base + i], x[base + i + 1u], x[base + i + 2u], x[base + i + 3u]);
+      }
       for (; i < p.size; i++) { sum.x += x[base + i]; }
     }
   }
-  partial[lane] = dot(sum, vec4f(1.0));
+  partial[lid] = dot(sum, vec4f(1.0));
   workgroupBarrier();
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) { partial[lane] += partial[lane + half]; }
+  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+    if (lid < half) { partial[lid] += partial[lid + half]; }
     workgroupBarrier();
   }
-  if (lane == 0u && channel < p.channels) { out[channel] = partial[0]; }
+  if (lid == 0u && channel < p.channels) { out[channel] = partial[0]; }
 }

@@ -1,5 +1,5 @@
 // Softmax and its logarithm along one axis. x, y: [outer, width, inner]; a row is one (outer, inner), its entries
-// `inner` apart. LANES invocations share a row: one where there are rows enough, more where they are few or memory
+// `inner` apart. THREADS invocations share a row: one where there are rows enough, more where they are few or memory
 // likes neighbours.
 
 alias V = /*V*/f32;                       // vec4f where inner is 1 and the width divides by 4; `width` counts V
@@ -8,9 +8,9 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
-override LANES: u32 = 8;
-// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with LANES and
-// inner 1: the same, two entries a turn.
+override THREADS: u32 = 8;
+// 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with THREADS
+// and inner 1: the same, two entries a turn.
 override KEEP: u32 = 0;
 var<workgroup> partial: array<f32, 64>;
 
@@ -18,21 +18,21 @@ fn largest(v: V) -> f32 { return /*largest*/v; }
 fn total(v: V) -> f32 { return /*total*/v; }
 
 fn row_max(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = value;
-  for (var i = 0u; i < LANES; i++) { result = max(result, partial[lid - lid % LANES + i]); }
+  for (var i = 0u; i < THREADS; i++) { result = max(result, partial[lid - lid % THREADS + i]); }
   workgroupBarrier();                     // all have read it before the next call overwrites it
   return result;
 }
 
 fn row_sum(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = 0.0;
-  for (var i = 0u; i < LANES; i++) { result += partial[lid - lid % LANES + i]; }
+  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
   workgroupBarrier();
   return result;
 }
@@ -78,13 +78,14 @@ fn in_pairs(base: u32, width: u32) {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS;
   let base = row / p.inner * p.width * p.inner + row % p.inner;
-  let first = base + lid % LANES * p.inner;
-  // lanes past the last row still meet the others at the barriers
+  let first = base + lid % THREADS * p.inner;
+  // threads past the last row still meet the others at the barriers
   let end = base + select(0u, p.width * p.inner, row < p.rows);
-  let step = LANES * p.inner;
+  let step = THREADS * p.inner;
 
   if (KEEP == 2u && p.log == 0u) {
     if (row < p.rows) { in_pairs(base, p.width); }

@@ -1,4 +1,4 @@
-// Backward of softmax/forward.wgsl from its output. y, dy, dx: [outer, width, inner]; LANES invocations share a row.
+// Backward of softmax/forward.wgsl from its output. y, dy, dx: [outer, width, inner]; THREADS invocations share a row.
 // softmax: dx = y (dy - sum dy y).  log-softmax: dx = dy - e^y sum dy.
 
 alias V = /*V*/f32;                       // as in softmax/forward.wgsl
@@ -8,41 +8,42 @@ struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(1) var<storage, read> dy: array<V>;
 @group(0) @binding(2) var<storage, read_write> dx: array<V>;
 @group(0) @binding(3) var<uniform> p: Params;
-override LANES: u32 = 8;
+override THREADS: u32 = 8;
 var<workgroup> partial: array<f32, 64>;
 
 fn total(v: V) -> f32 { return /*total*/v; }
 
 fn row_sum(lid: u32, value: f32) -> f32 {
-  if (LANES == 1u) { return value; }
+  if (THREADS == 1u) { return value; }
   partial[lid] = value;
   workgroupBarrier();
   var result = 0.0;
-  for (var i = 0u; i < LANES; i++) { result += partial[lid - lid % LANES + i]; }
+  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
   return result;
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let row = (group.y * groups.x + group.x) * (64u / LANES) + lid / LANES;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  let row = (group.y * groups.x + group.x) * (64u / THREADS) + lid / THREADS;
   let base = row / p.inner * p.width * p.inner + row % p.inner;
   let end = select(0u, p.width, row < p.rows);
 
   var sum = V(0);
   if (p.log != 0u) {
-    for (var i = lid % LANES; i < end; i += LANES) { sum += dy[base + i * p.inner]; }
+    for (var i = lid % THREADS; i < end; i += THREADS) { sum += dy[base + i * p.inner]; }
   } else {
-    for (var i = lid % LANES; i < end; i += LANES) { sum += dy[base + i * p.inner] * y[base + i * p.inner]; }
+    for (var i = lid % THREADS; i < end; i += THREADS) { sum += dy[base + i * p.inner] * y[base + i * p.inner]; }
   }
   let all = row_sum(lid, total(sum));
 
   if (p.log != 0u) {
-    for (var i = lid % LANES; i < end; i += LANES) {
+    for (var i = lid % THREADS; i < end; i += THREADS) {
       let at = base + i * p.inner;
       dx[at] = dy[at] - exp(y[at]) * all;
     }
   } else {
-    for (var i = lid % LANES; i < end; i += LANES) {
+    for (var i = lid % THREADS; i < end; i += THREADS) {
       let at = base + i * p.inner;
       dx[at] = y[at] * (dy[at] - V(all));
     }

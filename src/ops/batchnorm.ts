@@ -7,12 +7,12 @@ import { full } from '../core/fill.ts'
 import { op } from '../core/op.ts'
 import { add, mul, rsqrt, sub } from './elementwise.ts'
 
-const params = ['batch', 'channels', 'size', 'shares', 'share', 'chunk', 'eps', 'momentum']
-const moments = kernel('batchnorm/forward.wgsl', { entry: 'moments', buffers: ['x', 'parts'], params })
+const params = ['batch', 'channels', 'size', 'splits', 'per_split', 'per_thread', 'eps', 'momentum']
+const moments = kernel('batchnorm/forward.wgsl', { entry: 'moments', buffers: ['x', 'split_sums'], params })
 const statistics = kernel('batchnorm/forward.wgsl', {
   entry: 'statistics',
   params,
-  buffers: ['x', 'parts', 'gain', 'bias', 'mean', 'variance', 'saved', 'affine'],
+  buffers: ['x', 'split_sums', 'gain', 'bias', 'mean', 'variance', 'saved', 'affine'],
 })
 const given = kernel('batchnorm/forward.wgsl', {
   entry: 'given',
@@ -21,15 +21,15 @@ const given = kernel('batchnorm/forward.wgsl', {
 })
 const apply = kernel('batchnorm/forward.wgsl', { entry: 'apply', buffers: ['x', 'factors', 'y'], params })
 
-const gradParams = ['batch', 'channels', 'size', 'shares', 'share', 'chunk']
+const gradParams = ['batch', 'channels', 'size', 'splits', 'per_split', 'per_thread']
 const sums = kernel('batchnorm/gradient.wgsl', {
   entry: 'sums',
-  buffers: ['x', 'dy', 'saved', 'parts'],
+  buffers: ['x', 'dy', 'saved', 'split_sums'],
   params: gradParams,
 })
 const finish = kernel('batchnorm/gradient.wgsl', {
   entry: 'finish',
-  buffers: ['saved', 'parts', 'gain', 'dgain', 'dbias', 'factors'],
+  buffers: ['saved', 'split_sums', 'gain', 'dgain', 'dbias', 'factors'],
   params: gradParams,
 })
 const constant = kernel('batchnorm/gradient.wgsl', {
@@ -116,14 +116,19 @@ export const batchNormTrain = op({
     { eps = 1e-5, momentum = 0.1 }: BatchNormTrainAttrs,
   ) {
     const sizes = sizesOf('batch-norm-train', x, { gain, bias, mean, variance })
-    const { channels, shares } = sizes
-    const parts = empty([shares, channels, 2]),
+    const { channels, splits } = sizes
+    const partial = empty([splits, channels, 2]),
       saved = empty([channels, 2]),
       affine = empty([channels, 2]),
       out = empty(x.shape)
     const all = { ...sizes, eps, momentum }
-    launch(moments, { x, parts }, all, grid(shares * channels), { flops: 3 * x.size })
-    launch(statistics, { x, parts, gain, bias, mean, variance, saved, affine }, all, grid(Math.ceil(channels / 64)))
+    launch(moments, { x, split_sums: partial }, all, grid(splits * channels), { flops: 3 * x.size })
+    launch(
+      statistics,
+      { x, split_sums: partial, gain, bias, mean, variance, saved, affine },
+      all,
+      grid(Math.ceil(channels / 64)),
+    )
     launch(apply, { x, factors: affine, y: out }, all, elements(sizes), { flops: 2 * x.size })
     return { out, saved }
   },
@@ -142,7 +147,7 @@ export const batchNormTrain = op({
 })
 
 // A type and not an interface, so that it serves as launch parameters.
-type Sizes = { batch: number, channels: number, size: number, shares: number, share: number, chunk: number }
+type Sizes = { batch: number, channels: number, size: number, splits: number, per_split: number, per_thread: number }
 
 function sizesOf(op: string, x: Tensor, others: Record<string, Tensor>): Sizes {
   const { shape } = x
@@ -157,31 +162,31 @@ function sizesOf(op: string, x: Tensor, others: Record<string, Tensor>): Sizes {
   }
   const size = x.size / (batch * channels)
   // Two stages, so that few channels with many pixels still make enough workgroups.
-  const share = Math.ceil(batch / Math.min(batch, Math.max(1, Math.floor(512 / channels))))
+  const perSplit = Math.ceil(batch / Math.min(batch, Math.max(1, Math.floor(512 / channels))))
   return {
     batch,
     channels,
     size,
-    shares: Math.ceil(batch / share),
-    share,
-    chunk: size % 4 === 0 ? Math.min(4, size / 4) : 1,
+    splits: Math.ceil(batch / perSplit),
+    per_split: perSplit,
+    per_thread: size % 4 === 0 ? Math.min(4, size / 4) : 1,
   }
 }
 
-function elements({ batch, channels, size, chunk }: Sizes) {
+function elements({ batch, channels, size, per_thread: perThread }: Sizes) {
   return grid(
-    Math.ceil((size % 4 === 0 ? batch * channels * Math.ceil(size / 4 / chunk) : batch * channels * size / 4) / 64),
+    Math.ceil((size % 4 === 0 ? batch * channels * Math.ceil(size / 4 / perThread) : batch * channels * size / 4) / 64),
   )
 }
 
 function reduce(x: Tensor, dy: Tensor, saved: Tensor, gain: Tensor, sizes: Sizes) {
-  const { channels, shares } = sizes
-  const parts = empty([shares, channels, 2]),
+  const { channels, splits } = sizes
+  const partial = empty([splits, channels, 2]),
     dgain = empty([channels]),
     dbias = empty([channels]),
     factors = empty([channels, 4])
-  launch(sums, { x, dy, saved, parts }, sizes, grid(shares * channels), { flops: 4 * x.size })
-  launch(finish, { saved, parts, gain, dgain, dbias, factors }, sizes, grid(Math.ceil(channels / 64)))
+  launch(sums, { x, dy, saved, split_sums: partial }, sizes, grid(splits * channels), { flops: 4 * x.size })
+  launch(finish, { saved, split_sums: partial, gain, dgain, dbias, factors }, sizes, grid(Math.ceil(channels / 64)))
   return { dgain, dbias, factors }
 }
 

@@ -4,7 +4,7 @@ import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { lanesFor } from './shared/row-kernels.ts'
+import { threadsPerRow } from './shared/row-kernels.ts'
 
 /** `smoothing` s replaces a target t by (1 - s) t + s / classes; 0 to 1, default 0. */
 export interface CrossEntropyOptions {
@@ -27,7 +27,7 @@ export const crossEntropy = define('cross-entropy', 'i32', {})
  */
 export const softCrossEntropy = define('soft-cross-entropy', 'f32', {
   '/*type*/i32': 'f32',
-  '/*share*/one_hot(given[row], c)': 'given[row * p.width + c]',
+  '/*target*/one_hot(given[row], c)': 'given[row * p.width + c]',
 })
 
 function define(name: string, type: 'i32' | 'f32', splice: Record<string, string>) {
@@ -64,15 +64,15 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
       }
       if (!(smoothing >= 0 && smoothing <= 1)) throw new ShapeError(`${name}: smoothing ${smoothing}; expected 0 to 1`)
       const logsum = empty([rows]), weight = empty([rows]), losses = empty([rows]), loss = empty([])
-      const lanes = lanesFor(rows, width)
+      const threads = threadsPerRow(rows, width)
       launch(
         rowLoss,
         { x, given, logsum, weight, losses },
         { rows, width, smoothing },
-        grid(Math.ceil(rows / (64 / lanes))),
-        { overrides: { LANES: lanes } },
+        grid(Math.ceil(rows / (64 / threads))),
+        { overrides: { THREADS: threads } },
       )
-      launch(average, { losses, loss }, { rows, width, smoothing }, [1], { overrides: { LANES: 64 } })
+      launch(average, { losses, loss }, { rows, width, smoothing }, [1], { overrides: { THREADS: 64 } })
       losses.dispose()
       return { out: loss, logsum, weight }
     },

@@ -55,9 +55,9 @@ function launchScatter(
   const count = index.size, sizes = { outer, size, inner, count }
   const out = empty(shape), starts = empty([size + 1], 'u32'), entries = empty([count], 'u32')
   launch(list, { index, starts, entries }, sizes, grid(Math.ceil((size + 1) / 64)))
-  const lanes = count / size >= 64 ? 16 : 1
-  launch(add, { x, first: starts, members: entries, out }, sizes, grid(Math.ceil(out.size * lanes / 256)), {
-    overrides: { VECTORS: inner % 4 === 0 ? 1 : 0, LANES: lanes },
+  const threads = count / size >= 64 ? 16 : 1
+  launch(add, { x, first: starts, members: entries, out }, sizes, grid(Math.ceil(out.size * threads / 256)), {
+    overrides: { VECTORS: inner % 4 === 0 ? 1 : 0, THREADS: threads },
     flops: x.size,
   })
   return out
@@ -122,7 +122,8 @@ export const scatterAdd: OpFunction<[Tensor, Tensor], { axis: number, size: numb
       || !(Number.isInteger(size) && size >= 1)
     ) {
       throw new ShapeError(
-        `scatter-add: x [${x.shape}] has no axes [${index.shape}] of the index at axis ${axis}, or size ${size} is none; expected x [..., ${index.shape}, ...]`,
+        `scatter-add: x [${x.shape}] has no axes [${index.shape}] of the index at axis ${axis}, or size ${size} is none`
+          + `; expected x [..., ${index.shape}, ...]`,
       )
     }
     const before = x.shape.slice(0, along), after = x.shape.slice(along + index.shape.length)

@@ -4,7 +4,7 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { adapterKind, threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
 export interface LayerNormOptions {
@@ -16,7 +16,7 @@ const normalize = rowKernels('layernorm/forward.wgsl', {
   params: ['rows', 'width', 'scale', 'eps'],
 })
 
-const params = ['rows', 'width', 'scale', 'detached', 'chunks']
+const params = ['rows', 'width', 'scale', 'detached', 'splits']
 const inputGradient = rowKernels('layernorm/gradient.wgsl', {
   entry: 'input',
   buffers: ['x', 'dy', 'gain', 'mean', 'rstd', 'dx'],
@@ -59,13 +59,13 @@ export const layerNorm = op({
     const { width, rows } = check(x, gain, bias)
     const y = empty(x.shape), mean = empty([rows]), rstd = empty([rows])
     const { kernel, width: reads } = pickRowKernel(normalize, width)
-    const lanes = lanesFor(rows, reads)
+    const threads = threadsPerRow(rows, reads)
     launch(
       kernel,
       { x, gain, bias, y, mean, rstd },
       { rows, width: reads, scale: 1 / width, eps },
-      grid(Math.ceil(rows / (64 / lanes))),
-      { overrides: { LANES: lanes, PAIRS: lanes === 1 && adapterKind() === 'embedded' ? 1 : 0 } },
+      grid(Math.ceil(rows / (64 / threads))),
+      { overrides: { THREADS: threads, PAIRS: threads === 1 && adapterKind() === 'embedded' ? 1 : 0 } },
     )
     return { out: y, mean, rstd }
   },
@@ -73,29 +73,29 @@ export const layerNorm = op({
     const { width, rows } = check(x, gain, bias)
     const reads = pickRowKernel(normalize, width).width
     // About 32 rows to a sum: enough invocations for every adapter, and few sums to add up afterwards.
-    const chunks = Math.min(256, Math.ceil(rows / 32))
-    const numbers = { rows, width: reads, scale: 1 / width, detached: detached ? 1 : 0, chunks }
+    const splits = Math.min(256, Math.ceil(rows / 32))
+    const numbers = { rows, width: reads, scale: 1 / width, detached: detached ? 1 : 0, splits }
     let dx: Tensor | null = null, dgain: Tensor | null = null, dbias: Tensor | null = null
     if (needs[0]) {
       dx = empty(x.shape)
-      const lanes = lanesFor(rows, reads)
+      const threads = threadsPerRow(rows, reads)
       launch(
         pickRowKernel(inputGradient, width).kernel,
         { x, dy, gain, mean, rstd, dx },
         numbers,
-        grid(Math.ceil(rows / (64 / lanes))),
-        { overrides: { LANES: lanes } },
+        grid(Math.ceil(rows / (64 / threads))),
+        { overrides: { THREADS: threads } },
       )
     }
     if (needs[1] || needs[2]) {
       dgain = empty(gain.shape)
       dbias = empty(bias.shape)
-      const sums = empty([chunks, 2, width])
+      const sums = empty([splits, 2, width])
       launch(
         pickRowKernel(columnSums, width).kernel,
         { x, dy, mean, rstd, sums },
         numbers,
-        grid(Math.ceil(chunks * reads / 64)),
+        grid(Math.ceil(splits * reads / 64)),
       )
       launch(pickRowKernel(combineSums, width).kernel, { sums, dgain, dbias }, numbers, grid(Math.ceil(reads / 64)))
       sums.dispose()

@@ -72,9 +72,8 @@ function ranges(shape: readonly number[], { starts, stops, steps }: SliceAttribu
         && step >= 1)
     ) {
       throw new ShapeError(
-        `slice: ${starts[axis]} to ${
-          stops[axis]
-        } in steps of ${step} takes nothing from axis ${axis} of [${shape}]; expected 0 <= start < stop and a whole step of at least 1`,
+        `slice: ${starts[axis]} to ${stops[axis]} in steps of ${step} takes nothing from axis ${axis} of [${shape}]`
+          + `; expected 0 <= start < stop and a whole step of at least 1`,
       )
     }
     return { start, step, size: Math.ceil((stop - start) / step) }
@@ -164,7 +163,8 @@ export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttribut
       || !kept.every((n) => Number.isInteger(n) && n >= 1)
     ) {
       throw new ShapeError(
-        `pad: before [${before}] and after [${after}] do not fit [${x.shape}]; expected whole amounts for each axis that leave something of it`,
+        `pad: before [${before}] and after [${after}] do not fit [${x.shape}]`
+          + `; expected whole amounts for each axis that leave something of it`,
       )
     }
     return moveAxes('pad', x, shape, before, before.map(() => 1), 'pad', value)
@@ -232,7 +232,8 @@ const join = op<Tensor[], { axis: number }>({
     )
     if (odd) {
       throw new ShapeError(
-        `concat: [${odd.shape}] does not fit beside [${shape}] along axis ${axis}; expected the same sizes on all other axes`,
+        `concat: [${odd.shape}] does not fit beside [${shape}] along axis ${axis}`
+          + `; expected the same sizes on all other axes`,
       )
     }
     return put(parts, shape.with(along, parts.reduce((sum, part) => sum + part.shape[along], 0)), along)

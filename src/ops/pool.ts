@@ -129,7 +129,8 @@ function windows(op: string, x: readonly number[], { size, stride = size, paddin
     [top, left] = pair(op, 'padding', padding, 0)
   if (2 * top > sizeY || 2 * left > sizeX) {
     throw new ShapeError(
-      `${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty; use less padding`,
+      `${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty`
+        + `; use less padding`,
     )
   }
   const shape = [

@@ -11,7 +11,8 @@ function resolved({ shape: from, size }: Tensor, shape: readonly number[]): numb
   const result = shape.map((n) => (n === -1 ? size / known : n))
   if (open > 1 || !result.every((n) => Number.isInteger(n) && n >= 1) || sizeOf(result) !== size) {
     throw new ShapeError(
-      `reshape: [${from}] has ${size} elements and does not fill [${shape}]; expected a shape of ${size} elements, with at most one -1`,
+      `reshape: [${from}] has ${size} elements and does not fill [${shape}]`
+        + `; expected a shape of ${size} elements, with at most one -1`,
     )
   }
   return result

@@ -4,7 +4,7 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, lanesFor, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { adapterKind, threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
 export interface SoftmaxOptions {
@@ -33,10 +33,20 @@ function define(name: string, log: 0 | 1) {
       const { rows, width, inner } = rowsAlong(name, x.shape, axis)
       const y = empty(x.shape)
       const picked = inner === 1 ? pickRowKernel(forward, width) : { kernel: forward.scalar, width }
-      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1 // neighbouring invocations read neighbouring rows
-      launch(picked.kernel, { x, y }, { rows, width: picked.width, inner, log }, grid(Math.ceil(rows / (64 / lanes))), {
-        overrides: { LANES: lanes, KEEP: adapterKind() !== 'embedded' ? 0 : lanes === 1 && inner === 1 ? 2 : 1 },
-      })
+      // without sharing, neighbouring invocations read neighbouring rows
+      const threads = inner === 1 ? threadsPerRow(rows, picked.width) : 1
+      launch(
+        picked.kernel,
+        { x, y },
+        { rows, width: picked.width, inner, log },
+        grid(Math.ceil(rows / (64 / threads))),
+        {
+          overrides: {
+            THREADS: threads,
+            KEEP: adapterKind() !== 'embedded' ? 0 : threads === 1 && inner === 1 ? 2 : 1,
+          },
+        },
+      )
       return y
     },
     vjp({ args: [x], out: y, attrs: { axis = -1 }, needs }, dy) {
@@ -44,13 +54,13 @@ function define(name: string, log: 0 | 1) {
       const { rows, width, inner } = rowsAlong(name, x.shape, axis)
       const dx = empty(x.shape)
       const picked = inner === 1 ? pickRowKernel(backward, width) : { kernel: backward.scalar, width }
-      const lanes = inner === 1 ? lanesFor(rows, picked.width) : 1
+      const threads = inner === 1 ? threadsPerRow(rows, picked.width) : 1
       launch(
         picked.kernel,
         { y, dy, dx },
         { rows, width: picked.width, inner, log },
-        grid(Math.ceil(rows / (64 / lanes))),
-        { overrides: { LANES: lanes } },
+        grid(Math.ceil(rows / (64 / threads))),
+        { overrides: { THREADS: threads } },
       )
       return [dx]
     },
@@ -58,7 +68,7 @@ function define(name: string, log: 0 | 1) {
   })
 }
 
-/** Cuts a shape at one axis: `width` entries along it, `inner` apart, in `rows` rows. */
+/** Cuts a shape at one axis: `width` entries along it, at a distance of `inner`, in `rows` rows. */
 function rowsAlong(
   name: string,
   shape: readonly number[],

@@ -28,8 +28,8 @@ describeDawn('row kernels on the null backend', () => {
     }[name]
       ?? [{}]
     for (const kernel of kernels) {
-      for (const LANES of [1, 8, 32, 64]) {
-        for (const more of extra) gpu().launches.pipeline(kernel, { LANES, ...more })
+      for (const THREADS of [1, 8, 32, 64]) {
+        for (const more of extra) gpu().launches.pipeline(kernel, { THREADS, ...more })
       }
     }
     await gpu().failures.settle()

@@ -21,14 +21,14 @@ function combinations(choices: Record<string, number[]>): Overrides[] {
 
 const variants: Record<string, Record<string, number[]>> = {
   'elementwise.wgsl': { PAIRS: [0, 1] },
-  'shared/broadcast.wgsl': { AXES: [0, 1, 2, 5], LANEWISE: [0, 1] },
+  'shared/broadcast.wgsl': { AXES: [0, 1, 2, 5], ELEMENTWISE: [0, 1] },
   'permute.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1] },
   'pad.wgsl': { AXES: [0, 1, 2, 5], VECTORS: [0, 1], ROLL: [0, 1] },
   'concat.wgsl': {},
   'gather/gather.wgsl': { VECTORS: [0, 1] },
   'dropout.wgsl': {},
-  'gather/scatter-add.wgsl': { VECTORS: [0, 1], LANES: [1, 16] },
-  'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], LANES: [1, 4, 8, 16, 64] },
+  'gather/scatter-add.wgsl': { VECTORS: [0, 1], THREADS: [1, 16] },
+  'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], THREADS: [1, 4, 8, 16, 64] },
 }
 
 describeDawn('variants on the null backend', () => {

@@ -1,4 +1,5 @@
-// Launches of the attention kernels for the embedded device: many rows of a head at a time, packed for the caches.
+// Launches of the attention kernels for the embedded device: many rows of a head at a time, in blocks that fit the
+// caches.
 import { wgsl } from '../../gpu/wgsl.generated.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
@@ -8,7 +9,7 @@ import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, s
 import { sumMiddle } from '../matmul/product.ts'
 import { tileColumns } from '../shared/row-kernels.ts'
 
-const splice = { '/*extra*/': wgsl['attention/logit-bias.wgsl'] }
+const splice = { '/*logit bias*/': wgsl['attention/logit-bias.wgsl'] }
 const forwardKernel = rowVersions('attention/blocked.wgsl', forwardRows, {
   buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
   params: numbered,
@@ -17,7 +18,7 @@ const forwardKernel = rowVersions('attention/blocked.wgsl', forwardRows, {
 const gradKernel = rowVersions('attention/blocked-gradient.wgsl', {
   ...gradRows,
   dq: { width: 'D', load: true, store: true },
-}, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'slabs'], splice })
+}, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'splits'], splice })
 
 /**
  * The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes
@@ -37,7 +38,7 @@ export function forwardPacked(
     { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum },
     numbers(call),
     grid(B * H * Math.ceil(N / own)),
-    { overrides: { ...tile(call, own, other, columns), CHUNKS: Math.ceil(E / other) }, flops },
+    { overrides: { ...tile(call, own, other, columns), E_TILES: Math.ceil(E / other) }, flops },
   )
 }
 
@@ -50,31 +51,31 @@ export function backwardPacked(
   columns = tileColumns(),
 ): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
-  // Sums of wider rows would be too many to carry from tile to tile; the bias has no packed kernel.
+  // Sums of wider rows would be too many to carry from tile to tile; the bias has no blocked kernel.
   if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
   const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
   if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
-  // All three from one kernel, since they share the probabilities. Few heads are cut into slabs, so that there is work
+  // All three from one kernel, since they share the probabilities. Few heads are split, so that there is work
   // for more threads: at most four, because each has a dq of its own, and none of them empty.
   const own = ownRows(M, B * H < 4 ? 64 : 112),
     other = 64,
     blocks = Math.ceil(M / own),
     wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
-  const slabs = Math.ceil(blocks / Math.ceil(blocks / wanted))
-  const parts = empty([slabs, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
+  const splits = Math.ceil(blocks / Math.ceil(blocks / wanted))
+  const partial = empty([splits, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
   launch(
     gradKernel(D, E),
-    { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: parts, dk, dv },
-    { ...numbers(call), slabs },
-    grid(B * H * slabs),
+    { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: partial, dk, dv },
+    { ...numbers(call), splits },
+    grid(B * H * splits),
     { overrides: tile(call, own, other, columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) },
   )
   const dq = !needs[0]
     ? null
-    : slabs === 1
-    ? parts.view(q.shape)
-    : sumMiddle(parts, { count: slabs, N: q.size }, q.shape)
-  parts.dispose()
+    : splits === 1
+    ? partial.view(q.shape)
+    : sumMiddle(partial, { count: splits, N: q.size }, q.shape)
+  partial.dispose()
   for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
@@ -94,7 +95,7 @@ function tile(call: AttentionCall, own: number, other: number, columns: 2 | 4) {
     OWN: own,
     OTHER: other,
     COLUMNS: columns,
-    LANES: own * other / (16 * columns),
+    THREADS: own * other / (16 * columns),
     DDEPTH: depth(D),
     EDEPTH: depth(E),
     ...switches(call),

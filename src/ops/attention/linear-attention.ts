@@ -12,7 +12,7 @@ export interface LinearAttentionOptions {
   eps?: number
 }
 
-const params = ['B', 'T', 'H', 'D', 'E', 'A', 'chunks', 'divide', 'detached', 'eps']
+const params = ['B', 'T', 'H', 'D', 'E', 'A', 'splits', 'divide', 'detached', 'eps']
 const version = (entry: string, buffers: string[]) =>
   rowVersions('attention/linear-attention.wgsl', {
     x: { width: 'D', load: true },
@@ -41,7 +41,7 @@ export const linearAttention = op({
   run(q: Tensor, k: Tensor, v: Tensor, { eps = 1e-6 }: LinearAttentionOptions) {
     const { B, N, M, H, D, E } = attentionSizes('linear-attention', q, k, v, null, null)
     const A = appendedWidth(E)
-    const common = { B, H, D, E, A, chunks: 1, divide: 1, detached: 0, eps }
+    const common = { B, H, D, E, A, splits: 1, divide: 1, detached: 0, eps }
     const values = empty([B, M, H, A]), z = empty([B, N, H]), out = empty([B, N, H, E])
     launch(append(D, E), { v, appended: values }, { ...common, T: M }, grid(Math.ceil(values.size / 256)))
     const matrix = outerSum(k, values, E)
@@ -52,7 +52,7 @@ export const linearAttention = op({
   vjp({ args: [q, k, v], saved: { matrix, z }, out, needs, detached }, dout) {
     const { B, N, M, H, D, E } = attentionSizes('linear-attention', q, k, v, null, null)
     const A = appendedWidth(E)
-    const common = { B, H, D, E, A, chunks: 1, divide: 0, detached: detached ? 1 : 0, eps: 0 }
+    const common = { B, H, D, E, A, splits: 1, divide: 0, detached: detached ? 1 : 0, eps: 0 }
     const dy = empty([B, N, H, A])
     launch(cotangents(D, E), { v: out, dout, z, appended: dy }, { ...common, T: N }, grid(Math.ceil(B * N * H / 64)))
     let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null
@@ -82,22 +82,22 @@ export const linearAttention = op({
 const appendedWidth = (E: number) => 4 * (Math.floor(E / 4) + 1)
 
 /**
- * sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums in parts: more invocations,
- * fewer rounding errors.
+ * sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums are split: more
+ * invocations, fewer rounding errors.
  */
 function outerSum(x: Tensor, y: Tensor, E: number): Tensor {
   const [B, T, H, D] = x.shape, A = y.shape[3]
   const tiles = Math.ceil(A / 8) * Math.ceil(D / 8) * B * H
-  const chunks = Math.max(1, Math.min(Math.ceil(T / 64), Math.ceil(8192 / tiles)))
-  const parts = empty([chunks, B, H, D, A])
+  const splits = Math.max(1, Math.min(Math.ceil(T / 64), Math.ceil(8192 / tiles)))
+  const partial = empty([splits, B, H, D, A])
   launch(
     outer(D, E),
-    { x, y, sums: parts },
-    { B, T, H, D, E, A, chunks, divide: 0, detached: 0, eps: 0 },
-    grid(Math.ceil(tiles * chunks / 64)),
+    { x, y, sums: partial },
+    { B, T, H, D, E, A, splits, divide: 0, detached: 0, eps: 0 },
+    grid(Math.ceil(tiles * splits / 64)),
     { flops: 2 * B * T * H * D * A },
   )
-  return chunks === 1 ? parts.view([B, H, D, A]) : unrecorded(() => sum(parts, { axes: [0] }))
+  return splits === 1 ? partial.view([B, H, D, A]) : unrecorded(() => sum(partial, { axes: [0] }))
 }
 
 /** out_t = x_t matrix (over z_t): x [B, T, H, D], matrix [B, H, D, A] -> out [B, T, H, E]. */
@@ -106,7 +106,7 @@ function timesMatrix(x: Tensor, matrix: Tensor, z: Tensor, out: Tensor, divide: 
   launch(
     rows(D, E),
     { x, matrix, z, o: out },
-    { B, T, H, D, E, A, chunks: 1, divide: divide ? 1 : 0, detached: 0, eps: 0 },
+    { B, T, H, D, E, A, splits: 1, divide: divide ? 1 : 0, detached: 0, eps: 0 },
     grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)),
     { flops: 2 * B * T * H * D * E },
   )
@@ -118,7 +118,7 @@ function timesTransposed(y: Tensor, matrix: Tensor, out: Tensor, E: number) {
   launch(
     columns(D, E),
     { y, matrix, dx: out },
-    { B, T, H, D, E, A, chunks: 1, divide: 0, detached: 0, eps: 0 },
+    { B, T, H, D, E, A, splits: 1, divide: 0, detached: 0, eps: 0 },
     grid(Math.ceil(B * H * Math.ceil(D / 4) * Math.ceil(T / 4) / 64)),
     { flops: 2 * B * T * H * D * A },
   )

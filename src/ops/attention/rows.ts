@@ -24,7 +24,8 @@ export function rowText(rows: RowBuffers, vector: Record<'D' | 'E', boolean>): s
         load
           ? `fn load_${name}(row: u32, d: u32) -> vec4f {
   let at = vec4u(row * p.${width}) + min(vec4u(d) + vec4u(0u, 1u, 2u, 3u), vec4u(p.${width} - 1u));
-  return select(vec4f(0), vec4f(${name}[at.x], ${name}[at.y], ${name}[at.z], ${name}[at.w]), vec4u(d) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.${width}));
+  return select(vec4f(0), vec4f(${name}[at.x], ${name}[at.y], ${name}[at.z], ${name}[at.w]),
+    vec4u(d) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.${width}));
 }`
           : '',
         store

@@ -16,7 +16,7 @@ const forwardKernel = rowVersions('attention/subgroup.wgsl', {
   out: { width: 'E', load, store },
 }, {
   buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
-  params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras'],
+  params: ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'biased_lanes'],
 })
 
 const gradRows = {
@@ -29,7 +29,7 @@ const gradRows = {
   dv: { width: 'E', load, store },
 } as const
 const common = ['q', 'k', 'v', 'dout', 'biases', 'masks', 'stats']
-const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'extras', 'chunks']
+const params = ['B', 'N', 'M', 'H', 'D', 'E', 'G', 'scale', 'bias', 'mask', 'biased_lanes', 'splits']
 const queries = rowVersions('attention/subgroup-gradient.wgsl', gradRows, {
   entry: 'queries',
   buffers: [...common, 'dq'],
@@ -90,7 +90,7 @@ export function backwardByLanes(
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
   const R = 2, KEYS = lanes > 8 ? 1 : 2
   const overrides = { LANES: lanes, R, KEYS }
-  const settings = { ...numbers(call, lanes), chunks: 1 }
+  const settings = { ...numbers(call, lanes), splits: 1 }
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
   if (needs[0]) {
     dq = empty(q.shape)
@@ -111,13 +111,13 @@ export function backwardByLanes(
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / (lanes * R)) * Math.ceil(N / (lanes * KEYS)) * H
-    const chunks = Math.min(B, Math.ceil(256 / tiles)) // parts of the batch, so that every thread has work
-    const parts = empty([chunks, H, N, M])
-    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), {
+    const splits = Math.min(B, Math.ceil(256 / tiles)) // parts of the batch, so that every thread has work
+    const partial = empty([splits, H, N, M])
+    launch(biasSums(D, E), { ...read, dbias: partial }, { ...settings, splits }, grid(tiles * splits), {
       overrides,
       flops: 2 * B * H * N * M * (D + E),
     })
-    dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
+    dbias = splits === 1 ? partial.view([H, N, M]) : sum(partial, { axes: [0] })
   }
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }
@@ -133,5 +133,5 @@ const numbers = ({ bias, mask, B, N, M, H, D, E, G, scale }: AttentionCall, lane
   scale,
   bias: bias ? 1 : 0,
   mask: mask ? 1 : 0,
-  extras: bias || mask ? lanes : 0,
+  biased_lanes: bias || mask ? lanes : 0,
 })

@@ -32,7 +32,7 @@ const forwardKernel = rowVersions('attention/tiled.wgsl', forwardRows, {
   params: numbered,
 })
 
-const params = [...numbered, 'chunks']
+const params = [...numbered, 'splits']
 const queries = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
   entry: 'queries',
   buffers: [...gradReads, 'dq'],
@@ -62,7 +62,7 @@ export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor,
     { q, k, v, biases: bias ?? q, masks: mask ?? q, out, logsum },
     numbers(call),
     grid(B * H * Math.ceil(N / 32)),
-    { overrides: { CHUNKS: Math.ceil(E / 32), ...switches(call) }, flops },
+    { overrides: { E_TILES: Math.ceil(E / 32), ...switches(call) }, flops },
   )
 }
 
@@ -75,39 +75,39 @@ export function backwardByTiles(
 ): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
-  const settings = { ...numbers(call), chunks: 1 }
-  const DCHUNKS = Math.ceil(D / 32), ECHUNKS = Math.ceil(E / 32)
+  const settings = { ...numbers(call), splits: 1 }
+  const D_TILES = Math.ceil(D / 32), E_TILES = Math.ceil(E / 32)
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null
   if (needs[0]) {
     dq = empty(q.shape)
     launch(queries(D, E), { ...read, dq }, settings, grid(B * H * Math.ceil(N / 32)), {
-      overrides: { DCHUNKS, ...switches(call) },
+      overrides: { D_TILES, ...switches(call) },
       flops: 2 * B * H * N * M * (2 * D + E),
     })
   }
   if (needs[1]) {
     dk = empty(k.shape)
     launch(keys(D, E), { ...read, dk }, settings, grid(B * H * Math.ceil(M / 32)), {
-      overrides: { DCHUNKS, ...switches(call) },
+      overrides: { D_TILES, ...switches(call) },
       flops: 2 * B * H * N * M * (2 * D + E),
     })
   }
   if (needs[2]) {
     dv = empty(v.shape)
     launch(values(D, E), { ...read, dv }, settings, grid(B * H * Math.ceil(M / 32)), {
-      overrides: { ECHUNKS, ...switches(call) },
+      overrides: { E_TILES, ...switches(call) },
       flops: 2 * B * H * N * M * (D + E),
     })
   }
   if (bias && needs[3]) {
     const tiles = Math.ceil(M / 32) * Math.ceil(N / 32) * H
-    const chunks = Math.min(B, Math.ceil(512 / tiles)) // parts of the batch, so that every core has work
-    const parts = empty([chunks, H, N, M])
-    launch(biasSums(D, E), { ...read, dbias: parts }, { ...settings, chunks }, grid(tiles * chunks), {
+    const splits = Math.min(B, Math.ceil(512 / tiles)) // parts of the batch, so that every core has work
+    const partial = empty([splits, H, N, M])
+    launch(biasSums(D, E), { ...read, dbias: partial }, { ...settings, splits }, grid(tiles * splits), {
       overrides: switches(call),
       flops: 2 * B * H * N * M * (D + E),
     })
-    dbias = chunks === 1 ? parts.view([H, N, M]) : sum(parts, { axes: [0] })
+    dbias = splits === 1 ? partial.view([H, N, M]) : sum(partial, { axes: [0] })
   }
   return [dq, dk, dv, dbias]
 }

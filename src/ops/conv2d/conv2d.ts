@@ -4,8 +4,9 @@ import type { Mapping } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { zeros } from '../../core/fill.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { apartForward, apartInput, apartWeight, type Windows, windowsApart } from './non-overlapping.ts'
-import { lines, tapsOf, type Taps } from './layout.ts'
+import { nonOverlappingForward, nonOverlappingInput, nonOverlappingWeight, type Windows,
+  doNotOverlap } from './non-overlapping.ts'
+import { paddedInput, tapsOf, type Taps } from './layout.ts'
 import { convolve, convolveWeight } from './product.ts'
 import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from '../../core/op.ts'
@@ -37,13 +38,13 @@ export const conv2d = op({
     const found = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
     const { out: shape, kernel, stride, padding, dilation, groups } = found
     if (isDepthwise(w.shape, groups)) return depthwiseForward(x, w, b, shape, found)
-    if (windowsApart(found)) return apartForward(x, w, b, found)
+    if (doNotOverlap(found)) return nonOverlappingForward(x, w, b, found)
     const out = empty(shape), pixels = [shape[2], shape[3]] as const
     const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
     const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
     convolve(
       {
-        lines: lines(x, padding, pixels, tapsY, tapsX),
+        input: paddedInput(x, padding, pixels, tapsY, tapsX),
         batch: shape[0],
         tapsY,
         tapsX,
@@ -124,16 +125,16 @@ const isDepthwise = (w: readonly number[], groups: number) => w[1] === 1 && w[0]
 function weightGradient(x: Tensor, dy: Tensor, shape: readonly number[], found: Windows): Tensor {
   const { stride, padding, dilation, groups, kernel, out } = found
   if (isDepthwise(shape, groups)) return depthwiseWeight(x, dy, shape, found)
-  const done = windowsApart(found) ? apartWeight(x, dy, shape, found) : null
+  const done = doNotOverlap(found) ? nonOverlappingWeight(x, dy, shape, found) : null
   if (done) return done
   const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
-  return convolveWeight(lines(x, padding, [out[2], out[3]], tapsY, tapsX), dy, groups, shape, tapsY, tapsX)
+  return convolveWeight(paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX), dy, groups, shape, tapsY, tapsX)
 }
 
 function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: Windows): Tensor {
   const { stride, padding, dilation, groups, kernel } = found
   if (isDepthwise(w.shape, groups)) return depthwiseInput(dy, w, shape, found)
-  if (windowsApart(found)) return apartInput(dy, w, shape, found)
+  if (doNotOverlap(found)) return nonOverlappingInput(dy, w, shape, found)
   const outputs = shape[1] / groups, channels = dy.shape[1] / groups, [, , kh, kw] = w.shape
   const from = { groups, channels, groupStride: channels * outputs * kh * kw, channelStride: outputs * kh * kw }
   const target = { batch: dy.shape[0], bias: null }
@@ -145,14 +146,14 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: W
   // One padded copy of dy serves all phases: as long as the furthest read of any.
   const furthest = (list: Phase[]) =>
     Math.max(...list.map(({ start, count, taps }) => (taps ? start + count + (taps.count - 1) * taps.dilation : 1)))
-  const shared = lines(dy, pad, [furthest(rows) + pad[0], furthest(columns) + pad[1]], one, one)
+  const shared = paddedInput(dy, pad, [furthest(rows) + pad[0], furthest(columns) + pad[1]], one, one)
   for (const y of rows) {
     for (const x of columns) {
       if (!y.taps || !x.taps) continue
       convolve(
         {
           ...target,
-          lines: { ...shared, nextPart: x.taps.dilation },
+          input: { ...shared, nextPart: x.taps.dilation },
           tapsY: y.taps,
           tapsX: x.taps,
           start: [y.start + pad[0], x.start + pad[1]],

@@ -2,7 +2,7 @@
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { reduceShares } from '../shared/split-sum.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 
 const sizes = [
   'channels',
@@ -26,7 +26,7 @@ const forwardKernel = kernel('conv2d/depthwise.wgsl', {
 const inputKernel = kernel('conv2d/depthwise-input.wgsl', { buffers: ['dy', 'w', 'dx'], params: ['planes', ...sizes] })
 const weightKernel = kernel('conv2d/depthwise-weight.wgsl', {
   buffers: ['x', 'dy', 'dw'],
-  params: ['jobs', 'share', 'batch', ...sizes],
+  params: ['jobs', 'per_split', 'batch', ...sizes],
 })
 
 /** Windows of a depthwise convolution, [y, x] each. */
@@ -114,19 +114,20 @@ export function depthwiseInput(dy: Tensor, w: Tensor, shape: readonly number[], 
 
 /** Gradient to the weight of `shape` [C, 1, kh, kw]. */
 export function depthwiseWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: DepthwiseWindows): Tensor {
-  const lines = x.shape[0] * dy.shape[2]
-  const perShare = shape[0] * shape[2] * Math.ceil(shape[3] / 8)
-  const share = Math.ceil(
-    lines / Math.min(lines, Math.max(1, Math.ceil(2048 / perShare), Math.ceil(lines * dy.shape[3] / 4096))),
+  const imageRows = x.shape[0] * dy.shape[2]
+  const jobsPerSplit = shape[0] * shape[2] * Math.ceil(shape[3] / 8)
+  const perSplit = Math.ceil(
+    imageRows
+      / Math.min(imageRows, Math.max(1, Math.ceil(2048 / jobsPerSplit), Math.ceil(imageRows * dy.shape[3] / 4096))),
   )
-  const shares = Math.ceil(lines / share)
-  const parts = empty([shares, ...shape])
+  const splits = Math.ceil(imageRows / perSplit)
+  const partial = empty([splits, ...shape])
   launch(
     weightKernel,
-    { x, dy, dw: parts },
-    { ...values(x.shape, dy.shape, shape, at), jobs: shares * perShare, share, batch: x.shape[0] },
-    grid(Math.ceil(shares * perShare / 64)),
+    { x, dy, dw: partial },
+    { ...values(x.shape, dy.shape, shape, at), jobs: splits * jobsPerSplit, per_split: perSplit, batch: x.shape[0] },
+    grid(Math.ceil(splits * jobsPerSplit / 64)),
     { flops: 2 * dy.size * shape[2] * shape[3] },
   )
-  return reduceShares(parts, shape)
+  return sumSplits(partial, shape)
 }

@@ -9,9 +9,9 @@ const padKernel = kernel('conv2d/layout.wgsl', {
   buffers: ['x', 'out'],
   params: ['size', 'rows_in', 'columns_in', 'rows', 'columns', 'parts', 'next_part', 'stride', 'top', 'left'],
 })
-const packKernel = kernel('conv2d/layout.wgsl', {
-  entry: 'pack',
-  buffers: ['w', 'packed'],
+const blockKernel = kernel('conv2d/layout.wgsl', {
+  entry: 'blocks_of_weights',
+  buffers: ['w', 'blocks'],
   params: [
     'size',
     'tile',
@@ -37,7 +37,7 @@ const packKernel = kernel('conv2d/layout.wgsl', {
  * An image in reading order: element (plane, row, part, column) is at plane * `plane` + row * `row` + part * `nextPart`
  * + column.
  */
-export interface Lines {
+export interface PaddedInput {
   data: Tensor
   plane: number
   row: number
@@ -45,9 +45,9 @@ export interface Lines {
 }
 
 /**
- * Taps along one axis: `count` of them, `dilation` apart, on inputs `stride` apart. Horizontally they come in `parts`
- * groups of
- * `shared` taps that read neighbouring columns of the sorted image: tap = part + v * `sharedTap`.
+ * Taps along one axis: `count` of them, at a distance of `dilation`, on inputs at a distance of `stride`.
+ * Horizontally they come in `parts` groups of `shared` taps that read neighbouring columns of the sorted image: tap = part
+ * + v * `sharedTap`.
  */
 export interface Taps {
   count: number
@@ -72,13 +72,13 @@ export function tapsOf(count: number, stride: number, dilation: number): Taps {
  * `out` pixels of a convolution read it, its columns sorted for horizontal strides. The image itself where that will
  * do.
  */
-export function lines(
+export function paddedInput(
   x: Tensor,
   padding: readonly [number, number],
   out: readonly [number, number],
   tapsY: Taps,
   tapsX: Taps,
-): Lines {
+): PaddedInput {
   const [batch, channels, height, width] = x.shape
   const rows = (out[0] - 1) * tapsY.stride + (tapsY.count - 1) * tapsY.dilation + 1
   const { stride, dilation, shared } = tapsX
@@ -105,10 +105,10 @@ export function lines(
 }
 
 /**
- * Where each packed weight comes from; outputs and channels are those of the product, whichever way it goes through the
- * layer.
+ * Where each weight of a block comes from; outputs and channels are those of the product, whichever way it goes
+ * through the layer.
  */
-export interface Packing {
+export interface WeightOrder {
   groups: number
   outputs: number
   channels: number
@@ -124,10 +124,17 @@ export interface Packing {
 }
 
 /** Weights as [groups, tiles, channels, taps y, parts, shared taps, tile], zero beyond the last output and tap. */
-export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, shared: number, tile: number): Tensor {
+export function blockWeights(
+  w: Tensor,
+  from: WeightOrder,
+  tapsY: number,
+  parts: number,
+  shared: number,
+  tile: number,
+): Tensor {
   const tiles = Math.ceil(from.outputs / tile)
-  const packed = empty([from.groups, tiles, from.channels, tapsY, parts, shared, tile])
-  launch(packKernel, { w, packed }, {
+  const blocks = empty([from.groups, tiles, from.channels, tapsY, parts, shared, tile])
+  launch(blockKernel, { w, blocks }, {
     size: from.groups * tiles * from.channels,
     tile,
     tiles,
@@ -146,5 +153,5 @@ export function pack(w: Tensor, from: Packing, tapsY: number, parts: number, sha
     step_part: from.stepPart,
     step_x: from.stepX,
   }, grid(Math.ceil(from.groups * tiles * from.channels / 64)))
-  return packed
+  return blocks
 }

@@ -5,7 +5,7 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { product } from '../matmul/product.ts'
 import { adapterKind } from '../shared/row-kernels.ts'
-import { reduceShares } from '../shared/split-sum.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 
 const params = [
   'size',
@@ -22,8 +22,8 @@ const params = [
   'dilation_y',
   'dilation_x',
 ]
-const unfoldKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'unfold', buffers: ['x', 'out'], params })
-const foldKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'fold', buffers: ['x', 'out'], params })
+const im2colKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'im2col', buffers: ['x', 'out'], params })
+const col2imKernel = kernel('conv2d/non-overlapping.wgsl', { entry: 'col2im', buffers: ['x', 'out'], params })
 const biasKernel = kernel('conv2d/non-overlapping.wgsl', {
   entry: 'add_bias',
   buffers: ['bias', 'y'],
@@ -41,7 +41,7 @@ export interface Windows {
 }
 
 /** Whether no pixel is in two windows. */
-export function windowsApart({ kernel, stride, dilation }: Windows): boolean {
+export function doNotOverlap({ kernel, stride, dilation }: Windows): boolean {
   return [0, 1].every((axis) => (kernel[axis] - 1) * dilation[axis] < stride[axis])
 }
 
@@ -51,10 +51,10 @@ function sizes(w: readonly number[], { groups, out }: Windows) {
 }
 
 /** y [N, O, H', W'] of x, w and an optional bias. */
-export function apartForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows): Tensor {
+export function nonOverlappingForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows): Tensor {
   const { N, M, K, P } = sizes(w.shape, at), { groups } = at
   const y = empty(at.out)
-  product(w, unfold(x, at), y, {
+  product(w, im2col(x, at), y, {
     M,
     N: P,
     K,
@@ -74,7 +74,7 @@ export function apartForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows
 }
 
 /** Gradient to the input of `shape`. */
-export function apartInput(dy: Tensor, w: Tensor, shape: readonly number[], at: Windows): Tensor {
+export function nonOverlappingInput(dy: Tensor, w: Tensor, shape: readonly number[], at: Windows): Tensor {
   const { N, M, K, P } = sizes(w.shape, at), { groups } = at
   const columns = empty([N, groups * K, at.out[2], at.out[3]])
   product(w, dy, columns, {
@@ -88,7 +88,7 @@ export function apartInput(dy: Tensor, w: Tensor, shape: readonly number[], at: 
   })
   if (isPlain(at)) return columns.view(shape)
   const dx = empty(shape)
-  launch(foldKernel, { x: columns, out: dx }, { ...values(shape, at), size: dx.size }, grid(Math.ceil(dx.size / 64)))
+  launch(col2imKernel, { x: columns, out: dx }, { ...values(shape, at), size: dx.size }, grid(Math.ceil(dx.size / 64)))
   return dx
 }
 
@@ -96,11 +96,11 @@ export function apartInput(dy: Tensor, w: Tensor, shape: readonly number[], at: 
  * Gradient to the weight of `shape`, one product per image. Null where the products would be much larger than the
  * images: the general kernel, which sums over the batch as it goes, is the better one then.
  */
-export function apartWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor | null {
+export function nonOverlappingWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor | null {
   const { N, M, K, P } = sizes(shape, at), { groups } = at
   if (N > 1 && N * groups * M * K > 2 * (x.size + dy.size)) return null
-  const parts = empty([N, ...shape])
-  product(dy, unfold(x, at), parts, {
+  const partial = empty([N, ...shape])
+  product(dy, im2col(x, at), partial, {
     M,
     N: K,
     K: P,
@@ -109,7 +109,7 @@ export function apartWeight(x: Tensor, dy: Tensor, shape: readonly number[], at:
     strideA: [groups * M * P, M * P],
     strideB: [groups * K * P, K * P],
   })
-  return reduceShares(parts, shape)
+  return sumSplits(partial, shape)
 }
 
 /** Whether the image already is its columns. */
@@ -133,13 +133,13 @@ function values(shape: readonly number[], { kernel, stride, padding, dilation, o
   }
 }
 
-function unfold(x: Tensor, at: Windows): Tensor {
+function im2col(x: Tensor, at: Windows): Tensor {
   if (isPlain(at)) return x
   const [N, C] = x.shape, [rows, width] = at.out.slice(2)
   const columns = empty([N, C * at.kernel[0] * at.kernel[1], rows, width])
-  // Finding the place of a piece takes several divisions, which a processor feels.
+  // Finding the offset of a run takes several divisions, which a processor feels.
   const each = adapterKind() === 'embedded' ? 16 : 4, size = columns.size / width * Math.ceil(width / each)
-  launch(unfoldKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), {
+  launch(im2colKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), {
     overrides: { EACH: each },
   })
   return columns

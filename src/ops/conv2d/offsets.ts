@@ -2,7 +2,7 @@
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import type { Lines, Packing, Taps } from './layout.ts'
+import type { PaddedInput, WeightOrder, Taps } from './layout.ts'
 
 const params = [
   'size',
@@ -25,7 +25,7 @@ const params = [
   'batch_stride_y',
 ]
 const tapsKernel = kernel('conv2d/offsets.wgsl', { entry: 'taps', buffers: ['offsets'], params })
-const pixelsKernel = kernel('conv2d/offsets.wgsl', { entry: 'pixels', buffers: ['places'], params })
+const pixelsKernel = kernel('conv2d/offsets.wgsl', { entry: 'pixels', buffers: ['pixel_offsets'], params })
 const unused = {
   taps_y: 0,
   taps_x: 0,
@@ -50,7 +50,7 @@ const unused = {
  * For each of [channels, taps y, taps x]: how far it is from the first in the image, and its weight from an output's
  * first: u32 [.., 2].
  */
-export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: Taps, from?: Packing): Tensor {
+export function tapOffsets(input: PaddedInput, channels: number, tapsY: Taps, tapsX: Taps, from?: WeightOrder): Tensor {
   const offsets = empty([channels * tapsY.count * tapsX.count, 2], 'u32')
   launch(tapsKernel, { offsets }, {
     ...unused,
@@ -58,9 +58,9 @@ export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: T
     taps_y: tapsY.count,
     taps_x: tapsX.count,
     modulus: tapsX.shared === 1 ? tapsX.count : tapsX.stride,
-    plane: lines.plane,
-    row: tapsY.dilation * lines.row,
-    next_part: lines.nextPart,
+    plane: input.plane,
+    row: tapsY.dilation * input.row,
+    next_part: input.nextPart,
     ...from
       && {
         channel_stride: from.channelStride,
@@ -76,29 +76,29 @@ export function tapOffsets(lines: Lines, channels: number, tapsY: Taps, tapsX: T
 
 /** The same for [channels, taps y, parts]: the first of each group of taps that share their loads. */
 export function rowOffsets(
-  lines: Lines,
+  input: PaddedInput,
   channels: number,
   tapsY: Taps,
   { parts, shared, dilation, stride }: Taps,
 ): Tensor {
-  return tapOffsets(lines, channels, tapsY, { count: parts, stride, dilation, parts, shared: 1, sharedTap: shared })
+  return tapOffsets(input, channels, tapsY, { count: parts, stride, dilation, parts, shared: 1, sharedTap: shared })
 }
 
 /**
  * Where each pixel of dy [batch, channels, height, width] begins to read, and where its gradient is: u32 [batch *
  * pixels, 2].
  */
-export function pixelPlaces(lines: Lines, batchStride: number, dy: Tensor, tapsY: Taps): Tensor {
+export function pixelOffsets(input: PaddedInput, batchStride: number, dy: Tensor, tapsY: Taps): Tensor {
   const [batch, channels, height, width] = dy.shape
-  const places = empty([batch * height * width, 2], 'u32')
-  launch(pixelsKernel, { places }, {
+  const offsets = empty([batch * height * width, 2], 'u32')
+  launch(pixelsKernel, { pixel_offsets: offsets }, {
     ...unused,
     size: batch * height * width,
     height,
     width,
     batch_stride: batchStride,
-    next_row: tapsY.stride * lines.row,
+    next_row: tapsY.stride * input.row,
     batch_stride_y: channels * height * width,
   }, grid(Math.ceil(batch * height * width / 64)))
-  return places
+  return offsets
 }

@@ -1,18 +1,18 @@
-// The products behind a convolution: pixels times packed weights, and pixels times gradients. conv2d.ts says which
+// The products behind a convolution: pixels times weights, and pixels times gradients. conv2d.ts says which
 // product a forward or a backward pass is; here the kernel variant is chosen and launched.
 import { currentGpu } from '../../gpu/device.ts'
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { type Lines, pack, type Packing, type Taps } from './layout.ts'
-import { pixelPlaces, rowOffsets, tapOffsets } from './offsets.ts'
-import { reduceShares } from '../shared/split-sum.ts'
+import { type PaddedInput, blockWeights, type WeightOrder, type Taps } from './layout.ts'
+import { pixelOffsets, rowOffsets, tapOffsets } from './offsets.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 
 /**
  * What an output pixel (i, j) of the grid reads, and where in `out` [batch, channels, height, width] its result goes.
  */
 export interface Product {
-  lines: Lines
+  input: PaddedInput
   batch: number
   tapsY: Taps
   tapsX: Taps
@@ -168,8 +168,8 @@ export function tiledKernel(tile: Tile): Kernel {
 }
 
 /** Multiplies pixels with weights taken from `w` as `from` says, and writes them (plus bias) to `to.out`. */
-export function convolve(to: Product, w: Tensor, from: Packing): void {
-  const { lines, batch, tapsY, tapsX, start, pixels, out, first, step, bias } = to
+export function convolve(to: Product, w: Tensor, from: WeightOrder): void {
+  const { input, batch, tapsY, tapsX, start, pixels, out, first, step, bias } = to
   const { groups, outputs, channels } = from
   const flops = 2 * batch * pixels[0] * pixels[1] * groups * outputs * channels * tapsY.count * tapsX.count
   const common = {
@@ -177,10 +177,10 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
     outputs,
     height: pixels[0],
     width: pixels[1],
-    batch_stride: groups * channels * lines.plane,
-    group_stride: channels * lines.plane,
-    row: tapsY.stride * lines.row,
-    start: start[0] * lines.row + start[1],
+    batch_stride: groups * channels * input.plane,
+    group_stride: channels * input.plane,
+    row: tapsY.stride * input.row,
+    start: start[0] * input.row + start[1],
     height_out: out.shape[2],
     width_out: out.shape[3],
     first_y: first[0],
@@ -194,7 +194,7 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
     const jobs = batch * pixels[0] * pixels[1], count = Math.ceil(outputs / height)
     launch(
       tiledKernel(tile),
-      { x: lines.data, w, offsets: tapOffsets(lines, channels, tapsY, tapsX, from), bias: bias ?? w, y: out },
+      { x: input.data, w, offsets: tapOffsets(input, channels, tapsY, tapsX, from), bias: bias ?? w, y: out },
       {
         ...common,
         jobs,
@@ -209,12 +209,12 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
     return
   }
   const [TM, TN] = small ? [1, 4] : [outputs <= 4 ? 1 : 2, 8]
-  const packed = pack(w, from, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
+  const blocks = blockWeights(w, from, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
   const count = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
   const jobs = batch * pixels[0] * rowTiles
   launch(
     directKernel(TM, TN, tapsX.shared),
-    { x: lines.data, w: packed, offsets: rowOffsets(lines, channels, tapsY, tapsX), bias: bias ?? packed, y: out },
+    { x: input.data, w: blocks, offsets: rowOffsets(input, channels, tapsY, tapsX), bias: bias ?? blocks, y: out },
     {
       ...common,
       jobs,
@@ -229,9 +229,9 @@ export function convolve(to: Product, w: Tensor, from: Packing): void {
 
 const weightParams = [
   'jobs',
-  'shares',
-  'share',
-  'lines',
+  'splits',
+  'per_split',
+  'image_rows',
   'groups',
   'tiles',
   'outputs',
@@ -267,8 +267,8 @@ export function directWeightKernel(TM: number, TC: number, TAPS: number, STEP: n
 }
 
 const tiledWeightParams = [
-  'shares',
-  'share',
+  'splits',
+  'per_split',
   'depth',
   'groups',
   'tiles',
@@ -283,7 +283,7 @@ const tiledWeightParams = [
 export function tiledWeightKernel(tile: Tile): Kernel {
   return withConstants(
     'conv2d/tiled-weight.wgsl',
-    ['x', 'dy', 'places', 'offsets', 'dw'],
+    ['x', 'dy', 'pixel_offsets', 'offsets', 'dw'],
     tiledWeightParams,
     tiledDefaults,
     { ...tile },
@@ -295,7 +295,7 @@ export function tiledWeightKernel(tile: Tile): Kernel {
  * and `dy`.
  */
 export function convolveWeight(
-  lines: Lines,
+  input: PaddedInput,
   dy: Tensor,
   groups: number,
   shape: readonly number[],
@@ -305,26 +305,26 @@ export function convolveWeight(
   const [batch, , height, width] = dy.shape
   const outputs = shape[0] / groups, channels = shape[1]
   const flops = 2 * dy.size * channels * tapsY.count * tapsX.count
-  // Sums of at most some thousand terms keep float32 exact enough; more shares than that keep every core busy.
+  // Sums of at most some thousand terms keep float32 exact enough; more splits than that keep every core busy.
   const least = Math.ceil(batch * height * width / 4096)
   if (variant('weight', outputs) === 'tiled') {
     const tile = tileFor(outputs), columns = channels * tapsY.count * tapsX.count
     const rowTiles = Math.ceil(outputs / (4 * tile.TM * tile.Y)), widthTiles = Math.ceil(columns / (tile.TN * tile.X))
     const depth = batch * height * width
-    const { share, shares } = divide(depth, Math.max(least, Math.ceil(256 / (groups * rowTiles * widthTiles))), 64)
-    const parts = empty([shares, ...shape])
+    const { per_split, splits } = divide(depth, Math.max(least, Math.ceil(256 / (groups * rowTiles * widthTiles))), 64)
+    const partial = empty([splits, ...shape])
     launch(
       tiledWeightKernel(tile),
       {
-        x: lines.data,
+        x: input.data,
         dy,
-        places: pixelPlaces(lines, groups * channels * lines.plane, dy, tapsY),
-        offsets: tapOffsets(lines, channels, tapsY, tapsX),
-        dw: parts,
+        pixel_offsets: pixelOffsets(input, groups * channels * input.plane, dy, tapsY),
+        offsets: tapOffsets(input, channels, tapsY, tapsX),
+        dw: partial,
       },
       {
-        shares,
-        share,
+        splits,
+        per_split,
         depth,
         groups,
         tiles: rowTiles,
@@ -332,28 +332,28 @@ export function convolveWeight(
         width_tiles: widthTiles,
         width: columns,
         pixels: height * width,
-        group_stride: channels * lines.plane,
+        group_stride: channels * input.plane,
       },
-      grid(groups * rowTiles * widthTiles * shares),
+      grid(groups * rowTiles * widthTiles * splits),
       { flops },
     )
-    return reduceShares(parts, shape)
+    return sumSplits(partial, shape)
   }
   const [TM, TC, STEP] = small
     ? [1, 2, 1]
     : [2, channels === 1 ? 1 : tapsX.shared === 1 ? 8 : tapsX.shared <= 3 ? 4 : 2, 2]
   const rowTiles = Math.ceil(outputs / (4 * TM)), channelTiles = Math.ceil(channels / TC)
-  const perShare = groups * rowTiles * channelTiles * tapsY.count * tapsX.parts
-  const { share, shares } = divide(batch * height, Math.max(least, Math.ceil(1024 / perShare)), 1)
-  const parts = empty([shares, ...shape])
+  const perSplit = groups * rowTiles * channelTiles * tapsY.count * tapsX.parts
+  const { per_split, splits } = divide(batch * height, Math.max(least, Math.ceil(1024 / perSplit)), 1)
+  const partial = empty([splits, ...shape])
   launch(
     directWeightKernel(TM, TC, tapsX.shared, STEP),
-    { x: lines.data, dy, dw: parts },
+    { x: input.data, dy, dw: partial },
     {
-      jobs: perShare * shares,
-      shares,
-      share,
-      lines: batch * height,
+      jobs: perSplit * splits,
+      splits,
+      per_split,
+      image_rows: batch * height,
       groups,
       tiles: rowTiles,
       outputs,
@@ -365,21 +365,21 @@ export function convolveWeight(
       step_tap: tapsX.sharedTap,
       height,
       width,
-      batch_stride: groups * channels * lines.plane,
-      plane: lines.plane,
-      row: lines.row,
-      next_part: lines.nextPart,
+      batch_stride: groups * channels * input.plane,
+      plane: input.plane,
+      row: input.row,
+      next_part: input.nextPart,
       stride_y: tapsY.stride,
       dilation_y: tapsY.dilation,
     },
-    grid(Math.ceil(perShare * shares / 64)),
+    grid(Math.ceil(perSplit * splits / 64)),
     { flops },
   )
-  return reduceShares(parts, shape)
+  return sumSplits(partial, shape)
 }
 
-/** Divides `count` things into about `wanted` shares of a multiple of `unit`, none of them empty. */
-function divide(count: number, wanted: number, unit: number): { share: number, shares: number } {
-  const share = Math.ceil(count / Math.min(count, wanted) / unit) * unit
-  return { share, shares: Math.ceil(count / share) }
+/** Divides `count` things into about `wanted` splits of a multiple of `unit`, none of them empty. */
+function divide(count: number, wanted: number, unit: number): { per_split: number, splits: number } {
+  const per_split = Math.ceil(count / Math.min(count, wanted) / unit) * unit
+  return { per_split, splits: Math.ceil(count / per_split) }
 }

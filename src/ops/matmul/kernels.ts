@@ -4,14 +4,14 @@ import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { wgsl } from '../../gpu/wgsl.generated.ts'
 
 /**
- * Whether every row of an operand begins at a multiple of four elements. `pieces` is 2 or 4 where rows of out are whole
- * pieces of as many vectors and the loop makes whole pieces.
+ * Whether every row of an operand begins at a multiple of four elements. `block` is 2 or 4 where rows of out are whole
+ * blocks of as many vectors and the loop makes whole blocks.
  */
 export interface Alignment {
   a: boolean
   b: boolean
   out: boolean
-  pieces?: 2 | 4
+  block?: 2 | 4
 }
 
 /** The kernel files that hold a product's loop. */
@@ -32,7 +32,7 @@ const productParams = [
   'out_first',
   'out_step',
   'splits',
-  'depth',
+  'per_split',
 ]
 const kernels = new Map<string, Kernel>()
 
@@ -45,31 +45,31 @@ export type ProductForm = 'plain' | 'masked' | 2 | 3
 /** The kernel of a product for operands of this alignment. */
 export function productKernel(
   file: ProductFile,
-  { a, b, out, pieces }: Alignment,
+  { a, b, out, block }: Alignment,
   form: ProductForm = 'plain',
 ): Kernel {
   const weights = form === 'plain' ? reader('b', 1, b, true) : form === 'masked'
     ? maskedReader(b)
     : several('b', form, (name, i) => reader(name, 10 + i, b))
-  const ends = pieces
-    ? wgsl['matmul/finish-row.wgsl'].replace('/*columns*/4', String(pieces))
+  const ends = block
+    ? wgsl['matmul/finish-row.wgsl'].replace('/*columns*/4', String(block))
     : typeof form === 'number'
     ? severalOutputs(out, form)
     : outputs(out)
-  return once(`${file} ${a} ${b} ${out} ${pieces} ${form}`, () =>
+  return once(`${file} ${a} ${b} ${out} ${block} ${form}`, () =>
     kernel(file, {
       buffers: productBuffers(form),
       params: productParams,
       splice: {
         '/*product*/': wgsl['matmul/tile.wgsl'],
         '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
-        '/*output*/': pieces ? wgsl['matmul/output.wgsl'] : output,
-        ...file === 'matmul/blocked.wgsl' ? { '/*finish*/': pieces ? finishPiece : finishVectors } : {},
+        '/*output*/': block ? wgsl['matmul/output.wgsl'] : output,
+        ...file === 'matmul/blocked.wgsl' ? { '/*finish*/': block ? finishBlock : finishVectors } : {},
       },
       label: [
         form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`,
         a && b && out ? '' : 'unaligned',
-        pieces ? `pieces of ${4 * pieces}` : '',
+        block ? `blocks of ${4 * block}` : '',
       ].filter(Boolean).join(' '),
     }))
 }
@@ -79,7 +79,7 @@ const output = [wgsl['matmul/output.wgsl'], wgsl['matmul/finish.wgsl']].join('\n
 // What becomes of row r of an invocation's sums.
 const finishVectors =
   'for (var c = 0u; c < COLUMNS; c++) { finish(tile.matrix, tile.out, m + r, n + 4u * c, sum[r * COLUMNS + c]); }'
-const finishPiece = `var row: array<vec4f, 4>;
+const finishBlock = `var row: array<vec4f, 4>;
           for (var c = 0u; c < COLUMNS; c++) { row[c] = sum[r * COLUMNS + c]; }
           finish_row(tile.matrix, tile.out, m + r, n, row);`
 
@@ -95,7 +95,7 @@ export function sumKernel(aligned: boolean): Kernel {
   return once(`sum ${aligned}`, () =>
     kernel('matmul/sum.wgsl', {
       buffers: ['a', 'bias', 'residual', 'out'],
-      params: ['outer', 'count', 'M', 'N', 'pieces', 'depth'],
+      params: ['outer', 'count', 'M', 'N', 'splits', 'per_split'],
       splice: { '/*memory*/': [reader('a', 0, aligned), outputs(aligned)].join('\n'), '/*output*/': output },
       label: aligned ? '' : 'unaligned',
     }))

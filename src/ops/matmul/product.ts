@@ -48,7 +48,7 @@ export function product(
   productWith(variant, a, b, out, shape, epilogue, mask)
 }
 
-/** As `product`, by a given variant and over `split` pieces of k: for the tuner, tests and benches. */
+/** As `product`, by a given variant and with k in `split` splits: for the tuner, tests and benches. */
 export function productWith(
   variant: ProductVariant,
   a: Tensor,
@@ -73,8 +73,8 @@ export function productWith(
   const { file, tile, overrides } = variant
   const matrices = batch[0] * batch[1]
   const tiles = Math.ceil(M / tile[0]) * Math.ceil(N / tile[1]) * matrices
-  // Pieces of k are whole quads of steps; partial sums need an output that is one piece.
-  const depth = Math.ceil(K / (first[2] === 0 ? split : 1) / 4) * 4, splits = Math.ceil(K / depth)
+  // Splits of k are whole quads of steps; partial sums need an output that begins at 0.
+  const perSplit = Math.ceil(K / (first[2] === 0 ? split : 1) / 4) * 4, splits = Math.ceil(K / perSplit)
   const partial = splits > 1 ? empty([splits, matrices, M, N]) : null
   const buffers: Record<string, Tensor> = {
     a,
@@ -85,7 +85,7 @@ export function productWith(
   }
   if (mask) buffers.mask = mask
   launch(
-    productKernel(file, { ...alignment(shape), pieces: piecesOf(variant, shape) }, mask ? 'masked' : 'plain'),
+    productKernel(file, { ...alignment(shape), block: blockOf(variant, shape) }, mask ? 'masked' : 'plain'),
     buffers,
     {
       M,
@@ -102,7 +102,7 @@ export function productWith(
       out_first: first[2],
       out_step: M * N,
       splits,
-      depth,
+      per_split: perSplit,
     },
     grid(tiles * splits),
     {
@@ -116,7 +116,7 @@ export function productWith(
     },
   )
   if (!partial) return
-  launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, pieces: 1, depth: splits }, epilogue)
+  launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, splits: 1, per_split: splits }, epilogue)
   partial.dispose()
 }
 
@@ -166,7 +166,7 @@ export function products(
       out_first: 0,
       out_step: 0,
       splits: 1,
-      depth: Math.ceil(K / 4) * 4,
+      per_split: Math.ceil(K / 4) * 4,
     },
     grid(Math.ceil(M / variant.tile[0]) * Math.ceil(N / variant.tile[1]) * count),
     {
@@ -188,9 +188,9 @@ function alignment(
   }
 }
 
-/** Vectors in a piece of a row of the output, if the variant makes its rows in pieces and they are whole. */
-function piecesOf({ pieces }: ProductVariant, { N, first = [0, 0, 0] }: ProductShape): 2 | 4 | undefined {
-  return pieces && [N, first[2]].every((size) => size % (4 * pieces) === 0) ? pieces : undefined
+/** Vectors in a block of a row of the output, if the variant makes its rows in blocks and they are whole. */
+function blockOf({ block }: ProductVariant, { N, first = [0, 0, 0] }: ProductShape): 2 | 4 | undefined {
+  return block && [N, first[2]].every((size) => size % (4 * block) === 0) ? block : undefined
 }
 
 /** Products that the tuner takes for alike: same layout, sizes within the same power of two. */
@@ -229,17 +229,17 @@ export function sumMiddle(
   shape: readonly number[],
 ): Tensor {
   const out = empty(shape)
-  // A few columns with many rows would keep only a few invocations busy: cut the rows into pieces and add those in a
+  // A few columns with many rows would keep only a few invocations busy: split the rows and add those in a
   // second launch.
   const wanted = count >= 64 && outer * M * N < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
-  const depth = Math.ceil(count / wanted), pieces = Math.ceil(count / depth)
-  if (pieces === 1) {
-    launchSum(x, out, { outer, count, M, N, pieces, depth })
+  const per_split = Math.ceil(count / wanted), splits = Math.ceil(count / per_split)
+  if (splits === 1) {
+    launchSum(x, out, { outer, count, M, N, splits, per_split })
     return out
   }
-  const partial = empty([outer, pieces, M, N])
-  launchSum(x, partial, { outer, count, M, N, pieces, depth })
-  launchSum(partial, out, { outer, count: pieces, M, N, pieces: 1, depth: pieces })
+  const partial = empty([outer, splits, M, N])
+  launchSum(x, partial, { outer, count, M, N, splits, per_split })
+  launchSum(partial, out, { outer, count: splits, M, N, splits: 1, per_split: splits })
   partial.dispose()
   return out
 }
@@ -249,8 +249,8 @@ interface Sum {
   count: number
   M: number
   N: number
-  pieces: number
-  depth: number
+  splits: number
+  per_split: number
 }
 
 function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
@@ -259,7 +259,7 @@ function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
     sumKernel(whole(sum.N)),
     { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
     { ...sum },
-    grid(Math.ceil(sum.outer * sum.pieces * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)),
+    grid(Math.ceil(sum.outer * sum.splits * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)),
     { overrides: { ...switches(epilogue), EACH } },
   )
 }

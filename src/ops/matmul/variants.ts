@@ -12,8 +12,8 @@ export interface ProductVariant {
   readonly file: ProductFile
   readonly tile: readonly [rows: number, columns: number]
   readonly overrides: Overrides
-  /** Vectors of four in a piece of a row, for a loop that makes rows in pieces. */
-  readonly pieces?: 2 | 4
+  /** Vectors of four in a block of a row, for a loop that makes rows in blocks. */
+  readonly block?: 2 | 4
 }
 
 /** Register tiles: `rows` x 4 `columns` outputs per invocation, 8 x 8 invocations. */
@@ -42,17 +42,17 @@ export function tiled(step: 4 | 16 | 32): ProductVariant {
 }
 
 /**
- * Tiles of `rows` (at least 4 `width`) x `columns`, both multiples of sixteen, packed for the caches of a processor,
- * `step` steps of k at a time: many, so that sums seldom leave the registers. Invocations make 4 rows x 4 `width`
- * columns.
+ * Tiles of `rows` (at least 4 `width`) x `columns`, both multiples of sixteen, in blocks that fit the caches of a
+ * processor, `step` steps of k at a time: many, so that sums seldom leave the registers. Invocations make 4 rows
+ * x 4 `width` columns.
  */
-export function packed(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
+export function blocked(rows: number, columns: number, step: number, width: 2 | 4): ProductVariant {
   return {
-    name: `packed ${rows}x${columns} step ${step} by ${4 * width}`,
+    name: `blocked ${rows}x${columns} step ${step} by ${4 * width}`,
     file: 'matmul/blocked.wgsl',
     tile: [rows, columns],
     overrides: { X: rows / 4, Y: columns / (4 * width), STEP: step, COLUMNS: width },
-    pieces: width,
+    block: width,
   }
 }
 
@@ -70,8 +70,8 @@ export function candidates(
   if (adapter.kind === 'software') return M <= 8 ? [registers(4, 1)] : [registers(4, 2), registers(8, 2)]
   if (adapter.kind === 'embedded' && M > 8) {
     const columns = tileColumns(),
-      small = packed(64, 64, 64, columns),
-      large = [packed(192, 96, 192, columns), packed(128, 192, 192, columns)]
+      small = blocked(64, 64, 64, columns),
+      large = [blocked(192, 96, 192, columns), blocked(128, 192, 192, columns)]
     // The tuner's operands are in the caches, where small tiles lose less than in a network: near a tie the large ones
     // are better.
     return M >= 192 && N >= 96 && M * N >= 4 * 192 * 96 ? [...large, small] : [small, ...large]
@@ -80,7 +80,7 @@ export function candidates(
 }
 
 /**
- * In how many pieces k is summed: few outputs with many steps of k leave most of a device idle, so pieces are summed
+ * In how many splits k is summed: few outputs with many steps of k leave most of a device idle, so splits are summed
  * side by side and added in a second launch. Depends on sizes and the kind of adapter only: another split would give
  * other last bits.
  */

@@ -100,7 +100,7 @@ const flat: Readonly<Record<string, number>> = Object.fromEntries([
   ...[1, 2, 3, 4].map((axis) => [`n${axis}`, 1]),
   ...names.flatMap((name) => [0, 1, 2, 3, 4, 5].map((axis) => [`${name}${axis}`, Number(axis === 0)])),
 ])
-const flatOverrides = { AXES: 0, LANEWISE: 0 }
+const flatOverrides = { AXES: 0, ELEMENTWISE: 0 }
 const flatBySize = new Map<number, Readonly<Record<string, number>>>()
 
 /**
@@ -145,7 +145,8 @@ export function launchBroadcast(
   const { sizes, strides } = collapse(shape, operands.map((operand) => operand.strides))
   if (sizes.length > 6) {
     throw new ShapeError(
-      `${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6; permute or reshape the arguments first`,
+      `${op}: broadcasting to [${shape}] leaves ${sizes.length} separate axes, expected at most 6`
+        + `; permute or reshape the arguments first`,
     )
   }
   const inner = sizes.at(-1)!
@@ -166,7 +167,7 @@ export function launchBroadcast(
   // Few variants, because each is compiled for every op: none, one or two axes outside, or any number.
   const axes = vectors && sizes.length <= 3 ? sizes.length - 1 : 5
   launch(kernel, tensors, params, grid(Math.ceil(out.size / 256)), {
-    overrides: { AXES: axes, LANEWISE: vectors ? 0 : 1 },
+    overrides: { AXES: axes, ELEMENTWISE: vectors ? 0 : 1 },
   })
   return out
 }

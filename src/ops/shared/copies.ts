@@ -39,7 +39,8 @@ const putElements = kernel('concat.wgsl', {
 
 function tooMany(name: string, x: Tensor, shape: readonly number[], count: number): never {
   throw new ShapeError(
-    `${name}: [${x.shape}] to [${shape}] leaves ${count} separate axes, expected at most 6; merge axes with reshape first`,
+    `${name}: [${x.shape}] to [${shape}] leaves ${count} separate axes, expected at most 6`
+      + `; merge axes with reshape first`,
   )
 }
 

@@ -6,7 +6,10 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { sizeOf } from './broadcast.ts'
 
-const options = { buffers: ['x', 'out'], params: ['outer', 'length', 'width', 'chunks', 'chunk', 'factor'] } as const
+const options = {
+  buffers: ['x', 'out'],
+  params: ['outer', 'length', 'width', 'splits', 'per_split', 'factor'],
+} as const
 const alongRows = kernel('reduce.wgsl', { ...options, entry: 'rows' })
 const downColumns = kernel('reduce.wgsl', { ...options, entry: 'columns' })
 
@@ -34,14 +37,14 @@ function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: 
  * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from
  * sharing, so there a row gets as many as keep each one's sum to 128 vectors.
  */
-function rowLanes(rows: number, width: number): number {
+function threadsOfRow(rows: number, width: number): number {
   if (rows < 64) return 64
   if (onProcessor()) return Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, width / 512))))
   return width >= 512 ? 64 : width > 32 ? 8 : 1
 }
 
 /** Vectors side by side that a workgroup reads of each row; its other invocations take other rows. */
-function columnLanes(width: number): number {
+function threadsAcross(width: number): number {
   if (width > 64 && onProcessor()) return 64
   return width > 16 ? 16 : width > 4 ? 4 : 1
 }
@@ -68,24 +71,24 @@ export function reduceAxes(
     const { size } = runs[at]
     const byRows = at === runs.length - 1
     const [long, part] = byRows ? [16384, 8192] : onProcessor() ? [512, 256] : [128, 64]
-    const chunks = size > long ? Math.ceil(size / part) : 1
-    const chunk = chunks > 1 ? part : size
-    runs = chunks > 1 ? runs.with(at, { size: chunks, reduced: true }) : runs.filter((_, i) => i !== at)
+    const splits = size > long ? Math.ceil(size / part) : 1
+    const perSplit = splits > 1 ? part : size
+    runs = splits > 1 ? runs.with(at, { size: splits, reduced: true }) : runs.filter((_, i) => i !== at)
     const last = !runs.some((run) => run.reduced)
     const out = empty(last ? shape : runs.map((run) => run.size))
-    const lanes = byRows ? rowLanes(outer * chunks, chunk) : columnLanes(inner)
-    const groups = byRows ? Math.ceil(outer * chunks * lanes / 64) : outer * chunks * Math.ceil(inner / (4 * lanes))
+    const threads = byRows ? threadsOfRow(outer * splits, perSplit) : threadsAcross(inner)
+    const groups = byRows ? Math.ceil(outer * splits * threads / 64) : outer * splits * Math.ceil(inner / (4 * threads))
     launch(
       byRows ? alongRows : downColumns,
       { x: from, out },
-      { outer, length: size, width: byRows ? size : inner, chunks, chunk, factor: last ? factor : 1 },
+      { outer, length: size, width: byRows ? size : inner, splits, per_split: perSplit, factor: last ? factor : 1 },
       grid(groups),
       {
         overrides: {
           KIND: { sum: 0, max: 1, min: 2 }[kind],
           SQUARE: squared && first ? 1 : 0,
           ROOT: root && last ? 1 : 0,
-          LANES: lanes,
+          THREADS: threads,
         },
         flops: from.size,
       },

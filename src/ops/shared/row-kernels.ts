@@ -19,7 +19,7 @@ export function tileColumns(): 2 | 4 {
  * Invocations per row: 1, 8 or 32. On a CPU a barrier and a strided read cost more than they bring, so each invocation
  * takes a row of its own as soon as there are rows enough for all threads. `width` counts what one read brings.
  */
-export function lanesFor(rows: number, width: number): number {
+export function threadsPerRow(rows: number, width: number): number {
   const kind = adapterKind()
   if (kind === 'software' || kind === 'embedded') return rows >= 256 ? 1 : 8
   return width >= 32 ? 32 : 8

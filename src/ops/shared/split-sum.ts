@@ -1,16 +1,21 @@
-// Sums that were shared out among invocations, and sums per channel.
+// Sums that were split among workgroups, and sums per channel.
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 
-const addShares = kernel('shared/split-sum.wgsl', { buffers: ['parts', 'out'], params: ['shares', 'size'] })
+const addSplits = kernel('shared/split-sum.wgsl', { buffers: ['split_sums', 'out'], params: ['splits', 'size'] })
 const sumChannels = kernel('shared/channel-sum.wgsl', { buffers: ['x', 'out'], params: ['batch', 'channels', 'size'] })
 
-/** Adds the partial results [shares, ...shape] to one of `shape`. */
-export function reduceShares(parts: Tensor, shape: readonly number[]): Tensor {
-  if (parts.shape[0] === 1) return parts.view(shape)
+/** Adds the partial results [splits, ...shape] to one of `shape`. */
+export function sumSplits(partial: Tensor, shape: readonly number[]): Tensor {
+  if (partial.shape[0] === 1) return partial.view(shape)
   const out = empty(shape)
-  launch(addShares, { parts, out }, { shares: parts.shape[0], size: out.size }, grid(Math.ceil(out.size / 64)))
+  launch(
+    addSplits,
+    { split_sums: partial, out },
+    { splits: partial.shape[0], size: out.size },
+    grid(Math.ceil(out.size / 64)),
+  )
   return out
 }
 

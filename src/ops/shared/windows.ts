@@ -31,7 +31,8 @@ export function windowsAlong(
   const reach = dilation * (kernel - 1) + 1
   if (size + 2 * padding < reach) {
     throw new ShapeError(
-      `${op}: a window of ${reach} does not fit ${axis} ${size} with padding ${padding}; use more padding, a smaller window or a larger image`,
+      `${op}: a window of ${reach} does not fit ${axis} ${size} with padding ${padding}`
+        + `; use more padding, a smaller window or a larger image`,
     )
   }
   return Math.floor((size + 2 * padding - reach) / stride) + 1

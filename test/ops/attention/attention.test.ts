@@ -215,7 +215,7 @@ async function compileAll(name: string, few: boolean): Promise<void> {
     for (const flag of [0, 1]) {
       const switches: Record<string, number> = overrides.includes('BIAS') ? { BIAS: flag, MASK: flag } : {}
       const tile: Record<string, number> = overrides.includes('COLUMNS')
-        ? { OWN: 32, OTHER: 16, COLUMNS: flag ? 4 : 2, LANES: flag ? 8 : 16 }
+        ? { OWN: 32, OTHER: 16, COLUMNS: flag ? 4 : 2, THREADS: flag ? 8 : 16 }
         : {}
       gpu().launches.pipeline(kernel, { ...switches, ...tile })
     }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { ShapeError } from '../../../src/base/errors.ts'
 import { maskedMatmul, matmul } from '../../../src/ops/matmul/matmul.ts'
 import { gpu } from '../../../src/gpu/device.ts'
-import { candidates, packed, registers, tiled } from '../../../src/ops/matmul/variants.ts'
+import { candidates, blocked, registers, tiled } from '../../../src/ops/matmul/variants.ts'
 import { productWith } from '../../../src/ops/matmul/product.ts'
 import { empty, tensor, type Tensor } from '../../../src/core/tensor.ts'
 import { vjp } from '../../../src/core/transform.ts'
@@ -111,8 +111,8 @@ describeDevice('matmul', (adapter) => {
     registers(4, 1),
     ...all ? [registers(8, 2)] : [],
     tiled(4),
-    packed(16, 32, 8, 2),
-    ...all ? [packed(16, 64, 8, 4)] : [],
+    blocked(16, 32, 8, 2),
+    ...all ? [blocked(16, 64, 8, 4)] : [],
   ]
   for (const variant of some) {
     test(`${variant.name}`, async () => {
@@ -161,7 +161,7 @@ describeDevice('matmul', (adapter) => {
   if (adapter === 'cpu') {
     const large = ([2, 4] as const).flatMap((
       width,
-    ) => [packed(64, 64, 64, width), packed(192, 96, 192, width), packed(128, 192, 192, width)])
+    ) => [blocked(64, 64, 64, width), blocked(192, 96, 192, width), blocked(128, 192, 192, width)])
     test.each([[false, false], [false, true], [true, false], [true, true]])(
       'large tiles, transposed: %s and %s',
       async (transposeA, transposeB) => {

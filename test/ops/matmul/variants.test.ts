@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { type Alignment, productKernel, type ProductForm, sumKernel } from '../../../src/ops/matmul/kernels.ts'
-import { packed, registers, splitsFor, subgroup, tiled } from '../../../src/ops/matmul/variants.ts'
+import { blocked, registers, splitsFor, subgroup, tiled } from '../../../src/ops/matmul/variants.ts'
 import { describeDawn } from '../../support/dawn.ts'
 
 const both = [false, true]
@@ -20,9 +20,9 @@ describeDawn('matmul variants on the null backend', () => {
     tiled(4),
     tiled(16),
     tiled(32),
-    packed(32, 64, 16, 2),
-    packed(64, 64, 32, 2),
-    packed(32, 64, 16, 4),
+    blocked(32, 64, 16, 2),
+    blocked(64, 64, 32, 2),
+    blocked(32, 64, 16, 4),
     subgroup(8, 4),
     subgroup(16, 4),
     subgroup(8, 8),
@@ -36,11 +36,11 @@ describeDawn('matmul variants on the null backend', () => {
       // Three weights need ten buffers, two more than the null backend has; linears asks the adapter first, and its
       // test runs them.
       for (const form of ['plain', 'masked', 2] as ProductForm[]) {
-        const { pieces } = variant, whole = { a: true, b: true, out: true }
+        const { block } = variant, whole = { a: true, b: true, out: true }
         const alignments: Alignment[] = [
           { a: false, b: false, out: false },
           whole,
-          ...pieces && typeof form === 'string' ? [{ ...whole, pieces }] : [],
+          ...block && typeof form === 'string' ? [{ ...whole, block }] : [],
         ]
         for (const alignment of alignments) {
           for (const [TRANSPOSE_A, TRANSPOSE_B] of [[0, 0], [0, 1], [1, 0], [1, 1]]) {
