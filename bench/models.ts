@@ -230,7 +230,7 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
 /** Bytes of the two largest tensors that a forward pass makes. */
 function twoLargest(model: Model, shape: readonly number[]): number {
   const { calls } = trace((input) => model.call(input(shape)))
-  const sizes = calls.filter(({ op }) => op.name !== 'reshape').map(({ out }) => out.size).sort((a, b) => b - a)
+  const sizes = calls.filter(({ op }) => !op.is('reshape')).map(({ out }) => out.size).sort((a, b) => b - a)
   return 4 * (sizes[0] + sizes[1])
 }
 

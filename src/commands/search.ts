@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import { close, init } from '../gpu/device.ts'
+import { attention } from '../ops/attention/attention.ts'
 import { hold } from '../data/subset.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
@@ -65,7 +66,7 @@ export const search: CommandSpec<SearchOptions> = {
     const { job, journal } = await openFolder<Entry>(options, 'search.jsonl', { seed, strategy, holdout, rates })
     const among = amongOf(options, job.checked.classCount, seed)
     const { calls } = withoutDevice(() => trace((input) => job.checked.shape.call(input([1, ...job.input]))))
-    const space = compositeSpace(calls.some(({ op }) => op.name === 'attention'))
+    const space = compositeSpace(calls.some(({ op }) => op === attention.op))
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const model = openModel(job)
     try {
