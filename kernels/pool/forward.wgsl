@@ -73,15 +73,15 @@ fn adaptive(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   @builtin(local_invocation_index) lid: u32) {
   let at = position(group, groups, lid);
   if (at.x >= p.planes) { return; }
-  let down = window(at.y, p.height, p.rows);
+  let down = extent_of(at.y, p.height, p.rows);
   for (var j = at.z; j < min(at.z + 4u, p.columns); j++) {
-    let across = window(j, p.width, p.columns);
+    let across = extent_of(j, p.width, p.columns);
     y[(at.x * p.rows + at.y) * p.columns + j] = total(at.x, down, across) / f32((down.y - down.x)
       * (across.y - across.x));
   }
 }
 
-fn window(i: u32, extent: u32, count: u32) -> vec2u {
+fn extent_of(i: u32, extent: u32, count: u32) -> vec2u {
   return vec2u(i * extent / count, ((i + 1u) * extent + count - 1u) / count);
 }
 
