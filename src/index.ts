@@ -38,6 +38,10 @@ export { fitStage, memoryStore, noStore, type Stage, type StateStore } from './t
 
 export { type Batch, type BatchOptions, type Dataset, openDataset } from './data/datasets.ts'
 export { drawReferences, hold, ofClasses } from './data/subset.ts'
+export { type ImageSource, loadImage, type LoadedImage, type RgbaPixels } from './data/picture.ts'
+export { type Pixels, setJpegWasm, type WasmSource } from './data/images.ts'
+export { type ByteSource } from './files/bytes.ts'
+export { type Files } from './files/files.ts'
 export { defaultPreprocessing, type Preprocessing } from './data/preprocess.ts'
 export * from './base/random.ts'
 
@@ -54,3 +58,6 @@ export { type Aggregation, attribute, type Criterion, oneHot, type Reading, type
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
 export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, modelOf, type Origin,
   type ParsedCheckpoint, parseCheckpoint, saveCheckpoint, type SaveOptions } from './checkpoint/checkpoint.ts'
+export { type Heatmap, heatmapOf, type Picture } from './report/heatmap.ts'
+export { type CanvasLike, drawHeatmap, type HeatmapOptions, heatmapPixels, heatmapPng,
+  type Shown } from './report/show.ts'

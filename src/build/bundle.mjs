@@ -1,15 +1,18 @@
-// The package's entries for Node, each in one file with what they share: opening two hundred small files took longer
-// than everything up to the first result. Browsers and their bundlers get the separate files. Runs after tsc, as part
-// of the build.
-import { chmodSync, rmSync } from 'node:fs'
+// The package's entries, each in one file with what they share: opening two hundred small files took longer than
+// everything up to the first result. For Node in dist/node, where packages stay apart; for pages in dist/browser, where
+// nothing of Node is left and nothing is missing, so that every bundler takes it as it is. Runs after tsc, as part of
+// the build.
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { bundleForBrowser, licencesOf, workerScript } from './browser.mjs'
 
-const root = fileURLToPath(new URL('../../', import.meta.url)), outdir = process.argv[2] ?? `${root}dist/node`
-rmSync(outdir, { recursive: true, force: true }) // names of shared files carry a hash, so old ones would pile up
+const root = fileURLToPath(new URL('../../', import.meta.url)), dist = process.argv[2] ?? `${root}dist`
+const node = `${dist}/node`, browser = `${dist}/browser`
+for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: true }) // else hashed names would pile up
 await build({
   absWorkingDir: root,
-  outdir,
+  outdir: node,
   entryPoints: { index: 'src/index.ts', models: 'src/models.ts' },
   bundle: true,
   splitting: true,
@@ -21,4 +24,25 @@ await build({
   sourcesContent: false,
   logLevel: 'warning',
 })
+
+// One file holds both entries: they share one device, and without a dynamic import any output format will do. The
+// entries name what is theirs, so that bundlers drop the rest.
+mkdirSync(browser, { recursive: true })
+const worker = await workerScript()
+writeFileSync(`${browser}/worker.js`, worker)
+const { metafile } = await bundleForBrowser({
+  stdin: {
+    contents: `export * from './src/index.ts'\nexport * from './src/models.ts'`,
+    resolveDir: root,
+    loader: 'ts',
+  },
+  outfile: `${browser}/espalier.js`,
+  legalComments: 'none', // in LICENSES.txt
+}, worker)
+writeFileSync(`${browser}/LICENSES.txt`, licencesOf(metafile))
+for (const entry of ['index', 'models']) {
+  const { metafile: { outputs } } = await bundleForBrowser({ entryPoints: [`src/${entry}.ts`], write: false }, '')
+  const [{ exports }] = Object.values(outputs)
+  writeFileSync(`${browser}/${entry}.js`, `export { ${exports.join(', ')} } from './espalier.js'\n`)
+}
 if (!process.argv[2]) chmodSync(`${root}dist/src/cli.js`, 0o755) // npx runs the command of a checkout as it lies there

@@ -9,6 +9,7 @@ import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/recor
 import { leaves } from '../core/tree.ts'
 import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
+import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
 import { checkComplete, published, recognise, referenceArchitecture, type Shapes } from './published.ts'
@@ -120,12 +121,16 @@ export async function parseCheckpoint(
   }
 }
 
-/** Reads a checkpoint file and puts its weights on the device. @throws InputError as `parseCheckpoint`. */
+/**
+ * Reads a checkpoint and puts its weights on the device: from a path (in a page an address), or from bytes, a Blob or a
+ * File, which messages call `name`. @throws InputError as `parseCheckpoint`.
+ */
 export async function loadCheckpoint(
-  path: string,
-  { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
+  source: ByteSource,
+  { arch, files = nodeFiles, name = 'checkpoint' }: { arch?: string, files?: Files, name?: string } = {},
 ): Promise<Checkpoint> {
-  const checked = await parseCheckpoint(await files.read(path), path, { arch })
+  const read = await bytesOf(source, files, name)
+  const checked = await parseCheckpoint(read.bytes, read.name, { arch })
   return { ...checked, model: modelOf(checked) }
 }
 

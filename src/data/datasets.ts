@@ -4,7 +4,7 @@ import { InputError } from '../base/errors.ts'
 import { permutation } from '../base/random.ts'
 import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mixBatch } from './augment.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { decodeImage, type Pixels } from './images.ts'
+import type { Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
 import { cifarSource, type Floats, folderSource, idxSource, listSource, parent, readClasses, type Source,
   tensorSource } from './sources.ts'
@@ -266,20 +266,4 @@ async function mapLimited<R>(indices: Int32Array, limit: number, make: (index: n
   }
   await Promise.all(Array.from({ length: Math.min(limit, indices.length) }, work))
   return results
-}
-
-/**
- * One picture file as a network sees it: `pixels` after resize and crop (8-bit, for showing), `input` normalised
- * [channels, height, width]. Throws InputError.
- */
-export async function loadImage(
-  path: string,
-  preprocessing: Preprocessing,
-  files: Files = nodeFiles,
-): Promise<{ pixels: Pixels, input: Float32Array }> {
-  checkPreprocessing(preprocessing, path)
-  const pixels = shape(await decodeImage(await files.read(path), path), preprocessing, path)
-  const input = new Float32Array(pixels.data.length)
-  normalise(pixels, preprocessing, input)
-  return { pixels, input }
 }

@@ -6,6 +6,7 @@
 import { InputError } from '../base/errors.ts'
 import { checkSize, MAX_PIXELS, type Pixels, planes } from './pixels.ts'
 import { decodePng } from './png.ts'
+import { jpegWasm } from './jpeg-wasm.ts'
 
 export type { Pixels } from './pixels.ts'
 
@@ -50,7 +51,7 @@ let wasmSource: WasmSource | undefined
 let decoder: Promise<JpegDecoder> | undefined
 const messages: string[] = [] // libjpeg's own words; decoding is synchronous, so one list does
 
-/** Says where the JPEG decoder's WASM lies, for bundlers that do not copy it along. Node finds it by itself. */
+/** Another place for the JPEG decoder's WASM than the package, which has it in Node and in its build for browsers. */
 export function setJpegWasm(source: WasmSource): void {
   wasmSource = source
   decoder = undefined
@@ -59,8 +60,8 @@ export function setJpegWasm(source: WasmSource): void {
 async function loadJpegDecoder(): Promise<JpegDecoder> {
   const factory = (await import('@jsquash/jpeg/codec/dec/mozjpeg_dec.js')).default as unknown as JpegFactory
   const say = (line: unknown) => messages.push(String(line))
-  const options: Record<string, unknown> = { noInitialRun: true, print: say, printErr: say }
-  const module = await compileWasm(wasmSource ?? await wasmOfNode())
+  const options: Record<string, unknown> = { noInitialRun: true, print: say, printErr: say, locateFile: String }
+  const module = await compileWasm(wasmSource ?? await jpegWasm())
   if (module) {
     options.instantiateWasm = (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) => {
       void WebAssembly.instantiate(module, imports).then(done)
@@ -70,15 +71,6 @@ async function loadJpegDecoder(): Promise<JpegDecoder> {
   return factory(options)
 }
 
-async function wasmOfNode(): Promise<BufferSource | undefined> {
-  if (typeof process !== 'object' || !process.versions?.node) return undefined
-  const { createRequire } = await import('node:module'), { readFile } = await import('node:fs/promises')
-  return readFile(createRequire(import.meta.url).resolve('@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm')) as Promise<
-    BufferSource
-  >
-}
-
-// undefined leaves it to the codec, which fetches the .wasm beside its script
 async function compileWasm(source: WasmSource | undefined): Promise<WebAssembly.Module | undefined> {
   if (source === undefined || source instanceof WebAssembly.Module) return source
   if (typeof source !== 'string' && !(source instanceof URL)) return WebAssembly.compile(source)

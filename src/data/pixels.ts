@@ -34,3 +34,13 @@ export function planes(samples: ArrayLike<number>, width: number, height: number
   }
   return { width, height, channels: 3, data }
 }
+
+/** RGBA pixels, row by row, as planes; alpha is dropped as everywhere here. @throws InputError where they do not fit. */
+export function pixelsOf(
+  { width, height, data }: { width: number, height: number, data: ArrayLike<number> },
+  name = 'image',
+): Pixels {
+  checkSize(width, height, name)
+  if (data.length === 4 * width * height) return planes(data, width, height, 4)
+  throw new InputError(`${name}: ${data.length} values, expected 4 for each of ${width} x ${height} pixels`)
+}

@@ -1,6 +1,6 @@
-// File access, the one part of the data layer that needs Node. Everything else takes bytes, or this interface, so that
-// a browser can hand in fetched or picked files. node: modules are imported when called, so bundles load without them.
-import { InputError } from '../base/errors.ts'
+// File access, the one part of the data layer that differs between Node and browsers. Everything else takes bytes, or
+// this interface, so that a page can hand in fetched or picked files.
+export { nodeFiles } from './system.ts'
 
 /** Where bytes come from: Node's file system here, `fetch` or dropped files in a browser. Both throw InputError. */
 export interface Files {
@@ -10,57 +10,4 @@ export interface Files {
   list(folder: string): Promise<string[]>
   /** Whether a file is there. */
   exists(path: string): Promise<boolean>
-}
-
-const MAX_FILE = 4 * 2 ** 30
-
-/** The file system of Node. */
-export const nodeFiles: Files = {
-  async read(path) {
-    const fs = await import('node:fs/promises')
-    try {
-      const info = await fs.stat(path)
-      if (info.isDirectory()) throw new InputError(`${path}: expected a file, it is a folder; name a file inside it`)
-      // a pipe or device may never end; only regular files are read
-      if (!info.isFile()) {
-        throw new InputError(`${path}: expected a regular file, it is a device or a pipe; copy it to a file first`)
-      }
-      if (info.size > MAX_FILE) {
-        throw new InputError(`${path}: ${info.size} bytes, expected at most ${MAX_FILE}; split the file`)
-      }
-      return await fs.readFile(path)
-    } catch (error) {
-      throw explain(error, path, 'file')
-    }
-  },
-  async list(folder) {
-    const fs = await import('node:fs/promises')
-    try {
-      const entries = await fs.readdir(folder, { withFileTypes: true, recursive: true })
-      // a symbolic link may point at an image; links to folders are not followed, so a loop of links ends
-      return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())
-        .map((entry) =>
-          `${entry.parentPath}/${entry.name}`.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, '')
-        )
-    } catch (error) {
-      throw explain(error, folder, 'folder')
-    }
-  },
-  async exists(path) {
-    const fs = await import('node:fs/promises')
-    return fs.access(path).then(() => true, () => false)
-  },
-}
-
-function explain(error: unknown, path: string, kind: string): Error {
-  if (error instanceof InputError) return error
-  const { code, message } = error as { code?: string, message: string }
-  const reason = code === 'ENOENT'
-    ? `there is no such ${kind}; check the path`
-    : code === 'EACCES'
-    ? `this ${kind} may not be read; check its permissions`
-    : code === 'ENOTDIR'
-    ? 'part of the path is a file, expected a folder; check the path'
-    : `the ${kind} cannot be read (${code ?? message}); check the path`
-  return new InputError(`${path || '(no name)'}: ${reason}`, { cause: error })
 }

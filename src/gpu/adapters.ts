@@ -2,6 +2,7 @@
 // always there.
 import type { Mode } from '../cpu/abi.ts'
 import { AdapterError } from '../base/errors.ts'
+import { embeddedGpu, platformGpu } from './entry.ts'
 
 /** What an adapter is: a GPU, a software driver, the embedded device, or dawn's null backend. */
 export type AdapterKind = 'gpu' | 'software' | 'embedded' | 'null'
@@ -13,15 +14,13 @@ export interface AdapterChoice {
   mode?: Mode
   profile?: 'browser' | 'native'
   backend?: string
+  worker?: string | URL | Worker
 }
 
 interface Found {
   adapter: GPUAdapter
   kind: AdapterKind
 }
-
-// Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
-const instances: GPU[] = []
 
 /**
  * The adapter for a choice; see `InitOptions.adapter`.
@@ -62,15 +61,9 @@ export function env(name: string): string | undefined {
   return typeof process === 'undefined' ? undefined : process.env?.[name]
 }
 
-const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?.node)
-
-async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
-  // In a page the device lives in a worker of its own, so that the page's thread never computes.
-  const create = typeof document === 'undefined'
-    ? (await import('../cpu/index.ts')).createCpuGpu
-    : (await import('../cpu/browser/page.ts')).createBrowserGpu
+async function embedded({ threads, mode, worker }: AdapterChoice): Promise<Found> {
   try {
-    return { adapter: (await create({ threads, mode }).requestAdapter())!, kind: 'embedded' }
+    return { adapter: (await (await embeddedGpu({ threads, mode, worker })).requestAdapter())!, kind: 'embedded' }
   } catch (error) {
     throw new AdapterError(`the embedded device: ${(error as Error).message}`, { cause: error })
   }
@@ -82,29 +75,11 @@ async function embedded({ threads, mode }: AdapterChoice): Promise<Found> {
  */
 async function platform(choice: AdapterChoice): Promise<Found | null> {
   try {
-    const adapter = await (await entryPoint(choice))?.requestAdapter({ powerPreference: 'high-performance' })
+    const adapter = await (await platformGpu(choice))?.requestAdapter({ powerPreference: 'high-performance' })
     if (!adapter) return null
     const software = adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader/i.test(nameOf(adapter))
     return { adapter, kind: choice.backend === 'null' ? 'null' : software ? 'software' : 'gpu' }
   } catch {
     return null
   }
-}
-
-async function entryPoint({ profile, backend, adapter }: AdapterChoice): Promise<GPU | null> {
-  if (!inNode()) return typeof navigator === 'undefined' ? null : navigator.gpu ?? null
-  process.env.XDG_RUNTIME_DIR ??= process.env.TMPDIR ?? '/tmp'
-  const { create, globals } = await import(/* @vite-ignore */ 'webgpu')
-  Object.assign(globalThis, globals)
-  const flags = backend ? [`backend=${backend}`] : []
-  if (adapter) flags.push(`adapter=${adapter}`)
-  if (profile === 'native') {
-    flags.push(
-      'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
-      'disable-dawn-features=timestamp_quantization',
-    )
-  }
-  const instance = create(flags)
-  instances.push(instance)
-  return instance
 }

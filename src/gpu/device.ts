@@ -24,6 +24,12 @@ export interface InitOptions {
    * named. With `bounds`, buffers are as long as their tensors, not rounded up.
    */
   mode?: Mode
+  /**
+   * In a page: the embedded device's worker, or the address of its script, a copy of the package's
+   * `dist/browser/worker.js` (`espalier/worker`). Needed only where the Content-Security-Policy forbids workers from
+   * `blob:` addresses, which is how the worker starts by itself.
+   */
+  worker?: string | URL | Worker
   /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
   profile?: 'browser' | 'native'
   /** Dawn's backend, e.g. `null`, which compiles every kernel and computes nothing. */

@@ -38,7 +38,7 @@ function fromOklab(L: number, a: number, b: number): Colour {
 const shades: Colour[] = []
 
 /** `diverging` in steps of 1 / 512, finer than 8 bits tell apart: a sheet has millions of pixels. */
-function shade(value: number): Colour {
+export function shade(value: number): Colour {
   const step = Math.round(512 * Math.max(-1, Math.min(1, value || 0)))
   return shades[step + 512] ??= diverging(step / 512)
 }
@@ -51,7 +51,7 @@ export interface Heatmap {
 }
 
 /** Sums the channels of one image's relevance [channels, height, width]. */
-export function heatmapOf(relevance: Float32Array, channels: number, height: number, width: number): Heatmap {
+export function heatmapOf(relevance: ArrayLike<number>, channels: number, height: number, width: number): Heatmap {
   const area = height * width, values = new Float32Array(area)
   for (let i = 0; i < relevance.length; i++) values[i % area] += relevance[i]
   if (relevance.length !== channels * area) {
@@ -84,7 +84,7 @@ export function smoothed(map: Heatmap, width = map.width, height = map.height): 
  * The map at another size: pixels as they are where each becomes three or more, else by linear interpolation, means
  * where it shrinks.
  */
-function resized(map: Heatmap, width: number, height: number): Heatmap {
+export function resized(map: Heatmap, width: number, height: number): Heatmap {
   if (isSmall(map, width)) {
     const { values } = map
     return {
@@ -188,7 +188,8 @@ export function sheet(rows: readonly Row[], title: string): Canvas {
   canvas.text(gap, gap, title, { width: canvas.width - 2 * gap })
   rows.forEach((row, at) => {
     const top = gap + head + at * rowHeight, body = top + line + 4
-    const picture = enlarged(row.picture), { height } = picture
+    const height = Math.round(tile * row.picture.height / row.picture.width)
+    const picture = enlarged(row.picture, tile, height)
     const left = (column: number) => gap + column * (tile + gap)
     canvas.text(left(0), top, row.name, { colour: soft, width: tile })
     canvas.paint(left(0), body, tile, height, (x, y) => colourOf(picture, x, y))
@@ -202,16 +203,15 @@ export function sheet(rows: readonly Row[], title: string): Canvas {
   return canvas
 }
 
-/** The picture as wide as a tile. */
-function enlarged(picture: Picture): Picture {
-  const { width, height, channels, data } = picture, area = width * height
-  const tall = Math.round(tile * height / width), size = tile * tall
-  if (!isSmall(picture, tile)) return resize(picture, tile, tall, 'bicubic')
+/** The picture at another size: pixels as they are where each becomes three or more, as in `resized`. */
+export function enlarged(picture: Picture, width: number, height: number): Picture {
+  const { channels, data } = picture, area = picture.width * picture.height, size = width * height
+  if (!isSmall(picture, width)) return resize(picture, width, height, 'bicubic')
   const shown = Uint8Array.from(
     { length: channels * size },
-    (_, i) => data[Math.floor(i / size) * area + nearest(picture, i % size, tile, tall)],
+    (_, i) => data[Math.floor(i / size) * area + nearest(picture, i % size, width, height)],
   )
-  return { width: tile, height: tall, channels, data: shown }
+  return { width, height, channels, data: shown }
 }
 
 function paint(
@@ -260,7 +260,8 @@ function short(value: number): string {
     : value.toExponential(1).replace('e-0', 'e-').replace('e+', 'e')
 }
 
-function colourOf({ width, height, channels, data }: Picture, x: number, y: number): Colour {
+/** The 8-bit colour of one pixel. */
+export function colourOf({ width, height, channels, data }: Picture, x: number, y: number): Colour {
   const at = y * width + x, area = width * height
   return channels === 1 ? [data[at], data[at], data[at]] : [data[at], data[area + at], data[2 * area + at]]
 }
@@ -268,7 +269,7 @@ function colourOf({ width, height, channels, data }: Picture, x: number, y: numb
 /**
  * The image in pale grey under the full colour of its relevance's sign, which covers it the more the stronger it is.
  */
-function overlaid([red, green, blue]: Colour, value: number): Colour {
+export function overlaid([red, green, blue]: Colour, value: number): Colour {
   const grey = 90 + 0.6 * (0.2126 * red + 0.7152 * green + 0.0722 * blue), cover = Math.min(1, Math.abs(value)) * 0.9
   const mix = (colour: number) => Math.round(grey + (colour - grey) * cover)
   const [r, g, b] = shade(value < 0 ? -1 : 1)

@@ -30,12 +30,19 @@ export class Connection {
   private transfer: Transferable[] = []
   private numbers = 0
   private scheduled = false
+  private broken: Error | null = null
 
   constructor(worker: Worker, options: CpuOptions) {
     this.worker = worker
     worker.onmessage = (event: MessageEvent<Answer>) => this.receive(event.data)
     worker.onerror = (event) => {
-      const error = new Error(`the worker of the embedded device failed: ${event.message}`)
+      const error = new Error(
+        event.message
+          ? `its worker failed: ${event.message}`
+          : "the browser did not start its worker; where the page's Content-Security-Policy has no 'blob:' in worker-src, "
+            + "serve a copy of the package's dist/browser/worker.js and give its address: init({ worker: '/worker.js' })",
+      )
+      this.broken = error
       for (const { reject } of this.waiting.values()) reject(error)
       this.waiting.clear()
     }
@@ -71,6 +78,7 @@ export class Connection {
 
   /** Makes a call and waits for its outcome. */
   ask<T>(target: number, method: string, args: unknown[], result?: number): Promise<T> {
+    if (this.broken) return Promise.reject(this.broken)
     const reply = ++this.numbers
     this.calls.push({ target, method, args: args.map(encode), reply, ...(result !== undefined && { result }) })
     this.flush()

@@ -5,17 +5,15 @@
 import type { CpuOptions } from '../device/adapter.ts'
 import { checkMappedRange, detach, type Mapping } from '../device/buffer.ts'
 import { Connection, Remote } from './connection.ts'
+import { startWorker } from './start.ts'
 import { errorNamed, operationError, UncapturedErrorEvent } from '../runtime/errors.ts'
 import { mapMode } from '../device/flags.ts'
 import { passCall, type AdapterFacts, type DeviceFacts, type PlainError } from './protocol.ts'
 
 /** Options for pages: those of the device, and where its worker's script is. */
 export interface BrowserOptions extends CpuOptions {
-  /**
-   * For bundlers that do not follow `new Worker(new URL(..), import.meta.url)`: a module worker that runs `worker.js`
-   * of this folder.
-   */
-  worker?: Worker
+  /** A worker that runs `worker.js` of this folder, or its address; the device starts its own where none is given. */
+  worker?: string | URL | Worker
 }
 
 class RemoteBuffer extends Remote {
@@ -376,10 +374,7 @@ class RemoteDevice extends EventTarget {
  */
 export function createBrowserGpu(options: BrowserOptions = {}): GPU {
   const { worker, ...rest } = options
-  const connection = new Connection(
-    worker ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' }),
-    rest,
-  )
+  const connection = new Connection(startWorker(worker), rest)
   const gpu = {
     wgslLanguageFeatures: new Set<string>(),
     getPreferredCanvasFormat: (): GPUTextureFormat => 'rgba8unorm',

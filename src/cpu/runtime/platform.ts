@@ -1,28 +1,19 @@
 // What differs between Node, a browser page and a browser worker: threads, the clock, the next turn of the event loop.
 
-/** The built-in modules this device needs, reached without an import so that browser bundles stay free of them. */
-interface NodeModules {
-  'node:os': typeof import('node:os')
-  'node:v8': typeof import('node:v8')
-  'node:worker_threads': typeof import('node:worker_threads')
-}
+import { node, os, startNodeThread, type Thread, v8 } from './node.ts'
 
-const node = (globalThis as { process?: NodeJS.Process }).process
-
-function builtin<K extends keyof NodeModules>(name: K): NodeModules[K] | undefined {
-  return node?.getBuiltinModule?.(name) as NodeModules[K] | undefined
-}
+export type { Thread } from './node.ts'
 
 /** Cores this process may use; 1 where threads cannot share memory. */
 export function coreCount(): number {
   if (!sharedMemoryAvailable()) return 1
-  const os = builtin('node:os')
-  return os ? os.availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1)
+  const system = os()
+  return system ? system.availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1)
 }
 
 /** The processor's name as the system gives it, else a general word. */
 export function cpuModel(): string {
-  return builtin('node:os')?.cpus()[0]?.model.trim().replace(/\s+/g, ' ') || 'CPU'
+  return os()?.cpus()[0]?.model.trim().replace(/\s+/g, ' ') || 'CPU'
 }
 
 /** An environment variable, undefined in browsers. */
@@ -36,7 +27,7 @@ export function environment(name: string): string | undefined {
  */
 export function sharedMemoryAvailable(): boolean {
   if (typeof SharedArrayBuffer === 'undefined') return false
-  if (node?.getBuiltinModule) return true // node:worker_threads itself, slow to load, waits until a thread is started
+  if (node?.getBuiltinModule) return true // its module of threads, slow to load, waits until one is started
   const scope = globalThis as { crossOriginIsolated?: boolean, document?: unknown }
   return scope.crossOriginIsolated === true && scope.document === undefined
 }
@@ -91,7 +82,7 @@ export function relaxedSimdAvailable(): boolean {
   if (relaxed !== undefined) return relaxed
   relaxed = WebAssembly.validate(relaxedProbe)
   if (!relaxed) {
-    builtin('node:v8')?.setFlagsFromString('--experimental-wasm-relaxed-simd')
+    v8()?.setFlagsFromString('--experimental-wasm-relaxed-simd')
     relaxed = WebAssembly.validate(relaxedProbe)
   }
   return relaxed
@@ -109,7 +100,7 @@ export function joinsVectors(): boolean {
   if (joined !== undefined) return joined
   const version = Number(node?.versions?.v8?.split('.')[0] ?? 0)
   joined = version >= 13 && node!.arch === 'x64' && environment('ESPALIER_WIDE') !== '0'
-  if (joined) builtin('node:v8')?.setFlagsFromString('--experimental-wasm-revectorize')
+  if (joined) v8()?.setFlagsFromString('--experimental-wasm-revectorize')
   return joined
 }
 
@@ -134,11 +125,6 @@ export function nextTurn(callback: () => void): void {
   channel.port2.postMessage(0)
 }
 
-/** A started thread; `stop` ends it at once, whatever it does. */
-export interface Thread {
-  stop(): void
-}
-
 /**
  * Starts a thread that runs `body(data)`. The function's own source text is what runs, the one way that works alike
  * from TypeScript under vitest, from the compiled package and from a browser bundle; so `body` must not use anything
@@ -146,21 +132,8 @@ export interface Thread {
  */
 export function startThread<T>(body: (data: T) => void, data: T): Thread {
   const source = `const body = ${body.toString()};\n`
-  const threads = builtin('node:worker_threads')
-  if (threads) {
-    const worker = new threads.Worker(source + `body(require('node:worker_threads').workerData)`, {
-      eval: true,
-      workerData: data,
-      execArgv: [],
-      stdin: false,
-    })
-    worker.unref()
-    worker.on(
-      'error',
-      (error) => console.error(`espalier: a worker thread of the embedded device ended: ${error.message}`),
-    )
-    return { stop: () => void worker.terminate() }
-  }
+  const started = startNodeThread(source, data)
+  if (started) return started
   const url = URL.createObjectURL(
     new Blob([source + 'onmessage = (event) => body(event.data)'], { type: 'text/javascript' }),
   )

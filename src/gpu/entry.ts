@@ -1,0 +1,33 @@
+// Where WebGPU comes from: dawn in Node, `navigator.gpu` elsewhere, and the embedded device. The build of the package for
+// browsers takes entry.browser.ts in this file's place.
+import type { AdapterChoice } from './adapters.ts'
+
+// Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
+const instances: GPU[] = []
+
+const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?.node)
+
+/** Dawn's or the browser's `GPU`, null where there is none. */
+export async function platformGpu({ profile, backend, adapter }: AdapterChoice): Promise<GPU | null> {
+  if (!inNode()) return typeof navigator === 'undefined' ? null : navigator.gpu ?? null
+  process.env.XDG_RUNTIME_DIR ??= process.env.TMPDIR ?? '/tmp'
+  const { create, globals } = await import(/* @vite-ignore */ 'webgpu')
+  Object.assign(globalThis, globals)
+  const flags = backend ? [`backend=${backend}`] : []
+  if (adapter) flags.push(`adapter=${adapter}`)
+  if (profile === 'native') {
+    flags.push(
+      'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+      'disable-dawn-features=timestamp_quantization',
+    )
+  }
+  const instance = create(flags)
+  instances.push(instance)
+  return instance
+}
+
+/** The embedded device's `GPU`. In a page it lives in a worker of its own, so that the page's thread never computes. */
+export async function embeddedGpu({ worker, ...options }: AdapterChoice): Promise<GPU> {
+  if (typeof document === 'undefined') return (await import('../cpu/index.ts')).createCpuGpu(options)
+  return (await import('../cpu/browser/page.ts')).createBrowserGpu({ ...options, worker })
+}
