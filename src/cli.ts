@@ -4,7 +4,7 @@
 import { Command, CommanderError } from 'commander'
 import { bench } from './commands/bench.ts'
 import { checkKernel } from './commands/check-kernel.ts'
-import { addCommonOptions, talkFor } from './commands/command.ts'
+import { addCommonOptions, reporterFor } from './commands/command.ts'
 import type { CommandSpec, CommonOptions } from './commands/command.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor/doctor.ts'
@@ -47,7 +47,7 @@ async function main(args: string[]): Promise<number> {
     spec.declare(command)
     addCommonOptions(command).action(async () => {
       const options = command.opts<CommonOptions>()
-      const answer = await spec.run({ ...options, args: command.args }, talkFor(options))
+      const answer = await spec.run({ ...options, args: command.args }, reporterFor(options))
       process.stdout.write(options.json ? `${JSON.stringify(answer.json)}\n` : `${answer.text}\n`)
       exitCode = answer.exitCode ?? 0
     })

@@ -32,11 +32,11 @@ export const bench: CommandSpec<BenchOptions> = {
       )
       .option('--rounds <n>', 'how often the candidates take turns', wholeNumber(1, 10_000))
   },
-  async run({ args, only, against, profile, rounds, adapter, threads }, talk) {
+  async run({ args, only, against, profile, rounds, adapter, threads }, reporter) {
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
     const { benchText, jsonReport, runBench } = await loadBench()
-    const progress = talk.progress(`bench ${suite}`, 1)
+    const progress = reporter.progress(`bench ${suite}`, 1)
     const report = await runBench({
       suite,
       only: only?.split(','),

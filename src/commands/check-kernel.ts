@@ -54,7 +54,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
       .option('--setup <file.json>', 'sizes, parameters and grid from this file')
       .option('--no-dawn', 'compile on the embedded device only')
   },
-  async run({ args: [file], entry, setup: setupFile, dawn }, talk) {
+  async run({ args: [file], entry, setup: setupFile, dawn }, reporter) {
     const source = readText(file)
     const beside = setupFile ?? file.replace(/\.wgsl$/, '') + '.json'
     const setups = setupFile || existsSync(beside) ? readSetups(readText(beside), beside) : [{}]
@@ -62,7 +62,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
     let backends: string[] = []
     for (const setup of setups) {
       const text = splice(source, setup, file)
-      const compiled = await compileEverywhere(text, file, setup, entry ?? setup.entry, dawn, findings, talk.say)
+      const compiled = await compileEverywhere(text, file, setup, entry ?? setup.entry, dawn, findings, reporter.say)
       backends = compiled.backends
       if (!compiled.program) continue
       for (const kernel of compiled.kernels) {

@@ -1,6 +1,7 @@
 // What every command shares: its flags, how it answers, and how a wrong number in a flag is refused.
 import { InvalidArgumentError } from 'commander'
 import type { Command } from 'commander'
+import type { OnProgress } from '../pruning/progress.ts'
 import { progress } from './progress.ts'
 import type { Progress } from './progress.ts'
 
@@ -15,7 +16,7 @@ export interface CommonOptions {
 }
 
 /** What a command may say while it runs: all of it goes to stderr, nothing where `--quiet` is given. */
-export interface Talk {
+export interface Reporter {
   say(line: string): void
   progress(what: string, total: number): Progress
 }
@@ -36,7 +37,7 @@ export interface CommandSpec<Options extends CommonOptions = CommonOptions> {
   summary: string
   /** Adds the command's own arguments and flags. */
   declare(command: Command): void
-  run(options: Options & { args: string[] }, talk: Talk): Promise<Answer>
+  run(options: Options & { args: string[] }, reporter: Reporter): Promise<Answer>
 }
 
 /** Adds the flags that every command takes. */
@@ -60,12 +61,34 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   }
 }
 
-/** Talk for the flags given. */
-export function talkFor({ quiet = false }: CommonOptions): Talk {
+/** The reporter for the flags given. */
+export function reporterFor({ quiet = false }: CommonOptions): Reporter {
   return {
     say: (line) => {
       if (!quiet) process.stderr.write(`${line}\n`)
     },
     progress: (what, total) => progress(what, total, { quiet }),
+  }
+}
+
+/** A reporter as a callback of library functions: what they work on next has a bar of its own. */
+export function follow(reporter: Reporter): { onProgress: OnProgress, stop: () => void } {
+  let shown = '', bar: Progress | null = null
+  const stop = () => {
+    bar?.stop()
+    bar = null
+    shown = ''
+  }
+  return {
+    onProgress(what, done, total, note) {
+      if (what !== shown) {
+        stop()
+        bar = reporter.progress(what, total)
+        shown = what
+      }
+      bar!.update(done, note)
+      if (done >= total) stop()
+    },
+    stop,
   }
 }

@@ -5,8 +5,7 @@ import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
 import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
 import { packageFile, packageVersion } from '../files/package.ts'
-import { meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
-import { rank } from '../pruning/plan/select.ts'
+import { meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
 import { Trials } from '../pruning/trial.ts'
 import { htmlReport } from '../report/report.ts'
 import type { Curve } from '../report/types.ts'
@@ -14,7 +13,7 @@ import type { CommandSpec, CommonOptions } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { percent } from './model.ts'
 import { jsonBeside, pruneJob, type PruneOptions } from './prune.ts'
-import { holdReferences, holdTest, openModel, prepareJob, scoresBy } from './pruner.ts'
+import { cacheReferences, cacheTest, openModel, prepareJob, scoresBy } from './pruner.ts'
 
 const data = (name: string) => packageFile(`models/data/cifar10/${name}`)
 const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.7
@@ -31,7 +30,7 @@ export const demo: CommandSpec<DemoOptions> = {
   declare(command) {
     command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')
   },
-  async run({ out, adapter, threads, seed = 0, json, quiet }, talk) {
+  async run({ out, adapter, threads, seed = 0, json, quiet }, reporter) {
     const network = data('resnet20.safetensors')
     const options: PruneOptions & { args: string[] } = {
       args: [network],
@@ -61,30 +60,30 @@ export const demo: CommandSpec<DemoOptions> = {
     const output = openOutput(options.out)
     const gpu = await init({ adapter, threads })
     try {
-      talk.say(
+      reporter.say(
         `espalier demo on ${gpu.adapter.name}: ResNet-20, trained on CIFAR-10, is to lose ${
           percent(1 - macs, 0)
         } of its multiply-adds`,
       )
       const model = openModel(job),
-        references = await holdReferences(job, options, talk),
-        test = await holdTest(job.test!, talk)
+        references = await cacheReferences(job, options, reporter),
+        test = await cacheTest(job.test!, reporter)
       const trials = new Trials(model, job.found, job.input, test, { batch: options.batch })
       const curves: Curve[] = []
       for (const method of methods) {
-        const ranking = rank(job.chosen, await scoresBy(method, model, job, references, options, talk), {
-          multipleOf: 1,
-          minimum: 1,
-        })
-        const progress = talk.progress(`pruning by ${method === 'pxp' ? 'relevance' : 'chance'}`, rates.length)
+        const progress = reporter.progress(`pruning by ${method === 'pxp' ? 'relevance' : 'chance'}`, rates.length)
         const points: Curve['points'] = []
-        for (const rate of rates) {
-          const { top1, macs, params, msPerImage } = rate === 0 && curves.length
-            ? curves[0].points[0]
-            : await trials.run(ranking.at(rate))
-          points.push({ rate, top1, macs, params, msPerImage, seeds: 1 })
-          progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)
-        }
+        await measureCurve({
+          trials,
+          units: job.chosen,
+          select: { multipleOf: 1, minimum: 1 },
+          rates,
+          scores: () => scoresBy(method, model, job, references, options, reporter),
+          onPoint({ rate, result: { top1, macs, params, msPerImage } }) {
+            points.push({ rate, top1, macs, params, msPerImage, seeds: 1 })
+            progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)
+          },
+        })
         progress.stop()
         const accuracies = points.map(({ top1 }) => top1)
         curves.push({
@@ -95,7 +94,7 @@ export const demo: CommandSpec<DemoOptions> = {
           points,
         })
       }
-      const result = await pruneJob(job, options, talk, output, gpu.adapter.name)
+      const result = await pruneJob(job, options, reporter, output, gpu.adapter.name)
       const report = {
         ...result.report,
         title: 'Espalier demo: ResNet-20 on CIFAR-10, pruned by relevance',

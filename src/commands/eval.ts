@@ -31,7 +31,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
         .option('--predictions', 'with --json: also the predicted class of each image'),
     )
   },
-  async run({ args, arch, data, batch, predictions, adapter, threads, seed = 0, ...flags }, talk) {
+  async run({ args, arch, data, batch, predictions, adapter, threads, seed = 0, ...flags }, reporter) {
     // Everything that can be wrong with the files is found before a device is opened.
     const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
     const set = await openDataset(data, {
@@ -41,7 +41,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
     const { params, macs } = costOf(checked.shape, await set.inputShape())
     const gpu = await init({ adapter, threads })
     try {
-      const progress = talk.progress('evaluating', set.length)
+      const progress = reporter.progress('evaluating', set.length)
       const found = await evaluate(modelOf(checked), set, {
         batch,
         onProgress: (done) => {

@@ -56,7 +56,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         .option('--units', 'relevance of heads, neurons and channels, averaged over the images'),
     )
   },
-  async run(options, talk) {
+  async run(options, reporter) {
     const {
       args,
       arch,
@@ -87,7 +87,7 @@ export const explain: CommandSpec<ExplainOptions> = {
     }
     if (out !== undefined && !asSheet) mkdirSync(out, { recursive: true })
     const sheetFile = asSheet ? openOutput(out) : null // found wanting now rather than after the work
-    const progress = talk.progress('explaining', count)
+    const progress = reporter.progress('explaining', count)
     try {
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
       const explainer = new Explainer({

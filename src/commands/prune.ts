@@ -4,34 +4,29 @@ import { createHash } from 'node:crypto'
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { EspalierError, InputError } from '../base/errors.ts'
-import { type Evaluation, evaluate } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
-import type { Dataset } from '../data/datasets.ts'
 import { nodeFiles } from '../files/files.ts'
 import { openOutput, type Output } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
-import { costOf } from '../nn/macs.ts'
-import { forwardTime, latencyTable } from '../pruning/latency.ts'
-import { maskModel, unmaskModel } from '../pruning/plan/mask.ts'
+import { difference, logitsOf } from '../pruning/check.ts'
+import { figuresOf } from '../pruning/figures.ts'
+import { methodHelp } from '../pruning/methods/index.ts'
+import { fileSize } from '../pruning/plan/file-size.ts'
 import { recordOf } from '../pruning/plan/record.ts'
+import { freeModel } from '../pruning/plan/slice.ts'
+import { budgetOf, checkedOptions, prune as prunePipeline } from '../pruning/prune.ts'
 import type { Scores } from '../pruning/scores/score.ts'
-import { scoreOf } from '../pruning/methods/index.ts'
-import { countAt, keptOf, narrowerThan, onlyCuts, rank, type Ranking, withinBudget } from '../pruning/plan/select.ts'
-import { freeModel, hostWeights, type Plan, sliceModel, sliceShapes } from '../pruning/plan/slice.ts'
-import { planCost } from '../pruning/trial.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
-import { tensor } from '../core/tensor.ts'
-import { fit } from '../train/fit.ts'
-import { lean } from '../core/transform.ts'
-import { disposeTree, leaves } from '../core/tree.ts'
-import { type CommandSpec, type Talk, wholeNumber } from './command.ts'
+import { disposeTree } from '../core/tree.ts'
+import { type CommandSpec, follow, type Reporter, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
+import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
-import { addPruner, goneFirst, holdReferences, holdTest, type Job, oneOf, openModel, prepareJob, type PrunerOptions,
-  scoresBy } from './pruner.ts'
+import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
+  type PrunerOptions } from './pruner.ts'
 
 /** Flags of `prune`. */
 export interface PruneOptions extends PrunerOptions {
@@ -51,25 +46,20 @@ export interface PruneOptions extends PrunerOptions {
   report?: string
   f16?: boolean
   overwrite?: boolean
+  /** Options of the method. */
+  set?: Record<string, string>
 }
-
-const budgets = ['keep', 'macs', 'params', 'bytes', 'ms'] as const
 
 /** The command `espalier prune <model> --method <name> --data <data> --out <file>`. */
 export const prune: CommandSpec<PruneOptions> = {
   name: 'prune',
   summary: 'scores units, cuts the least important ones, fine-tunes if asked, checks the smaller network and saves it',
   declare,
-  async run(options, talk) {
-    scoreOf(options.method)
-    const given = budgets.filter((name) => options[name] !== undefined)
-    if (given.length !== 1) {
-      throw new InputError(
-        `prune: expected one of --keep, --macs, --params, --bytes and --ms, found ${
-          given.map((name) => `--${name}`).join(' and ') || 'none'
-        }`,
-      )
-    }
+  async run(options, reporter) {
+    budgetOf(options)
+    const method = await namedMethod(options.method)
+    checkedOptions(options.method, method, options.set ?? {})
+    checkData(options.method, options.finetune === undefined ? method.reads : 'training', options)
     if (!options.overwrite && await nodeFiles.exists(options.out)) {
       throw new InputError(`--out ${options.out}: there already; give another name, or --overwrite`)
     }
@@ -89,7 +79,7 @@ export const prune: CommandSpec<PruneOptions> = {
       const job = await prepareJob(options.args[0], options)
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
       const [output, page, numbers] = outputs as (Output | undefined)[]
-      const result = await pruneJob(job, options, talk, output!, gpu.adapter.name)
+      const result = await pruneJob(job, options, reporter, output!, gpu.adapter.name)
       if (page && numbers) {
         const { htmlReport } = await import('../report/report.ts')
         page.write(htmlReport(result.report))
@@ -113,8 +103,7 @@ function declare(command: Command) {
   addPruner(command)
     .requiredOption(
       '--method <name>',
-      'pxp, pxp:<composite>, pxp:<low>/<middle>/<high>/<classifier>[/<softmax>], yeom, magnitude, magnitude-l2, activation, '
-        + 'apoz, taylor, gradient, integrated-gradients, averaged-gradients, random',
+      `${methodHelp()}; or a .ts or .mjs file that exports one`,
     )
     .requiredOption('--out <file>', 'the pruned checkpoint')
     .option('--keep <fraction>', 'keep this share of the elements', fraction)
@@ -140,6 +129,7 @@ function declare(command: Command) {
       wholeNumber(1, 1000),
       1,
     )
+    .option('--set <name=value>', 'an option of the method; may be given several times', addSetting)
     .option('--finetune <epochs>', 'train on --data between slicing and the check', wholeNumber(1, 100_000))
     .option('--rate <x>', 'peak learning rate of fine-tuning', numberWithin(0, 100), 1e-4)
     .option('--test <data>', 'images to measure accuracy on, before and after')
@@ -148,43 +138,66 @@ function declare(command: Command) {
     .option('--overwrite', 'replace --out if it is there')
 }
 
+/** Collects `--set name=value`. @throws InputError. */
+function addSetting(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const [, name, value] = /^([\w-]+)=(.*)$/s.exec(text) ?? []
+  if (name === undefined) throw new InputError(`--set ${text}: expected name=value`)
+  return { ...before, [name]: value }
+}
+
 /** Everything between an open device and a file in place. Also what `demo` runs. */
 export async function pruneJob(
   job: Job,
   options: PruneOptions & { args: string[] },
-  talk: Talk,
+  reporter: Reporter,
   output: Output,
   adapter: string,
 ) {
   const { checked, input, found, chosen } = job
   const { method, batch, residual, seed = 0, f16 = false } = options
-  const references = await holdReferences(job, options, talk)
-  const test = job.test && await holdTest(job.test, talk)
+  const floats = f16 ? 'f16' : 'f32'
+  const references = await cacheReferences(job, options, reporter)
+  const test = job.test && await cacheTest(job.test, reporter)
   const model = openModel(job)
-  const before = await figuresOf(model, checked.bytes, input, test, batch, talk, 'evaluating the dense network')
-  const { plan, scores, notes } = await choosePlan(model, job, references, options, talk)
-  const kept = 1 - keptOf(plan) / chosen.reduce((sum, { size }) => sum + size, 0)
-
-  const small = await sliceModel(model, [1, ...input], onlyCuts(plan), {
-    found,
-    residual,
-    weights: await hostWeights(model),
-  })
-  const digest = digestOf(scores)
-  const pruning = recordOf(small, found, plan, { method, rate: kept, seed, residual, scores: digest }, checked.pruning)
-  let wanted = await logitsOf(model, references, batch, () => {
-    maskModel(model, found, plan)
-  })
-  unmaskModel(model)
-  if (options.finetune) {
-    await finetune(small, job, options, talk)
-    wanted = await logitsOf(small, references, batch)
+  const measured = async (network: Model, bytes: number, what: string): Promise<Figures> => {
+    const progress = test && reporter.progress(what, test.length)
+    const onProgress = (done: number) => progress?.update(done)
+    return { ...await figuresOf(network, input, { test, batch, onProgress }).finally(() => progress?.stop()), bytes }
   }
+  const before = await measured(model, checked.bytes, 'evaluating the dense network')
+  const { onProgress, stop } = follow(reporter)
+  const chosenMethod = await namedMethod(method)
+  const pruned = await prunePipeline(model, {
+    ...pick(options, ['keep', 'macs', 'params', 'bytes', 'ms', 'ranking', 'minimum', 'aggregation', 'steps']),
+    method: chosenMethod,
+    name: method,
+    data: job.data ?? undefined,
+    references: references ?? undefined,
+    input,
+    classes: checked.classCount,
+    found,
+    units: chosen,
+    residual,
+    multipleOf: options.multiple,
+    batch,
+    seed,
+    finetune: options.finetune === undefined ? undefined : { epochs: options.finetune, rate: options.rate },
+    options: options.set,
+    fileBytes: (plan) =>
+      fileSize(checked.shape, found, plan, {
+        floats,
+        step: { method, residual },
+        before: checked.pruning,
+        classes: checked.classes,
+      }),
+    onProgress,
+  }).finally(stop)
+  const { plan, rate, notes } = pruned
+  const scores = digestOf(pruned.scores)
+  const pruning = recordOf(pruned.model, found, plan, { method, rate, seed, residual, scores }, checked.pruning)
   // What was written is what is checked: the bytes on the disk, parsed and run like any other file.
-  output.write(
-    await encodeCheckpoint(small, { ...checked, naming: 'espalier', pruning }, { floats: f16 ? 'f16' : 'f32' }),
-  )
-  freeModel(small)
+  output.write(await encodeCheckpoint(pruned.model, { ...checked, naming: 'espalier', pruning }, { floats }))
+  freeModel(pruned.model)
   const written = await parseCheckpoint(await nodeFiles.read(output.partial), output.partial)
   const again = modelOf(written)
   if (options.bytes !== undefined && written.bytes > options.bytes) {
@@ -192,7 +205,7 @@ export async function pruneJob(
       `--bytes ${options.bytes}: the file came to ${written.bytes}; it was not put in place, ask for a little less`,
     )
   }
-  const error = difference(await logitsOf(again, references, batch), wanted), allowed = f16 ? 3e-2 : 1e-3
+  const error = difference(await logitsOf(again, pruned.probes), pruned.logits), allowed = f16 ? 3e-2 : 1e-3
   if (!(error <= allowed)) {
     throw new EspalierError(
       `${options.out}: read back, the network differs from ${
@@ -201,7 +214,7 @@ export async function pruneJob(
         + `of the largest logit, expected at most ${allowed}; the file was not put in place, please report this`,
     )
   }
-  const after = await figuresOf(again, written.bytes, input, test, batch, talk, 'evaluating the pruned network')
+  const after = await measured(again, written.bytes, 'evaluating the pruned network')
   const units = found.map(({ name, size }): KeptUnit => ({
     name,
     size,
@@ -211,12 +224,12 @@ export async function pruneJob(
   disposeTree([model, again])
   output.commit()
 
-  const common = { method, rate: kept, seed, adapter, version: packageVersion() }
+  const common = { method, rate, seed, adapter, version: packageVersion() }
   const report: Report = {
     ...common,
     title: `${basename(checked.name)} pruned by ${method}`,
     model: options.args[0],
-    data: options.data,
+    data: options.data ?? 'none',
     test: options.test,
     command: commandLine(),
     before,
@@ -232,208 +245,19 @@ export async function pruneJob(
     before,
     after,
     units,
-    references: references.length,
+    references: chosenMethod.reads === 'nothing' ? 0 : references?.length ?? 0,
     residual,
-    scores: digest,
+    scores,
     difference: error,
     finetune: options.finetune ?? 0,
     notes,
   }
-  return { json, report, text: textOf(options, before, after, kept, error, units, notes) }
+  return { json, report, text: textOf(options, before, after, rate, error, units, notes) }
 }
 
-/**
- * Scores and the plan within the budget; with several steps the last scores, those of what has gone before staying in
- * front.
- */
-async function choosePlan(
-  model: Model,
-  job: Job,
-  references: Dataset,
-  options: PruneOptions,
-  talk: Talk,
-): Promise<{ plan: Plan, scores: Scores, notes: string[] }> {
-  const { ranking, multiple: multipleOf, minimum, steps } = options
-  const { found, chosen } = job
-  const rankBy = (scores: Scores) => rank(chosen, scores, { ranking, multipleOf, minimum })
-  let scores = await scoresBy(options.method, model, job, references, options, talk)
-  let choice = await budgeted(rankBy(scores), model, job, options, talk)
-  for (let step = 1; step < steps; step++) {
-    const masks = rankBy(scores).plan(Math.round(choice.count * step / steps))
-    scores = goneFirst(await scoresBy(options.method, model, job, references, options, talk, masks), masks)
-    if (step === steps - 1) choice = await budgeted(rankBy(scores), model, job, options, talk)
-  }
-  const narrow = narrowerThan(chosen, multipleOf)
-  const gone = found.filter(({ name }) => choice.plan.get(name)?.includes(0)).length
-  const notes = [
-    `${gone} of ${chosen.length} units lose elements; scores from ${references.length} reference images`,
-    ...narrow.length
-      ? [`${narrow.length} of ${chosen.length} units are narrower than --multiple ${multipleOf} and stay whole`]
-      : [],
-    ...choice.notes,
-  ]
-  return { plan: choice.plan, scores, notes }
-}
-
-async function budgeted(
-  ranking: Ranking,
-  model: Model,
-  { checked, input, found, chosen }: Job,
-  options: PruneOptions,
-  talk: Talk,
-): Promise<{ plan: Plan, count: number, notes: string[] }> {
-  const { keep, macs, params, bytes, ms, batch } = options
-  if (keep !== undefined) {
-    const count = countAt(1 - keep, ranking.total)
-    return { plan: ranking.plan(count), count, notes: [] }
-  }
-  const dense = costOf(checked.shape, input)
-  const cost = (what: 'macs' | 'params') => (plan: Plan) => planCost(checked.shape, found, plan, input)[what]
-  if (macs !== undefined) {
-    return { ...withinBudget(ranking, cost('macs'), macs * dense.macs, 'multiply-adds'), notes: [] }
-  }
-  if (params !== undefined) {
-    return { ...withinBudget(ranking, cost('params'), params * dense.params, 'parameters'), notes: [] }
-  }
-  if (bytes !== undefined) {
-    const each = options.f16 ? 2 : 4
-    const size = (plan: Plan) => {
-      const small = sliceShapes(checked.shape, found, onlyCuts(plan)), all = leaves(small)
-      const record = recordOf(small, found, plan, {
-        method: options.method,
-        rate: 0,
-        seed: 0,
-        residual: options.residual,
-        scores: '0'.repeat(64),
-      }, checked.pruning)
-      // Weights, their names and places in the header, the record as a string within JSON, and what else the header
-      // says.
-      return all.reduce((sum, [path, leaf]) => sum + each * leaf.size + path.length + 120, 0)
-        + 1.1 * JSON.stringify(JSON.stringify(record)).length
-        + JSON.stringify(checked.classes ?? '').length + 2048
-    }
-    return { ...withinBudget(ranking, size, bytes, 'bytes'), notes: [] }
-  }
-  return withinTime(ranking, model, { checked, input, found, chosen } as Job, ms! * batch, batch, talk)
-}
-
-/**
- * The table adds up layers measured apart; what it leaves out is made good by measuring its choice and correcting.
- * @throws InputError.
- */
-async function withinTime(
-  ranking: Ranking,
-  model: Model,
-  { input, found, chosen }: Job,
-  most: number,
-  batch: number,
-  talk: Talk,
-): Promise<{ plan: Plan, count: number, notes: string[] }> {
-  const shape = [batch, ...input], each = (ms: number) => `${(ms / batch).toFixed(3)} ms`
-  const progress = talk.progress('measuring widths', 1)
-  const table = await latencyTable(model, found, chosen, shape, {
-    onProgress: (done, total) => {
-      progress.update(done / total)
-    },
-  }).finally(() => {
-    progress.stop()
-  })
-  const notes = [`dense ${each(table.dense)} per image at batch ${batch}`]
-  let fastest = Infinity
-  for (let round = 0, factor = 1; round < 5; round++) {
-    const choice = withinBudget(ranking, (plan) => factor * table.predict(plan) / batch, most / batch, 'ms per image')
-    const predicted = table.predict(choice.plan), cuts = onlyCuts(choice.plan)
-    const small = await sliceModel(model, [1, ...input], cuts, { found })
-    const real = await forwardTime(small, shape)
-    freeModel(small)
-    notes.push(`chosen by the table for ${each(factor * predicted)}, measured ${each(real)}`)
-    if (real <= most) return { ...choice, notes }
-    fastest = Math.min(fastest, real)
-    factor = Math.max(1.02 * factor, 1.01 * real / predicted)
-  }
-  throw new InputError(
-    `--ms ${most / batch}: five plans were measured and the fastest took ${
-      each(fastest)
-    } per image; the device may be busy, or give it more time`,
-  )
-}
-
-/** Cost, and with test images accuracy and time. */
-async function figuresOf(
-  model: Model,
-  bytes: number,
-  input: [number, number, number],
-  test: Dataset | null,
-  batch: number,
-  talk: Talk,
-  what: string,
-): Promise<Figures> {
-  const { params, macs } = costOf(model, input)
-  if (!test) {
-    const msPerImage = await forwardTime(model, [batch, ...input]) / batch
-    return { params, macs, bytes, msPerImage, imagesPerSecond: 1000 / msPerImage }
-  }
-  const progress = talk.progress(what, test.length)
-  const { predictions: _, ...found }: Evaluation = await evaluate(model, test, {
-    batch,
-    onProgress: (done) => {
-      progress.update(done)
-    },
-  }).finally(() => {
-    progress.stop()
-  })
-  return { ...found, params, macs, bytes }
-}
-
-async function finetune(
-  model: Model,
-  { checked, data }: Job,
-  { finetune: epochs = 0, batch, rate, seed }: PruneOptions,
-  talk: Talk,
-): Promise<void> {
-  const progress = talk.progress('fine-tuning', epochs * data.length)
-  await fit(model, data, {
-    epochs,
-    batch,
-    rate,
-    seed,
-    clip: 1,
-    classes: checked.classCount,
-    onStep: (images, loss, epoch) => {
-      progress.update(epoch * data.length + images, `loss ${loss.toFixed(4)}`)
-    },
-  }).finally(() => {
-    progress.stop()
-  })
-}
-
-/** Logits of the first images, at most 32. */
-async function logitsOf(model: Model, images: Dataset, batch: number, prepare?: () => void): Promise<Float32Array> {
-  prepare?.()
-  const rows: ArrayLike<number>[] = []
-  for await (
-    const part of images.batches({
-      size: Math.min(batch, 32),
-      only: Array.from({ length: Math.min(32, images.length) }, (_, i) => i),
-    })
-  ) {
-    const input = tensor(part.images, part.shape), logits = lean(() => model.call(input))
-    rows.push(await logits.data())
-    disposeTree([input, logits])
-  }
-  return Float32Array.from(rows.flatMap((row) => Array.from(row)))
-}
-
-/** max|a - b| / max|b|; NaN if anything is not a number. */
-function difference(a: Float32Array, b: Float32Array): number {
-  let most = 0, largest = 0
-  for (let i = 0; i < b.length; i++) {
-    const apart = Math.abs(a[i] - b[i])
-    if (!(apart <= Infinity)) return NaN
-    most = Math.max(most, apart)
-    largest = Math.max(largest, Math.abs(b[i]))
-  }
-  return most / (largest || 1)
+/** Some options of many. */
+function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>
 }
 
 /** SHA-256 over names and values of all scores. */

@@ -1,26 +1,28 @@
 // What `prune`, `sweep` and `search` share: the network with its units, reference and test images, and scores by a
 // method.
 import type { Command } from 'commander'
+import { inputOf } from '../../models/registry.ts'
 import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { modelOf, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { type Dataset, openDataset } from '../data/datasets.ts'
 import { nodeFiles } from '../files/files.ts'
-import { drawReferences, hold, ofClasses } from '../data/subset.ts'
+import { cached, drawReferences, ofClasses } from '../data/subset.ts'
 import { chooseUnits, unitKinds } from '../pruning/units/kinds.ts'
-import { maskModel, unmaskModel } from '../pruning/plan/mask.ts'
+import { scoreUnitsBy } from '../pruning/methods/by-score.ts'
 import type { Scores } from '../pruning/scores/score.ts'
 import { scoreOf } from '../pruning/methods/index.ts'
+import type { Method } from '../pruning/methods/method.ts'
 import type { Plan } from '../pruning/plan/slice.ts'
 import { type Unit, units } from '../pruning/units/units.ts'
 import { withoutDevice } from '../core/tensor.ts'
-import { type Talk, wholeNumber } from './command.ts'
+import { follow, type Reporter, wholeNumber } from './command.ts'
 import { addArch, addPreprocessing, type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
 /** Flags of all commands that prune. */
 export interface PrunerOptions extends ArchOptions, PreprocessingOptions {
-  data: string
+  data?: string
   test?: string
   units?: string
   references?: number
@@ -42,7 +44,10 @@ export const oneOf = <T extends string>(words: readonly T[], flag: string) => (t
 export function addPruner(command: Command): Command {
   return addPreprocessing(
     addArch(command.argument('<model>', 'a .safetensors file; may be pruned already'))
-      .requiredOption('--data <data>', 'reference images with labels, from the training split, as for eval'),
+      .option(
+        '--data <data>',
+        'reference images with labels, from the training split, as for eval (magnitude and random need none)',
+      ),
   )
     .option(
       '--units <kinds>',
@@ -76,49 +81,65 @@ export interface Job {
   /** All units, and those that may go. */
   found: readonly Unit[]
   chosen: readonly Unit[]
-  data: Dataset
+  data: Dataset | null
   test: Dataset | null
+}
+
+/** @throws InputError where a method needs images and has none. */
+export function checkData(method: string, reads: Method['reads'], { data }: PrunerOptions): void {
+  if (data === undefined && reads !== 'nothing') {
+    throw new InputError(`method '${method}': it reads images with labels, found none; give --data`)
+  }
 }
 
 /** Reads and checks everything that needs no device. @throws InputError. */
 export async function prepareJob(path: string, options: PrunerOptions): Promise<Job> {
   const checked = await parseCheckpoint(await nodeFiles.read(path), path, options)
   const preprocessing = preprocessingWith(checked.preprocessing, options)
-  const data = await openDataset(options.data, { preprocessing, classes: checked.classCount })
-  const test = options.test === undefined
-    ? null
-    : await openDataset(options.test, { preprocessing, classes: checked.classCount })
-  const input = await data.inputShape()
+  const open = async (data: string | undefined) =>
+    data === undefined ? null : openDataset(data, { preprocessing, classes: checked.classCount })
+  const data = await open(options.data), test = await open(options.test)
+  const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
   const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))
   const chosen = chooseUnits(checked.shape, found, options.units?.split(',').map((kind) => kind.trim()))
   return { checked, input, found, chosen, data, test }
 }
 
 /**
- * The reference images in memory, drawn as the flags say, of some classes only if asked. @throws InputError if none are
- * left.
+ * The reference images in memory, drawn as the flags say, of some classes only if asked; null without `--data`.
+ * @throws InputError if none are left.
  */
-export async function holdReferences(
+export async function cacheReferences(
   { data }: Job,
   { references, perClass, seed = 0 }: PrunerOptions,
-  talk: Talk,
-  among?: readonly number[],
-): Promise<Dataset> {
-  const positions = drawReferences(data, { most: references, perClass, seed, among })
-  if (!positions.length) throw new InputError(`--data ${data.name}: no image of the classes ${among?.join(', ') ?? ''}`)
-  return holding('reading references', data, positions, talk)
+  reporter: Reporter,
+  classes?: readonly number[],
+): Promise<Dataset | null> {
+  if (!data) return null
+  const positions = drawReferences(data, { most: references, perClass, seed, classes })
+  if (!positions.length) {
+    throw new InputError(`--data ${data.name}: no image of the classes ${classes?.join(', ') ?? ''}`)
+  }
+  return caching('reading references', data, positions, reporter)
 }
 
 /** The test images in memory. @throws InputError if none are left. */
-export async function holdTest(test: Dataset, talk: Talk, among?: readonly number[]): Promise<Dataset> {
-  const positions = among ? ofClasses(test, among) : [...test.labels.keys()]
-  if (!positions.length) throw new InputError(`--test ${test.name}: no image of the classes ${among?.join(', ') ?? ''}`)
-  return holding('reading test images', test, positions, talk)
+export async function cacheTest(test: Dataset, reporter: Reporter, classes?: readonly number[]): Promise<Dataset> {
+  const positions = classes ? ofClasses(test, classes) : [...test.labels.keys()]
+  if (!positions.length) {
+    throw new InputError(`--test ${test.name}: no image of the classes ${classes?.join(', ') ?? ''}`)
+  }
+  return caching('reading test images', test, positions, reporter)
 }
 
-async function holding(what: string, data: Dataset, positions: readonly number[], talk: Talk): Promise<Dataset> {
-  const progress = talk.progress(what, positions.length)
-  return hold(data, positions, (done) => {
+async function caching(
+  what: string,
+  data: Dataset,
+  positions: readonly number[],
+  reporter: Reporter,
+): Promise<Dataset> {
+  const progress = reporter.progress(what, positions.length)
+  return cached(data, positions, (done) => {
     progress.update(done)
   }).finally(() => {
     progress.stop()
@@ -130,38 +151,14 @@ export async function scoresBy(
   method: string,
   model: Model,
   { checked, chosen, found }: Job,
-  references: Dataset,
+  references: Dataset | null,
   { aggregation, batch, seed = 0 }: PrunerOptions,
-  talk: Talk,
+  reporter: Reporter,
   masks?: Plan,
 ): Promise<Scores> {
-  const progress = talk.progress(`scoring by ${method}`, references.length)
-  if (masks) maskModel(model, found, masks)
-  try {
-    return await scoreOf(method).score({
-      model,
-      units: chosen,
-      references,
-      classes: checked.classCount,
-      batch: Math.min(batch, 16),
-      seed,
-      aggregation,
-      onProgress: (done) => {
-        progress.update(done)
-      },
-    })
-  } finally {
-    if (masks) unmaskModel(model)
-    progress.stop()
-  }
-}
-
-/** Elements that are gone already stay in front of everything. */
-export function goneFirst(scores: Scores, plan: Plan): Scores {
-  return new Map([...scores].map(([name, values]) => {
-    const keep = plan.get(name)
-    return [name, keep ? values.map((value, i) => keep[i] ? value : -3e38) : values]
-  }))
+  const { onProgress, stop } = follow(reporter)
+  const job = { name: method, model, found, units: chosen, references, classes: checked.classCount, batch, seed }
+  return scoreUnitsBy(scoreOf(method), { ...job, aggregation, onProgress }, masks).finally(stop)
 }
 
 /** The network on the device, at the images' preprocessing. */

@@ -22,15 +22,15 @@ export const pullCommand: CommandSpec<PullOptions> = {
       .option('--revision <name>', 'branch or commit', 'main')
       .option('--dir <folder>', 'where the file is put', '.')
   },
-  async run({ args, file, endpoint, revision, dir }, talk) {
-    let progress: ReturnType<typeof talk.progress> | null = null
+  async run({ args, file, endpoint, revision, dir }, reporter) {
+    let progress: ReturnType<typeof reporter.progress> | null = null
     const pulled = await pull(args[0], {
       file,
       endpoint,
       revision,
       dir,
       progress: (received, total) => {
-        if (total) (progress ??= talk.progress(args[0], total)).update(received)
+        if (total) (progress ??= reporter.progress(args[0], total)).update(received)
       },
     }).finally(() => {
       progress?.stop()

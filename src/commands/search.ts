@@ -6,12 +6,11 @@ import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import { close, init } from '../gpu/device.ts'
 import { attention } from '../ops/attention/attention.ts'
-import { hold } from '../data/subset.ts'
+import { cached } from '../data/subset.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
-import { meanArea, parseRates } from '../pruning/curve.ts'
+import { meanArea, measureCurve, parseRates } from '../pruning/curve.ts'
 import { type Candidate, compositeSpace, nextCandidate, type Space } from '../pruning/search.ts'
-import { rank } from '../pruning/plan/select.ts'
 import { Trials } from '../pruning/trial.ts'
 import { permutation } from '../base/random.ts'
 import { withoutDevice } from '../core/tensor.ts'
@@ -20,8 +19,8 @@ import { disposeTree } from '../core/tree.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { numberWithin, table } from './model.ts'
-import { holdReferences, holdTest, oneOf, openModel, scoresBy } from './pruner.ts'
-import { addCurveFlags, amongOf, openFolder, type SweepOptions } from './sweep-plan.ts'
+import { cacheReferences, cacheTest, checkData, oneOf, openModel, scoresBy } from './pruner.ts'
+import { addCurveFlags, classSubset, openFolder, type SweepOptions } from './sweep-plan.ts'
 
 interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> {
   evaluations: number
@@ -60,49 +59,56 @@ export const search: CommandSpec<SearchOptions> = {
         0.5,
       )
   },
-  async run(options, talk) {
+  async run(options, reporter) {
     const { seed = 0, strategy, evaluations, holdout, out, batch } = options
+    checkData('pxp', 'references', options)
     const rates = parseRates(options.rates)
     const { job, journal } = await openFolder<Entry>(options, 'search.jsonl', { seed, strategy, holdout, rates })
-    const among = amongOf(options, job.checked.classCount, seed)
+    const classes = classSubset(options, job.checked.classCount, seed)
     const { calls } = withoutDevice(() => trace((input) => job.checked.shape.call(input([1, ...job.input]))))
     const space = compositeSpace(calls.some(({ op }) => op === attention.op))
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const model = openModel(job)
     try {
-      const references = await holdReferences(job, options, talk, among), test = await holdTest(job.test!, talk, among)
+      const references = await cacheReferences(job, options, reporter, classes),
+        test = await cacheTest(job.test!, reporter, classes)
       const order = permutation(test.length, seed, 'halves'), cut = Math.round(holdout * test.length)
       if (Math.min(cut, test.length - cut) < 1) {
         throw new InputError(
           `--test ${options.test}: ${test.length} images cannot be parted with --holdout ${holdout}; give more`,
         )
       }
-      const parts = { 'held out': await hold(test, order.slice(0, cut)), 'search': await hold(test, order.slice(cut)) }
+      const parts = {
+        'held out': await cached(test, order.slice(0, cut)),
+        'search': await cached(test, order.slice(cut)),
+      }
       const measure = async (candidate: Candidate, part: Entry['part']): Promise<Entry> => {
         const known = journal.entries.find((entry) =>
           entry.part === part && entry.candidate.join() === candidate.join()
         )
         if (known) return known
         const { method, aggregation } = named(space, candidate)
-        const scores = await scoresBy(method, model, job, references, { ...options, aggregation }, talk)
-        const ranking = rank(job.chosen, scores, {
-          ranking: options.ranking,
-          multipleOf: options.multiple,
-          minimum: options.minimum,
-        })
-        const trials = new Trials(model, job.found, job.input, parts[part], {
-          batch,
-          among,
-          foreign: options.restriction,
-        })
         const top1: number[] = []
-        for (const rate of rates) top1.push((await trials.run(ranking.at(rate))).top1)
+        await measureCurve({
+          trials: new Trials(model, job.found, job.input, parts[part], {
+            batch,
+            classes,
+            foreign: options.restriction,
+          }),
+          units: job.chosen,
+          select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
+          rates,
+          scores: () => scoresBy(method, model, job, references, { ...options, aggregation }, reporter),
+          onPoint: ({ result }) => {
+            top1.push(result.top1)
+          },
+        })
         const entry: Entry = { candidate, method, aggregation, part, area: meanArea(top1), top1 }
         journal.append(entry)
         return entry
       }
       const tried = () => journal.entries.filter(({ part }) => part === 'search')
-      const progress = talk.progress('searching', evaluations)
+      const progress = reporter.progress('searching', evaluations)
       while (tried().length < evaluations) {
         const next = nextCandidate(space, tried().map(({ candidate, area: value }) => ({ candidate, value })), {
           strategy,
@@ -129,8 +135,8 @@ export const search: CommandSpec<SearchOptions> = {
         plain,
         heldOut,
         images: { search: parts.search.length, heldOut: parts['held out'].length },
-        references: references.length,
-        among,
+        references: references!.length,
+        among: classes,
         seed,
         adapter: gpu.adapter.name,
         version: packageVersion(),

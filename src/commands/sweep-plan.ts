@@ -10,7 +10,7 @@ import { scoreOf } from '../pruning/methods/index.ts'
 import { permutation } from '../base/random.ts'
 import type { Figures } from '../report/types.ts'
 import { wholeNumber } from './command.ts'
-import { addPruner, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
+import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
 
 /** Flags of `sweep`. */
 export interface SweepOptions extends PrunerOptions {
@@ -75,7 +75,7 @@ export interface Point {
 export interface Run {
   method: string
   seed: number
-  among: number[] | undefined
+  classes: number[] | undefined
 }
 
 /** A checked sweep. */
@@ -89,7 +89,7 @@ export interface SweepPlan {
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
 export async function planSweep(options: SweepOptions & { args: string[] }): Promise<SweepPlan> {
   const methods = [...new Set(options.methods.split(',').map((name) => name.trim()))]
-  for (const name of methods) scoreOf(baseOf(name))
+  for (const name of methods) checkData(name, scoreOf(baseOf(name)).images ? 'references' : 'nothing', options)
   const rates = parseRates(options.rates)
   if (rates[0] !== 0) rates.unshift(0) // what accuracies are compared with
   // Scores that are computed anew depend on all rates before.
@@ -101,7 +101,7 @@ export async function planSweep(options: SweepOptions & { args: string[] }): Pro
   const runs = methods.flatMap((method) =>
     Array.from(
       { length: method.endsWith('random') || drawn ? seeds : 1 },
-      (_, i): Run => ({ method, seed: seed + i, among: amongOf(options, job.checked.classCount, seed + i) }),
+      (_, i): Run => ({ method, seed: seed + i, classes: classSubset(options, job.checked.classCount, seed + i) }),
     )
   )
   return { job, rates, runs, journal }
@@ -120,9 +120,9 @@ export async function openFolder<T>(
   more: object,
 ): Promise<{ job: Job, journal: Journal<T> }> {
   const job = await prepareJob(options.args[0], options)
-  amongOf(options, job.checked.classCount, options.seed ?? 0)
+  classSubset(options, job.checked.classCount, options.seed ?? 0)
   const {
-    data,
+    data = null,
     test,
     units = null,
     references = null,
@@ -143,8 +143,8 @@ export async function openFolder<T>(
   const about = {
     format: 1,
     source: job.checked.digest,
-    images: [job.data.length, job.test!.length],
-    preprocessing: job.data.preprocessing,
+    images: [job.data?.length ?? 0, job.test!.length],
+    preprocessing: (job.data ?? job.test!).preprocessing,
     data,
     test,
     units,
@@ -184,7 +184,7 @@ export async function openFolder<T>(
 }
 
 /** The classes a run tells apart; undefined for all. @throws InputError. */
-export function amongOf(
+export function classSubset(
   { subset, classes }: Pick<SweepOptions, 'subset' | 'classes'>,
   count: number,
   seed: number,

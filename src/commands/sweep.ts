@@ -8,16 +8,15 @@ import type { Dataset } from '../data/datasets.ts'
 import { makeFolder, writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { encodeSafetensors, parseSafetensors } from '../files/safetensors.ts'
-import { atChance, meanAndError, meanArea, topRate, trapezoidArea } from '../pruning/curve.ts'
+import { atChance, meanAndError, meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
 import type { Scores } from '../pruning/scores/score.ts'
-import { rank } from '../pruning/plan/select.ts'
 import { Trials } from '../pruning/trial.ts'
 import type { Curve, Figures, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
 import { commandLine } from './command-line.ts'
-import { type CommandSpec, type Talk } from './command.ts'
+import { type CommandSpec, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
-import { goneFirst, holdReferences, holdTest, type Job, openModel, scoresBy } from './pruner.ts'
+import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
 import { baseOf, declareSweep, planSweep, type Point, type Run, type SweepOptions,
   type SweepPlan } from './sweep-plan.ts'
 
@@ -27,12 +26,12 @@ export const sweep: CommandSpec<SweepOptions> = {
   summary:
     'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
   declare: declareSweep,
-  async run(options, talk) {
+  async run(options, reporter) {
     const plan = await planSweep(options)
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const model = openModel(plan.job)
     try {
-      for (const run of plan.runs) await new CurveRun(run, plan, options, model, talk).measure()
+      for (const run of plan.runs) await new CurveRun(run, plan, options, model, reporter).measure()
       const { curves, stopped } = summarize(plan)
       const { job: { checked, chosen, found }, journal: { entries } } = plan
       const before: Figures = { ...pointAt(entries, plan.runs[0], 0)!.after, bytes: checked.bytes }
@@ -56,7 +55,7 @@ export const sweep: CommandSpec<SweepOptions> = {
         ...common,
         title: `${basename(checked.name)}: accuracy against pruning rate`,
         model: options.args[0],
-        data: options.data,
+        data: options.data ?? 'none',
         test: options.test,
         command: commandLine(),
         before,
@@ -72,7 +71,11 @@ export const sweep: CommandSpec<SweepOptions> = {
         before,
         curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
         notes,
-        classes: plan.runs.filter(({ among }) => among).map(({ method, seed, among }) => ({ method, seed, among })),
+        classes: plan.runs.filter(({ classes }) => classes).map(({ method, seed, classes }) => ({
+          method,
+          seed,
+          among: classes,
+        })),
         results: entries.map(({ kept, ...point }) => ({
           ...point,
           units: found.map(({ name, size }, i) => ({ name, size, kept: kept[i] })),
@@ -99,76 +102,82 @@ class CurveRun {
   private readonly plan: SweepPlan
   private readonly options: SweepOptions
   private readonly model: Model
-  private readonly talk: Talk
+  private readonly reporter: Reporter
   private references: Dataset | null = null
 
-  constructor(run: Run, plan: SweepPlan, options: SweepOptions, model: Model, talk: Talk) {
+  constructor(run: Run, plan: SweepPlan, options: SweepOptions, model: Model, reporter: Reporter) {
     this.run = run
     this.plan = plan
     this.options = { ...options, seed: run.seed }
     this.model = model
-    this.talk = talk
+    this.reporter = reporter
   }
 
   async measure(): Promise<void> {
-    const { run, plan: { job, rates, journal }, options, model, talk } = this
+    const { run, plan: { job, rates, journal }, options, model, reporter } = this
     const points = () => rates.map((rate) => pointAt(journal.entries, run, rate))
     if (!points().includes(undefined) || isStopped(points(), run, job)) return
-    const test = await testImages(job, talk, run.among)
+    const test = await testImages(job, reporter, run.classes)
     const trials = new Trials(model, job.found, job.input, test, {
       batch: options.batch,
-      among: run.among,
+      classes: run.classes,
       foreign: options.restriction,
     })
-    const iterative = run.method !== baseOf(run.method)
-    const rankBy = (scores: Scores) =>
-      rank(job.chosen, scores, { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum })
-    let ranking: ReturnType<typeof rankBy> | null = null
-    const progress = talk.progress(`${run.method}, seed ${run.seed}`, rates.length)
+    const progress = reporter.progress(`${run.method}, seed ${run.seed}`, rates.length)
+    const shown = (rate: number) => {
+      progress.update(
+        rates.indexOf(rate) + 1,
+        `rate ${rate} top-1 ${percent(pointAt(journal.entries, run, rate)!.after.top1!, 1)}`,
+      )
+    }
     try {
-      for (const [i, rate] of rates.entries()) {
-        // Recomputed scores depend on what went before, so these are made again even where the point is known.
-        if (iterative && i > 0) {
-          const masks = ranking!.at(rates[i - 1])
-          ranking = rankBy(goneFirst(await this.scores(`${run.method}-${rate}`, masks), masks))
-        }
-        if (pointAt(journal.entries, run, rate)) {
-          if (iterative) ranking ??= rankBy(await this.scores(run.method))
-          continue
-        }
-        // The dense network is the same for all methods.
-        const dense = rate === 0
-          ? journal.entries.find((point) => point.rate === 0 && String(this.amongOf(point)) === String(run.among))
-          : undefined
-        ranking ??= dense && !iterative ? null : rankBy(await this.scores(run.method))
-        if (dense) journal.append({ ...dense, ...{ method: run.method, seed: run.seed } })
-        else {
-          const cut = ranking!.at(rate)
-          const { how, ...after } = await trials.run(cut)
+      await measureCurve({
+        trials,
+        units: job.chosen,
+        select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
+        rates,
+        scores: (masks, rate) => this.scores(rate === undefined ? run.method : `${run.method}-${rate}`, masks),
+        iterative: run.method !== baseOf(run.method),
+        known: (rate) => {
+          if (!pointAt(journal.entries, run, rate) && !this.copyDense(rate)) return false
+          shown(rate)
+          return true
+        },
+        onPoint: ({ rate, plan, result: { how, ...after } }) => {
           journal.append({
             method: run.method,
             seed: run.seed,
             rate,
             after,
             how,
-            kept: job.found.map(({ name, size }) => cut.get(name)?.reduce((a, b) => a + b, 0) ?? size),
+            kept: job.found.map(({ name, size }) => plan.get(name)?.reduce((a, b) => a + b, 0) ?? size),
           })
-        }
-        progress.update(i + 1, `rate ${rate} top-1 ${percent(pointAt(journal.entries, run, rate)!.after.top1!, 1)}`)
-        if (isStopped(points(), run, job)) break
-      }
+          shown(rate)
+          return isStopped(points(), run, job)
+        },
+      })
     } finally {
       progress.stop()
     }
   }
 
-  private amongOf({ method, seed }: Point): number[] | undefined {
-    return this.plan.runs.find((run) => run.method === method && run.seed === seed)?.among
+  /** The dense network is the same for all methods. */
+  private copyDense(rate: number): boolean {
+    const { run, plan: { journal } } = this
+    const dense = rate === 0
+      ? journal.entries.find((point) => point.rate === 0 && String(this.classesOf(point)) === String(run.classes))
+      : undefined
+    if (dense) journal.append({ ...dense, method: run.method, seed: run.seed })
+    return dense !== undefined
+  }
+
+  private classesOf({ method, seed }: Point): number[] | undefined {
+    return this.plan.runs.find((run) => run.method === method && run.seed === seed)?.classes
   }
 
   /** Scores, kept beside the points so that nothing is computed twice. */
   private async scores(name: string, masks?: ReadonlyMap<string, Uint8Array>): Promise<Scores> {
-    const { run, plan: { job }, options, model, talk } = this
+    const { run, plan: { job }, options, model, reporter } = this
     const folder = join(options.out, 'scores'),
       file = join(folder, `${name.replace(/[^\w.-]+/g, '_')}-${run.seed}.safetensors`)
     if (existsSync(file)) {
@@ -176,8 +185,8 @@ class CurveRun {
         [...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]),
       )
     }
-    this.references ??= await holdReferences(job, options, talk, run.among)
-    const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, talk, masks)
+    this.references ??= await cacheReferences(job, options, reporter, run.classes)
+    const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, reporter, masks)
     makeFolder(folder)
     writeOutput(
       file,
@@ -190,19 +199,19 @@ class CurveRun {
 const tests = new WeakMap<Dataset, Map<string, Dataset>>()
 
 /** Test images, decoded once for all curves of the same classes. */
-async function testImages({ test }: Job, talk: Talk, among: readonly number[] | undefined): Promise<Dataset> {
-  const known = tests.get(test!) ?? new Map<string, Dataset>(), key = String(among)
+async function testImages({ test }: Job, reporter: Reporter, classes: readonly number[] | undefined): Promise<Dataset> {
+  const known = tests.get(test!) ?? new Map<string, Dataset>(), key = String(classes)
   tests.set(test!, known)
-  const held = known.get(key) ?? await holdTest(test!, talk, among)
+  const found = known.get(key) ?? await cacheTest(test!, reporter, classes)
   known.clear()
-  known.set(key, held)
-  return held
+  known.set(key, found)
+  return found
 }
 
 /** Two rates in a row at chance end a curve. */
-function isStopped(points: readonly (Point | undefined)[], { among }: Run, { checked }: Job): boolean {
+function isStopped(points: readonly (Point | undefined)[], { classes }: Run, { checked }: Job): boolean {
   const guessing = points.map((point) =>
-    point !== undefined && atChance(point.after.top1!, among?.length ?? checked.classCount, point.after.images!)
+    point !== undefined && atChance(point.after.top1!, classes?.length ?? checked.classCount, point.after.images!)
   )
   return guessing.some((each, i) => each && guessing[i + 1])
 }

@@ -16,7 +16,7 @@ import { type TrainingHistory, encodeState, type EpochTest, stateFileOf } from '
 import { initialize } from '../nn/init.ts'
 import { fit } from '../train/fit.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
-import { type CommandSpec, type Talk, wholeNumber } from './command.ts'
+import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
 import { type Plan, prepare, type TrainOptions } from './train-plan.ts'
 
@@ -26,12 +26,12 @@ export const train: CommandSpec<TrainOptions> = {
   summary:
     'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
   declare,
-  async run(options, talk) {
+  async run(options, reporter) {
     const plan = await prepare(options)
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const interrupt = watchInterrupt()
     try {
-      const outcome = await runPlan(plan, options, talk, interrupt.check)
+      const outcome = await runPlan(plan, options, reporter, interrupt.check)
       const { history, msPerImage, last } = outcome
       const { cost: { params, macs }, test, info: { architecture } } = plan
       const { epoch: epochs, losses, steps, tests } = history
@@ -63,7 +63,7 @@ export const train: CommandSpec<TrainOptions> = {
         ].join('\n'),
       }
     } catch (error) {
-      if (error instanceof Interrupted) talk.say(`train: ${error.message}`)
+      if (error instanceof Interrupted) reporter.say(`train: ${error.message}`)
       throw error
     } finally {
       interrupt.release()
@@ -125,17 +125,17 @@ function declare(command: Command) {
     .option('--cutmix <a>', 'cutmix, parameter of its Beta distribution, e.g. 1', numberWithin(0, 100))
 }
 
-async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (epoch: number) => void) {
+async function runPlan(plan: Plan, options: TrainOptions, reporter: Reporter, check: (epoch: number) => void) {
   const { data, test, info, augment, classes, stored, out, recipe } = plan
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
-  const model = startingModel(plan, seed, talk)
+  const model = startingModel(plan, seed, reporter)
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
-  let progress = talk.progress('', 1), shown = -1, seen = 0
+  let progress = reporter.progress('', 1), shown = -1, seen = 0
   progress.stop()
   const begin = performance.now()
   let testing = 0
   const onStep = (images: number, loss: number, epoch: number) => {
-    if (epoch !== shown) progress = talk.progress(`epoch ${epoch + 1}/${epochs}`, data.length)
+    if (epoch !== shown) progress = reporter.progress(`epoch ${epoch + 1}/${epochs}`, data.length)
     shown = epoch
     progress.update(images, `loss ${loss.toFixed(4)}`)
     seen = (epoch - (stored?.history.epoch ?? 0)) * data.length + images
@@ -182,7 +182,7 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
       const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
       writeOutput(plan.curve, curve(title, losses, tests))
       testing += performance.now() - start
-      talk.say(
+      reporter.say(
         `epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${
           test ? `  top-1 ${percent(tests.at(-1)!.top1)}` : ''
         }  ${sparkline(losses)}`,
@@ -199,7 +199,7 @@ async function runPlan(plan: Plan, options: TrainOptions, talk: Talk, check: (ep
 function startingModel(
   { start, scheme, info: { architecture }, classes, stored }: Plan,
   seed: number,
-  talk: Talk,
+  reporter: Reporter,
 ): Model {
   if (start && start.classCount === classes) return modelOf({ ...start, architecture })
   const model = initialize(buildModel(architecture), seed, scheme)
@@ -213,7 +213,7 @@ function startingModel(
   })
   disposeTree(old)
   if (!stored) {
-    talk.say(`train: ${classes} classes instead of ${classesOf(old)}, so these start anew: ${fresh.join(', ')}`)
+    reporter.say(`train: ${classes} classes instead of ${classesOf(old)}, so these start anew: ${fresh.join(', ')}`)
   }
   return model
 }

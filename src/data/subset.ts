@@ -9,7 +9,7 @@ const most = 2 ** 30
  * Reads the images at `positions` (default all) into memory, as floats ready for the network; they cannot be augmented
  * any more. What would take more than 1 GiB is read anew each time instead.
  */
-export async function hold(
+export async function cached(
   data: Dataset,
   positions?: ArrayLike<number>,
   onProgress?: (done: number) => void,
@@ -73,9 +73,9 @@ export function ofClasses({ labels }: Dataset, classes: readonly number[]): numb
  */
 export function drawReferences(
   data: Dataset,
-  { most, perClass, seed, among }: { most?: number, perClass?: number, seed: number, among?: readonly number[] },
+  { most, perClass, seed, classes }: { most?: number, perClass?: number, seed: number, classes?: readonly number[] },
 ): number[] {
-  const own = among && new Set(among)
+  const own = classes && new Set(classes)
   const rank = new Map<number, number>()
   const order = [...permutation(data.length, seed, 'references')].flatMap((at) => {
     const label = data.labels[at]

@@ -1,5 +1,51 @@
-// Accuracy against pruning rate: areas, the largest rate that keeps the accuracy, and when to stop.
+// Accuracy against pruning rate: plans that contain each other, measured one after the other; areas, the largest rate
+// that keeps the accuracy, and when to stop.
 import { InputError } from '../base/errors.ts'
+import { goneFirst } from './methods/by-score.ts'
+import { rank, type SelectOptions } from './plan/select.ts'
+import type { Plan } from './plan/slice.ts'
+import type { Scores } from './scores/score.ts'
+import type { TrialResult, Trials } from './trial.ts'
+import type { Unit } from './units/units.ts'
+
+/** What a curve is measured with. */
+export interface CurveOptions {
+  trials: Trials
+  /** Units that may go. */
+  units: readonly Unit[]
+  select: SelectOptions
+  /** Ascending, each from 0 to below 1. */
+  rates: readonly number[]
+  /** Scores of the network, or with a plan's masks on for the rate that is to come. */
+  scores: (masks?: Plan, rate?: number) => Promise<Scores>
+  /** Scores anew before each rate but the first. */
+  iterative?: boolean
+  /** What is known of a rate already: it is not measured again. */
+  known?: (rate: number) => boolean
+  /** Called with each new point; `true` ends the curve. */
+  onPoint: (point: { rate: number, plan: Plan, result: TrialResult }) => boolean | void
+}
+
+/**
+ * Measures a network at rising rates. Scores are computed when they are first needed, and where they are recomputed also
+ * for rates that are known, since each depends on what went before.
+ */
+export async function measureCurve(options: CurveOptions): Promise<void> {
+  const { trials, units, select, rates, scores, iterative = false, known = () => false, onPoint } = options
+  const rankBy = (found: Scores) => rank(units, found, select)
+  let ranking: ReturnType<typeof rankBy> | null = null
+  for (const [i, rate] of rates.entries()) {
+    if (iterative && i > 0) {
+      const gone = ranking!.at(rates[i - 1])
+      ranking = rankBy(goneFirst(await scores(gone, rate), gone))
+    }
+    const done = known(rate)
+    if (!done || iterative) ranking ??= rankBy(await scores())
+    if (done) continue
+    const plan = ranking!.at(rate)
+    if (onPoint({ rate, plan, result: await trials.run(plan) })) return
+  }
+}
 
 /** Mean accuracy over the rates: A_PR of Pruning by eXplaining. */
 export const meanArea = (accuracies: readonly number[]): number =>

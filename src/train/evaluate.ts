@@ -24,7 +24,7 @@ export interface Evaluation {
 export interface EvaluateOptions {
   batch?: number
   /** Tells only these classes apart; every label must be one of them. */
-  among?: readonly number[]
+  classes?: readonly number[]
   /**
    * What becomes of the other logits then: left out of the comparison (default), or set to 0 as the published code of
    * Pruning by eXplaining does, where an image whose own logits are all negative counts as wrong.
@@ -41,9 +41,9 @@ export interface EvaluateOptions {
 export async function evaluate(
   model: Model,
   data: Dataset,
-  { batch = 16, among, foreign = 'excluded', onProgress }: EvaluateOptions = {},
+  { batch = 16, classes: subset, foreign = 'excluded', onProgress }: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const own = among && new Set(among)
+  const own = subset && new Set(subset)
   const forward = compile((images: Tensor) => lean(() => model.call(images)))
   const predictions = new Int32Array(data.length)
   const times: number[] = []
@@ -60,11 +60,11 @@ export async function evaluate(
       labels.forEach((label, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes)
         if (own) restrict(row, own, foreign)
-        const { best, rank, surprise } = judge(row, label, `${data.name}: image ${done + i}`)
+        const { best, rank, negativeLogLikelihood } = judge(row, label, `${data.name}: image ${done + i}`)
         predictions[done + i] = best
         top1 += Number(best === label)
         top5 += Number(rank < 5)
-        loss += surprise
+        loss += negativeLogLikelihood
       })
       done += shape[0]
       onProgress?.(done)
@@ -98,7 +98,11 @@ function restrict(row: Float32Array, own: ReadonlySet<number>, foreign: 'exclude
 }
 
 /** The best class (the first among equals), how many classes beat the label, and minus the log of its probability. */
-function judge(logits: Float32Array, label: number, what: string): { best: number, rank: number, surprise: number } {
+function judge(
+  logits: Float32Array,
+  label: number,
+  what: string,
+): { best: number, rank: number, negativeLogLikelihood: number } {
   let best = 0, rank = 0
   for (let c = 0; c < logits.length; c++) {
     if (!Number.isFinite(logits[c])) {
@@ -109,7 +113,7 @@ function judge(logits: Float32Array, label: number, what: string): { best: numbe
   }
   let sum = 0
   for (const logit of logits) sum += Math.exp(logit - logits[best])
-  return { best, rank, surprise: logits[best] + Math.log(sum) - logits[label] }
+  return { best, rank, negativeLogLikelihood: logits[best] + Math.log(sum) - logits[label] }
 }
 
 /** The middle value; of an even count the mean of the middle two. */

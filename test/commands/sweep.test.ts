@@ -5,7 +5,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { search } from '../../src/commands/search.ts'
-import { amongOf } from '../../src/commands/sweep-plan.ts'
+import { classSubset } from '../../src/commands/sweep-plan.ts'
 import { sweep } from '../../src/commands/sweep.ts'
 import { openJournal } from '../../src/files/journal.ts'
 import { bundleForNode } from '../support/cli.ts'
@@ -123,11 +123,11 @@ describe('sweep', () => {
     const zero = (await run(sweep, [...flags, '--subset', '3', '--restriction', 'zero', '--out', join(dir, 'zero')]))
       .json as Swept
     expect(zero.before.top1).toBeLessThanOrEqual(results[0].after.top1)
-    expect(amongOf({ subset: 3 }, 10, 0)).toHaveLength(3)
-    expect(amongOf({ subset: 3 }, 10, 0)).toEqual(amongOf({ subset: 3 }, 10, 0))
-    expect(amongOf({ classes: '7,1' }, 10, 0)).toEqual([1, 7])
-    expect(() => amongOf({ classes: '7,10' }, 10, 0)).toThrow(/numbers from 0 to 9/)
-    expect(() => amongOf({ subset: 11 }, 10, 0)).toThrow(/tells 10 classes apart/)
+    expect(classSubset({ subset: 3 }, 10, 0)).toHaveLength(3)
+    expect(classSubset({ subset: 3 }, 10, 0)).toEqual(classSubset({ subset: 3 }, 10, 0))
+    expect(classSubset({ classes: '7,1' }, 10, 0)).toEqual([1, 7])
+    expect(() => classSubset({ classes: '7,10' }, 10, 0)).toThrow(/numbers from 0 to 9/)
+    expect(() => classSubset({ subset: 11 }, 10, 0)).toThrow(/tells 10 classes apart/)
   }, slow)
 })
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { openDataset } from '../../src/data/datasets.ts'
-import { hold } from '../../src/data/subset.ts'
+import { cached } from '../../src/data/subset.ts'
 
 const open = () =>
   openDataset('cifar10:models/data/cifar10/test200.bin', {
@@ -17,7 +17,7 @@ const open = () =>
 
 /** Every image of a data set, in the order of its batches. */
 async function imagesOf(
-  data: Awaited<ReturnType<typeof hold>>,
+  data: Awaited<ReturnType<typeof cached>>,
   size: number,
 ): Promise<{ images: number[], labels: number[] }> {
   const images: number[] = [], labels: number[] = []
@@ -31,10 +31,10 @@ async function imagesOf(
 test('held images are those of the data set, whether somebody watches or not', async () => {
   const data = await open(), positions = Array.from({ length: 75 }, (_, i) => (i * 37) % 200), seen: number[] = []
   const size = (await data.inputShape()).reduce((a, b) => a * b, 1)
-  const watched = await hold(data, positions, (done) => {
+  const watched = await cached(data, positions, (done) => {
       seen.push(done)
     }),
-    quiet = await hold(data, positions)
+    quiet = await cached(data, positions)
   expect(seen.at(-1)).toBe(75)
   const { images, labels } = await imagesOf(quiet, 16)
   expect(await imagesOf(watched, 75)).toEqual({ images, labels })
@@ -47,7 +47,7 @@ test('held images are those of the data set, whether somebody watches or not', a
 })
 
 test('part of what is held can be held', async () => {
-  const whole = await hold(await open()), part = await hold(whole, Array.from({ length: 70 }, (_, i) => 199 - i))
+  const whole = await cached(await open()), part = await cached(whole, Array.from({ length: 70 }, (_, i) => 199 - i))
   const all = await imagesOf(whole, 50), some = await imagesOf(part, 50), size = all.images.length / 200
   for (const i of [0, 40, 69]) {
     expect(some.images.slice(i * size, (i + 1) * size)).toEqual(all.images.slice((199 - i) * size, (200 - i) * size))

@@ -7,7 +7,7 @@ import { modelOf, parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { tensor } from '../../src/core/tensor.ts'
 import { disposeTree } from '../../src/core/tree.ts'
 import { type Dataset, openDataset } from '../../src/data/datasets.ts'
-import { hold } from '../../src/data/subset.ts'
+import { cached } from '../../src/data/subset.ts'
 import { nodeFiles } from '../../src/files/files.ts'
 import { gpu } from '../../src/gpu/device.ts'
 import { initialize } from '../../src/nn/init.ts'
@@ -66,7 +66,7 @@ export async function workload(images = 16): Promise<Record<string, Round>> {
   const { preprocessing } = checked
   const open = async (name: string) => {
     const all = await openDataset(`cifar10:${data(name)}`, { preprocessing, classes: 10 })
-    return hold(all, Array.from({ length: images }, (_, i) => i))
+    return cached(all, Array.from({ length: images }, (_, i) => i))
   }
   const references = await open('train100.bin'), test = await open('test200.bin')
   const vit = new ViT({ image: 32, patch: 8, width: 48, depth: 2, heads: 3, hidden: 96, classes: 10 })

@@ -11,7 +11,7 @@ import { aptSources, installDriver, isRoot, osRelease, vulkanFacts } from './hos
 import { probeDawn } from './probe.ts'
 import type { DawnAdapter } from './probe.ts'
 import { packageVersion } from '../../files/package.ts'
-import type { Answer, CommandSpec, CommonOptions, Talk } from '../command.ts'
+import type { Answer, CommandSpec, CommonOptions, Reporter } from '../command.ts'
 import { measureSpeed, type Speed } from './speed.ts'
 
 interface DoctorOptions extends CommonOptions {
@@ -45,13 +45,13 @@ export const doctor: CommandSpec<DoctorOptions> = {
     command.option('--fix', "install Mesa's software Vulkan driver where dawn finds no adapter")
       .option('--yes', 'with --fix: do not ask before installing')
   },
-  async run(options, talk) {
+  async run(options, reporter) {
     let findings = await examine()
     let fixed = false
     if (options.fix && findings.problem) {
-      fixed = await fix(findings.problem, options, talk)
+      fixed = await fix(findings.problem, options, reporter)
       if (fixed) findings = await examine()
-    } else if (options.fix) talk.say('doctor: there is a working adapter, so nothing needs to be installed')
+    } else if (options.fix) reporter.say('doctor: there is a working adapter, so nothing needs to be installed')
     return await report(findings, options, fixed)
   },
 }
@@ -91,7 +91,7 @@ function fixCommand(): string {
 }
 
 /** Installs the driver after asking; false when the answer was no. */
-async function fix({ why, cure, plan }: Problem, { yes, json }: DoctorOptions, talk: Talk): Promise<boolean> {
+async function fix({ why, cure, plan }: Problem, { yes, json }: DoctorOptions, reporter: Reporter): Promise<boolean> {
   if (!plan) throw new EspalierError(`doctor: ${why}; --fix cannot mend that: ${cure}`)
   if (!isRoot()) {
     throw new EspalierError(`doctor: ${why}; installing ${plan.packages.join(' and ')} takes root: ${cure}`)
@@ -109,11 +109,11 @@ async function fix({ why, cure, plan }: Problem, { yes, json }: DoctorOptions, t
     const answer = await Promise.race([prompt.question(question).catch(() => ''), once(prompt, 'close').then(() => '')])
     prompt.close()
     if (!/^y(es)?$/i.test(answer.trim())) {
-      talk.say('doctor: nothing was changed')
+      reporter.say('doctor: nothing was changed')
       return false
     }
   }
-  await installDriver(plan, talk.say)
+  await installDriver(plan, reporter.say)
   return true
 }
 

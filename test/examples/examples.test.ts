@@ -1,0 +1,31 @@
+// Every example runs as it stands, in a process of its own, with `espalier` being the sources.
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { expect, test } from 'vitest'
+import { runNode } from '../support/cli.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+test.each(readdirSync(`${root}examples`).filter((name) => name.endsWith('.ts')))('%s', async (name) => {
+  const outfile = `${root}.espalier/test/example-${name.replace(/\.ts$/, '.mjs')}`
+  await build({
+    absWorkingDir: root,
+    entryPoints: [`examples/${name}`],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    alias: { 'espalier': `${root}src/index.ts` },
+    external: ['webgpu', '@jsquash/*', 'fast-png', 'jpeg-js', 'esbuild'],
+    logLevel: 'error',
+  })
+  const { stdout, stderr, code } = await runNode(outfile, ['cpu'])
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/% of the filters are gone; \d+ of \d+ units lose elements; scores from 100 reference images/)
+  const [dense, relevance, magnitude] = [...stdout.matchAll(/top-1 ([\d.]+) %/g)].map(([, value]) => Number(value))
+  expect(dense).toBeGreaterThan(85)
+  expect(relevance).toBeGreaterThan(50)
+  expect(magnitude).toBeLessThan(dense)
+}, 240_000)
