@@ -15,7 +15,7 @@ import { chooseUnits } from '../src/pruning/units/kinds.ts'
 import { maskModel, unmaskModel } from '../src/pruning/plan/mask.ts'
 import { magnitude } from '../src/pruning/scores/magnitude.ts'
 import { onlyCuts, rank, withinBudget } from '../src/pruning/plan/select.ts'
-import { freeModel, hostWeights, type Plan, sliceModel } from '../src/pruning/plan/slice.ts'
+import { hostWeights, type Plan, sliceModel } from '../src/pruning/plan/slice.ts'
 import { planCost } from '../src/pruning/trial.ts'
 import { units } from '../src/pruning/units/units.ts'
 import { fillNormal } from '../src/base/random.ts'
@@ -50,7 +50,7 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
     const values = fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'images')
     if (options.wanted(`${name} pruned`)) {
       const found = units(model, [1, ...input]),
-        chosen = chooseUnits(model, found, kinds),
+        chosen = chooseUnits(found, kinds),
         weights = await hostWeights(model)
       const unread = { name: '', length: 0, labels: new Int32Array(), preprocessing: { crop } } as never
       const scores = await magnitude('l2').score({
@@ -89,7 +89,7 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
             subjects,
           }, options),
         )
-        freeModel(small)
+        disposeTree(small)
       }
     }
     if (options.wanted(`${name} scoring`)) rows.push(...await scoring(name, model, values, shape, classCount, options))

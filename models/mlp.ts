@@ -12,6 +12,7 @@ export interface MLPOptions {
 
 /** Linear layers with relu between; each hidden layer's neurons are prunable. */
 export class MLP {
+  static readonly leaves = { layers: { role: 'classifier' } } as const
   layers: Linear[]
   hidden: Gate[]
 

@@ -26,10 +26,11 @@ export interface PVTOptions {
 
 /** One resolution: patches of the map before become tokens; `stream` gates the residual width that its blocks share. */
 export class PVTStage {
+  static readonly leaves = { positions: { role: 'positions' } } as const
   patches: Patches
   patchNorm: LayerNorm
   positions: Tensor
-  stream = new Gate([-1])
+  stream = new Gate([-1], { kind: 'residual' })
   blocks: Block[]
   readonly side: number
 
@@ -50,6 +51,7 @@ export class PVTStage {
 
 /** The whole network. */
 export class FlattenPVT {
+  static readonly leaves = { head: { role: 'classifier' } } as const
   stages: PVTStage[]
   norm: LayerNorm
   head: Linear

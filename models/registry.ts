@@ -1,7 +1,7 @@
 // Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type`
 // being one of the names below and everything else an option of that family's constructor: `{ "type": "vit", "width":
 // 96, "depth": 4 }`.
-import { leaves } from '../src/core/index.ts'
+import { describedLeaves } from '../src/core/index.ts'
 import type { Model, Scheme } from '../src/nn/index.ts'
 import { defaultPreprocessing, type Preprocessing } from '../src/data/preprocess.ts'
 import { InputError, ShapeError } from '../src/base/errors.ts'
@@ -379,7 +379,8 @@ export function preprocessingFor(architecture: Architecture, channels = inputOf(
 
 /** How many classes a model of the registry tells apart. */
 export function classesOf(model: Model): number {
-  return leaves(model).filter(([path]) => /^(head|classifier\.\d+|layers\.\d+)\.weight$/.test(path)).at(-1)![1].shape[0]
+  return describedLeaves(model).findLast(([, { shape }, { role }]) => role === 'classifier' && shape.length > 1)![1]
+    .shape[0]
 }
 
 /** Start values that suit the family: a small deviation for transformers, He's for relu networks. */

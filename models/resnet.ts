@@ -21,16 +21,16 @@ export class ConvNorm {
 }
 
 /**
- * A residual block. The inner convolutions' channels are prunable each; the last one and the projection end in closing
- * gates, so that their filters can go while the residual stays wide; `stream` gates the residual width itself.
+ * A residual block. The inner convolutions' channels are prunable each; the last one and the projection end in
+ * branch-local gates, so that their filters can go while the residual stays wide; `stream` gates the residual width itself.
  */
 export class ResidualBlock {
   layers: ConvNorm[]
   inner: Gate[]
-  closing = new Gate([-3], { closing: true })
+  closing = new Gate([-3], { branchLocal: true })
   shortcut: ConvNorm | null
   shortcutGate: Gate | null
-  stream = new Gate([-3])
+  stream = new Gate([-3], { kind: 'residual' })
   readonly stride: number
 
   constructor(inputs: number, widths: number[], sizes: number[], { stride = 1, strided = 0, projection = true } = {}) {
@@ -45,7 +45,7 @@ export class ResidualBlock {
     // Option A: the inputs' channels in the middle of the outputs', zeros on both sides.
     const before = (outputs - inputs) >> 1
     this.shortcutGate = this.shortcut
-      ? new Gate([-3], { closing: true })
+      ? new Gate([-3], { branchLocal: true })
       : inputs === outputs
       ? null
       : new Gate([-3], { scatter: { positions: Array.from({ length: inputs }, (_, i) => before + i), width: outputs } })
@@ -87,6 +87,7 @@ export interface ResNetOptions {
 
 /** The whole network. */
 export class ResNet {
+  static readonly leaves = { head: { role: 'classifier' } } as const
   stem: ConvNorm
   /** Ends the stem's channels where the first block adds them to its own; `stream` then gates the residual width. */
   stemGate: Gate
@@ -117,8 +118,8 @@ export class ResNet {
       })
     )
     const residual = this.stages[0][0].shortcut === null
-    this.stemGate = new Gate([-3], { closing: residual })
-    this.stream = residual ? new Gate([-3]) : null
+    this.stemGate = new Gate([-3], { branchLocal: residual })
+    this.stream = residual ? new Gate([-3], { kind: 'residual' }) : null
     this.head = new Linear(inputs, classes)
   }
 

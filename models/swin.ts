@@ -33,7 +33,7 @@ const up = (size: number, window: number) => Math.ceil(size / window) * window
  * residual.
  */
 export class SwinBlock {
-  static readonly state = ['mask']
+  static readonly leaves = { mask: { trained: false, saved: false } } as const
   norm1: LayerNorm
   attention: WindowAttention | FocusedAttention
   norm2: LayerNorm
@@ -53,7 +53,7 @@ export class SwinBlock {
     const { window, shift, kind, hidden, eps, dropPath } = options
     this.norm1 = new LayerNorm(width, { eps })
     this.attention = kind === 'L'
-      ? new FocusedAttention(width, heads, window)
+      ? new FocusedAttention(width, heads, window, { windowed: true })
       : new WindowAttention(width, heads, window)
     this.norm2 = new LayerNorm(width, { eps })
     this.mlp = new Mlp(width, hidden)
@@ -113,7 +113,7 @@ export class PatchMerging {
 
 /** Blocks of one resolution; `stream` gates the residual width they share. */
 export class SwinStage {
-  stream = new Gate([-1])
+  stream = new Gate([-1], { kind: 'residual' })
   blocks: SwinBlock[]
   merging: PatchMerging | null
 
@@ -125,6 +125,7 @@ export class SwinStage {
 
 /** The whole network. */
 export class Swin {
+  static readonly leaves = { head: { role: 'classifier' } } as const
   patches: Patches
   patchNorm: LayerNorm
   stages: SwinStage[]

@@ -59,6 +59,7 @@ export class Dense {
 
 /** The whole network. */
 export class VGG {
+  static readonly leaves = { classifier: { role: 'classifier' } } as const
   layers: (ConvLayer | 'pool')[]
   classifier: Dense[]
   hidden: Gate[]

@@ -66,11 +66,18 @@ export class Block {
 
 /** The whole network. `stream` gates the residual width, which every block shares. */
 export class ViT {
+  static readonly leaves = {
+    classToken: { role: 'token' },
+    distillToken: { role: 'token' },
+    positions: { role: 'positions' },
+    head: { role: 'classifier' },
+    distillHead: { role: 'classifier' },
+  } as const
   patches: Patches
   classToken: Tensor | null
   distillToken: Tensor | null
   positions: Tensor
-  stream = new Gate([-1])
+  stream = new Gate([-1], { kind: 'residual' })
   blocks: Block[]
   norm: LayerNorm
   head: Linear

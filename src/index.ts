@@ -18,7 +18,7 @@ export { adam, adamW, cosineRate, type Optimizer, type OptimizerOptions, sgd, up
 export { maskModel, unmaskModel } from './pruning/plan/mask.ts'
 export { hostWeights, type Plan, sliceModel, type SliceOptions } from './pruning/plan/slice.ts'
 export { type Member, type Traceable, type Unit, type UnitOptions, units } from './pruning/units/units.ts'
-export { chooseUnits, kindsOf, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
+export { chooseUnits, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
 export { type LatencyTable, latencyTable } from './pruning/latency.ts'
 export { countAt, keptOf, onlyCuts, rank, type Ranking, type SelectOptions,
   withinBudget } from './pruning/plan/select.ts'

@@ -80,7 +80,7 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
     const network = new Network(calls, [images], names.leaves)
     const chosen = walk.composite ? choose(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
     if (walk.composite) refuseUnfolded(calls, chosen)
-    const reader = new Reader(calls, images, names.gates, walk, request)
+    const reader = new Reader(calls, images, names, walk, request)
     const ruleFor = (call: Call) => {
       const rule = chosen(call)
       return reader.reading(call, request.ledger ? request.ledger.watching(rule, network) : rule)
@@ -137,7 +137,7 @@ class Reader {
   constructor(
     calls: readonly Call[],
     images: Tensor,
-    gates: ReadonlyMap<object, string>,
+    { gates, softmaxes }: ReturnType<typeof pathsOf>,
     walk: Walk,
     request: Request,
   ) {
@@ -145,12 +145,13 @@ class Reader {
     this.gates = gates
     this.walk = walk
     this.request = request
-    // An attention is named after the gate that stands on its output.
+    // An attention's softmax is named after the gate on its output that is read there.
     const attentions = new Map(calls.filter(({ op }) => op === attention.op).map((call) => [call.out, call]))
     for (const call of calls) {
       const read = call.op.is('gate') && attentions.get(call.args[0]!)
       const path = this.gateOf(call)
-      if (read && path) this.softmaxes.set(read, path.replace(/[^.]+$/, 'softmax'))
+      const site = path === undefined ? undefined : softmaxes.get(path)
+      if (read && site !== undefined) this.softmaxes.set(read, site)
     }
   }
 
@@ -237,11 +238,27 @@ export function perImage(
   )
 }
 
-/** Paths of a model's tensors and gates. */
-export function pathsOf(model: unknown): { leaves: Map<Tensor, string>, gates: Map<object, string> } {
+/**
+ * Names of the softmaxes at which gates are read, by the gate's path: `<path of the attention>.softmax`, or
+ * `<gate>.softmax` where one object holds several such gates.
+ */
+export function softmaxSites(model: unknown): Map<string, string> {
+  const read = gatesOf(model).flatMap(([path, { readAt }]) => readAt === 'softmax' ? [path] : [])
+  const owner = (path: string) => path.slice(0, path.lastIndexOf('.') + 1)
+  return new Map(read.map((path) => {
+    const alone = read.every((other) => other === path || owner(other) !== owner(path))
+    return [path, `${alone ? owner(path) : `${path}.`}softmax`]
+  }))
+}
+
+/** Paths of a model's tensors, gates, and softmaxes at which gates are read. */
+export function pathsOf(
+  model: unknown,
+): { leaves: Map<Tensor, string>, gates: Map<object, string>, softmaxes: Map<string, string> } {
   return {
     leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])),
     gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])),
+    softmaxes: softmaxSites(model),
   }
 }
 

@@ -6,7 +6,7 @@ import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
-import { leaves } from '../core/tree.ts'
+import { describedLeaves } from '../core/tree.ts'
 import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
@@ -58,7 +58,6 @@ export interface Checkpoint extends ParsedCheckpoint {
 }
 
 const unread = /(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$/
-const derived = /(^|\.)(index|mask)$/
 
 /**
  * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options
@@ -200,7 +199,7 @@ export async function saveCheckpoint(
 
 /** The tensors of a model that a file must hold: all but what follows from sizes. */
 function stored(model: Model): [string, Tensor][] {
-  return leaves(model).filter(([path]) => !derived.test(path))
+  return describedLeaves(model).flatMap(([path, leaf, { saved = true }]) => saved === true ? [[path, leaf]] : [])
 }
 
 function floats(key: string, { type, data }: StoredTensor): Float32Array {

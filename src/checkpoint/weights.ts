@@ -3,7 +3,7 @@
 // fused qkv).
 import { InputError, ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { leaves } from '../core/tree.ts'
+import { describedLeaves, leaves } from '../core/tree.ts'
 
 /**
  * How a published tensor's shape follows from ours: rows or columns merged, everything merged, or a leading axis of 1.
@@ -284,8 +284,11 @@ const shapeOf = (form: Form, shape: readonly number[], parts: number): number[] 
   }
 }
 
-/** Tensors of ours that no checkpoint holds: what follows from the sizes, and masks. */
-const derived = /(^|\.)(index|mask)$/
+/** The tensors that published checkpoints hold: all but what follows from the sizes, and masks. */
+const held = (model: unknown) =>
+  describedLeaves(model).flatMap(([path, leaf, { saved = true }]): [string, Tensor][] =>
+    saved === true ? [[path, leaf]] : []
+  )
 
 /**
  * Where each published tensor goes: for every name the paths of ours that it fills, with the shape it must have.
@@ -297,7 +300,7 @@ export function layoutOf(
   names: Iterable<string>,
 ): Map<string, { paths: string[], shape: number[] }> {
   const tensors = new Map(leaves(model))
-  const missing = new Set([...tensors.keys()].filter((path) => !derived.test(path)))
+  const missing = new Set(held(model).map(([path]) => path))
   const layout = new Map<string, { paths: string[], shape: number[] }>()
   const unknown: string[] = []
   for (const name of names) {
@@ -354,7 +357,7 @@ export function checkShape(name: string, found: readonly number[], expected: rea
 
 /** A model's tensors under published names, fused as the checkpoint they came from: the inverse of `loadWeights`. */
 export async function saveWeights(model: unknown, naming: Naming): Promise<Map<string, HostTensor>> {
-  const tensors = new Map(leaves(model).filter(([path]) => !derived.test(path)))
+  const tensors = new Map(held(model))
   const done = new Set<string>()
   const out = new Map<string, HostTensor>()
   for (const { published, ours, form } of naming) {

@@ -15,7 +15,6 @@ import { figuresOf } from '../pruning/figures.ts'
 import { methodHelp } from '../pruning/methods/index.ts'
 import { fileSize } from '../pruning/plan/file-size.ts'
 import { recordOf } from '../pruning/plan/record.ts'
-import { freeModel } from '../pruning/plan/slice.ts'
 import { budgetOf, checkedOptions, prune as prunePipeline } from '../pruning/prune.ts'
 import type { Scores } from '../pruning/scores/score.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
@@ -197,7 +196,7 @@ export async function pruneJob(
   const pruning = recordOf(pruned.model, found, plan, { method, rate, seed, residual, scores }, checked.pruning)
   // What was written is what is checked: the bytes on the disk, parsed and run like any other file.
   output.write(await encodeCheckpoint(pruned.model, { ...checked, naming: 'espalier', pruning }, { floats }))
-  freeModel(pruned.model)
+  disposeTree(pruned.model)
   const written = await parseCheckpoint(await nodeFiles.read(output.partial), output.partial)
   const again = modelOf(written)
   if (options.bytes !== undefined && written.bytes > options.bytes) {

@@ -101,7 +101,7 @@ export async function prepareJob(path: string, options: PrunerOptions): Promise<
   const data = await open(options.data), test = await open(options.test)
   const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
   const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))
-  const chosen = chooseUnits(checked.shape, found, options.units?.split(',').map((kind) => kind.trim()))
+  const chosen = chooseUnits(found, options.units?.split(',').map((kind) => kind.trim()))
   return { checked, input, found, chosen, data, test }
 }
 

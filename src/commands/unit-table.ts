@@ -1,13 +1,13 @@
 // The units of a model as a table: what goes together, what it costs, and whether cutting it is exact.
 import type { Model } from '../nn/model.ts'
-import { kindsOf } from '../pruning/units/kinds.ts'
 import { type ElementCost, unitCosts } from '../pruning/units/unit-cost.ts'
 import type { Unit } from '../pruning/units/units.ts'
 import { large, table } from './model.ts'
 
 /** One unit as `inspect --units --json` prints it. */
-export interface AboutUnit extends Pick<Unit, 'name' | 'size' | 'shape' | 'exact' | 'prunable' | 'closing'> {
-  kind: string
+export interface AboutUnit extends Pick<Unit, 'name' | 'kind' | 'size' | 'shape' | 'exact' | 'prunable'> {
+  /** Its gates end their axis before a residual sum. */
+  closing: boolean
   /** Parameters and multiply-adds that go with one element, the mean where elements differ; null where none can go. */
   perElement: ElementCost | null
   /** Where elements differ, the least and the most. */
@@ -24,18 +24,18 @@ export function aboutUnits(
   input: readonly [number, number, number],
   found: readonly Unit[],
 ): AboutUnit[] {
-  const costs = unitCosts(model, input, found), kinds = kindsOf(model, found)
-  return found.map(({ name, size, shape, exact, prunable, closing, members, gates }) => {
+  const costs = unitCosts(model, input, found)
+  return found.map(({ name, kind, size, shape, exact, prunable, branchLocal, members, gates }) => {
     const cost = costs.get(name)
     const even = !cost || (cost.least.params === cost.most.params && cost.least.macs === cost.most.macs)
     return {
       name,
-      kind: kinds.get(name)!,
+      kind,
       size,
       shape,
       exact,
       prunable,
-      closing,
+      closing: branchLocal,
       perElement: cost?.mean ?? null,
       ...!even && { range: { least: cost.least, most: cost.most } },
       members: members.map(({ path, axis }) => ({ path, axis })),

@@ -1,6 +1,7 @@
 // A model is a tree of tensors: objects and arrays whose leaves are tensors. A gradient has the model's shape.
 import { ShapeError } from '../base/errors.ts'
 import { Tensor } from './tensor.ts'
+import { declarationsOf, type LeafTraits } from './traits.ts'
 
 /** Anything a tree can hold. Numbers, strings, null and functions are carried along untouched. */
 export type Tree = unknown
@@ -8,42 +9,60 @@ export type Tree = unknown
 /** A tensor in a tree with its path, e.g. `blocks.3.attention.query`. */
 export type Leaf = [path: string, tensor: Tensor]
 
-/**
- * Classes list here the fields that are tensors but not trained (running statistics): `static readonly state =
- * ['mean']`.
- */
-interface HasState {
-  readonly state?: readonly string[]
+/** A leaf with what the classes on the way to it say of it; see `LeafTraits`. */
+export type DescribedLeaf = [path: string, tensor: Tensor, traits: LeafTraits]
+
+/** One value in a tree: where it is, and what the classes on the way say of it. */
+export interface TreeNode {
+  path: string
+  value: unknown
+  traits: LeafTraits
 }
 
-function isBranch(value: unknown): value is object {
+const unsaid: LeafTraits = {}
+
+/** Whether a value has fields to walk into. Tensors and typed arrays have none. */
+export function isBranch(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Tensor) && !ArrayBuffer.isView(value)
 }
 
-function* walk(value: unknown, path: string, includeState: boolean): Generator<Leaf> {
-  if (value instanceof Tensor) yield [path, value]
-  else if (isBranch(value)) {
-    const skip = includeState ? undefined : (value.constructor as HasState | undefined)?.state
-    for (const [name, child] of value instanceof Map ? value : Object.entries(value)) {
-      if (!skip?.includes(name as string)) {
-        yield* walk(child, path ? `${path}.${String(name)}` : String(name), includeState)
-      }
-    }
+/** Everything in a tree in field order, branches before what is below them: the one walk that all others are. */
+export function* nodes(value: Tree, path = '', traits: LeafTraits = unsaid): Generator<TreeNode> {
+  yield { path, value, traits }
+  if (!isBranch(value)) return
+  const own = declarationsOf(value)
+  for (const [key, child] of value instanceof Map ? value : Object.entries(value)) {
+    const name = String(key), said = own[name]
+    yield* nodes(child, path ? `${path}.${name}` : name, said ? { ...traits, ...said } : traits)
   }
+}
+
+/** Every tensor of a tree with its path and traits, in field order. */
+export function describedLeaves(tree: Tree): DescribedLeaf[] {
+  const found: DescribedLeaf[] = []
+  for (const { path, value, traits } of nodes(tree)) if (value instanceof Tensor) found.push([path, value, traits])
+  return found
 }
 
 /** Every tensor of a tree with its path, in field order. */
 export function leaves(tree: Tree): Leaf[] {
-  return [...walk(tree, '', true)]
+  return describedLeaves(tree).map(([path, leaf]) => [path, leaf])
 }
 
 /**
- * The tensors that training changes: all leaves but running statistics (a class's `static state` fields). A tensor that
- * stands at several paths (tied weights) is one parameter, under its first path.
+ * The tensors that training changes, with their traits: all leaves but those whose class says otherwise (running
+ * statistics). A tensor that stands at several paths (tied weights) is one parameter, under its first path.
  */
-export function parameters(tree: Tree): Leaf[] {
+export function describedParameters(tree: Tree): DescribedLeaf[] {
   const seen = new Set<Tensor>()
-  return [...walk(tree, '', false)].filter(([, tensor]) => !seen.has(tensor) && seen.add(tensor))
+  return describedLeaves(tree).filter(([, tensor, { trained }]) =>
+    trained !== false && !seen.has(tensor) && seen.add(tensor)
+  )
+}
+
+/** The tensors that training changes, each once; see `describedParameters`. */
+export function parameters(tree: Tree): Leaf[] {
+  return describedParameters(tree).map(([path, leaf]) => [path, leaf])
 }
 
 /**

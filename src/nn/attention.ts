@@ -7,8 +7,20 @@ import { Gate } from './gate.ts'
 /**
  * Multi-head softmax attention with one tensor axis per prunable thing: no fused qkv, heads and their channels are
  * axes. query, key, value [heads, dim, width] with biases [heads, dim]; out [width, heads, dim] with bias [width].
+ * `windowed`: the batch axis of what it is called on holds the windows of each image one after the other.
  */
 export class Attention {
+  static readonly leaves = {
+    query: { role: 'query' },
+    key: { role: 'key' },
+    value: { role: 'value' },
+    queryBias: { role: 'bias' },
+    keyBias: { role: 'bias' },
+    valueBias: { role: 'bias' },
+    out: { role: 'projection' },
+    outBias: { role: 'bias' },
+  } as const
+  static readonly constants = ['scale']
   query: Tensor
   key: Tensor
   value: Tensor
@@ -19,14 +31,14 @@ export class Attention {
   outBias: Tensor | null
   /** 1 / sqrt of the original head width: a number, so that slicing leaves it alone. */
   readonly scale: number
-  queryKey = new Gate([-2, -1])
-  values = new Gate([-2, -1])
-  heads = new Gate([-2])
+  queryKey: Gate
+  values: Gate
+  heads: Gate
 
   constructor(
     width: number,
     heads: number,
-    { dim = width / heads, bias = true }: { dim?: number, bias?: boolean } = {},
+    { dim = width / heads, bias = true, windowed = false }: { dim?: number, bias?: boolean, windowed?: boolean } = {},
   ) {
     const project = () => zeros([heads, dim, width], true)
     const offset = () => bias ? zeros([heads, dim], true) : null
@@ -39,6 +51,9 @@ export class Attention {
     this.out = zeros([width, heads, dim], true)
     this.outBias = zeros([width], true)
     this.scale = dim ** -0.5
+    this.queryKey = new Gate([-2, -1], { kind: 'query-key', windowed })
+    this.values = new Gate([-2, -1], { kind: 'values', windowed })
+    this.heads = new Gate([-2], { kind: 'heads', windowed })
   }
 
   /**

@@ -18,6 +18,19 @@ const small = 1e-6 // keeps a feature positive; the paper's code has the same co
  * kernel [D, 1, k, k], shared by all heads, or [H, D, 1, k, k] once heads keep channels of their own; kernelBias alike.
  */
 export class FocusedAttention {
+  static readonly leaves = {
+    query: { role: 'query' },
+    key: { role: 'key' },
+    value: { role: 'value' },
+    queryBias: { role: 'bias' },
+    keyBias: { role: 'bias' },
+    valueBias: { role: 'bias' },
+    out: { role: 'projection' },
+    outBias: { role: 'bias' },
+    sharpness: { role: 'gain' },
+    positions: { role: 'positions' },
+    kernelBias: { role: 'bias' },
+  } as const
   query: Tensor
   key: Tensor
   value: Tensor
@@ -34,15 +47,15 @@ export class FocusedAttention {
   /** Power p of the focusing function. */
   readonly power: number
   // On q and k after the small constant and before the norm: there a masked channel is exactly absent.
-  queries = new Gate([-2, -1])
-  keys = new Gate([-2, -1])
-  queryHeads = new Gate([-2])
-  keyHeads = new Gate([-2])
+  queries: Gate
+  keys: Gate
+  queryHeads: Gate
+  keyHeads: Gate
   // After the sum with the depthwise branch.
-  values = new Gate([-2, -1])
-  heads = new Gate([-2])
+  values: Gate
+  heads: Gate
 
-  constructor(width: number, heads: number, window: number, { power = 3, kernel = 5 } = {}) {
+  constructor(width: number, heads: number, window: number, { power = 3, kernel = 5, windowed = false } = {}) {
     const dim = width / heads
     const project = () => zeros([heads, dim, width], true)
     this.query = project()
@@ -59,6 +72,12 @@ export class FocusedAttention {
     this.kernelBias = zeros([dim], true)
     this.window = window
     this.power = power
+    this.queries = new Gate([-2, -1], { kind: 'query-key', windowed })
+    this.keys = new Gate([-2, -1], { kind: 'query-key', windowed })
+    this.queryHeads = new Gate([-2], { kind: 'heads', windowed })
+    this.keyHeads = new Gate([-2], { kind: 'heads', windowed })
+    this.values = new Gate([-2, -1], { kind: 'values', windowed })
+    this.heads = new Gate([-2], { kind: 'heads', windowed })
   }
 
   /** x [B, N, C] with N = window^2 -> [B, N, C]. */

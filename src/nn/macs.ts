@@ -5,7 +5,7 @@ import type { Model } from './model.ts'
 import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
-import { leaves, parameters } from '../core/tree.ts'
+import { describedParameters, leaves } from '../core/tree.ts'
 
 /** What one layer costs for one image. A layer is whatever owns weights: `blocks.3.mlp.fc1`, `blocks.3.attention`. */
 export interface LayerCost {
@@ -48,7 +48,9 @@ export function costOf(model: Model, [channels, height, width]: readonly [number
     current.macs += macsOf(call)
     current.output = call.out.shape
   }
-  for (const [path, leaf] of parameters(model)) if (!path.endsWith('.mask')) at(ownerOf(path)).params += leaf.size
+  for (const [path, leaf, { role }] of describedParameters(model)) {
+    if (role !== 'mask') at(ownerOf(path)).params += leaf.size
+  }
   const list = [...layers].map(([name, cost]) => ({ name, ...cost })).filter(({ params, macs }) => params || macs)
   const total = (key: 'params' | 'macs') => list.reduce((sum, layer) => sum + layer[key], 0)
   return { params: total('params'), macs: total('macs'), layers: list }

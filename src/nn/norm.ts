@@ -6,6 +6,7 @@ import type { Context } from './context.ts'
 
 /** Layer norm over the last axis, or over the last few if `width` lists them. gain, bias have that shape. */
 export class LayerNorm {
+  static readonly leaves = { gain: { role: 'gain' }, bias: { role: 'bias' } } as const
   gain: Tensor
   bias: Tensor
   readonly eps: number
@@ -27,7 +28,12 @@ export class LayerNorm {
  * normalise.
  */
 export class BatchNorm {
-  static readonly state = ['mean', 'variance']
+  static readonly leaves = {
+    gain: { role: 'gain' },
+    bias: { role: 'bias' },
+    mean: { trained: false },
+    variance: { trained: false },
+  } as const
   gain: Tensor
   bias: Tensor
   mean: Tensor

@@ -8,14 +8,14 @@ import { relativeIndex } from './windows.ts'
 
 /** Attention within windows of Swin: a learned bias per head for each relative position. table [(2w - 1)^2, heads]. */
 export class WindowAttention {
-  static readonly state = ['index']
+  static readonly leaves = { index: { trained: false, saved: false }, table: { decayed: false } } as const
   inner: Attention
   table: Tensor
   index: Tensor
   readonly window: number
 
   constructor(width: number, heads: number, window: number) {
-    this.inner = new Attention(width, heads)
+    this.inner = new Attention(width, heads, { windowed: true })
     this.table = zeros([(2 * window - 1) ** 2, heads], true)
     this.index = tensor(relativeIndex(window))
     this.window = window

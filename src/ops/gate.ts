@@ -11,65 +11,91 @@ import { reduceAxes } from './shared/reduce-axes.ts'
 /** Which axis of x each axis of the mask is; negative ones count from the back. `at` is the gate that made the call. */
 export interface GateAttributes {
   axes: readonly number[]
+  /** Whether axis 0 of x holds several entries of each image, one image after the other. */
+  windowed?: boolean
   at?: object
 }
 
 const named = (shape: readonly number[], { axes }: GateAttributes) =>
   axes.map((axis) => axisOf('gate', axis, shape.length))
 
-/** x and the mask as operands over x's axes: the mask repeats along every axis that is not its own. */
-function operandsOf(x: Tensor, mask: Tensor, attrs: GateAttributes) {
-  const strides = x.shape.map(() => 0), own = stridesOf(mask.shape)
-  named(x.shape, attrs).forEach((axis, i) => {
+/**
+ * x as the mask sees it: sizes, and which of them each axis of the mask is. A mask with an axis more than the gate has
+ * one row per image; then axis 0 of x is taken apart into images and the entries of each.
+ */
+function layout(x: readonly number[], mask: readonly number[], attrs: GateAttributes) {
+  const axes = named(x, attrs)
+  if (mask.length === axes.length) return { sizes: [...x], axes }
+  return { sizes: [mask[0], x[0] / mask[0], ...x.slice(1)], axes: [0, ...axes.map((axis) => axis + 1)] }
+}
+
+/** A tensor of x's size and the mask as operands: the mask repeats along every axis that is not its own. */
+function operandsOf(x: Tensor, mask: Tensor, { sizes, axes }: { sizes: number[], axes: number[] }) {
+  const strides = sizes.map(() => 0), own = stridesOf(mask.shape)
+  axes.forEach((axis, i) => {
     strides[axis] = mask.shape[i] === 1 ? 0 : own[i]
   })
-  return [{ tensor: x, strides: stridesOf(x.shape) }, { tensor: mask, strides }]
+  return [{ tensor: x.view(sizes), strides: stridesOf(sizes) }, { tensor: mask, strides }]
+}
+
+function check(x: Tensor, mask: Tensor, attrs: GateAttributes) {
+  const axes = named(x.shape, attrs), wanted = axes.map((axis) => x.shape[axis])
+  const perImage = mask.shape.length === axes.length + 1 && !axes.includes(0)
+  const [images] = mask.shape, [batch] = x.shape
+  const fits = perImage
+    ? mask.shape.slice(1).join() === wanted.join() && (attrs.windowed ? batch % images === 0 : batch === images)
+    : mask.shape.join() === wanted.join()
+  if (fits && new Set(axes).size === axes.length) return
+  throw new ShapeError(
+    `gate: mask [${mask.shape}] does not fit axes [${attrs.axes}] of x [${x.shape}]; expected mask [${wanted}], or [${[
+      attrs.windowed ? 'images' : batch,
+      ...wanted,
+    ]}] for one per image, and different axes`,
+  )
 }
 
 /**
- * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1]. Without a mask
- * it is x itself: nothing is computed, but a tape records the place, where units are found and relevance is read.
+ * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1]. A mask with one
+ * axis more has a row per image: [B, H] or [B, H, D], B the entries of axis 0 of x or, where that is `windowed`, a
+ * divisor. Without a mask it is x itself: nothing is computed, but a tape records the place, where units are found and
+ * relevance is read.
  * @throws ShapeError if the mask's sizes are not those of the named axes.
  */
 export const gate = op<[Tensor, Tensor | null], GateAttributes>({
   name: 'gate',
   roles: ['gate'],
-  axes(shapes, _, attrs): Mapping {
-    const x = shapes[0]!
+  axes(shapes, _, given): Mapping {
+    const attrs = given as GateAttributes, x = shapes[0]!, mask = shapes[1]
     const whole = { offset: 0, stride: 1 }
+    const axes = mask ? named(x, attrs) : [], first = mask ? mask.length - axes.length : 0
     return {
       links: [
         ...x.map((size, axis) => ({ size, a: { tensor: 0, axis, ...whole }, b: { tensor: -1, axis, ...whole } })),
-        ...(shapes[1] ? named(x, attrs as GateAttributes) : []).map((axis, i) => ({
+        ...axes.map((axis, i) => ({
           size: x[axis],
           a: { tensor: 0, axis, ...whole },
-          b: { tensor: 1, axis: i, ...whole },
+          b: { tensor: 1, axis: first + i, ...whole },
         })),
       ],
     }
   },
   run(x, mask, attrs) {
-    const axes = named(x.shape, attrs)
-    if (!mask) return x
-    if (new Set(axes).size !== axes.length || mask.shape.join() !== axes.map((axis) => x.shape[axis]).join()) {
-      throw new ShapeError(
-        `gate: mask [${mask.shape}] does not fit axes [${attrs.axes}] of x [${x.shape}]; expected mask [${
-          axes.map((axis) => x.shape[axis])
-        }] and different axes`,
-      )
+    if (!mask) {
+      named(x.shape, attrs)
+      return x
     }
-    return product(x.shape, operandsOf(x, mask, attrs))
+    check(x, mask, attrs)
+    const seen = layout(x.shape, mask.shape, attrs)
+    return product(seen.sizes, operandsOf(x, mask, seen)).view(x.shape)
   },
   vjp({ args: [x, mask], attrs, needs }, dy) {
     if (!mask) return [dy, null]
-    const dx = needs[0] ? product(dy.shape, operandsOf(dy, mask, attrs)) : null
+    const { sizes, axes } = layout(x.shape, mask.shape, attrs)
+    const dx = needs[0] ? product(sizes, operandsOf(dy, mask, { sizes, axes })).view(x.shape) : null
     if (!needs[1]) return [dx, null]
-    const axes = named(x.shape, attrs)
-    const kept = x.shape.map((n, axis) => (axes.includes(axis) ? n : 1))
-    const both = [dy, x].map((tensor) => ({ tensor, strides: stridesOf(x.shape) }))
-    const sums = reduceAxes(product(x.shape, both), kept, x.shape.map((_, axis) => !axes.includes(axis)), {
-      kind: 'sum',
-    })
+    const kept = sizes.map((n, axis) => (axes.includes(axis) ? n : 1))
+    const both = [dy, x].map((tensor) => ({ tensor: tensor.view(sizes), strides: stridesOf(sizes) }))
+    const sums = reduceAxes(product(sizes, both), kept, sizes.map((_, axis) => !axes.includes(axis)), { kind: 'sum' })
     // The sums have the axes in x's order, the mask in its own.
     const strides = stridesOf(kept), order = axes.map((axis) => strides[axis])
     return [

@@ -5,7 +5,8 @@ import { costOf } from '../nn/macs.ts'
 import type { Model } from '../nn/model.ts'
 import { forwardTime, latencyTable } from './latency.ts'
 import { countAt, onlyCuts, type Ranking, withinBudget } from './plan/select.ts'
-import { freeModel, type Plan, sliceModel } from './plan/slice.ts'
+import { disposeTree } from '../core/tree.ts'
+import { type Plan, sliceModel } from './plan/slice.ts'
 import type { OnProgress } from './progress.ts'
 import { planCost } from './trial.ts'
 import type { Unit } from './units/units.ts'
@@ -84,7 +85,7 @@ async function withinTime(
     const predicted = table.predict(choice.plan), cuts = onlyCuts(choice.plan)
     const small = await sliceModel(model, [1, ...input], cuts, { found })
     const real = await forwardTime(small, shape)
-    freeModel(small)
+    disposeTree(small)
     notes.push(`chosen by the table for ${each(factor * predicted)}, measured ${each(real)}`)
     if (real <= most) return { ...choice, notes }
     fastest = Math.min(fastest, real)

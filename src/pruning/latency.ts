@@ -6,8 +6,8 @@ import type { Model } from '../nn/model.ts'
 import { fillNormal } from '../base/random.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { lean } from '../core/transform.ts'
-import { leaves } from '../core/tree.ts'
-import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
+import { disposeTree, leaves } from '../core/tree.ts'
+import { type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
 
 /**
@@ -68,7 +68,7 @@ export async function latencyTable(
       )
       const small = await sliceModel(model, [1, ...shape.slice(1)], plan, { found, weights })
       const ms = await forwardTime(small, shape, rounds)
-      freeModel(small)
+      disposeTree(small)
       rows.push({ units: group.map(({ name }) => name), width: kept, ms })
       points.push({ kept, saved: (dense - ms) / group.length })
       onProgress?.(rows.length, groups.length * shares.length)

@@ -15,7 +15,7 @@ import { methodOf } from './methods/index.ts'
 import type { Method, PruningJob } from './methods/method.ts'
 import { maskModel, unmaskModel } from './plan/mask.ts'
 import { narrowerThan, onlyCuts, rank, type SelectOptions } from './plan/select.ts'
-import { freeModel, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
+import { hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { OnProgress } from './progress.ts'
 import type { Scores } from './scores/score.ts'
 import { chooseUnits } from './units/kinds.ts'
@@ -91,7 +91,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
   if (trained) disposeTree(trained)
   const apart = difference(await logitsOf(small, probes), logits)
   if (!(apart <= 1e-3)) {
-    freeModel(small)
+    disposeTree(small)
     throw new EspalierError(
       `prune: the smaller network differs from the masked one by ${
         apart.toExponential(1)
@@ -154,7 +154,7 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
   const wanted = options.units, named = wanted?.every((each) => typeof each === 'string')
   const chosen = wanted && !named
     ? wanted as readonly Unit[]
-    : chooseUnits(model, found, wanted as readonly string[] | undefined)
+    : chooseUnits(found, wanted as readonly string[] | undefined)
   const select = { ranking, multipleOf, minimum }, budget = budgetOf(options)
   const context = { model, input, found, units: chosen, batch, fileBytes: options.fileBytes }
   const { onProgress } = options

@@ -40,7 +40,7 @@ export async function score(model: Model, found: readonly Unit[], options: Score
     name: typeof method === 'string' ? method : 'a criterion',
     model,
     found,
-    units: chooseUnits(model, found, kinds),
+    units: chooseUnits(found, kinds),
     references: data,
     classes,
     batch,

@@ -6,7 +6,8 @@ import type { Dataset } from '../data/datasets.ts'
 import { costOf } from '../nn/macs.ts'
 import { maskModel, unmaskModel } from './plan/mask.ts'
 import { keepsAny, onlyCuts } from './plan/select.ts'
-import { freeModel, type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './plan/slice.ts'
+import { disposeTree } from '../core/tree.ts'
+import { type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
 
 /** Figures of one plan. `how` says what ran; only what was sliced has a time. */
@@ -63,7 +64,7 @@ export class Trials {
     try {
       return await evaluate(small, this.test, this.options)
     } finally {
-      freeModel(small)
+      disposeTree(small)
     }
   }
 

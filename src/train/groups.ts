@@ -2,7 +2,8 @@
 // weights (masks, thresholds, multipliers) is in a group like any weight.
 import { InputError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { parameters } from '../core/tree.ts'
+import { describedLeaves, parameters } from '../core/tree.ts'
+import { isDecayed } from '../core/traits.ts'
 import { adamW, cosineRate, type Optimizer, type OptimizerOptions } from './optim.ts'
 
 /** Where training is. Steps count from 0 over the whole run. */
@@ -57,9 +58,6 @@ export interface OpenGroup {
   rateAt(moment: Moment): number
 }
 
-/** Weights decay; biases, gains, position tables and what is no weight of the model do not. */
-const decays = (path: string, { shape }: Tensor) => shape.length > 1 && !path.startsWith('extra.')
-
 /** All that can be trained, by path: the model's parameters, and every f32 tensor of `extra`. */
 export function trainable(model: unknown, extra: unknown): Map<string, Tensor> {
   return new Map([...parameters(model), ...parameters({ extra }).filter(([, { dtype }]) => dtype === 'f32')])
@@ -73,6 +71,9 @@ export function openGroups(
   defaults: GroupDefaults,
 ): OpenGroup[] {
   const left = trainable(model, extra)
+  const traits = new Map(describedLeaves(model).map(([path, , said]) => [path, said]))
+  // Weights decay; biases, gains, position tables, masks and what is no weight of the model do not.
+  const decays = (path: string, parameter: Tensor) => traits.has(path) && isDecayed(traits.get(path)!, parameter)
   return groups.flatMap((group, i) => {
     const { name = `group ${i}`, parameters: wanted = () => true, frozen = false, ascent = false } = group
     const wants = typeof wanted === 'function' ? wanted : (_: string, tensor: Tensor) => wanted.includes(tensor)

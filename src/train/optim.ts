@@ -5,7 +5,8 @@ import { zeros } from '../core/fill.ts'
 import { type Kernel, kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
-import { leaves, parameters } from '../core/tree.ts'
+import { describedParameters, leaves, parameters } from '../core/tree.ts'
+import type { LeafTraits } from '../core/traits.ts'
 
 const params = [
   'size',
@@ -37,8 +38,8 @@ export interface OptimizerOptions {
   rate: number
   /** Weight decay (0). */
   decay?: number
-  /** Which parameters decay, by path; default all, as in PyTorch. */
-  decays?: (path: string, parameter: Tensor) => boolean
+  /** Which parameters decay; default all, as in PyTorch, but those whose class says that they do not, and masks. */
+  decays?: (path: string, parameter: Tensor, traits: LeafTraits) => boolean
   /**
    * Greatest global L2 norm of the gradient; larger ones are scaled down, and a gradient that is not finite leaves the
    * weights alone (a large value such as 1e30 only does that). Default: neither.
@@ -69,8 +70,11 @@ interface Method {
   beta2: number
 }
 
+// A mask that decays would prune by itself.
+const ofItself: NonNullable<OptimizerOptions['decays']> = (_, __, { decayed, role }) => decayed ?? role !== 'mask'
+
 function optimizer(model: unknown, options: OptimizerOptions, method: Method): Optimizer {
-  const { decay = 0, decays = () => true, clip = 0 } = options
+  const { decay = 0, decays = ofItself, clip = 0 } = options
   const moments = new Map<string, Tensor[]>()
   for (const [path, parameter] of parameters(model)) {
     moments.set(path, Array.from({ length: method.moments }, () => zeros(parameter.shape, true)))
@@ -99,7 +103,7 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
     state: { control, moments },
     update(current, grads) {
       const found = new Map(leaves(grads))
-      const pairs = parameters(current).flatMap(([path, weight]) => {
+      const pairs = describedParameters(current).flatMap(([path, weight, traits]) => {
         const grad = found.get(path)
         if (!grad) return []
         const state = moments.get(path)
@@ -113,7 +117,7 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
             `optimiser: the gradient of '${path}' is ${grad.dtype} [${grad.shape}], expected f32 [${weight.shape}] as the parameter; reduce or reshape it first`,
           )
         }
-        return [{ path, weight, grad, state }]
+        return [{ weight, grad, state, decays: decays(path, weight, traits) }]
       })
       launch(kernels.advance, { control }, base, [1])
       if (squares) {
@@ -124,13 +128,13 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
         }
         launch(kernels.clip, { control, squares }, { ...base, parts: slot }, [1])
       }
-      for (const { path, weight, grad, state } of pairs) {
+      for (const { weight, grad, state, decays } of pairs) {
         const buffers: Record<string, Tensor> = { weight, grad, gain: control, m: state[0] }
         if (state[1]) buffers.v = state[1]
         launch(
           method.step,
           buffers,
-          { ...base, size: weight.size, decay: decays(path, weight) ? decay : 0 },
+          { ...base, size: weight.size, decay: decays ? decay : 0 },
           grid(Math.ceil(weight.size / 256)),
         )
       }

@@ -1,7 +1,7 @@
 // Every architecture against PyTorch: logits, loss, all gradients, training mode, mask gradients and pruned logits.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { crossEntropy, leaves, parameters, record, scope, type Tensor, tensor,
+import { crossEntropy, leaves, mapTree, parameters, record, scope, type Tensor, tensor,
   valueAndGradAux } from '../../src/index.ts'
 import { saveWeights } from '../../src/checkpoint/weights.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
@@ -79,13 +79,12 @@ async function compareMode(
 
 /** Gradients under our paths; parameters without one (unused) count as zeros, running statistics as themselves. */
 function gradientsAsModel(model: Model, grads: Model): unknown {
-  const found = new Map(leaves(grads))
-  const out: Record<string, Tensor> = {}
-  for (const [path, leaf] of leaves(model)) out[path] = found.get(path) ?? leaf
-  for (const [path, leaf] of parameters(model)) {
-    if (!found.has(path)) out[path] = tensor(new Float32Array(leaf.size), leaf.shape)
-  }
-  return new Map(Object.entries(out))
+  const found = new Map(leaves(grads)), trained = new Set(parameters(model).map(([path]) => path))
+  return mapTree(
+    model,
+    (leaf, path) =>
+      found.get(path) ?? (trained.has(path) ? tensor(new Float32Array(leaf.size), leaf.shape) : leaf.view(leaf.shape)),
+  )
 }
 
 test.skipIf(!existsSync(`${shared}/data/golden`))('no golden model file is left out', () => {

@@ -32,7 +32,7 @@ describeDevice('foldBatchNorm', () => {
   for (const name of ['tv_vgg11_bn_d16', 'tv_resnet_bottleneck_w4'] as const) {
     test(`${name} computes the same without batch norms, under the same gates and masks`, async () => {
       const { model, images } = loadGolden(name)
-      const masked = gatesOf(model).find(([, gate]) => !gate.closing)!
+      const masked = gatesOf(model).find(([, gate]) => !gate.branchLocal)!
       masked[1].mask = tensor(Float32Array.from({ length: 4 }, (_, i) => i % 2))
       const folded = foldBatchNorm(model, images.shape)
       expect(leaves(folded).filter(([path]) => /norm\./.test(path))).toEqual([])

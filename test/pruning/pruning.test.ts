@@ -3,11 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { compile, type Tensor, tensor } from '../../src/index.ts'
 import { costOf } from '../../src/nn/macs.ts'
 import { maskModel, unmaskModel } from '../../src/pruning/plan/mask.ts'
-import { freeModel, hostWeights, type Plan, sliceModel, sliceShapes } from '../../src/pruning/plan/slice.ts'
+import { hostWeights, type Plan, sliceModel, sliceShapes } from '../../src/pruning/plan/slice.ts'
 import { unitCosts } from '../../src/pruning/units/unit-cost.ts'
 import { type Unit, units } from '../../src/pruning/units/units.ts'
 import { scope } from '../../src/core/transform.ts'
-import { leaves } from '../../src/core/tree.ts'
+import { disposeTree, leaves } from '../../src/core/tree.ts'
 import { describeDevice } from '../support/device.ts'
 import { golden, hasGolden } from '../support/golden.ts'
 import { goldenInput, loadModel, type Model, type ModelCase, modelCases } from '../support/model-cases.ts'
@@ -90,7 +90,7 @@ async function compare(
     const small = await sliceModel(model, image.shape, named, { ...options, found, weights })
     expect(relativeError(await run(small, image), masked[seed]), `seed ${seed}`).toBeLessThanOrEqual(1e-4)
     if (seed < 4) expect(shapesOf(sliceShapes(model, found, named))).toEqual(shapesOf(small))
-    freeModel(small)
+    disposeTree(small)
     for (const [name, keep] of plan) if (keep.includes(0)) cut.add(name)
   }
   return cut
@@ -133,7 +133,7 @@ describeDevice('sliced equals masked', (adapter) => {
       ) => unit.name)
       if (adapter !== 'dawn') expect([...cut].sort()).toEqual(expected.sort())
       expect(expected.length).toBeGreaterThan(0)
-      freeModel(model)
+      disposeTree(model)
       image.dispose()
     })
   })
@@ -155,9 +155,9 @@ describeDevice('sliced equals masked', (adapter) => {
             units(m, image.shape, { residual }).map(({ name, exact, prunable }) => ({ name, exact, prunable }))
           expect(verdicts(small)).toEqual(verdicts(model))
           await compare(small, image, 2, { residual })
-          freeModel(small)
+          disposeTree(small)
         }
-        freeModel(model)
+        disposeTree(model)
         image.dispose()
       })
     })
@@ -171,7 +171,7 @@ describeDevice('sliced equals masked', (adapter) => {
           model = loadModel(definition, file),
           shape = [2, ...file.get(file.has('input') ? 'input' : 'input_u8').shape.slice(1)]
         expect(units(model, shape, { residual: 'coupled' })).toEqual(units(model, shape, { residual: 'closing' }))
-        freeModel(model)
+        disposeTree(model)
       },
     )
   }
@@ -199,10 +199,10 @@ describeDevice('sliced equals masked', (adapter) => {
             const saved = { params: (dense.params - left.params) / removed, macs: (dense.macs - left.macs) / removed }
             if (least.params === most.params) expect({ name, ...least }).toEqual({ name, ...saved })
             else expect([least.params, most.params], name).toContain(saved.params)
-            freeModel(small)
+            disposeTree(small)
           }
         }
-        freeModel(model)
+        disposeTree(model)
       },
       60_000,
     )

@@ -4,7 +4,7 @@ import { add, BatchNorm, concat, Conv2d, cos, exp, full, Gate, gather, LayerNorm
 
 /** The parts a planted network may use; those it does not use stay idle. x [B, 6] -> hidden [B, 8] -> [B, 3]. */
 export class Planted {
-  static readonly state = ['order']
+  static readonly leaves = { order: { trained: false } } as const
   first = new Linear(6, 8)
   gate = new Gate([-1])
   last = new Linear(8, 3)

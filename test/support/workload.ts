@@ -13,7 +13,7 @@ import { gpu } from '../../src/gpu/device.ts'
 import { initialize } from '../../src/nn/init.ts'
 import type { Model } from '../../src/nn/model.ts'
 import { rank } from '../../src/pruning/plan/select.ts'
-import { freeModel, sliceModel } from '../../src/pruning/plan/slice.ts'
+import { sliceModel } from '../../src/pruning/plan/slice.ts'
 import { scoreOf } from '../../src/pruning/methods/index.ts'
 import { Trials } from '../../src/pruning/trial.ts'
 import { type Unit, units } from '../../src/pruning/units/units.ts'
@@ -39,7 +39,7 @@ function roundsOf(model: Model, references: Dataset, test: Dataset): Record<stri
       const cuts = await plan(model, found, references, turn)
       const small = await sliceModel(model, [1, ...input], cuts, { found: all })
       await evaluate(small, test, { batch: 8 })
-      freeModel(small)
+      disposeTree(small)
     },
     sweep: async (turn) => {
       const trials = new Trials(model, all, input, test, { batch: 8 })

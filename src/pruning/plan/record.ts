@@ -4,8 +4,8 @@
 import { InputError } from '../../base/errors.ts'
 import { gatesOf } from '../../nn/gates.ts'
 import type { Scatter } from '../../nn/gate.ts'
-import { empty, Tensor } from '../../core/tensor.ts'
-import { mapTree } from '../../core/tree.ts'
+import { empty } from '../../core/tensor.ts'
+import { isBranch, mapTree, nodes } from '../../core/tree.ts'
 import type { Plan } from './slice.ts'
 import type { Unit } from '../units/units.ts'
 
@@ -67,16 +67,28 @@ export function recordOf(
   }
 }
 
-/** Numbers named `scale` anywhere in a model, by path: they were computed from widths that are gone. */
-export function constantsOf(model: unknown, path = ''): Record<string, number> {
-  if (typeof model !== 'object' || model === null || model instanceof Tensor || ArrayBuffer.isView(model)) return {}
-  return Object.assign(
-    {},
-    ...Object.entries(model).map(([name, value]: [string, unknown]) => {
-      const at = path ? `${path}.${name}` : name
-      return name === 'scale' && typeof value === 'number' ? { [at]: value } : constantsOf(value, at)
-    }),
-  ) as Record<string, number>
+/**
+ * A class names here its numbers that were computed from widths which a cut takes away: `static readonly constants =
+ * ['scale']`.
+ */
+interface HasConstants {
+  readonly constants?: readonly string[]
+}
+
+/** Such numbers anywhere in a model, by path, with the object and field that hold them. */
+function* constantsIn(model: unknown): Generator<{ path: string, owner: object, name: string, value: number }> {
+  for (const { path, value: owner } of nodes(model)) {
+    if (!isBranch(owner)) continue
+    for (const name of (owner.constructor as HasConstants | undefined)?.constants ?? []) {
+      const value = (owner as Record<string, unknown>)[name]
+      if (typeof value === 'number') yield { path: path ? `${path}.${name}` : name, owner, name, value }
+    }
+  }
+}
+
+/** Numbers that do not follow from the sliced shapes, by path. */
+export function constantsOf(model: unknown): Record<string, number> {
+  return Object.fromEntries([...constantsIn(model)].map(({ path, value }) => [path, value]))
 }
 
 /** A record that was read from a file, checked. @throws InputError saying what is wrong. */
@@ -153,18 +165,16 @@ export function shrunken<M>(model: M, shapes: ReadonlyMap<string, readonly numbe
 }
 
 function setConstants(model: unknown, constants: Record<string, number>): void {
-  const own = constantsOf(model)
+  const own = new Map([...constantsIn(model)].map((constant) => [constant.path, constant]))
   for (const [path, value] of Object.entries(constants)) {
-    if (!Object.hasOwn(own, path) || !Number.isFinite(value)) {
+    const constant = own.get(path)
+    if (!constant || !Number.isFinite(value)) {
       throw new InputError(
         `metadata espalier: constant '${
           path.slice(0, 60)
         }' is ${value}, which this network does not have; prune the original file again`,
       )
     }
-    if (own[path] === value) continue
-    const steps = path.split('.')
-    const owner = steps.slice(0, -1).reduce((at, name) => (at as Record<string, unknown>)[name], model)
-    ;(owner as Record<string, number>).scale = value
+    ;(constant.owner as Record<string, number>)[constant.name] = value
   }
 }

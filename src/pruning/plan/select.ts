@@ -12,8 +12,8 @@ export interface SelectOptions {
    */
   ranking?: 'global' | 'per-unit'
   /**
-   * Widths are rounded to multiples of this, so that rows stay vec4f (default 4; whole heads are not rounded). At least
-   * one multiple stays, and a unit that is narrower than one stays whole.
+   * Widths are rounded to multiples of this, so that rows stay vec4f (default 4; a unit with a step of its own, such as
+   * whole heads, keeps to that). At least one multiple stays, and a unit that is narrower than one stays whole.
    */
   multipleOf?: number
   /**
@@ -131,7 +131,7 @@ function leaveSomeEverywhere(
 }
 
 /** What the width of a unit is rounded to; whole heads are counted one by one. */
-const stepOf = ({ name }: Unit, multipleOf: number) => /heads$/i.test(name) ? 1 : multipleOf
+const stepOf = ({ step }: Unit, multipleOf: number) => step ?? multipleOf
 
 function rounded(unit: Unit, stays: number, multipleOf: number, minimum: number): number {
   const size = unit.shape.at(-1)!, step = stepOf(unit, multipleOf)

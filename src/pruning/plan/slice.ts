@@ -1,6 +1,6 @@
 // A plan as a smaller model.
 import { ShapeError } from '../../base/errors.ts'
-import { type DType, empty, type Tensor, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
+import { type DType, empty, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
 import { leaves, mapTree } from '../../core/tree.ts'
 import { gatesOf } from '../../nn/gates.ts'
 import { type Member, type Traceable, type Unit, type UnitOptions, units } from '../units/units.ts'
@@ -137,7 +137,7 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
     for (const [unit, keep] of plan) {
       const mine = unit.gates.find((each) => each.path === path)
       const wide = unit.widened.find((each) => each.path === path)
-      if (mine && unit.closing) {
+      if (mine && unit.branchLocal) {
         const positions = kept(mine.element, keep)
         gate.setScatter({
           positions: positions.map((i) => gate.scatter?.positions[i] ?? i),
@@ -216,9 +216,4 @@ function join(parts: readonly HostTensor[], axis: number): HostTensor {
     })
   }
   return { shape: joined, data: out, dtype }
-}
-
-/** Tensors of a model that was sliced or copied and is not needed any more. */
-export function freeModel(model: unknown): void {
-  for (const [, leaf] of leaves(model)) (leaf as Tensor).dispose()
 }

@@ -1,6 +1,8 @@
 // Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group,
 // so that one measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of
 // other sizes compare.
+import { isMeasured } from '../../core/traits.ts'
+import { describedLeaves } from '../../core/tree.ts'
 import type { Unit } from '../units/units.ts'
 import { hostWeights, type HostTensor } from '../plan/slice.ts'
 import { checkScores, type Score } from './score.ts'
@@ -10,6 +12,8 @@ export const magnitude = (norm: 'l1' | 'l2'): Score => ({
   images: false,
   async score({ model, units }) {
     const weights = await hostWeights(model)
+    // Learned inputs and masks are no weights of the elements.
+    for (const [path, leaf, traits] of describedLeaves(model)) if (!isMeasured(traits, leaf)) weights.delete(path)
     return checkScores(new Map(units.map((unit) => [unit.name, sizes(unit, weights, norm)])))
   },
 })
@@ -22,8 +26,8 @@ function sizes(
   const sums = new Float64Array(size), counts = new Float64Array(size)
   const heads = shape.length > 1 ? shape[0] : 1, dim = shape.at(-1)!
   for (const { path, axis, element, outer } of members) {
-    const { shape: sizes, data } = weights.get(path)!
-    if (sizes.length < 2 || data === null || /(^|\.)(positions|classToken)$/.test(path)) continue
+    const { shape: sizes, data } = weights.get(path) ?? { shape: [], data: null }
+    if (data === null) continue
     const inner = sizes.slice(axis + 1).reduce((a, b) => a * b, 1)
     const outerInner = outer === null ? 1 : sizes.slice(outer + 1).reduce((a, b) => a * b, 1)
     for (let i = 0; i < data.length; i++) {

@@ -1,6 +1,6 @@
 // What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores,
 // the sooner it goes.
-import { oneHot, scoreUnits } from '../../attribution/relevance.ts'
+import { oneHot, scoreUnits, softmaxSites } from '../../attribution/relevance.ts'
 import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
 import { InputError, NumericError } from '../../base/errors.ts'
 import type { Model } from '../../nn/model.ts'
@@ -43,7 +43,7 @@ export async function readGates(
   { softmax = false, aggregation = scoring.aggregation } = {},
 ): Promise<Scores> {
   return toUnits(
-    scoring.units,
+    scoring,
     await scoreUnits(scoring.model, batchesOf(scoring), criterion, { aggregation, softmax }),
     softmax,
   )
@@ -69,13 +69,12 @@ async function* batchesOf(scoring: Scoring) {
 }
 
 /** Vectors of gates as vectors of units. */
-function toUnits(units: readonly Unit[], gates: ReadonlyMap<string, Float32Array>, softmax: boolean): Scores {
+function toUnits({ model, units }: Scoring, gates: ReadonlyMap<string, Float32Array>, softmax: boolean): Scores {
+  const sites = softmax ? softmaxSites(model) : new Map<string, string>()
   return new Map(units.map(({ name, size, shape, gates: members }) => {
     const score = new Float32Array(size)
     for (const { path, element } of members) {
-      const atSoftmax = path.replace(/[^.]+$/, 'softmax')
-      const values = (softmax && shape.length === 1 && path.endsWith('.heads') ? gates.get(atSoftmax) : undefined)
-        ?? gates.get(path)!
+      const values = gates.get(sites.get(path) ?? path) ?? gates.get(path)!
       const dim = shape.at(-1)!
       values.forEach((value, i) => {
         score[Math.floor(i / element.length) * dim + element[i % element.length]] += value

@@ -23,7 +23,7 @@ export class AxisClasses {
   /** Tensors whose axis an op mixes (normalises, averages), by tensor and axis, with the op's reason. */
   readonly mixed: { call: Call, tensor: Tensor, axis: number, reason: string }[] = []
 
-  /** `cut` names calls that end their first argument's axes: closing gates. */
+  /** `cut` names calls that end their first argument's axes: branch-local gates. */
   constructor(calls: readonly Call[], cut: (call: Call) => boolean) {
     const linked = calls.filter((call) => !cut(call))
     const sizes = findFactors(calls, linked)

@@ -34,7 +34,7 @@ export function exactness({ calls, classes, inside, gates, cut, model }: Exactne
     const mixing = mixes.find((each) => each.call === call)
     if (mixing) return `${name}: ${mixing.reason}`
     if (cut(call)) {
-      // The axis ends here; a closing gate of the unit masks it.
+      // The axis ends here; a branch-local gate of the unit masks it.
       if (!gates.has(call) && carries(args[0]!) && !zero.has(args[0]!)) {
         return `${name} closes an axis that was not masked`
       }

@@ -1,5 +1,5 @@
 // Prunable units: gates and axes to groups of slices that must go together, with no code per architecture.
-import type { Gate } from '../../nn/gate.ts'
+import type { Gate, GateKind } from '../../nn/gate.ts'
 import type { Call } from '../../core/tape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { scatter } from '../../ops/scatter.ts'
@@ -46,7 +46,11 @@ export interface Unit {
   /** Whether it can be cut at all; otherwise why not. */
   prunable: true | string
   /** Its gates end their axis before a residual sum: kept indices scatter back to full width. */
-  closing: boolean
+  branchLocal: boolean
+  /** What its elements are, as its first gate says: heads, neurons, filters, or a kind of the user's own. */
+  kind: GateKind
+  /** Its width is rounded to multiples of this; null: to what the caller wants (`multipleOf`). */
+  step: number | null
 }
 
 /** How residual sums are treated. */
@@ -79,12 +83,12 @@ export function units(
     const { at } = call.attrs as { at?: Gate }
     return call.op.is('gate') && at && paths.has(at) ? at : null
   }
-  const cut = (call: Call) => residual === 'closing' && (gateOf(call)?.closing ?? false)
+  const cut = (call: Call) => residual === 'closing' && (gateOf(call)?.branchLocal ?? false)
   const classes = new AxisClasses(calls, cut)
   const places = calls.flatMap((call) => {
     const gate = gateOf(call)
     return gate ? [{ call, gate, path: paths.get(gate)! }] : []
-  }).filter(({ gate }) => residual === 'closing' || !gate.closing)
+  }).filter(({ gate }) => residual === 'closing' || !gate.branchLocal)
   const ends = [{ tensor: image!, what: 'the input' }, { tensor: result, what: 'the output' }]
   const scatters = calls.flatMap((call) => {
     const gate = call.op === scatter.op
@@ -171,7 +175,9 @@ function describe(places: readonly Place[], outerUnit: string | null, network: N
         : []
     ),
     members,
-    closing: places[0].gate.closing,
+    branchLocal: places[0].gate.branchLocal,
+    kind: places[0].gate.kind,
+    step: places[0].gate.step,
     prunable: reasonAgainst(places, found, members, inside, network) ?? true,
     // One element cannot be sliced away; and reshapes lose sight of axes of size one.
     exact: number.size === 1

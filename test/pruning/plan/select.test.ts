@@ -7,7 +7,7 @@ import { countAt, keptOf, narrowerThan, onlyCuts, rank, withinBudget } from '../
 import type { Unit } from '../../../src/pruning/units/units.ts'
 import { relativeError } from '../../reference/nd.ts'
 
-const unit = (name: string, shape: number[]): Unit => ({
+const unit = (name: string, shape: number[], step: number | null = null): Unit => ({
   name,
   shape,
   size: shape.reduce((a, b) => a * b, 1),
@@ -17,7 +17,9 @@ const unit = (name: string, shape: number[]): Unit => ({
   members: [],
   exact: true,
   prunable: true,
-  closing: false,
+  branchLocal: false,
+  kind: 'neurons',
+  step,
 })
 const flags = (plan: ReadonlyMap<string, Uint8Array>) =>
   Object.fromEntries([...plan].map(([name, keep]) => [name, [...keep].join('')]))
@@ -66,7 +68,7 @@ describe('rank', () => {
   })
 
   test('widths are rounded to multiples, the best of what would go staying; whole heads are not rounded', () => {
-    const wide = [unit('mlp.hidden', [10]), unit('attention.heads', [3])]
+    const wide = [unit('mlp.hidden', [10]), unit('attention.heads', [3], 1)]
     const both = new Map([['mlp.hidden', Float32Array.from({ length: 10 }, (_, i) => i)], [
       'attention.heads',
       Float32Array.of(-1, 50, 60),
@@ -98,7 +100,7 @@ describe('rank', () => {
       ['blocks.0.attention.values', [2, 20], 8, 16],
     ] as const,
   )('%s of %j at multiples of %i keeps %i however much is asked to go', (name, shape, multipleOf, least) => {
-    const only = unit(name, [...shape]),
+    const only = unit(name, [...shape], name.endsWith('heads') ? 1 : null),
       scores = new Map([[name, Float32Array.from({ length: only.size }, (_, i) => i)]])
     const ranking = rank([only], scores, { multipleOf })
     expect(keptOf(ranking.plan(only.size))).toBe(least)

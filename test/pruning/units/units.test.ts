@@ -3,7 +3,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Architecture, buildModel, inputOf } from '../../../models/index.ts'
 import { aboutUnits } from '../../../src/commands/unit-table.ts'
-import { kindsOf } from '../../../src/pruning/units/kinds.ts'
 import { type Unit, type UnitOptions, units } from '../../../src/pruning/units/units.ts'
 import { withoutDevice } from '../../../src/core/tensor.ts'
 import { exact, inexact, Planted, unprunable } from '../../support/planted.ts'
@@ -15,7 +14,7 @@ function unitsOf(architecture: Architecture, options?: UnitOptions) {
     model,
     input,
     found,
-    kinds: kindsOf(model, found),
+    kinds: new Map(found.map(({ name, kind }) => [name, kind])),
     named: (name: string) => found.find((unit) => unit.name === name)!,
   }
 }
@@ -144,7 +143,7 @@ describe('what goes together', () => {
         `stages.1.0.shortcut.${path} 0`
       ),
     )
-    expect(closing.named('stemGate')).toMatchObject({ size: 64, closing: true })
+    expect(closing.named('stemGate')).toMatchObject({ size: 64, branchLocal: true })
     const { named } = unitsOf({ type: 'resnet18' }, { residual: 'coupled' })
     expect(members(named('stages.1.0.stream'))).toEqual(
       expect.arrayContaining([
@@ -155,7 +154,7 @@ describe('what goes together', () => {
     )
     expect(named('stages.1.0.stream').gates.map(({ path }) => path)).toEqual(['stages.1.0.stream', 'stages.1.1.stream'])
     // Without a projection behind it the stem's channels are an ordinary unit.
-    expect(unitsOf({ type: 'resnet50' }).named('stemGate')).toMatchObject({ size: 64, closing: false })
+    expect(unitsOf({ type: 'resnet50' }).named('stemGate')).toMatchObject({ size: 64, branchLocal: false })
   })
 
   test("an option-A shortcut puts a stage's channels in the middle of the next stage's", () => {

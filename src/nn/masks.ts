@@ -1,0 +1,54 @@
+// Masks that are computed, or differ between images: tensors that stand in for the masks of gates during a call.
+//   B images, H elements of a gate
+import { ShapeError } from '../base/errors.ts'
+import type { Tensor } from '../core/tensor.ts'
+import { gather } from '../ops/gather.ts'
+import { replacingMasks } from './gate.ts'
+import { gatesOf } from './gates.ts'
+
+/** Masks by the path of their gate; null is no mask. */
+export type Masks = ReadonlyMap<string, Tensor | null> | Readonly<Record<string, Tensor | null>>
+
+/**
+ * Runs `work` with these tensors as the masks of a model's gates. They may be anything on the tape (a soft mask of
+ * parameters, one made hard by `straightThrough`), per element ([H], or [heads, channels] for a gate over both) or per
+ * image ([B, H], [B, heads, channels]); gradients go back into them, so this works within `valueAndGrad` and `compile`.
+ * Gates that are not named keep what they have. Calls nest; `work` must not be asynchronous.
+ * @throws ShapeError for a path at which there is no gate, and for asynchronous work.
+ */
+export function withMasks<R>(model: unknown, masks: Masks, work: () => R): R {
+  const given: Iterable<[string, Tensor | null]> = masks instanceof Map
+    ? masks as ReadonlyMap<string, Tensor | null>
+    : Object.entries(masks as Readonly<Record<string, Tensor | null>>)
+  const gates = new Map(gatesOf(model))
+  const result = replacingMasks(
+    new Map([...given].map(([path, mask]) => {
+      const gate = gates.get(path)
+      if (!gate) {
+        throw new ShapeError(
+          `withMasks: no gate at '${path}'; the model has ${[...gates.keys()].slice(0, 6).join(', ') || 'none'}`,
+        )
+      }
+      return [gate, mask]
+    })),
+    work,
+  )
+  if (result instanceof Promise) {
+    throw new ShapeError('withMasks: the work is asynchronous; what follows an await would not see the masks')
+  }
+  return result
+}
+
+/**
+ * Runs `work` with each image under the masks of its class: of every gate whose mask has a row per class, `labels`
+ * [B] (i32) picks the images' rows. Only rows are copied, never activations; the gradient of a row is the sum over the
+ * images of its class. Gates with other masks keep them.
+ */
+export function withClassMasks<R>(model: unknown, labels: Tensor, work: () => R): R {
+  const masks = new Map(
+    gatesOf(model).flatMap(([path, { mask, axes }]): [string, Tensor][] =>
+      mask?.shape.length === axes.length + 1 ? [[path, gather(mask, labels, { axis: 0 })]] : []
+    ),
+  )
+  return withMasks(model, masks, work)
+}
