@@ -14,7 +14,7 @@ import { writeOutput } from '../src/files/output.ts'
 import { foldBatchNorm } from '../src/nn/fold.ts'
 import { permutation, random } from '../src/base/random.ts'
 import { tensor } from '../src/core/tensor.ts'
-import { lean } from '../src/core/transform.ts'
+import { inference } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 
 const methods = ['attn-lrp', 'attn-lrp-gamma', 'cp-lrp', 'gradient-x-input'], baseline = 'random order'
@@ -45,7 +45,7 @@ try {
       continue
     }
     const image = tensor(images, [1, ...shape])
-    const logits = lean(() => model.call(image)), values = [...await logits.data()]
+    const logits = inference(() => model.call(image)), values = [...await logits.data()]
     const target = values.indexOf(Math.max(...values)) // what the network says, right or wrong
     const targets = oneHot([target], values.length)
     for (const name of methods) {

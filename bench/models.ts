@@ -16,7 +16,7 @@ import { parseSafetensors } from '../src/files/safetensors.ts'
 import { crossEntropy } from '../src/ops/cross-entropy.ts'
 import { adamW } from '../src/train/optim.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
-import { lean, trace, valueAndGrad } from '../src/core/transform.ts'
+import { inference, trace, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { deitGraph } from './deit-onnx.ts'
 import { measure, type MeasureOptions, quantile, type Row, type Subject } from './harness.ts'
@@ -71,7 +71,7 @@ async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
   const { model, bytes } = await loadCheckpoint(data.file)
   const weights = memory.allocated - before
   // Twice, so that what is captured has the variants that are fastest here.
-  const eager = lean(() => model.call(tensor(data.images, [batch, 3, side, side])))
+  const eager = inference(() => model.call(tensor(data.images, [batch, 3, side, side])))
   await eager.data()
   eager.dispose()
   await tuned()
@@ -121,7 +121,7 @@ async function loading({ name, file }: Case): Promise<Row> {
 }
 
 function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): Subject {
-  const forward = compile((x: Tensor) => lean(() => model.call(x)))
+  const forward = compile((x: Tensor) => inference(() => model.call(x)))
   return {
     impl: 'espalier',
     inOrder,

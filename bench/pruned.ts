@@ -20,7 +20,7 @@ import { planCost } from '../src/pruning/trial.ts'
 import { units } from '../src/pruning/units/units.ts'
 import { fillNormal } from '../src/base/random.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
-import { lean } from '../src/core/transform.ts'
+import { inference } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
 
@@ -143,7 +143,7 @@ async function scoring(
 }
 
 function forward(impl: string, model: Model, values: Float32Array, shape: readonly number[]): Subject {
-  const run = compile((images: Tensor) => lean(() => model.call(images))), images = tensor(values, shape)
+  const run = compile((images: Tensor) => inference(() => model.call(images))), images = tensor(values, shape)
   return {
     impl,
     async run() {

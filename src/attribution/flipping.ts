@@ -5,7 +5,7 @@ import { ShapeError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import type { Draw } from '../base/random.ts'
 import { tensor } from '../core/tensor.ts'
-import { lean } from '../core/transform.ts'
+import { inference } from '../core/transform.ts'
 
 /** Numbers of the square patches of a map [height, width], from the largest sum to the smallest; row by row. */
 export function patchOrder(values: ArrayLike<number>, height: number, width: number, patch: number): number[] {
@@ -49,7 +49,7 @@ export async function flippingCurve(
     versions.set(current, step * image.length)
   }
   const images = tensor(versions, [steps + 1, channels, height, width])
-  const logits = lean(() => model.call(images))
+  const logits = inference(() => model.call(images))
   const values = await logits.data() as Float32Array, classes = logits.shape[1]
   images.dispose()
   logits.dispose()

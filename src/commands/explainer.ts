@@ -10,7 +10,7 @@ import type { Preprocessing } from '../data/preprocess.ts'
 import { foldBatchNorm } from '../nn/fold.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
-import { lean } from '../core/transform.ts'
+import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import { percent } from './model.ts'
 
@@ -116,7 +116,7 @@ export class Explainer {
 
   private async logits(images: Tensor, names: readonly string[]): Promise<Float32Array[]> {
     const { classes } = this.options
-    const logits = lean(() => this.folded!.call(images))
+    const logits = inference(() => this.folded!.call(images))
     const values = await logits.data() as Float32Array
     logits.dispose()
     return names.map((name, i) => {

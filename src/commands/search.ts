@@ -20,7 +20,7 @@ import { type CommandSpec, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { numberWithin, table } from './model.ts'
 import { cacheReferences, cacheTest, checkData, oneOf, openModel, scoresBy } from './pruner.ts'
-import { addCurveFlags, classSubset, openFolder, type SweepOptions } from './sweep-plan.ts'
+import { addCurveFlags, classSubset, openFolder, type SweepOptions } from './sweep-setup.ts'
 
 interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> {
   evaluations: number

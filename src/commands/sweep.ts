@@ -17,8 +17,8 @@ import { commandLine } from './command-line.ts'
 import { type CommandSpec, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
 import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
-import { baseOf, declareSweep, planSweep, type Point, type Run, type SweepOptions,
-  type SweepPlan } from './sweep-plan.ts'
+import { baseOf, declareSweep, setUpSweep, type Point, type Run, type SweepOptions,
+  type SweepSetup } from './sweep-setup.ts'
 
 /** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
 export const sweep: CommandSpec<SweepOptions> = {
@@ -27,7 +27,7 @@ export const sweep: CommandSpec<SweepOptions> = {
     'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
   declare: declareSweep,
   async run(options, reporter) {
-    const plan = await planSweep(options)
+    const plan = await setUpSweep(options)
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const model = openModel(plan.job)
     try {
@@ -99,13 +99,13 @@ const pointAt = (entries: readonly Point[], { method, seed }: Run, rate: number)
 /** One curve: scores once (or before each rate), then plans that contain each other. */
 class CurveRun {
   private readonly run: Run
-  private readonly plan: SweepPlan
+  private readonly plan: SweepSetup
   private readonly options: SweepOptions
   private readonly model: Model
   private readonly reporter: Reporter
   private references: Dataset | null = null
 
-  constructor(run: Run, plan: SweepPlan, options: SweepOptions, model: Model, reporter: Reporter) {
+  constructor(run: Run, plan: SweepSetup, options: SweepOptions, model: Model, reporter: Reporter) {
     this.run = run
     this.plan = plan
     this.options = { ...options, seed: run.seed }
@@ -218,7 +218,7 @@ function isStopped(points: readonly (Point | undefined)[], { classes }: Run, { c
 
 /** Curves by method: means and standard errors over seeds. */
 export function summarize(
-  { runs, rates, journal: { entries } }: Pick<SweepPlan, 'runs' | 'rates' | 'journal'>,
+  { runs, rates, journal: { entries } }: Pick<SweepSetup, 'runs' | 'rates' | 'journal'>,
 ): { curves: Curve[], stopped: string[] } {
   const stopped: string[] = []
   const curves = [...new Set(runs.map(({ method }) => method))].map((name): Curve => {

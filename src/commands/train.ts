@@ -18,7 +18,7 @@ import { fit } from '../train/fit.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
-import { type Plan, prepare, type TrainOptions } from './train-plan.ts'
+import { type TrainingSetup, prepare, type TrainOptions } from './train-setup.ts'
 
 /** The command `espalier train <architecture or model> --data <data>`. */
 export const train: CommandSpec<TrainOptions> = {
@@ -27,16 +27,16 @@ export const train: CommandSpec<TrainOptions> = {
     'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
   declare,
   async run(options, reporter) {
-    const plan = await prepare(options)
+    const setup = await prepare(options)
     const gpu = await init({ adapter: options.adapter, threads: options.threads })
     const interrupt = watchInterrupt()
     try {
-      const outcome = await runPlan(plan, options, reporter, interrupt.check)
+      const outcome = await runTraining(setup, options, reporter, interrupt.check)
       const { history, msPerImage, last } = outcome
-      const { cost: { params, macs }, test, info: { architecture } } = plan
+      const { cost: { params, macs }, test, info: { architecture } } = setup
       const { epoch: epochs, losses, steps, tests } = history
       const json = {
-        model: plan.out,
+        model: setup.out,
         architecture,
         ...last,
         ...last && { images: test!.length },
@@ -44,12 +44,12 @@ export const train: CommandSpec<TrainOptions> = {
         losses,
         steps,
         tests,
-        trained: plan.data.length,
+        trained: setup.data.length,
         params,
         macs,
         msPerImage,
         imagesPerSecond: msPerImage ? 1000 / msPerImage : 0,
-        curve: plan.curve,
+        curve: setup.curve,
         seed: options.seed ?? 0,
         adapter: gpu.adapter.name,
         version: packageVersion(),
@@ -58,8 +58,8 @@ export const train: CommandSpec<TrainOptions> = {
         json,
         text: [
           `loss ${sparkline(history.losses)} ${history.losses.at(-1)?.toFixed(4) ?? ''}`,
-          ...last ? [`top-1 on ${plan.test!.length} test images: ${percent(last.top1)}`] : [],
-          `${plan.out} (${large(plan.cost.params)} parameters), learning curve in ${plan.curve}`,
+          ...last ? [`top-1 on ${setup.test!.length} test images: ${percent(last.top1)}`] : [],
+          `${setup.out} (${large(setup.cost.params)} parameters), learning curve in ${setup.curve}`,
         ].join('\n'),
       }
     } catch (error) {
@@ -125,10 +125,15 @@ function declare(command: Command) {
     .option('--cutmix <a>', 'cutmix, parameter of its Beta distribution, e.g. 1', numberWithin(0, 100))
 }
 
-async function runPlan(plan: Plan, options: TrainOptions, reporter: Reporter, check: (epoch: number) => void) {
-  const { data, test, info, augment, classes, stored, out, recipe } = plan
+async function runTraining(
+  setup: TrainingSetup,
+  options: TrainOptions,
+  reporter: Reporter,
+  check: (epoch: number) => void,
+) {
+  const { data, test, info, augment, classes, stored, out, recipe } = setup
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
-  const model = startingModel(plan, seed, reporter)
+  const model = startingModel(setup, seed, reporter)
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
   let progress = reporter.progress('', 1), shown = -1, seen = 0
   progress.stop()
@@ -145,7 +150,7 @@ async function runPlan(plan: Plan, options: TrainOptions, reporter: Reporter, ch
     epochs,
     batch,
     rate,
-    warmup: plan.warmup,
+    warmup: setup.warmup,
     decay,
     clip,
     smoothing,
@@ -180,7 +185,7 @@ async function runPlan(plan: Plan, options: TrainOptions, reporter: Reporter, ch
       await saveCheckpoint(out, best, info)
       writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
       const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
-      writeOutput(plan.curve, curve(title, losses, tests))
+      writeOutput(setup.curve, curve(title, losses, tests))
       testing += performance.now() - start
       reporter.say(
         `epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${
@@ -197,7 +202,7 @@ async function runPlan(plan: Plan, options: TrainOptions, reporter: Reporter, ch
 
 /** A fresh model, or the file's; where the number of classes differs, all weights of equal shape are taken over. */
 function startingModel(
-  { start, scheme, info: { architecture }, classes, stored }: Plan,
+  { start, scheme, info: { architecture }, classes, stored }: TrainingSetup,
   seed: number,
   reporter: Reporter,
 ): Model {

@@ -7,7 +7,7 @@ export { describedLeaves, type DescribedLeaf, describedParameters, disposeTree, 
 export { type DeclaresLeaves, isDecayed, type LeafRole, type LeafTraits } from './traits.ts'
 export { type AnyOp, type Call, pullback, type PullbackOptions, record, type Rule, type Zero,
   type ZeroRule } from './tape.ts'
-export { finite, grad, lean, type Loss, scope, stopGradient, trace, type Trace, valueAndGrad, valueAndGradAux,
+export { finite, grad, inference, type Loss, scope, stopGradient, trace, type Trace, valueAndGrad, valueAndGradAux,
   vjp } from './transform.ts'
 export { firstNonFinite } from './diagnose.ts'
 export { compile, type Compiled } from './compile.ts'

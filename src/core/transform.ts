@@ -140,7 +140,7 @@ export function trace<R>(work: (input: (shape: readonly number[]) => Tensor) => 
  * so `work` must make the same calls twice in a row.
  * @throws ShapeError if the two runs differ.
  */
-export function lean<R>(work: () => R): R {
+export function inference<R>(work: () => R): R {
   const madeBy = new Map<Tensor, number>(), lastUse: number[] = []
   let names = ''
   const planned = withoutDevice(() =>
@@ -178,7 +178,7 @@ export function lean<R>(work: () => R): R {
   )
   if (seen !== names) {
     throw new ShapeError(
-      'lean: the work made other calls than in its trace; it must not depend on values or change state',
+      'inference: the work made other calls than in its trace; it must not depend on values or change state',
     )
   }
   return result

@@ -1,7 +1,7 @@
 // Does a network compute what it should? Logits of a few images, and how far two lots of them lie apart.
 import { fillNormal } from '../base/random.ts'
 import { tensor } from '../core/tensor.ts'
-import { lean } from '../core/transform.ts'
+import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
@@ -34,7 +34,7 @@ export async function probesOf(
 export async function logitsOf(model: Model, probes: readonly Probe[]): Promise<Float32Array> {
   const rows: ArrayLike<number>[] = []
   for (const { images, shape } of probes) {
-    const input = tensor(images, shape), logits = lean(() => model.call(input))
+    const input = tensor(images, shape), logits = inference(() => model.call(input))
     rows.push(await logits.data())
     disposeTree([input, logits])
   }

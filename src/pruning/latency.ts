@@ -5,7 +5,7 @@ import { median } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { fillNormal } from '../base/random.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
-import { lean } from '../core/transform.ts'
+import { inference } from '../core/transform.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import { type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
@@ -15,7 +15,7 @@ import type { Unit } from './units/units.ts'
  * are not counted.
  */
 export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {
-  const forward = compile((images: Tensor) => lean(() => model.call(images)))
+  const forward = compile((images: Tensor) => inference(() => model.call(images)))
   const images = tensor(fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'latency'), shape)
   const times: number[] = []
   try {

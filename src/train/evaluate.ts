@@ -4,7 +4,7 @@ import { NumericError } from '../base/errors.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
-import { lean } from '../core/transform.ts'
+import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 
 /** Figures over a data set. Fractions are 0..1, times milliseconds. */
@@ -44,7 +44,7 @@ export async function evaluate(
   { batch = 16, classes: subset, foreign = 'excluded', onProgress }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const own = subset && new Set(subset)
-  const forward = compile((images: Tensor) => lean(() => model.call(images)))
+  const forward = compile((images: Tensor) => inference(() => model.call(images)))
   const predictions = new Int32Array(data.length)
   const times: number[] = []
   let top1 = 0, top5 = 0, loss = 0, done = 0

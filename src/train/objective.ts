@@ -9,7 +9,7 @@ import { add, div, equal, scale, sub } from '../ops/elementwise.ts'
 import { max, sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
-import { lean, stopGradient } from '../core/transform.ts'
+import { inference, stopGradient } from '../core/transform.ts'
 
 /** A batch on the device: images [B, C, Y, X], labels i32 [B], and soft labels [B, classes] where mixup made them so. */
 export interface Examples {
@@ -106,7 +106,8 @@ export function checkDistillation({ alpha = 0.5, temperature = 1 }: Distillation
 }
 
 /** The teacher's logits, off the tape. */
-export const taught = (teacher: Model, images: Tensor): Tensor => stopGradient(() => lean(() => teacher.call(images)))
+export const taught = (teacher: Model, images: Tensor): Tensor =>
+  stopGradient(() => inference(() => teacher.call(images)))
 
 /** A batch as tensors. */
 export function onDevice({ images, shape, labels, soft }: Batch): Examples {

@@ -1,7 +1,7 @@
 // What a program does with the package in a page, and in Node the same: a checkpoint and a picture from bytes, the
 // network's answer, why, as PNG. `read` gives the bytes of a file by its name.
 import { close, foldBatchNorm, heatmapOf, heatmapPixels, heatmapPng, init, loadImage, lrp, oneHot, tensor } from 'espalier'
-import { attnLRP, criterionOf, lean, matmul } from 'espalier'
+import { attnLRP, criterionOf, inference, matmul } from 'espalier'
 import { loadCheckpoint } from 'espalier/models'
 
 export async function story(read, options) {
@@ -26,7 +26,7 @@ export async function story(read, options) {
     }
   }
   // names that are imported but not called must be there too
-  const typeNames = [lrp, attnLRP, lean, matmul].map((value) => typeof value).join()
+  const typeNames = [lrp, attnLRP, inference, matmul].map((value) => typeof value).join()
   await close()
   return { adapter: adapter.kind, answers, typeNames }
 }

@@ -4,7 +4,7 @@ import { gpu } from '../../../src/gpu/device.ts'
 import { linear, linearAdd, linearGelu, linears, maskedLinear } from '../../../src/ops/matmul/linear.ts'
 import { record, unrecorded } from '../../../src/core/tape.ts'
 import { tensor, type Tensor } from '../../../src/core/tensor.ts'
-import { lean, scope, vjp } from '../../../src/core/transform.ts'
+import { inference, scope, vjp } from '../../../src/core/transform.ts'
 import { checkOp, checkRaces, toTensor } from '../../support/check-op.ts'
 import { describeDevice } from '../../support/device.ts'
 import { opCase } from '../../support/golden.ts'
@@ -118,7 +118,7 @@ describeDevice('linear', (adapter) => {
     }
     const { calls } = record(() => linears(tx, tw, tb), [tx])
     expect(calls.map(({ op }) => op.name)).toEqual(['linear', 'linear', 'linear'])
-    const kept = lean(() =>
+    const kept = inference(() =>
       linearAdd(
         linears(tx, tw, tb)[2],
         tensor(new Float32Array(10), [1, 2, 5]),

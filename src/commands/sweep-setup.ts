@@ -79,7 +79,7 @@ export interface Run {
 }
 
 /** A checked sweep. */
-export interface SweepPlan {
+export interface SweepSetup {
   job: Job
   rates: number[]
   runs: Run[]
@@ -87,7 +87,7 @@ export interface SweepPlan {
 }
 
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
-export async function planSweep(options: SweepOptions & { args: string[] }): Promise<SweepPlan> {
+export async function setUpSweep(options: SweepOptions & { args: string[] }): Promise<SweepSetup> {
   const methods = [...new Set(options.methods.split(',').map((name) => name.trim()))]
   for (const name of methods) checkData(name, scoreOf(baseOf(name)).images ? 'references' : 'nothing', options)
   const rates = parseRates(options.rates)

@@ -41,8 +41,8 @@ export interface TrainOptions extends ArchOptions, PreprocessingOptions {
   overwrite?: boolean
 }
 
-/** A checked plan. */
-export interface Plan {
+/** A checked training. */
+export interface TrainingSetup {
   data: Dataset
   test: Dataset | null
   info: CheckpointInfo
@@ -61,7 +61,7 @@ export interface Plan {
 }
 
 /** Reads and checks model, data, recipe and the state to go on from. @throws InputError. */
-export async function prepare(options: TrainOptions & { args: string[] }): Promise<Plan> {
+export async function prepare(options: TrainOptions & { args: string[] }): Promise<TrainingSetup> {
   const [name] = options.args
   const augment = augmentationOf(options)
   const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
@@ -230,7 +230,7 @@ async function findState(
   { resume, overwrite }: TrainOptions,
   out: string,
   recipe: Record<string, unknown>,
-): Promise<Plan['stored']> {
+): Promise<TrainingSetup['stored']> {
   const file = stateFileOf(out)
   if (!resume) {
     if (!overwrite && existsSync(out)) {
