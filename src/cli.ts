@@ -64,21 +64,22 @@ async function main(args: string[]): Promise<number> {
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
-    const { message, code } = explain(error)
+    const { message, code } = explain(error, args, program)
     process.stderr.write(`${message}\n`)
     if (json) process.stdout.write(`${JSON.stringify({ error: message, exitCode: code })}\n`)
     return code
   }
 }
 
-function explain(error: unknown): { message: string, code: number } {
+function explain(error: unknown, args: readonly string[], program: Command): { message: string, code: number } {
   if (error instanceof CommanderError) {
-    return {
-      message: `espalier: ${
-        error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ').replace(/\.$/, '')
-      }; see 'espalier --help'`,
-      code: 2,
-    }
+    const command = program.commands.find((each) => each.name() === args[0])
+    // A flag that was meant to be the required one says more than that the required one is missing.
+    const typo = command && error.code === 'commander.missingMandatoryOptionValue'
+      ? unknownFlag(command, args.slice(1))
+      : undefined
+    const said = typo ?? error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ').replace(/\.$/, '')
+    return { message: `espalier: ${said}; see 'espalier ${command ? `${command.name()} ` : ''}--help'`, code: 2 }
   }
   if (error instanceof EspalierError) return { message: error.message, code: error.exitCode }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
@@ -90,10 +91,35 @@ function explain(error: unknown): { message: string, code: number } {
   }
 }
 
+/** The first flag a command does not know, in commander's words, with the nearest one it knows. */
+function unknownFlag(command: Command, args: string[]): string | undefined {
+  const unknown = command.parseOptions(args).unknown.find((word) => word.startsWith('-'))
+  if (!unknown) return undefined
+  const flag = unknown.replace(/=.*/, '')
+  const near = command.options.flatMap(({ long }) => long ? [long] : [])
+    .map((long) => ({ long, changes: distance(flag, long) })).sort((a, b) => a.changes - b.changes)[0]
+  return `unknown option '${flag}'${near && near.changes <= 2 ? ` (Did you mean ${near.long}?)` : ''}`
+}
+
+/** Letters to add, drop or replace to make one word of the other (V. Levenshtein 1966). */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (from[i - 1] === to[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[to.length]
+}
+
 // `espalier … | head` closes the pipe early; that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
-  throw error
+  process.stderr.write(`espalier: its answer cannot be written (${error.code ?? error.message}); is the device full?\n`)
+  process.exit(1)
 })
+process.stderr.on('error', () => {}) // nobody listens: the work goes on
 
 process.exitCode = await main(process.argv.slice(2))

@@ -2,7 +2,7 @@
 // always there.
 import type { Mode } from '../cpu/abi.ts'
 import { AdapterError } from '../base/errors.ts'
-import { embeddedGpu, platformGpu } from './entry.ts'
+import { embeddedGpu, mayHaveGpu, platformGpu } from './entry.ts'
 
 /** What an adapter is: a GPU, a software driver, the embedded device, or dawn's null backend. */
 export type AdapterKind = 'gpu' | 'software' | 'embedded' | 'null'
@@ -29,6 +29,7 @@ interface Found {
 export async function findAdapter(choice: AdapterChoice): Promise<Found> {
   const name = choice.adapter?.toLowerCase()
   if (name === 'cpu' || (!name && choice.mode && !choice.backend)) return embedded(choice)
+  if (!name && !choice.backend && !await mayHaveGpu()) return embedded(choice)
   const first = await platform({ ...choice, adapter: undefined })
   if (choice.backend || name === 'dawn') {
     if (first) return first

@@ -2,6 +2,9 @@
 import { createBrowserGpu } from '../cpu/browser/page.ts'
 import type * as inNode from './entry.ts'
 
+/** A page has to ask. */
+export const mayHaveGpu: typeof inNode.mayHaveGpu = () => Promise.resolve(true)
+
 /** The browser's `GPU`, null where there is none. */
 export const platformGpu: typeof inNode.platformGpu = () =>
   Promise.resolve(typeof navigator === 'undefined' ? null : navigator.gpu ?? null)

@@ -7,6 +7,25 @@ const instances: GPU[] = []
 
 const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?.node)
 
+/** What Linux calls the devices of GPUs under /dev: DRM render nodes, NVIDIA, WSL, Mali, Adreno, Tegra, PowerVR, Vivante. */
+const gpuDevice = /^(nvidia(ctl|\d)|dxg$|mali\d|kgsl|nvhost|nvmap|pvr|galcore)/
+
+/**
+ * Whether a GPU may be here. Without one, dawn finds software drivers at best, which nobody gets who did not ask; not to
+ * load it saves its start, and the lines that it and its drivers write to the process's stderr past all of ours.
+ */
+export async function mayHaveGpu(dev = '/dev'): Promise<boolean> {
+  if (!inNode() || process.platform !== 'linux') return true
+  const { readdir } = await import('node:fs/promises')
+  try {
+    const names = await readdir(dev)
+    if (names.some((name) => gpuDevice.test(name))) return true
+    return names.includes('dri') && (await readdir(`${dev}/dri`)).some((name) => name.startsWith('renderD'))
+  } catch {
+    return true // nobody knows
+  }
+}
+
 /** Dawn's or the browser's `GPU`, null where there is none. */
 export async function platformGpu({ profile, backend, adapter }: AdapterChoice): Promise<GPU | null> {
   if (!inNode()) return typeof navigator === 'undefined' ? null : navigator.gpu ?? null
