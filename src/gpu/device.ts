@@ -5,6 +5,7 @@ import { DeviceError } from '../base/errors.ts'
 import { type AdapterKind, env, findAdapter } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'
+import { wantedFeatures } from './features.ts'
 import { Launches } from './launches.ts'
 import { Profiler } from './profiler.ts'
 import { Readback } from './readback.ts'
@@ -73,7 +74,7 @@ let current: Gpu | null = null
 export async function init(options: InitOptions = {}): Promise<Gpu> {
   if (current) await close()
   const { adapter, kind } = await findAdapter(options)
-  const wanted = ['shader-f16', 'subgroups', 'timestamp-query'].filter((name) => adapter.features.has(name))
+  const wanted = wantedFeatures().filter((name) => adapter.features.has(name))
   const device = await adapter.requestDevice({
     requiredFeatures: wanted as GPUFeatureName[],
     requiredLimits: adapterLimits(adapter.limits),

@@ -28,7 +28,7 @@ let queue: Promise<void> = Promise.resolve()
  * and class for as long as the device is open. Nothing is timed under `fixedVariants` (tests, ESPALIER_TUNE=0), with a
  * single candidate, or on the null backend. A failing candidate fails the device, as any kernel would.
  */
-export function choose<V extends Named>(gpu: Gpu, key: string, candidates: readonly V[], prepare: () => Trial<V>): V {
+export function quickest<V extends Named>(gpu: Gpu, key: string, candidates: readonly V[], prepare: () => Trial<V>): V {
   if (gpu.fixedVariants || candidates.length === 1 || gpu.adapter.kind === 'null') return candidates[0]
   let known = choices.get(gpu)
   if (!known) choices.set(gpu, known = new Map())

@@ -10,7 +10,7 @@ import type { Role } from '../core/roles.ts'
 import type { ZeroRule } from '../core/tape.ts'
 import { full } from '../core/fill.ts'
 import { unbroadcast } from './shared/reduce-axes.ts'
-import { adapterKind } from './shared/row-kernels.ts'
+import { choose, type Variant, variants } from './shared/variants.ts'
 
 // ---- one argument -----------------------------------------------------------------------------------------------
 
@@ -126,18 +126,24 @@ export function elementwiseKernels(): Kernel[] {
   return [
     ...unaries,
     ...Object.values(binaryTable).flatMap((row) => Object.values(row)),
-    choose,
-    chosen,
-    refused,
+    whereKernel,
+    whereTrue,
+    whereFalse,
     spread,
     guarded,
   ]
 }
 
+/** Vectors of four that an invocation computes: the embedded device may do two at once. */
+const unaryVariants = variants<null, Variant<null> & { PAIRS: number }>('elementwise', [
+  { name: 'two vectors', numeric: 'exact-order', adapters: ['embedded'], PAIRS: 1 },
+  { name: 'one vector', numeric: 'exact-order', PAIRS: 0 },
+])
+
 /** Launches one column of the table: all but `f` multiply by `cotangent`. */
 function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: readonly number[]): Tensor {
   const out = empty(x.shape)
-  const PAIRS = adapterKind() === 'embedded' ? 1 : 0
+  const { PAIRS } = choose(unaryVariants, null)
   launch(
     made,
     cotangent ? { x, y: cotangent, out } : { x, out },
@@ -291,7 +297,7 @@ export function combine(name: BinaryName, x: Tensor, y: Tensor): Tensor {
 }
 
 /** The product of two operands read by strides over `shape`, not recorded. */
-export function product(shape: readonly number[], both: readonly Operand[]): Tensor {
+export function multiplied(shape: readonly number[], both: readonly Operand[]): Tensor {
   return launchBroadcast('mul', binaryTable.mul.f, shape, both)
 }
 
@@ -343,9 +349,9 @@ export const equal = binary('equal')
 
 // ---- three arguments --------------------------------------------------------------------------------------------
 
-const choose = spliced('ternary', `select(z, y, x != ${zero})`, 'where')
-const chosen = spliced('binary', `select(${zero}, y, x != ${zero})`, 'where dx')
-const refused = spliced('binary', `select(y, ${zero}, x != ${zero})`, 'where dy')
+const whereKernel = spliced('ternary', `select(z, y, x != ${zero})`, 'where')
+const whereTrue = spliced('binary', `select(${zero}, y, x != ${zero})`, 'where dx')
+const whereFalse = spliced('binary', `select(y, ${zero}, x != ${zero})`, 'where dy')
 
 /** x where the condition (f32) is not 0, else y; the three shapes broadcast. No gradient to the condition. */
 export const where = op<[Tensor, Tensor, Tensor], object>({
@@ -354,12 +360,12 @@ export const where = op<[Tensor, Tensor, Tensor], object>({
   zero: 'all',
   run(condition, x, y) {
     const shape = broadcastShape('where', condition.shape, x.shape, y.shape)
-    return launchBroadcast('where', choose, shape, operands(shape, condition, x, y))
+    return launchBroadcast('where', whereKernel, shape, operands(shape, condition, x, y))
   },
   vjp({ args: [condition, x, y], needs }, dz) {
     const part = (made: Kernel, target: Tensor) =>
       unbroadcast(launchBroadcast('where', made, dz.shape, operands(dz.shape, condition, dz)), target.shape)
-    return [null, needs[1] ? part(chosen, x) : null, needs[2] ? part(refused, y) : null]
+    return [null, needs[1] ? part(whereTrue, x) : null, needs[2] ? part(whereFalse, y) : null]
   },
 })
 

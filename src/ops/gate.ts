@@ -4,7 +4,7 @@ import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { axisOf, stridesOf } from './shared/broadcast.ts'
 import { stridedCopy } from './shared/copies.ts'
-import { product } from './elementwise.ts'
+import { multiplied } from './elementwise.ts'
 import { op } from '../core/op.ts'
 import { reduceAxes } from './shared/reduce-axes.ts'
 
@@ -86,16 +86,18 @@ export const gate = op<[Tensor, Tensor | null], GateAttributes>({
     }
     check(x, mask, attrs)
     const seen = layout(x.shape, mask.shape, attrs)
-    return product(seen.sizes, operandsOf(x, mask, seen)).view(x.shape)
+    return multiplied(seen.sizes, operandsOf(x, mask, seen)).view(x.shape)
   },
   vjp({ args: [x, mask], attrs, needs }, dy) {
     if (!mask) return [dy, null]
     const { sizes, axes } = layout(x.shape, mask.shape, attrs)
-    const dx = needs[0] ? product(sizes, operandsOf(dy, mask, { sizes, axes })).view(x.shape) : null
+    const dx = needs[0] ? multiplied(sizes, operandsOf(dy, mask, { sizes, axes })).view(x.shape) : null
     if (!needs[1]) return [dx, null]
     const kept = sizes.map((n, axis) => (axes.includes(axis) ? n : 1))
     const both = [dy, x].map((tensor) => ({ tensor: tensor.view(sizes), strides: stridesOf(sizes) }))
-    const sums = reduceAxes(product(sizes, both), kept, sizes.map((_, axis) => !axes.includes(axis)), { kind: 'sum' })
+    const sums = reduceAxes(multiplied(sizes, both), kept, sizes.map((_, axis) => !axes.includes(axis)), {
+      kind: 'sum',
+    })
     // The sums have the axes in x's order, the mask in its own.
     const strides = stridesOf(kept), order = axes.map((axis) => strides[axis])
     return [

@@ -4,12 +4,29 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { choose, type Variant, variants } from './shared/variants.ts'
 
 /** `eps` is added to the variance; default 1e-5. */
 export interface LayerNormOptions {
   eps?: number
 }
+
+interface RowWork {
+  threads: number
+}
+
+/** How many entries of a row an invocation takes in a turn; the embedded device may do two at once. */
+const forwardVariants = variants<RowWork, Variant<RowWork> & { PAIRS: number }>('layer-norm', [
+  {
+    name: 'two entries a turn',
+    numeric: 'reordered',
+    adapters: ['embedded'],
+    runs: (_, { threads }) => threads === 1,
+    PAIRS: 1,
+  },
+  { name: 'one entry a turn', numeric: 'reordered', PAIRS: 0 },
+])
 
 const normalize = rowKernels('layernorm/forward.wgsl', {
   buffers: ['x', 'gain', 'bias', 'y', 'mean', 'rstd'],
@@ -65,7 +82,7 @@ export const layerNorm = op({
       { x, gain, bias, y, mean, rstd },
       { rows, width: reads, scale: 1 / width, eps },
       grid(Math.ceil(rows / (64 / threads))),
-      { overrides: { THREADS: threads, PAIRS: threads === 1 && adapterKind() === 'embedded' ? 1 : 0 } },
+      { overrides: { THREADS: threads, PAIRS: choose(forwardVariants, { threads }).PAIRS } },
     )
     return { out: y, mean, rstd }
   },

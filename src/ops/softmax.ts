@@ -4,12 +4,31 @@ import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { op } from '../core/op.ts'
-import { adapterKind, threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { threadsPerRow, pickRowKernel, rowKernels } from './shared/row-kernels.ts'
+import { choose, type Variant, variants } from './shared/variants.ts'
 
 /** The axis to normalise over; negative ones count from the end. Default the last. */
 export interface SoftmaxOptions {
   axis?: number
 }
+
+interface RowWork {
+  threads: number
+  inner: number
+}
+
+/** Whether y keeps the exponentials until their sum is known: on a CPU they are sooner read than computed again. */
+const forwardVariants = variants<RowWork, Variant<RowWork> & { KEEP: number }>('softmax', [
+  {
+    name: 'kept, two entries a turn',
+    numeric: 'reordered',
+    adapters: ['embedded'],
+    runs: (_, { threads, inner }) => threads === 1 && inner === 1,
+    KEEP: 2,
+  },
+  { name: 'kept', numeric: 'reordered', adapters: ['embedded'], KEEP: 1 },
+  { name: 'computed again', numeric: 'reordered', KEEP: 0 },
+])
 
 const params = ['rows', 'width', 'inner', 'log']
 const forward = rowKernels('softmax/forward.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
@@ -43,7 +62,7 @@ function define(name: string, log: 0 | 1) {
         {
           overrides: {
             THREADS: threads,
-            KEEP: adapterKind() !== 'embedded' ? 0 : threads === 1 && inner === 1 ? 2 : 1,
+            KEEP: choose(forwardVariants, { threads, inner }).KEEP,
           },
         },
       )

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { zeros } from '../../src/core/fill.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
-import { choose, type Trial, tuned, tuning } from '../../src/gpu/tune.ts'
+import { quickest, type Trial, tuned, tuning } from '../../src/gpu/tune.ts'
 import { relu } from '../../src/ops/elementwise.ts'
 import { matmul } from '../../src/ops/matmul/matmul.ts'
 import { scope } from '../../src/core/transform.ts'
@@ -35,12 +35,12 @@ function trialOf(seen: string[] = []): () => Trial<Candidate> {
 test('the default serves until the timing is done, then the faster one does; other classes are their own', async () => {
   await init({ adapter: 'cpu', fixedVariants: false })
   const live = gpu().pool.memory.live, trial = trialOf()
-  expect(choose(gpu(), 'a', [slow, quick], trial)).toBe(slow)
-  expect(choose(gpu(), 'a', [slow, quick], trial)).toBe(slow)
-  expect(choose(gpu(), 'b', [quick, slow], trial)).toBe(quick)
+  expect(quickest(gpu(), 'a', [slow, quick], trial)).toBe(slow)
+  expect(quickest(gpu(), 'a', [slow, quick], trial)).toBe(slow)
+  expect(quickest(gpu(), 'b', [quick, slow], trial)).toBe(quick)
   await tuned()
-  expect(choose(gpu(), 'a', [slow, quick], trial)).toBe(quick)
-  expect(choose(gpu(), 'b', [quick, slow], trial)).toBe(quick)
+  expect(quickest(gpu(), 'a', [slow, quick], trial)).toBe(quick)
+  expect(quickest(gpu(), 'b', [quick, slow], trial)).toBe(quick)
   expect(tuning(gpu())).toEqual({ a: 'quick', b: 'quick' })
   expect(gpu().pool.memory.live, 'scratch tensors are given back').toBe(live)
 })
@@ -48,20 +48,20 @@ test('the default serves until the timing is done, then the faster one does; oth
 test('nothing is timed with fixed variants, or without a choice', async () => {
   const seen: string[] = []
   await init({ adapter: 'cpu', fixedVariants: true })
-  expect(choose(gpu(), 'a', [slow, quick], trialOf(seen))).toBe(slow)
+  expect(quickest(gpu(), 'a', [slow, quick], trialOf(seen))).toBe(slow)
   await init({ adapter: 'cpu', fixedVariants: false })
-  expect(choose(gpu(), 'a', [quick], trialOf(seen))).toBe(quick)
+  expect(quickest(gpu(), 'a', [quick], trialOf(seen))).toBe(quick)
   await tuned()
   expect(seen).toEqual([])
 })
 
 test('a device that is closed meanwhile ends the timing', async () => {
   await init({ adapter: 'cpu', fixedVariants: false })
-  choose(gpu(), 'a', [slow, quick], trialOf())
+  quickest(gpu(), 'a', [slow, quick], trialOf())
   await close()
   await tuned()
   await init({ adapter: 'cpu', fixedVariants: false })
-  expect(choose(gpu(), 'a', [slow, quick], trialOf())).toBe(slow)
+  expect(quickest(gpu(), 'a', [slow, quick], trialOf())).toBe(slow)
   await tuned()
 })
 

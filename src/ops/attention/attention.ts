@@ -2,17 +2,15 @@
 import { ShapeError } from '../../base/errors.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { backwardByLanes, forwardByLanes, shufflingLanes } from './subgroup.ts'
-import { backwardPacked, forwardPacked } from './blocked.ts'
 import { rowVersions } from './rows.ts'
 import { type AttentionCall, attentionSizes } from './shapes.ts'
-import { backwardByTiles, forwardByTiles } from './tiled.ts'
+import { attentionVariants } from './variants.ts'
 import { add, scale as times } from '../elementwise.ts'
 import { matmul } from '../matmul/matmul.ts'
 import { op } from '../../core/op.ts'
 import { permute } from '../permute.ts'
 import { reshape } from '../reshape.ts'
-import { adapterKind } from '../shared/row-kernels.ts'
+import { choose } from '../shared/variants.ts'
 import { softmax } from '../softmax.ts'
 
 /** `scale` multiplies q k^T: 1 / sqrt of the original head width, which pruning does not change. */
@@ -51,29 +49,16 @@ export const attention = op({
     }
     const out = empty([B, N, H, E]), logsum = empty([B, H, N])
     const call = { q, k, v, bias, mask, scale, ...sizes }
-    launchers().forward(call, out, logsum, flopsOf(q, v))
+    choose(attentionVariants, sizes).forward(call, out, logsum, flopsOf(q, v))
     return { out, logsum }
   },
   vjp({ args: [q, k, v, bias, mask], attrs: { scale }, out, saved: { logsum }, needs }, dout) {
     const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
     const pairs = rowStatistics(call, out, dout, logsum)
-    return [...launchers().backward(call, dout, pairs, needs), null]
+    return [...choose(attentionVariants, call).backward(call, dout, pairs, needs), null]
   },
   macs: ([q, , v]) => flopsOf(q, v) / 2,
 })
-
-/** The kernels for this adapter. */
-function launchers(): { forward: typeof forwardByTiles, backward: typeof backwardByTiles } {
-  const lanes = shufflingLanes()
-  if (lanes) {
-    return {
-      forward: (...args) => forwardByLanes(lanes, ...args),
-      backward: (...args) => backwardByLanes(lanes, ...args),
-    }
-  }
-  if (adapterKind() === 'embedded') return { forward: forwardPacked, backward: backwardPacked }
-  return { forward: forwardByTiles, backward: backwardByTiles }
-}
 
 /** Log-sum and dout . out of every query, [B, H, N, 2]: what the backward kernels need of a row. */
 export function rowStatistics({ B, N, H, D, E }: AttentionCall, out: Tensor, dout: Tensor, logsum: Tensor): Tensor {

@@ -5,9 +5,8 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
-import { backwardByTiles, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './tiled.ts'
+import { tiledBackward, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './tiled.ts'
 import { sumMiddle } from '../matmul/product.ts'
-import { tileColumns } from '../shared/row-kernels.ts'
 
 const splice = { '/*logit bias*/': wgsl['attention/logit-bias.wgsl'] }
 const forwardKernel = rowVersions('attention/blocked.wgsl', forwardRows, {
@@ -24,12 +23,12 @@ const gradKernel = rowVersions('attention/blocked-gradient.wgsl', {
  * The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes
  * of a row.
  */
-export function forwardPacked(
+export function blockedForward(
+  columns: 2 | 4,
   call: AttentionCall,
   out: Tensor,
   logsum: Tensor,
   flops: number,
-  columns = tileColumns(),
 ): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   const wide = D > 64 || E > 64, own = wide ? 32 : ownRows(N, B * H < 8 ? 64 : 208), other = wide ? 32 : 64
@@ -43,17 +42,17 @@ export function forwardPacked(
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardPacked(
+export function blockedBackward(
+  columns: 2 | 4,
   call: AttentionCall,
   dout: Tensor,
   stats: Tensor,
   needs: readonly boolean[],
-  columns = tileColumns(),
 ): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   // Sums of wider rows would be too many to carry from tile to tile; the bias has no blocked kernel.
-  if (D > 64 || E > 64) return backwardByTiles(call, dout, stats, needs)
-  const [, , , dbias] = backwardByTiles(call, dout, stats, [false, false, false, needs[3]])
+  if (D > 64 || E > 64) return tiledBackward(call, dout, stats, needs)
+  const [, , , dbias] = tiledBackward(call, dout, stats, [false, false, false, needs[3]])
   if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
   // All three from one kernel, since they share the probabilities. Few heads are split, so that there is work
   // for more threads: at most four, because each has a dq of its own, and none of them empty.

@@ -1,12 +1,11 @@
 // Launches of the attention kernels for software drivers: a workgroup is one subgroup, keys are shuffled between its
 // lanes.
-import { gpu } from '../../gpu/device.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
 import { sum } from '../reduce.ts'
-import { adapterKind } from '../shared/row-kernels.ts'
+import { machine } from '../shared/variants.ts'
 
 const load = true, store = true
 const forwardKernel = rowVersions('attention/subgroup.wgsl', {
@@ -46,19 +45,6 @@ const biasSums = rowVersions('attention/subgroup-gradient.wgsl', gradRows, {
   params,
 })
 
-/**
- * Lanes of a subgroup where that is one fixed number and loads are dear: a software driver with subgroups and nine
- * buffers. Else 0.
- */
-export function shufflingLanes(): number {
-  if (
-    adapterKind() !== 'software' || !gpu().features.has('subgroups')
-    || gpu().device.limits.maxStorageBuffersPerShaderStage < 9
-  ) return 0
-  const { subgroupMinSize, subgroupMaxSize } = gpu().device.adapterInfo
-  return subgroupMinSize === subgroupMaxSize && subgroupMinSize <= 16 ? subgroupMinSize : 0
-}
-
 // Rows a lane owns and vectors of other rows it meets at a time: more of either means fewer loads, but more spilling
 // and much more to compile. Measured on lavapipe, time over that of a 512^3 product, 197 tokens / 7x7 windows: 2 x 4
 // 0.7-1.5 / 2.0-2.9, 2 x 3 0.9-1.2 / 1.9-2.1, 3 x 2 1.0 / 2.2, 2 x 2 1.1 / 2.5, 4 x 1 1.5 / 2.4. Against the open form
@@ -66,7 +52,8 @@ export function shufflingLanes(): number {
 const forwardTile = (lanes: number) => ({ R: 2, KEYS: Math.min(4, 32 / lanes) })
 
 /** The forward pass into `out` and `logsum`. */
-export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
+export function subgroupForward(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
+  const { lanes } = machine()
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   const { R, KEYS } = forwardTile(lanes)
   launch(
@@ -79,8 +66,7 @@ export function forwardByLanes(lanes: number, call: AttentionCall, out: Tensor, 
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardByLanes(
-  lanes: number,
+export function subgroupBackward(
   call: AttentionCall,
   dout: Tensor,
   stats: Tensor,
@@ -88,7 +74,7 @@ export function backwardByLanes(
 ): (Tensor | null)[] {
   const { q, k, v, bias, mask, B, N, M, H, D, E } = call
   const read = { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats }
-  const R = 2, KEYS = lanes > 8 ? 1 : 2
+  const { lanes } = machine(), R = 2, KEYS = lanes > 8 ? 1 : 2
   const overrides = { LANES: lanes, R, KEYS }
   const settings = { ...numbers(call, lanes), splits: 1 }
   let dq: Tensor | null = null, dk: Tensor | null = null, dv: Tensor | null = null, dbias: Tensor | null = null

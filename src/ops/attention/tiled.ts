@@ -55,7 +55,7 @@ const biasSums = rowVersions('attention/tiled-gradient.wgsl', gradRows, {
 })
 
 /** The forward pass into `out` and `logsum`. */
-export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
+export function tiledForward(call: AttentionCall, out: Tensor, logsum: Tensor, flops: number): void {
   const { q, k, v, bias, mask, B, N, H, D, E } = call
   launch(
     forwardKernel(D, E),
@@ -67,7 +67,7 @@ export function forwardByTiles(call: AttentionCall, out: Tensor, logsum: Tensor,
 }
 
 /** Gradients of q, k, v and the bias, as far as `needs` asks. */
-export function backwardByTiles(
+export function tiledBackward(
   call: AttentionCall,
   dout: Tensor,
   stats: Tensor,

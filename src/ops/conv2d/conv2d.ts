@@ -7,7 +7,7 @@ import { empty, type Tensor } from '../../core/tensor.ts'
 import { nonOverlappingForward, nonOverlappingInput, nonOverlappingWeight, type Windows,
   doNotOverlap } from './non-overlapping.ts'
 import { paddedInput, tapsOf, type Taps } from './layout.ts'
-import { convolve, convolveWeight } from './product.ts'
+import { convolve, convolveWeight } from './variants.ts'
 import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from '../../core/op.ts'
 import { channelSum } from '../shared/split-sum.ts'
@@ -42,8 +42,8 @@ export const conv2d = op({
     const out = empty(shape), pixels = [shape[2], shape[3]] as const
     const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
     const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
-    convolve(
-      {
+    convolve({
+      to: {
         input: paddedInput(x, padding, pixels, tapsY, tapsX),
         batch: shape[0],
         tapsY,
@@ -56,7 +56,7 @@ export const conv2d = op({
         bias: b,
       },
       w,
-      {
+      order: {
         groups,
         outputs,
         channels,
@@ -70,7 +70,7 @@ export const conv2d = op({
         stepPart: 1,
         stepX: tapsX.sharedTap,
       },
-    )
+    })
     return out
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
@@ -128,7 +128,8 @@ function weightGradient(x: Tensor, dy: Tensor, shape: readonly number[], found: 
   const done = doNotOverlap(found) ? nonOverlappingWeight(x, dy, shape, found) : null
   if (done) return done
   const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
-  return convolveWeight(paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX), dy, groups, shape, tapsY, tapsX)
+  const input = paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX)
+  return convolveWeight({ input, dy, groups, shape, tapsY, tapsX })
 }
 
 function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: Windows): Tensor {
@@ -150,8 +151,8 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: W
   for (const y of rows) {
     for (const x of columns) {
       if (!y.taps || !x.taps) continue
-      convolve(
-        {
+      convolve({
+        to: {
           ...target,
           input: { ...shared, nextPart: x.taps.dilation },
           tapsY: y.taps,
@@ -163,7 +164,7 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: W
           step: stride,
         },
         w,
-        {
+        order: {
           ...from,
           outputs,
           outputStride: kh * kw,
@@ -174,7 +175,7 @@ function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[], found: W
           stepPart: -x.tapStep,
           stepX: -x.tapStep * x.taps.sharedTap,
         },
-      )
+      })
     }
   }
   return out

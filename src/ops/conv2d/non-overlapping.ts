@@ -4,7 +4,7 @@ import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { product } from '../matmul/product.ts'
-import { adapterKind } from '../shared/row-kernels.ts'
+import { choose, type Variant, variants } from '../shared/variants.ts'
 import { sumSplits } from '../shared/split-sum.ts'
 
 const params = [
@@ -133,12 +133,17 @@ function values(shape: readonly number[], { kernel, stride, padding, dilation, o
   }
 }
 
+/** Pixels that an invocation copies: to find where they begin takes several divisions, which a processor feels. */
+const im2colVariants = variants<null, Variant<null> & { each: number }>('conv2d im2col', [
+  { name: '16 pixels', numeric: 'exact-order', adapters: ['embedded'], each: 16 },
+  { name: '4 pixels', numeric: 'exact-order', each: 4 },
+])
+
 function im2col(x: Tensor, at: Windows): Tensor {
   if (isPlain(at)) return x
   const [N, C] = x.shape, [rows, width] = at.out.slice(2)
   const columns = empty([N, C * at.kernel[0] * at.kernel[1], rows, width])
-  // Finding the offset of a run takes several divisions, which a processor feels.
-  const each = adapterKind() === 'embedded' ? 16 : 4, size = columns.size / width * Math.ceil(width / each)
+  const { each } = choose(im2colVariants, null), size = columns.size / width * Math.ceil(width / each)
   launch(im2colKernel, { x, out: columns }, { ...values(x.shape, at), size }, grid(Math.ceil(size / 64)), {
     overrides: { EACH: each },
   })

@@ -14,9 +14,6 @@ export interface Alignment {
   block?: 2 | 4
 }
 
-/** The kernel files that hold a product's loop. */
-export type ProductFile = 'matmul/registers.wgsl' | 'matmul/subgroup.wgsl' | 'matmul/tiled.wgsl' | 'matmul/blocked.wgsl'
-
 const productParams = [
   'M',
   'N',
@@ -44,7 +41,7 @@ export type ProductForm = 'plain' | 'masked' | 2 | 3
 
 /** The kernel of a product for operands of this alignment. */
 export function productKernel(
-  file: ProductFile,
+  file: string,
   { a, b, out, block }: Alignment,
   form: ProductForm = 'plain',
 ): Kernel {
@@ -64,7 +61,7 @@ export function productKernel(
         '/*product*/': wgsl['matmul/tile.wgsl'],
         '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
         '/*output*/': block ? wgsl['matmul/output.wgsl'] : output,
-        ...file === 'matmul/blocked.wgsl' ? { '/*finish*/': block ? finishBlock : finishVectors } : {},
+        ...wgsl[file].includes('/*finish*/') ? { '/*finish*/': block ? finishBlock : finishVectors } : {},
       },
       label: [
         form === 'plain' ? '' : form === 'masked' ? form : `${form} weights`,

@@ -3,11 +3,12 @@
 // matmul-kernels.ts.
 import { gpu } from '../../gpu/device.ts'
 import type { Overrides } from '../../gpu/kernel.ts'
-import { choose, type Trial } from '../../gpu/tune.ts'
+import { type Trial } from '../../gpu/tune.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, isTracing, type Tensor } from '../../core/tensor.ts'
 import { type Alignment, productKernel, sumKernel } from './kernels.ts'
-import { candidates, type ProductVariant, splitsFor } from './variants.ts'
+import { choose, type Variant, variants } from '../shared/variants.ts'
+import { type ProductVariant, productVariants, splitsFor } from './variants.ts'
 
 /** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
 export interface Epilogue {
@@ -43,8 +44,7 @@ export function product(
   mask?: Tensor,
 ): void {
   if (isTracing()) return
-  const device = gpu()
-  const variant = choose(device, classOf(shape), candidates(device, shape), () => trial(shape))
+  const variant = choose(productVariants, shape, { key: classOf(shape), prepare: () => trial(shape) })
   productWith(variant, a, b, out, shape, epilogue, mask)
 }
 
@@ -133,12 +133,8 @@ export function products(
 ): boolean {
   if (isTracing() || weights.length < 2 || weights.length > 3) return false
   const shape = { M, N, K, transposeB: true }, device = gpu()
-  const [variant] = candidates(device, shape)
-  // Where a launch costs little beside its work, as on a software driver or the embedded device, choosing among buffers
-  // costs more.
-  if (['matmul/subgroup.wgsl', 'matmul/blocked.wgsl'].includes(variant.file) || splitsFor(device, shape) > 1) {
-    return false
-  }
+  const variant = choose(productVariants, shape)
+  if (!variant.together || splitsFor(device, shape) > 1) return false
   if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
   if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
   const buffers: Record<string, Tensor> = { a }
@@ -244,6 +240,12 @@ export function sumMiddle(
   return out
 }
 
+/** How many quads of columns an invocation sums side by side: four fill a line of a processor's cache. */
+const sumVariants = variants<Sum, Variant<Sum> & { EACH: number }>('matmul sum', [
+  { name: '4 quads', numeric: 'exact-order', adapters: ['embedded'], fits: ({ N }) => N % 16 === 0, EACH: 4 },
+  { name: '1 quad', numeric: 'exact-order', EACH: 1 },
+])
+
 interface Sum {
   outer: number
   count: number
@@ -254,7 +256,7 @@ interface Sum {
 }
 
 function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
-  const EACH = gpu().adapter.kind === 'embedded' && sum.N % 16 === 0 ? 4 : 1
+  const { EACH } = choose(sumVariants, sum)
   launch(
     sumKernel(whole(sum.N)),
     { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },

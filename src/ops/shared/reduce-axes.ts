@@ -1,10 +1,10 @@
 // Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one
 // launch (two if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
-import { currentGpu } from '../../gpu/device.ts'
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { sizeOf } from './broadcast.ts'
+import { choose, type Variant, variants } from './variants.ts'
 
 const options = {
   buffers: ['x', 'out'],
@@ -33,23 +33,37 @@ function runsOf(shape: readonly number[], reduced: readonly boolean[]): { size: 
   return runs
 }
 
-/**
- * Invocations that share a row. A GPU wants them all to read, with a few vectors each; processors gain nothing from
- * sharing, so there a row gets as many as keep each one's sum to 128 vectors.
- */
-function threadsOfRow(rows: number, width: number): number {
-  if (rows < 64) return 64
-  if (onProcessor()) return Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, width / 512))))
-  return width >= 512 ? 64 : width > 32 ? 8 : 1
+/** How a reduction is cut up. */
+interface Cut extends Variant<null> {
+  /** Invocations that share a row of `width` elements, out of `rows`. */
+  readonly alongRow: (rows: number, width: number) => number
+  /** Vectors side by side that a workgroup reads of each row; its other invocations take other rows. */
+  readonly acrossColumns: (width: number) => number
+  /** Rows of a column above which a sum is split, and how many then go to a split. */
+  readonly columnSplit: readonly [above: number, perSplit: number]
 }
 
-/** Vectors side by side that a workgroup reads of each row; its other invocations take other rows. */
-function threadsAcross(width: number): number {
-  if (width > 64 && onProcessor()) return 64
-  return width > 16 ? 16 : width > 4 ? 4 : 1
-}
+const acrossColumns = (width: number) => (width > 16 ? 16 : width > 4 ? 4 : 1)
 
-const onProcessor = () => ['software', 'embedded'].includes(currentGpu()?.adapter.kind ?? '')
+const reduceVariants = variants<null, Cut>('reduce', [
+  {
+    // Processors gain nothing from sharing, so a row gets as many as keep each one's sum to 128 vectors.
+    name: 'for processors',
+    numeric: 'reordered',
+    adapters: ['software', 'embedded'],
+    alongRow: (rows, width) => rows < 64 ? 64 : Math.min(64, 2 ** Math.ceil(Math.log2(Math.max(1, width / 512)))),
+    acrossColumns: (width) => (width > 64 ? 64 : acrossColumns(width)),
+    columnSplit: [512, 256],
+  },
+  {
+    // A GPU wants all of them to read, with a few vectors each.
+    name: 'for GPUs',
+    numeric: 'reordered',
+    alongRow: (rows, width) => (rows < 64 || width >= 512 ? 64 : width > 32 ? 8 : 1),
+    acrossColumns,
+    columnSplit: [128, 64],
+  },
+])
 
 /**
  * Reduces the flagged axes of x; the result has `shape`. Factor and root belong to the last launch, the square to the
@@ -61,6 +75,7 @@ export function reduceAxes(
   flags: readonly boolean[],
   { kind, squared = false, root = false, factor = 1 }: Steps,
 ): Tensor {
+  const cut = choose(reduceVariants, null)
   let runs = runsOf(x.shape, flags)
   if (!runs.some((run) => run.reduced)) runs.push({ size: 1, reduced: true }) // nothing to sum, but maybe to square
   let from = x
@@ -70,13 +85,13 @@ export function reduceAxes(
       inner = sizeOf(runs.slice(at + 1).map((run) => run.size))
     const { size } = runs[at]
     const byRows = at === runs.length - 1
-    const [long, part] = byRows ? [16384, 8192] : onProcessor() ? [512, 256] : [128, 64]
+    const [long, part] = byRows ? [16384, 8192] : cut.columnSplit
     const splits = size > long ? Math.ceil(size / part) : 1
     const perSplit = splits > 1 ? part : size
     runs = splits > 1 ? runs.with(at, { size: splits, reduced: true }) : runs.filter((_, i) => i !== at)
     const last = !runs.some((run) => run.reduced)
     const out = empty(last ? shape : runs.map((run) => run.size))
-    const threads = byRows ? threadsOfRow(outer * splits, perSplit) : threadsAcross(inner)
+    const threads = byRows ? cut.alongRow(outer * splits, perSplit) : cut.acrossColumns(inner)
     const groups = byRows ? Math.ceil(outer * splits * threads / 64) : outer * splits * Math.ceil(inner / (4 * threads))
     launch(
       byRows ? alongRows : downColumns,

@@ -1,28 +1,38 @@
 // Kernels that reduce along rows: how many invocations share one, and whether they read vectors of four.
-import { currentGpu } from '../../gpu/device.ts'
 import { kernel, type Kernel, type KernelOptions } from '../../gpu/kernel.ts'
+import { choose, type Variant, variants } from './variants.ts'
 
-/** What kind of adapter computes; `gpu` while only shapes are traced. */
-export function adapterKind(): 'gpu' | 'software' | 'embedded' | 'null' {
-  return currentGpu()?.adapter.kind ?? 'gpu'
+/** What the number of threads per row depends on; `width` counts what one read brings. */
+interface Rows {
+  rows: number
+  width: number
 }
 
 /**
- * Vectors of four columns that an invocation makes in tiles for the embedded device: as many sums as fit the machine's
- * registers, which hold twice as much where the engine joins neighbouring vectors.
+ * Invocations per row. On a CPU a barrier and a strided read cost more than they bring, so each invocation takes a row
+ * of its own as soon as there are rows enough for all threads.
  */
-export function tileColumns(): 2 | 4 {
-  return currentGpu()?.adapter.architecture === 'wasm-simd-256' ? 4 : 2
-}
+export const rowVariants = variants<Rows, Variant<Rows> & { threads: number }>('rows', [
+  {
+    name: '1 thread a row',
+    numeric: 'reordered',
+    adapters: ['software', 'embedded'],
+    fits: ({ rows }) => rows >= 256,
+    threads: 1,
+  },
+  {
+    name: '32 threads a row',
+    numeric: 'reordered',
+    adapters: ['gpu', 'null'],
+    fits: ({ width }) => width >= 32,
+    threads: 32,
+  },
+  { name: '8 threads a row', numeric: 'reordered', threads: 8 },
+])
 
-/**
- * Invocations per row: 1, 8 or 32. On a CPU a barrier and a strided read cost more than they bring, so each invocation
- * takes a row of its own as soon as there are rows enough for all threads. `width` counts what one read brings.
- */
+/** Invocations per row for rows of `width` reads. */
 export function threadsPerRow(rows: number, width: number): number {
-  const kind = adapterKind()
-  if (kind === 'software' || kind === 'embedded') return rows >= 256 ? 1 : 8
-  return width >= 32 ? 32 : 8
+  return choose(rowVariants, { rows, width }).threads
 }
 
 /** A row kernel in two versions of one text: `alias V` is f32 in one and vec4f in the other. */

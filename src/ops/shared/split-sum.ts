@@ -28,3 +28,9 @@ export function channelSum(x: Tensor): Tensor {
   })
   return out
 }
+
+/** Divides `count` things into about `wanted` splits of a multiple of `unit`, none of them empty. */
+export function splitEvenly(count: number, wanted: number, unit: number): { per_split: number, splits: number } {
+  const per_split = Math.ceil(count / Math.min(count, wanted) / unit) * unit
+  return { per_split, splits: Math.ceil(count / per_split) }
+}

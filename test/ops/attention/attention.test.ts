@@ -3,9 +3,9 @@ import { ShapeError } from '../../../src/base/errors.ts'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import { attention, attentionOpen, rowStatistics } from '../../../src/ops/attention/attention.ts'
-import { backwardPacked, forwardPacked } from '../../../src/ops/attention/blocked.ts'
 import { attentionSizes } from '../../../src/ops/attention/shapes.ts'
-import { backwardByTiles, forwardByTiles } from '../../../src/ops/attention/tiled.ts'
+import { attentionVariants } from '../../../src/ops/attention/variants.ts'
+import { canRun, machine } from '../../../src/ops/shared/variants.ts'
 import { pullback, record } from '../../../src/core/tape.ts'
 import { empty, tensor, type Tensor } from '../../../src/core/tensor.ts'
 import { checkOp, checkRaces, toTensor } from '../../support/check-op.ts'
@@ -51,11 +51,6 @@ function masks([, N, M, , , , G]: Shape, low: number): { plain: Nd | null, addit
 }
 
 const scale = 0.3
-
-/** A launcher of packed kernels with the number of columns fixed. */
-const withColumns =
-  <Args extends unknown[], R>(launcher: (...args: [...Args, (2 | 4)?]) => R, columns: 2 | 4) => (...args: Args): R =>
-    launcher(...args, columns)
 
 const check = (shape: Shape) => {
   const { plain, additive } = masks(shape, -Infinity)
@@ -138,35 +133,34 @@ describeDevice('attention', (adapter) => {
 
   // What other adapters and other versions of Node take, on one of the two adapters only: a software driver compiles
   // for seconds.
-  const ways = {
-    'tiles for GPUs': { forward: forwardByTiles, backward: backwardByTiles },
-    'packed by 8': { forward: withColumns(forwardPacked, 2), backward: withColumns(backwardPacked, 2) },
-    'packed by 16': { forward: withColumns(forwardPacked, 4), backward: withColumns(backwardPacked, 4) },
-  }
-  for (const [name, { forward, backward }] of Object.entries(adapter === 'dawn' ? {} : ways)) {
-    test.each(shapes)(`${name}: ${title}`, async (...shape) => {
-      const [q, k, v, bias = null] = inputs(shape).map((x) => toTensor(x))
-      const { additive } = masks(shape, -Infinity)
-      const mask = additive && toTensor(additive)
-      const { outputs: [usual], back } = vjp(
-        (q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }),
-        q,
-        k,
-        v,
-        ...bias ? [bias] : [],
-      )
-      const dout = toTensor(random(9, [...usual.shape])), grads = back(dout)
+  for (const variant of adapter === 'dawn' ? [] : attentionVariants.rows) {
+    const { name, forward, backward } = variant
+    for (const shape of shapes) {
+      test(`${name}: ${shape.join()}`, async (context) => {
+        const [q, k, v, bias = null] = inputs(shape).map((x) => toTensor(x))
+        const { additive } = masks(shape, -Infinity)
+        const mask = additive && toTensor(additive)
+        const { outputs: [usual], back } = vjp(
+          (q, k, v, bias) => attention(q, k, v, bias ?? null, mask, { scale }),
+          q,
+          k,
+          v,
+          ...bias ? [bias] : [],
+        )
+        const dout = toTensor(random(9, [...usual.shape])), grads = back(dout)
 
-      const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
-      const out = empty(usual.shape), logsum = empty([call.B, call.H, call.N])
-      forward(call, out, logsum, 0)
-      const found = backward(call, dout, rowStatistics(call, out, dout, logsum), [true, true, true, true])
-      const same = async (a: Tensor, b: Tensor) => {
-        expect(relativeError(await a.data(), Float64Array.from(await b.data()))).toBeLessThan(1e-5)
-      }
-      await same(out, usual)
-      for (const [i, grad] of grads.entries()) await same(found[i]!, grad!)
-    })
+        const call = { q, k, v, bias, mask, scale, ...attentionSizes('attention', q, k, v, bias, mask) }
+        if (!canRun(variant, call, machine())) return context.skip('this adapter cannot run it')
+        const out = empty(usual.shape), logsum = empty([call.B, call.H, call.N])
+        forward(call, out, logsum, 0)
+        const found = backward(call, dout, rowStatistics(call, out, dout, logsum), [true, true, true, true])
+        const same = async (a: Tensor, b: Tensor) => {
+          expect(relativeError(await a.data(), Float64Array.from(await b.data()))).toBeLessThan(1e-5)
+        }
+        await same(out, usual)
+        for (const [i, grad] of grads.entries()) await same(found[i]!, grad!)
+      })
+    }
   }
 
   test('memory is linear in the number of tokens', () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { ShapeError } from '../../../src/base/errors.ts'
 import { gpu } from '../../../src/gpu/device.ts'
-import { forceConvVariant } from '../../../src/ops/conv2d/product.ts'
+import { pixelVariants, weightVariants } from '../../../src/ops/conv2d/variants.ts'
+import { force } from '../../../src/ops/shared/variants.ts'
 import { conv2d, type ConvAttrs } from '../../../src/ops/conv2d/conv2d.ts'
 import { trace, vjp } from '../../../src/core/transform.ts'
 import { checkOp, checkRaces, toTensor } from '../../support/check-op.ts'
@@ -10,6 +11,12 @@ import { cases } from '../../reference/cases.ts'
 import * as reference from '../../reference/conv.ts'
 import { random } from '../../reference/nd.ts'
 import { checkCase } from '../../support/golden-case.ts'
+
+/** Takes a variant for all passes, whatever the adapter. */
+function forceBoth(name: string | null): void {
+  force(pixelVariants, name)
+  force(weightVariants, name)
+}
 
 type Case = [x: number[], w: number[], attrs: ConvAttrs]
 
@@ -40,51 +47,58 @@ const shapes: Case[] = [
 describeDevice('conv2d', () => {
   const names = cases.map(({ golden }) => golden).filter((name) => name.startsWith('conv2d_'))
 
-  describe.each(['direct', 'tiled'] as const)('%s kernels', (variant) => {
-    // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of real
-    // use.
-    beforeEach(() => forceConvVariant(variant, gpu().adapter.kind === 'software'))
-    afterAll(() => forceConvVariant(null))
-
-    test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
-      const options = attrs as reference.Convolution
-      await checkOp({
-        call: (a, b, c) => conv2d(a, b, c, attrs),
-        reference: (a, b, c) => reference.conv2d(a, b, c, options),
-        args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])],
-        samples: 8,
+  describe.each(pixelVariants.rows.filter(({ adapters }) => adapters?.length !== 0).map(({ name }) => name))(
+    '%s kernels',
+    (variant) => {
+      // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of real
+      // use.
+      beforeEach(() => {
+        forceBoth(gpu().adapter.kind === 'software' ? `${variant} small` : variant)
       })
-      await checkOp({
-        call: (a, b) => conv2d(a, b, null, attrs),
-        reference: (a, b) => reference.conv2d(a, b, null, options),
-        args: [random(4, x), random(5, w, 0.3)],
-        backward: false,
+      afterAll(() => {
+        forceBoth(null)
       })
-    })
 
-    test.each(names)('golden %s', async (name) => {
-      await checkCase(name, { conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs) })
-    })
-
-    test('no races', () => {
-      forceConvVariant(variant, true)
-      checkRaces(() => {
-        for (
-          const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 3, 3], {
-            stride: 2,
-          }]] as Case[]
-        ) {
-          const { outputs: [y], back } = vjp(
-            (a, b, c) => conv2d(a, b, c, attrs),
-            toTensor(random(1, x)),
-            toTensor(random(2, w)),
-            toTensor(random(3, [w[0]])),
-          )
-          back(y)
-        }
+      test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
+        const options = attrs as reference.Convolution
+        await checkOp({
+          call: (a, b, c) => conv2d(a, b, c, attrs),
+          reference: (a, b, c) => reference.conv2d(a, b, c, options),
+          args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])],
+          samples: 8,
+        })
+        await checkOp({
+          call: (a, b) => conv2d(a, b, null, attrs),
+          reference: (a, b) => reference.conv2d(a, b, null, options),
+          args: [random(4, x), random(5, w, 0.3)],
+          backward: false,
+        })
       })
-    })
-  })
+
+      test.each(names)('golden %s', async (name) => {
+        await checkCase(name, { conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs) })
+      })
+
+      test('no races', () => {
+        forceBoth(`${variant} small`)
+        checkRaces(() => {
+          for (
+            const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 3, 3], {
+              stride: 2,
+            }]] as Case[]
+          ) {
+            const { outputs: [y], back } = vjp(
+              (a, b, c) => conv2d(a, b, c, attrs),
+              toTensor(random(1, x)),
+              toTensor(random(2, w)),
+              toTensor(random(3, [w[0]])),
+            )
+            back(y)
+          }
+        })
+      })
+    },
+  )
 
   test('the register tiles of real use', async () => {
     await checkOp({

@@ -1,0 +1,80 @@
+// The variants of a convolution: of pixels times weights (forward, gradient to the input) and of pixels times gradients
+// (gradient to the weight). To add one, write its kernel and launcher and a row here. Each adds in an order of its own, so
+// the choice depends on adapter and sizes only.
+import type { Tensor } from '../../core/tensor.ts'
+import { choose, type Variant, variants } from '../shared/variants.ts'
+import type { PixelWork, WeightWork } from './convolution.ts'
+import { registersPixels, registersWeight } from './registers.ts'
+import { smallTile, tiledPixels, tiledWeight } from './tiled.ts'
+
+/** One way to multiply pixels with weights. */
+export interface PixelVariant extends Variant<PixelWork> {
+  readonly run: (work: PixelWork) => void
+}
+
+/** One way to multiply pixels with gradients. */
+export interface WeightVariant extends Variant<WeightWork> {
+  readonly run: (work: WeightWork) => Tensor
+}
+
+// The small ones go by name only: they compile and interpret quickly, for tests of the kernels.
+
+/** Pixels times weights. Without fast workgroup memory, many products per load count most. */
+export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', [
+  {
+    name: 'tiled',
+    numeric: 'reordered',
+    adapters: ['gpu'],
+    fits: ({ order }) => order.outputs > 4,
+    run: (work) => {
+      tiledPixels(work)
+    },
+  },
+  {
+    name: 'registers',
+    numeric: 'reordered',
+    run: (work) => {
+      registersPixels(work)
+    },
+  },
+  {
+    name: 'tiled small',
+    numeric: 'reordered',
+    adapters: [],
+    run: (work) => {
+      tiledPixels(work, smallTile)
+    },
+  },
+  {
+    name: 'registers small',
+    numeric: 'reordered',
+    adapters: [],
+    run: (work) => {
+      registersPixels(work, true)
+    },
+  },
+])
+
+/** Pixels times gradients. The embedded device likes register tiles too, but not where many outputs make them narrow. */
+export const weightVariants = variants<WeightWork, WeightVariant>('conv2d weight', [
+  {
+    name: 'tiled',
+    numeric: 'reordered',
+    adapters: ['gpu', 'embedded'],
+    fits: ({ groups, shape }, { kind }) => shape[0] / groups > (kind === 'gpu' ? 4 : 16),
+    run: (work) => tiledWeight(work),
+  },
+  { name: 'registers', numeric: 'reordered', run: (work) => registersWeight(work) },
+  { name: 'tiled small', numeric: 'reordered', adapters: [], run: (work) => tiledWeight(work, smallTile) },
+  { name: 'registers small', numeric: 'reordered', adapters: [], run: (work) => registersWeight(work, true) },
+])
+
+/** Multiplies pixels with weights and writes them (plus bias) to `to.out`. */
+export function convolve(work: PixelWork): void {
+  choose(pixelVariants, work).run(work)
+}
+
+/** Gradient to the weight. */
+export function convolveWeight(work: WeightWork): Tensor {
+  return choose(weightVariants, work).run(work)
+}
