@@ -81,12 +81,33 @@ async function compileWasm(source: WasmSource | undefined): Promise<WebAssembly.
   return WebAssembly.compile(await response.arrayBuffer())
 }
 
+/** CMYK goes through a decoder in JavaScript that keeps all coefficients: about 40 bytes a pixel. */
+const MAX_CMYK = 2 ** 24
+/** A progressive JPEG is kept whole as coefficients while it is decoded: 6 bytes a pixel more than a baseline one. */
+const MAX_PROGRESSIVE = 2 ** 25
+const progressive: ReadonlySet<number> = new Set([0xc2, 0xca])
+/** Pixels from which the decoder is thrown away afterwards: its memory grows and never shrinks. */
+const LARGE = 2 ** 23
+/** Pixels that all scans together may touch; a picture of 67 megapixels may have 16 scans, one of a megapixel 1,000. */
+const MAX_WORK = 2 ** 30
+
+function checkWork({ width, height, scans }: JpegFrame, name: string) {
+  const most = Math.floor(MAX_WORK / (width * height + 4096))
+  if (scans <= most) return
+  throw new InputError(
+    `${name}: the JPEG draws its ${width}x${height} pixels in ${scans} scans, expected at most ${most}; `
+      + 'convert it, e.g. to PNG',
+  )
+}
+
 async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
   const frame = jpegFrame(bytes)
   if (!frame) {
     throw new InputError(`${name}: starts as a JPEG but has no frame header; the file is truncated or damaged`)
   }
-  checkSize(frame.width, frame.height, name)
+  const isCmyk = frame.components === 4
+  const most = isCmyk ? MAX_CMYK : progressive.has(frame.marker) ? MAX_PROGRESSIVE : MAX_PIXELS
+  checkSize(frame.width, frame.height, name, most)
   const unsupported = frame.precision !== 8 ? `${frame.precision}-bit samples` : processes[frame.marker]
   if (unsupported) {
     throw new InputError(
@@ -94,7 +115,8 @@ async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
         + 'convert it, e.g. to PNG',
     )
   }
-  if (frame.components === 4) return decodeCmykJpeg(bytes, name)
+  checkWork(frame, name)
+  if (isCmyk) return decodeCmykJpeg(bytes, name)
   const codec = await (decoder ??= loadJpegDecoder().catch((error) => {
     decoder = undefined
     throw error
@@ -107,6 +129,7 @@ async function decodeJpeg(bytes: Uint8Array, name: string): Promise<Pixels> {
     decoder = undefined // libjpeg left by its error exit and freed nothing: start the next one afresh
     if (error instanceof Error && messages.length === 0) messages.push(error.message)
   }
+  if (frame.width * frame.height > LARGE) decoder = undefined
   const complaint = messages.find(isDamage)
   if (!image || complaint) {
     const reason = (complaint ?? messages.at(-1) ?? 'no reason given').replace(/\s+/g, ' ').slice(0, 120)
@@ -142,12 +165,14 @@ interface JpegFrame {
   width: number
   height: number
   components: number
+  /** How often the picture is gone over: 1 in a baseline JPEG, about 10 in a progressive one. */
+  scans: number
 }
 
-// The first start-of-frame segment; null if the segments end before one.
+// The first start-of-frame segment, and how many scans follow; null if the segments end before one.
 function jpegFrame(bytes: Uint8Array): JpegFrame | null {
   const u16 = (i: number) => bytes[i] << 8 | bytes[i + 1]
-  let at = 2
+  let at = 2, frame: JpegFrame | null = null
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) {
       at++
@@ -162,15 +187,19 @@ function jpegFrame(bytes: Uint8Array): JpegFrame | null {
       at += 2
       continue
     } // markers without a length
-    if (marker === 0xd9 || marker === 0xda) return null
+    if (marker === 0xd9) break
+    if (marker === 0xda) {
+      if (!frame) return null
+      frame.scans++
+    }
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc
-    if (isFrame && at + 10 <= bytes.length) {
+    if (isFrame && !frame && at + 10 <= bytes.length) {
       const precision = bytes[at + 4]
-      return { marker, precision, height: u16(at + 5), width: u16(at + 7), components: bytes[at + 9] }
+      frame = { marker, precision, height: u16(at + 5), width: u16(at + 7), components: bytes[at + 9], scans: 0 }
     }
     at += 2 + u16(at + 2)
   }
-  return null
+  return frame
 }
 
 // Without Adobe's marker four components are CMYK all the same, stored as with it: inverted, as Pillow and libjpeg read
@@ -197,7 +226,7 @@ async function decodeCmykJpeg(bytes: Uint8Array, name: string): Promise<Pixels> 
       useTArray: true,
       formatAsRGBA: false,
       tolerantDecoding: false,
-      maxResolutionInMP: MAX_PIXELS / 1e6,
+      maxResolutionInMP: MAX_CMYK / 1e6,
       maxMemoryUsageInMB: 2048,
     })
     return planes(image.data, image.width, image.height, 3)

@@ -11,17 +11,18 @@ export interface Pixels {
   data: Uint8Array
 }
 
-/** 67 megapixels: 256 MB as RGBA inside the decoder. */
+/** 67 megapixels: 201 MB as planes. */
 export const MAX_PIXELS = 2 ** 26
+/** The longest side: a row of that many pixels of 16-bit RGBA is 34 MB. */
+export const MAX_SIDE = 2 ** 22
 
-/** Throws InputError where a header asks for no pixels or too many. */
-export function checkSize(width: number, height: number, name: string) {
-  if (width < 1 || height < 1 || width * height > MAX_PIXELS) {
-    throw new InputError(
-      `${name}: its header says ${width}x${height} pixels, expected 1 to ${MAX_PIXELS}; `
-        + 'the file is damaged, or make the picture smaller',
-    )
-  }
+/** Throws InputError where a header asks for no pixels or too many: more than `most`, or a side beyond MAX_SIDE. */
+export function checkSize(width: number, height: number, name: string, most = MAX_PIXELS) {
+  if (width >= 1 && height >= 1 && width * height <= most && Math.max(width, height) <= MAX_SIDE) return
+  throw new InputError(
+    `${name}: its header says ${width}x${height} pixels, expected 1 to ${most} and no side above ${MAX_SIDE}; `
+      + 'the file is damaged, or make the picture smaller',
+  )
 }
 
 /** Interleaved samples to three planes: 1 or 2 per pixel are grey (and alpha), 3 or 4 are RGB (and alpha). */

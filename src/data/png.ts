@@ -1,152 +1,126 @@
-// PNG to planes: fast-png decodes all but interlaced pictures of 1, 2 or 4 bits per sample, which it takes for damaged.
+// PNG to planes, row by row as the pixel data inflates: beside the file and the planes only two rows are in memory,
+// whatever the depth. Chunks that say nothing about pixels (profiles, text, animation) are passed over unread, so that
+// none of them can be a bomb.
 import { InputError } from '../base/errors.ts'
-import { deinterlaced } from './adam7.ts'
-import { checkSize, type Pixels, planes } from './pixels.ts'
-
-const MAX_INFLATED = 2 ** 28
+import { inflatedRows, type RowLayout } from './png-rows.ts'
+import { checkSize, type Pixels } from './pixels.ts'
 
 /** Decodes a PNG to three planes. Throws InputError. */
 export async function decodePng(bytes: Uint8Array, name: string): Promise<Pixels> {
-  const { width, height, data, depth, colour, interlaced, palette } = pngHeader(bytes, name)
-  checkSize(width, height, name)
-  // deflate shrinks at most 1032-fold, so only long data can be a bomb; that is measured before it is decoded
-  if (data.reduce((sum, part) => sum + part.length, 0) * 1032 > MAX_INFLATED) {
-    await checkInflated(data, width, height, name)
-  }
-  const { decode } = await import('fast-png')
+  const header = pngHeader(bytes, name)
   try {
-    if (interlaced && isNarrow(depth) && (colour === 0 || palette)) {
-      const samples = await deinterlaced(data, width, height, depth)
-      const grey = samples.map((value) => value * 255 / (2 ** depth - 1))
-      return pngPlanes({ width, height, channels: 1, depth: 8, data: palette ? samples : grey, palette })
-    }
-    const image = decode(bytes, { checkCrc: true }), samples = width * height * image.channels
-    const needed = image.depth >= 8 ? samples : Math.ceil(width * image.channels * image.depth / 8) * height
-    if (image.data.length !== needed) throw new Error(`${image.data.length} samples instead of ${needed}`)
-    return pngPlanes(image)
+    return await pngPlanes(header)
   } catch (error) {
-    // the decoder runs off the end of short pixel data and meets a row filter that is undefined
-    const message = String((error as Error).message).replace(/.*undefined/, 'it ends before the last row')
-    const reason = message.replace(/\s+/g, ' ').slice(0, 120)
+    const reason = String((error as Error).message).replace(/\s+/g, ' ').slice(0, 120)
     throw new InputError(`${name}: the PNG does not decode (${reason}); the file is truncated or damaged`, {
       cause: error,
     })
   }
 }
 
-interface PngHeader {
-  width: number
-  height: number
-  depth: number
+interface PngHeader extends RowLayout {
   colour: number
-  interlaced: boolean
-  palette?: number[][]
+  palette?: Uint8Array
   data: Uint8Array[]
 }
 
-const isNarrow = (depth: number): depth is 1 | 2 | 4 => depth === 1 || depth === 2 || depth === 4
+/** Samples per pixel and allowed depths of each colour type. */
+const colours: Readonly<Record<number, [samples: number, depths: readonly number[], what: string]>> = {
+  0: [1, [1, 2, 4, 8, 16], 'grey'],
+  2: [3, [8, 16], 'RGB'],
+  3: [1, [1, 2, 4, 8], 'a palette'],
+  4: [2, [8, 16], 'grey with alpha'],
+  6: [4, [8, 16], 'RGBA'],
+}
 
-// Walks the chunks: every length is checked before the decoder trusts it, and the pixel data is found.
+// Walks the chunks: every length and checksum is checked before anything is decoded, and the pixel data is found.
 function pngHeader(bytes: Uint8Array, name: string): PngHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), data: Uint8Array[] = []
-  const type = (at: number) => String.fromCharCode(...bytes.subarray(at + 4, at + 8))
-  let at = 8, ended = false, colours: Uint8Array | undefined
+  let at = 8, ended = false, palette: Uint8Array | undefined
   while (!ended && at + 12 <= bytes.length) {
-    const length = view.getUint32(at), kind = type(at)
+    const length = view.getUint32(at), kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8))
     if (at + 12 + length > bytes.length) break
     if (at === 8 && (kind !== 'IHDR' || length !== 13)) break
+    if (at === 8) checkSize(view.getUint32(16), view.getUint32(20), name)
+    if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
+      const what = kind === 'PLTE'
+        ? 'palette'
+        : kind === 'IDAT'
+        ? 'pixel data'
+        : /^[A-Za-z]{4}$/.test(kind)
+        ? kind
+        : 'chunk'
+      throw new InputError(`${name}: the checksum of the PNG's ${what} is wrong; the file is damaged`)
+    }
     const body = bytes.subarray(at + 8, at + 8 + length)
     if (kind === 'IDAT') data.push(body)
-    if (kind === 'PLTE') {
-      colours = body
-      if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) {
-        throw new InputError(`${name}: the checksum of the PNG's palette is wrong; the file is damaged`)
-      }
-    }
+    if (kind === 'PLTE') palette = body
     ended = kind === 'IEND'
     at += 12 + length
   }
   if (!ended || data.length === 0) {
     throw new InputError(`${name}: the PNG ends inside a chunk or has no pixel data; the file is truncated or damaged`)
   }
-  const palette = bytes[25] === 3 && colours
-    ? Array.from({ length: Math.floor(colours.length / 3) }, (_, i) => [...colours.subarray(3 * i, 3 * i + 3)])
-    : undefined
-  return {
-    width: view.getUint32(16),
-    height: view.getUint32(20),
-    depth: bytes[24],
-    colour: bytes[25],
-    interlaced: bytes[28] === 1,
-    palette,
-    data,
+  const [depth, colour, compression, filter, interlace] = bytes.subarray(24, 29), found = colours[colour]
+  if (!found || compression || filter || interlace > 1) {
+    throw new InputError(
+      `${name}: the PNG has colour type ${colour}, compression ${compression}, filter ${filter}, interlacing `
+        + `${interlace}, expected colour 0, 2, 3, 4 or 6 and no others than 0 (interlacing 0 or 1); the file is damaged`,
+    )
   }
+  if (!found[1].includes(depth)) {
+    throw new InputError(
+      `${name}: the PNG has ${depth} bits per sample, expected ${found[1].join(', ')} for ${
+        found[2]
+      }; the file is damaged`,
+    )
+  }
+  if (colour === 3 && (!palette || palette.length === 0 || palette.length % 3 || palette.length > 768)) {
+    throw new InputError(
+      `${name}: the PNG looks its colours up in a palette, which ${
+        palette ? `has ${palette.length} bytes, expected 3 to 768` : 'is missing'
+      }; the file is damaged`,
+    )
+  }
+  const [width, height] = [view.getUint32(16), view.getUint32(20)]
+  return { width, height, depth, samples: found[0], interlaced: interlace === 1, colour, palette, data }
 }
+
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let k = 0; k < 8; k++) crc = crc >>> 1 ^ (crc & 1 ? 0xedb88320 : 0)
+  return crc
+})
 
 function crc32(bytes: Uint8Array): number {
   let crc = ~0
-  for (const byte of bytes) {
-    crc ^= byte
-    for (let k = 0; k < 8; k++) crc = crc >>> 1 ^ (crc & 1 ? 0xedb88320 : 0)
-  }
+  for (let i = 0; i < bytes.length; i++) crc = crc >>> 8 ^ table[(crc ^ bytes[i]) & 255]
   return ~crc >>> 0
 }
 
-async function checkInflated(data: Uint8Array[], width: number, height: number, name: string) {
-  const limit = (width * 8 + 8) * height + 4096 // 16-bit RGBA with a filter byte a row is the most there can be
-  let total = 0
-  try {
-    const stream = new Blob(data as BlobPart[]).stream().pipeThrough(new DecompressionStream('deflate')).getReader()
-    for (;;) {
-      const { done, value } = await stream.read()
-      if (done) return
-      total += value.length
-      if (total > limit) {
-        await stream.cancel()
-        break
+async function pngPlanes(header: PngHeader): Promise<Pixels> {
+  const { width, height, depth, samples, colour, palette } = header, area = width * height
+  const out = new Uint8Array(3 * area), colourful = colour === 2 || colour === 6
+  const step = samples * depth >> 3, green = depth >> 3, entries = (palette?.length ?? 0) / 3
+  const mask = 2 ** depth - 1, level = 255 / mask
+  const looked = (index: number, to: number) => {
+    if (index >= entries) throw new Error(`colour ${index} of a palette of ${entries}`)
+    for (let c = 0; c < 3; c++) out[c * area + to] = palette![3 * index + c]
+  }
+  await inflatedRows(header.data, header, (line, count, to, gap) => {
+    for (let i = 0, from = 0; i < count; i++, from += step, to += gap) {
+      const bit = i * depth
+      if (depth < 8) {
+        const value = line[bit >> 3] >> 8 - depth - (bit & 7) & mask
+        if (palette && colour === 3) looked(value, to)
+        else out[to] = out[area + to] = out[2 * area + to] = value * level
+      } else if (palette && colour === 3) looked(line[i], to)
+      else {
+        out[to] = line[from]
+        out[area + to] = line[colourful ? from + green : from]
+        out[2 * area + to] = line[colourful ? from + 2 * green : from]
       }
     }
-  } catch (error) {
-    throw new InputError(`${name}: the PNG's pixel data does not inflate; the file is truncated or damaged`, {
-      cause: error,
-    })
-  }
-  throw new InputError(
-    `${name}: the PNG inflates beyond the ${width}x${height} pixels of its header; the file is damaged`,
-  )
-}
-
-interface PngSamples {
-  width: number
-  height: number
-  channels: number
-  depth: number
-  data: ArrayLike<number>
-  palette?: number[][]
-}
-
-function pngPlanes({ width, height, channels, depth, data, palette }: PngSamples): Pixels {
-  let samples = data
-  if (depth < 8) samples = unpackBits(data, width, height, depth, palette ? 1 : 255 / (2 ** depth - 1))
-  if (depth === 16) samples = Uint8Array.from(data, (x) => x >> 8)
-  if (!palette) return planes(samples, width, height, channels)
-  const looked = new Uint8Array(width * height * 3)
-  for (let i = 0; i < width * height; i++) {
-    const entry = palette[samples[i]]
-    if (!entry) throw new Error(`colour ${samples[i]} of a palette of ${palette.length}`)
-    looked.set(entry.slice(0, 3), i * 3)
-  }
-  return planes(looked, width, height, 3)
-}
-
-// Rows of 1, 2 or 4-bit samples, each row starting on a byte.
-function unpackBits(data: ArrayLike<number>, width: number, height: number, depth: number, scale: number): Uint8Array {
-  const out = new Uint8Array(width * height), stride = Math.ceil(width * depth / 8), mask = 2 ** depth - 1
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const bit = x * depth
-      out[y * width + x] = (data[y * stride + (bit >> 3)] >> 8 - depth - (bit & 7) & mask) * scale
-    }
-  }
-  return out
+  })
+  return { width, height, channels: 3, data: out }
 }

@@ -1,7 +1,7 @@
 // From an 8-bit picture to what a network was trained on: resize, centre crop, normalise.
 import { InputError } from '../base/errors.ts'
 import type { Pixels } from './images.ts'
-import { type Interpolation, resizeShortSide } from './resize.ts'
+import { type Interpolation, resize, shortSideSize, type Window } from './resize.ts'
 
 /** How pictures become inputs. `mean` and `std` have one entry per channel, or one for all; values are of 0..1. */
 export interface Preprocessing {
@@ -144,23 +144,44 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
   if (!p.std.every((s) => s > 0)) throw new InputError(`${source}: std must be positive, got [${p.std}]`)
 }
 
+/** What a picture may be after resizing and cropping: 4096 x 4096 pixels. */
+const MAX_SHAPED = 2 ** 24
+
 /**
- * Resized, cropped and brought to the channels asked for; still 8 bits. Throws InputError if it is too small to crop.
+ * Resized, cropped and brought to the channels asked for; still 8 bits. Of the resized picture only what the crop keeps
+ * is computed. Throws InputError if it is too small to crop, or what is left is larger than 4096 x 4096 pixels.
  */
 export function shape(image: Pixels, p: Preprocessing, name = 'image'): Pixels {
-  const resized = p.resize === null ? image : resizeShortSide(image, p.resize, p.interpolation)
-  return toChannels(p.crop === null ? resized : centreCrop(resized, p.crop, p.cropRounding, name), p.channels)
+  const [width, height] = p.resize === null ? [image.width, image.height] : shortSideSize(image, p.resize)
+  const kept = p.crop === null
+    ? { left: 0, top: 0, width, height }
+    : centre(width, height, p.crop, p.cropRounding, name)
+  if (kept.width * kept.height > MAX_SHAPED) {
+    throw new InputError(
+      `${name}: ${kept.width}x${kept.height} pixels are left for the network, expected at most ${MAX_SHAPED}; `
+        + 'give a smaller --resize or --crop',
+    )
+  }
+  const shaped = width === image.width && height === image.height
+    ? crop(image, kept.left, kept.top, kept.width, kept.height)
+    : resize(image, width, height, p.interpolation, kept)
+  return toChannels(shaped, p.channels)
 }
 
-function centreCrop(image: Pixels, size: number, rounding: Preprocessing['cropRounding'], name: string): Pixels {
-  const { width, height } = image
+function centre(
+  width: number,
+  height: number,
+  size: number,
+  rounding: Preprocessing['cropRounding'],
+  name: string,
+): Window {
   if (width < size || height < size) {
     throw new InputError(
       `${name}: ${width}x${height} pixels cannot be cropped to ${size}x${size}; give --resize ${size} or more`,
     )
   }
   const start = (length: number) => rounding === 'floor' ? length - size >> 1 : halfToEven((length - size) / 2)
-  return crop(image, start(width), start(height), size, size)
+  return { left: start(width), top: start(height), width: size, height: size }
 }
 
 function halfToEven(x: number): number {

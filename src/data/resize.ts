@@ -19,53 +19,114 @@ const FILTERS: Record<Interpolation, { support: number, at(x: number): number }>
 
 const BITS = 22 // of a weight: 32 - 8 bits of value - 2 bits of headroom for negative lobes
 
-/** Resizes each plane to `width` x `height`. The same picture is returned when nothing changes. */
-export function resize(image: Pixels, width: number, height: number, interpolation: Interpolation): Pixels {
-  const wide = width === image.width ? image : horizontal(image, width, interpolation)
-  return height === image.height ? wide : vertical(wide, height, interpolation)
+/** A rectangle of a picture. */
+export interface Window {
+  left: number
+  top: number
+  width: number
+  height: number
 }
 
-/** Resizes so that the shorter side becomes `size`; the longer is truncated to an integer, as torchvision does. */
-export function resizeShortSide(image: Pixels, size: number, interpolation: Interpolation): Pixels {
-  const { width, height } = image
-  if (Math.min(width, height) === size) return image
+/**
+ * Resizes each plane to `width` x `height`, of which only `window` (default all) is computed: a thin picture that grows
+ * a hundredfold before its centre is cut out costs no more than the centre. The same picture is returned when nothing
+ * changes.
+ */
+export function resize(
+  image: Pixels,
+  width: number,
+  height: number,
+  interpolation: Interpolation,
+  window: Window = { left: 0, top: 0, width, height },
+): Pixels {
+  const { left, top } = window, right = left + window.width, bottom = top + window.height
+  const down = weights(image.height, height, top, bottom, interpolation)
+  const needed = rowsOf(image, down.low, down.high)
+  const same = width === image.width && window.width === width
+  const wide = same ? needed : horizontal(needed, weights(image.width, width, left, right, interpolation))
+  return height === image.height && window.height === height ? wide : vertical(wide, down)
+}
+
+/** The size where the shorter side is `size`; the longer is truncated to an integer, as torchvision does. */
+export function shortSideSize({ width, height }: Pixels, size: number): [width: number, height: number] {
+  if (Math.min(width, height) === size) return [width, height]
   return width <= height
-    ? resize(image, size, Math.max(1, Math.trunc(size * height / width)), interpolation)
-    : resize(image, Math.max(1, Math.trunc(size * width / height)), size, interpolation)
+    ? [size, Math.max(1, Math.trunc(size * height / width))]
+    : [Math.max(1, Math.trunc(size * width / height)), size]
 }
 
+/** Resizes so that the shorter side becomes `size`. */
+export function resizeShortSide(image: Pixels, size: number, interpolation: Interpolation): Pixels {
+  return resize(image, ...shortSideSize(image, size), interpolation)
+}
+
+/** Rows `low` to `high` of every plane. */
+function rowsOf(image: Pixels, low: number, high: number): Pixels {
+  const { width, height, channels, data } = image
+  if (low === 0 && high === height) return image
+  const rows = high - low, out = new Uint8Array(channels * rows * width)
+  for (let c = 0; c < channels; c++) {
+    out.set(data.subarray((c * height + low) * width, (c * height + high) * width), c * rows * width)
+  }
+  return { width, height: rows, channels, data: out }
+}
+
+/** Weights of the results `start` to `end` of an axis; `first` counts from `low`, the first input that is needed. */
 interface Weights {
   taps: number
   first: Int32Array
   count: Int32Array
   weight: Int32Array
+  low: number
+  high: number
 }
 
 const cache = new Map<string, Weights>() // a data set has few sizes, and weights cost more than a row
+const CACHED = 1 << 16 // entries; larger ones are of single large pictures
 
-function weights(from: number, to: number, interpolation: Interpolation): Weights {
-  const key = `${interpolation} ${from} ${to}`, known = cache.get(key)
+function weights(from: number, to: number, start: number, end: number, interpolation: Interpolation): Weights {
+  const key = `${interpolation} ${from} ${to} ${start} ${end}`, known = cache.get(key)
   if (known) return known
-  const { support, at } = FILTERS[interpolation]
-  const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch
-  const taps = Math.ceil(reach) * 2 + 1
-  const first = new Int32Array(to), count = new Int32Array(to), weight = new Int32Array(to * taps)
-  for (let o = 0; o < to; o++) {
-    const centre = (o + 0.5) * scale
-    const low = Math.max(0, Math.trunc(centre - reach + 0.5)), high = Math.min(from, Math.trunc(centre + reach + 0.5))
-    const row = Array.from({ length: high - low }, (_, i) => at((low + i - centre + 0.5) * (1 / stretch)))
-    const sum = row.reduce((s, w) => s + w, 0)
-    first[o] = low
-    count[o] = high - low
-    row.forEach((w, i) => {
-      const fixed = (sum === 0 ? w : w / sum) * (1 << BITS)
-      weight[o * taps + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5))
-    })
-  }
+  const made = from === to ? unchanged(start, end) : weightsOf(from, to, start, end, interpolation)
+  if (made.weight.length > CACHED) return made
   if (cache.size >= 256) cache.clear()
-  const made = { taps, first, count, weight }
   cache.set(key, made)
   return made
+}
+
+function unchanged(start: number, end: number): Weights {
+  const length = end - start
+  return {
+    taps: 1,
+    first: Int32Array.from({ length }, (_, i) => i),
+    count: new Int32Array(length).fill(1),
+    weight: new Int32Array(length).fill(1 << BITS),
+    low: start,
+    high: end,
+  }
+}
+
+function weightsOf(from: number, to: number, start: number, end: number, interpolation: Interpolation): Weights {
+  const { support, at } = FILTERS[interpolation]
+  const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch
+  const taps = Math.ceil(reach) * 2 + 1, length = end - start
+  const first = new Int32Array(length), count = new Int32Array(length), weight = new Int32Array(length * taps)
+  const lowest = (o: number) => Math.max(0, Math.trunc((o + 0.5) * scale - reach + 0.5)), base = lowest(start)
+  let last = 0
+  for (let o = start; o < end; o++) {
+    const centre = (o + 0.5) * scale
+    const low = lowest(o), high = Math.min(from, Math.trunc(centre + reach + 0.5)), to = o - start
+    const row = Array.from({ length: high - low }, (_, i) => at((low + i - centre + 0.5) * (1 / stretch)))
+    const sum = row.reduce((s, w) => s + w, 0)
+    first[to] = low - base
+    count[to] = high - low
+    last = high
+    row.forEach((w, i) => {
+      const fixed = (sum === 0 ? w : w / sum) * (1 << BITS)
+      weight[to * taps + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5))
+    })
+  }
+  return { taps, first, count, weight, low: base, high: last }
 }
 
 const clip = (sum: number) => {
@@ -73,12 +134,13 @@ const clip = (sum: number) => {
   return value < 0 ? 0 : value > 255 ? 255 : value
 }
 
-function horizontal(image: Pixels, width: number, interpolation: Interpolation): Pixels {
-  const { taps, first, count, weight } = weights(image.width, width, interpolation)
-  const rows = image.channels * image.height, source = image.data, data = new Uint8Array(rows * width)
+/** Across, from the first column the weights need. */
+function horizontal(image: Pixels, { taps, first, count, weight, low }: Weights): Pixels {
+  const width = first.length, rows = image.channels * image.height, source = image.data
+  const data = new Uint8Array(rows * width)
   for (let r = 0; r < rows; r++) {
     for (let x = 0; x < width; x++) {
-      const from = r * image.width + first[x], base = x * taps, n = count[x]
+      const from = r * image.width + low + first[x], base = x * taps, n = count[x]
       let sum = 1 << BITS - 1
       for (let i = 0; i < n; i++) sum += source[from + i] * weight[base + i]
       data[r * width + x] = clip(sum)
@@ -87,10 +149,10 @@ function horizontal(image: Pixels, width: number, interpolation: Interpolation):
   return { width, height: image.height, channels: image.channels, data }
 }
 
-function vertical(image: Pixels, height: number, interpolation: Interpolation): Pixels {
-  const { taps, first, count, weight } = weights(image.height, height, interpolation)
-  const { width, channels } = image, source = image.data, data = new Uint8Array(channels * height * width)
-  const sums = new Int32Array(width)
+/** Down; the picture begins with the first row the weights need. */
+function vertical(image: Pixels, { taps, first, count, weight }: Weights): Pixels {
+  const { width, channels } = image, source = image.data, height = first.length
+  const data = new Uint8Array(channels * height * width), sums = new Int32Array(width)
   for (let c = 0; c < channels; c++) {
     for (let y = 0; y < height; y++) {
       sums.fill(1 << BITS - 1)

@@ -5,8 +5,10 @@ import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChanne
   withFlags } from '../../src/data/preprocess.ts'
 import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
+import { InputError } from '../../src/base/errors.ts'
 import { lacking, shared } from '../support/files.ts'
-import { pngOf } from '../support/png.ts'
+import { deflateSync } from 'node:zlib'
+import { pngOf, pngWith } from '../support/png.ts'
 
 const fixtures =
   parseSafetensors(readFileSync(new URL('../fixtures/images.safetensors', import.meta.url)), 'images').tensors
@@ -84,6 +86,170 @@ describe('interlaced PNG', () => {
     const wrong = Buffer.from(good)
     wrong[wrong.indexOf('PLTE') + 5] ^= 1
     await expect(decodeImage(wrong, 'a.png')).rejects.toThrow(/palette is wrong/)
+  })
+})
+
+describe('PNG of every colour type', () => {
+  const area = 17 * 11
+  it.each([[1, 8], [2, 8], [3, 8], [4, 8], [1, 16], [2, 16], [3, 16], [4, 16]] as const)(
+    '%i samples of %i bits, interlaced or not, any filter: the high byte of each, alpha dropped',
+    async (perPixel, depth) => {
+      const samples = Array.from({ length: area * perPixel }, (_, i) => i * i * 37 % 2 ** depth)
+      const high = (pixel: number, c: number) => samples[pixel * perPixel + (perPixel > 2 ? c : 0)] >> depth - 8
+      const expected = Uint8Array.from({ length: 3 * area }, (_, i) => high(i % area, Math.floor(i / area)))
+      for (const interlaced of [false, true]) {
+        for (const filters of [[0], [1], [2], [3], [4], [4, 3, 2, 1, 0]]) {
+          const file = pngOf({ width: 17, height: 11, depth, perPixel, samples, interlaced, filters })
+          expect((await decodeImage(file)).data).toEqual(expected)
+        }
+      }
+    },
+  )
+
+  it('pixel data in many chunks, some empty, with bytes behind the end', async () => {
+    const whole = deflateSync(Buffer.concat(Array.from({ length: 5 }, (_, y) => Buffer.from([0, y, y, y]))))
+    const chunks = [
+      ...[...whole, 7, 7].map((byte) => ['IDAT', Uint8Array.of(byte)] as const),
+      ['IDAT', Buffer.alloc(0)] as const,
+    ]
+    const { data } = await decodeImage(pngWith({ width: 1, height: 5 }, chunks))
+    expect([...data.subarray(0, 5)]).toEqual([0, 1, 2, 3, 4])
+  })
+})
+
+describe('pictures that ask for more than they should', () => {
+  const rows = (bytes: number) => deflateSync(Buffer.alloc(bytes))
+  const good = ['IDAT', rows(25 * 8)] as const
+  const peak = async (work: () => Promise<unknown>) => {
+    const before = process.memoryUsage.rss()
+    let most = before
+    const clock = setInterval(() => most = Math.max(most, process.memoryUsage.rss()), 5)
+    await work()
+    clearInterval(clock)
+    return Math.max(most, process.memoryUsage.rss()) - before
+  }
+
+  it('large and deep ones decode in the memory of their planes', async () => {
+    const side = 3000,
+      file = pngWith({ width: side, height: side, depth: 16, colour: 6 }, [
+        ['IDAT', rows((8 * side + 1) * side)],
+      ])
+    const grown = await peak(() => decodeImage(file))
+    expect(grown).toBeLessThan(3 * side ** 2 + 60e6) // all rows at once would be 144 MB
+  })
+
+  it.each(
+    [[8193, 8192], [2 ** 32 - 1, 2 ** 32 - 1], [1, 2 ** 31], [0, 5], [2 ** 22 + 1, 1]] as const,
+  )('%i x %i pixels are refused by the header', async (width, height) => {
+    await expect(decodeImage(pngWith({ width, height }, [good]), 'a.png')).rejects.toThrow(
+      /^a\.png: its header says \d+x\d+ pixels, expected 1 to 67108864/,
+    )
+  })
+
+  it.each(
+    [
+      ['colour profile', [['iCCP', Buffer.concat([Buffer.from('p\0\0'), rows(2 ** 26)])], good]],
+      ['text', [['zTXt', Buffer.concat([Buffer.from('k\0\0'), rows(2 ** 26)])], good]],
+      ['animation', [['acTL', Buffer.alloc(8, 255)], good, ['fdAT', Buffer.concat([Buffer.alloc(4), rows(2 ** 26)])]]],
+      ['unknown', [good, ['juNk', Buffer.alloc(2 ** 24)]]],
+    ] as const,
+  )('what a %s chunk holds is not unpacked', async (_, chunks) => {
+    const file = pngWith({ width: 8, height: 8 }, chunks)
+    let image: Awaited<ReturnType<typeof decodeImage>> | undefined
+    expect(await peak(async () => image = await decodeImage(file))).toBeLessThan(30e6)
+    expect(image).toMatchObject({ width: 8, height: 8 })
+  })
+
+  it.each([2 ** 24, 2 ** 27])('pixel data of %i bytes for 8 x 8 pixels are not unpacked to their end', async (size) => {
+    const file = pngWith({ width: 8, height: 8 }, [['IDAT', rows(size)]])
+    const grown = await peak(() =>
+      expect(decodeImage(file, 'a.png')).rejects.toThrow(/^a\.png: .*more pixel data than its header promises/)
+    )
+    expect(grown).toBeLessThan(30e6)
+  })
+
+  it.each(
+    [
+      ['no palette', { colour: 3 }, [good], /palette, which is missing/],
+      ['an empty palette', { colour: 3 }, [['PLTE', Buffer.alloc(0)], good], /has 0 bytes/],
+      ['a palette of 4 bytes', { colour: 3 }, [['PLTE', Buffer.alloc(4)], good], /has 4 bytes/],
+      ['a palette of 257 colours', { colour: 3 }, [['PLTE', Buffer.alloc(771)], good], /has 771 bytes/],
+      ['colour type 7', { colour: 7 }, [good], /colour type 7/],
+      ['3 bits', { depth: 3 }, [good], /3 bits per sample/],
+      ['16 bits of palette', { colour: 3, depth: 16 }, [['PLTE', Buffer.alloc(6)], good], /16 bits per sample/],
+      ['interlacing 2', { interlaced: 2 }, [good], /interlacing 2/],
+      ['row filter 9', {}, [['IDAT', deflateSync(Buffer.alloc(25 * 8, 9))]], /row filter 9/],
+      ['no deflate', {}, [['IDAT', Buffer.alloc(50, 1)]], /does not decode/],
+      ['half of its rows', {}, [['IDAT', rows(25 * 4)]], /ends before the last row/],
+    ] as const,
+  )('%s: refused in a sentence', async (_, header, chunks, sentence) => {
+    const failure = await decodeImage(pngWith({ width: 8, height: 8, ...header }, chunks), 'a.png').catch((e) => e)
+    expect(failure).toBeInstanceOf(InputError)
+    expect(failure.message).toMatch(sentence)
+    expect(failure.message).not.toMatch(/undefined|\n/)
+  })
+
+  it('a JPEG of thousands of scans is refused before it is decoded, one of many small scans is not', async () => {
+    const bytes = Buffer.from(fixtures.get('file.progressive.jpg')!.data as Uint8Array)
+    const frame = bytes.indexOf(Buffer.from([0xff, 0xc2])), scan = bytes.lastIndexOf(Buffer.from([0xff, 0xda]))
+    const again = (times: number, side: number) => {
+      const start = Buffer.from(bytes.subarray(0, -2))
+      start.writeUInt16BE(side, frame + 5)
+      start.writeUInt16BE(side, frame + 7)
+      return Buffer.concat([
+        start,
+        ...Array.from({ length: times }, () => bytes.subarray(scan, -2)),
+        bytes.subarray(-2),
+      ])
+    }
+    for (const [times, side] of [[3000, 1000], [100, 8000], [20_000, 300]]) {
+      await expect(decodeImage(again(times, side), 'a.jpg')).rejects.toThrow(/^a\.jpg: the JPEG draws its .* scans/)
+    }
+    await expect(decodeImage(again(5, 1000), 'a.jpg')).rejects.toThrow(/does not decode/)
+  })
+
+  it.each([[1, 60_000], [60_000, 1], [2, 30_000], [1, 2_000_000]])(
+    '%i x %i pixels resized to 256 and cropped cost no more than the crop',
+    async (width, height) => {
+      const image = {
+        width,
+        height,
+        channels: 3,
+        data: Uint8Array.from({ length: 3 * width * height }, (_, i) => i % 251),
+      }
+      const p = { ...defaultPreprocessing('transformer'), resize: 256, crop: 224 }
+      let shaped: ReturnType<typeof shape> | undefined
+      expect(await peak(() => Promise.resolve(shaped = shape(image, p)))).toBeLessThan(60e6)
+      expect(shaped).toMatchObject({ width: 224, height: 224 })
+      expect(new Set(shaped!.data).size).toBeGreaterThan(1)
+    },
+  )
+
+  it.each(['bicubic', 'bilinear'] as const)('%s: only the window is computed, and is the same', (interpolation) => {
+    const image = picture('source')
+    for (
+      const [w, h, left, top, width, height] of [[90, 61, 7, 9, 40, 30], [20, 14, 0, 3, 20, 5], [53, 37, 4, 5, 6, 7], [
+        53,
+        80,
+        3,
+        0,
+        50,
+        80,
+      ], [80, 37, 1, 1, 9, 36]]
+    ) {
+      expect(resize(image, w, h, interpolation, { left, top, width, height })).toEqual(
+        crop(resize(image, w, h, interpolation), left, top, width, height),
+      )
+    }
+  })
+
+  it('more than 4096 x 4096 pixels for the network are refused', () => {
+    const p = { ...defaultPreprocessing('cnn'), resize: 16384, crop: null }
+    expect(() => shape(picture('source'), p, 'a.png')).toThrow(
+      /^a\.png: 23468x16384 .*at most 16777216; give a smaller/,
+    )
+    expect(() => shape(picture('source'), { ...p, crop: 16384 }, 'a.png')).toThrow(/--crop/)
+    expect(shape(picture('source'), { ...p, crop: 32 })).toMatchObject({ width: 32, height: 32 })
   })
 })
 
