@@ -159,6 +159,9 @@ async function runTraining(
     classes,
     average: ema,
     onStep,
+    onNote: (note) => {
+      talk.say(`train: ${note}`)
+    },
     resume: stored
       ? {
         epoch: stored.history.epoch,

@@ -69,7 +69,8 @@ export function compile<A extends unknown[], R>(
     if (known && (known.owner !== gpu() || known.outside.some(({ refs }) => refs === 0))) drop(key)
     let capture = captures.get(key)
     if (capture) {
-      inputs.forEach(([, input], i) => {
+      inputs.forEach(([path, input], i) => {
+        checkRange(path, input, capture!.inputs[i])
         copyInto(input, capture!.inputs[i])
       })
       gpu().launches.replay(capture.recording)
@@ -132,6 +133,16 @@ function keyOf(args: readonly unknown[]): { key: string, inputs: Leaf[] } {
   return { key: parts.join(' '), inputs }
 }
 
+/** @throws InputError for labels that the op which read them at capture would have refused. */
+function checkRange(path: string, { range }: Tensor, { below }: Tensor): void {
+  if (!range || below === null || (range[0] >= 0 && range[1] < below)) return
+  throw new InputError(
+    `compile: argument ${path} holds label ${range[0] < 0 ? range[0] : range[1]}; expected labels 0 to ${
+      below - 1
+    } for ${below} classes`,
+  )
+}
+
 const article = (value: object): string => {
   const { name } = value.constructor
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
@@ -163,6 +174,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
   const result = capturing(pool, withhold, () => {
     for (const [path, input] of inputs) {
       const copy = empty(input.shape, input.dtype)
+      copy.range = input.range
       copyInto(input, copy)
       pinned.set(path, copy)
       pathOf.set(copy.buffer, path)

@@ -33,6 +33,10 @@ export class Tensor {
   readonly dtype: DType
   readonly size: number
   private storage: Storage | null
+  /** Least and greatest value of integers that came from the host, for ops that check labels; null where unknown. */
+  range: readonly [least: number, greatest: number] | null = null
+  /** What an op took its values to be below (labels: the number of classes), so that a replay is checked as well. */
+  below: number | null = null
 
   /** Use `tensor`, `empty`, `zeros` or an op; the constructor is for views. */
   constructor(shape: readonly number[], dtype: DType, storage: Storage) {
@@ -141,6 +145,7 @@ export class Tensor {
     const { device, launches } = gpu()
     launches.flush() // writeBuffer overtakes what is not submitted yet
     device.queue.writeBuffer(buffer.gpu, start * 4, values as Float32Array<ArrayBuffer>)
+    this.range = values.length === this.size ? rangeOf(values) : null
   }
 
   toString(): string {
@@ -185,6 +190,7 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
     throw new ShapeError(`tensor: ${flat.length} values do not fill [${shape}], which takes ${size}`)
   }
   const made = empty(shape, dtype, true)
+  made.range = rangeOf(flat)
   if (!tracing) {
     const { device, launches } = gpu()
     launches.flush()
@@ -192,6 +198,16 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
     if (recording) recording(made)
   }
   return made
+}
+
+function rangeOf(values: TypedArray): readonly [number, number] | null {
+  if (values instanceof Float32Array) return null
+  let least = Infinity, greatest = -Infinity
+  for (const value of values) {
+    if (value < least) least = value
+    if (value > greatest) greatest = value
+  }
+  return [least, greatest]
 }
 
 function nestedShape(values: Nested): number[] {

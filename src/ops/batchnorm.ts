@@ -99,7 +99,7 @@ export const batchNorm = op({
  * The same with the mean and biased variance of x itself over every axis but the channel. Moves the running statistics
  * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A detached call holds the
  * batch's statistics constant in the backward pass.
- * @throws ShapeError as `batchNorm` does.
+ * @throws ShapeError as `batchNorm` does, and for one value per channel, which has no variance.
  */
 export const batchNormTrain = op({
   name: 'batch-norm-train',
@@ -117,6 +117,11 @@ export const batchNormTrain = op({
   ) {
     const sizes = sizesOf('batch-norm-train', x, { gain, bias, mean, variance })
     const { channels, splits } = sizes
+    if (x.size === channels) {
+      throw new ShapeError(
+        `batch-norm-train: x [${x.shape}] has one value per channel, expected at least two to take a variance of; use a larger batch or larger images, or hold the statistics (training: false)`,
+      )
+    }
     const partial = empty([splits, channels, 2]),
       saved = empty([channels, 2]),
       affine = empty([channels, 2]),

@@ -1,5 +1,5 @@
 // The classification loss: softmax, logarithm and mean in one, for index labels and for soft ones.
-import { ShapeError } from '../base/errors.ts'
+import { InputError, ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
@@ -60,6 +60,15 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
           `${name}: ${
             type === 'i32' ? 'labels' : 'targets'
           } [${given.shape}] do not fit logits [${x.shape}]; expected [${expected}]`,
+        )
+      }
+      const { range } = given
+      if (type === 'i32') given.below = width
+      if (type === 'i32' && range && (range[0] < 0 || range[1] >= width)) {
+        throw new InputError(
+          `${name}: label ${range[0] < 0 ? range[0] : range[1]} with logits [${x.shape}]; expected labels 0 to ${
+            width - 1
+          } for ${width} classes`,
         )
       }
       if (!(smoothing >= 0 && smoothing <= 1)) throw new ShapeError(`${name}: smoothing ${smoothing}; expected 0 to 1`)

@@ -1,6 +1,7 @@
 // How good a network is on a data set: top-1, top-5, loss, and how long an image takes.
 import { compile } from '../core/compile.ts'
 import { NumericError } from '../base/errors.ts'
+import { checkLabels } from '../data/labels.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
@@ -36,7 +37,7 @@ export interface EvaluateOptions {
 
 /**
  * Runs the network over a data set.
- * @throws NumericError naming the first image whose logits are not finite.
+ * @throws NumericError naming the first image whose logits are not finite; InputError for a label that has no logit.
  */
 export async function evaluate(
   model: Model,
@@ -57,6 +58,7 @@ export async function evaluate(
       times.push((performance.now() - start) / shape[0])
       disposeTree([input, output])
       const classes = logits.length / shape[0]
+      checkLabels('evaluate', { name: data.name, labels }, classes)
       labels.forEach((label, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes)
         if (own) restrict(row, own, foreign)

@@ -9,14 +9,16 @@ import { tuned, tuning } from '../gpu/tune.ts'
 import { type Augmentation } from '../data/augment.ts'
 import type { Batch, Dataset } from '../data/datasets.ts'
 import { add, scale } from '../ops/elementwise.ts'
+import { batchNormTrain } from '../ops/batchnorm.ts'
 import { randomState } from '../ops/dropout.ts'
 import { type GroupDefaults, type Moment, type OpenGroup, openGroups, type ParameterGroup } from './groups.ts'
 import type { FitHook, FitRun, Gradients } from './hooks.ts'
 import { type BatchLoss, checkDistillation, classification, type Distillation, type Examples, type LossContext,
   onDevice, taught } from './objective.ts'
+import { checkLabels } from '../data/labels.ts'
 import { updateAverage } from './optim.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { valueAndGrad } from '../core/transform.ts'
+import { trace, valueAndGrad } from '../core/transform.ts'
 import { disposeTree, leaves, mapTree, parameters } from '../core/tree.ts'
 
 /** How to train. `M` is the model, `X` what is learnt beside it. */
@@ -49,6 +51,8 @@ export interface FitOptions<M extends Model = Model, X = unknown> {
   /** Is added to the loss. */
   penalty?: BatchLoss<M, X>
   hooks?: readonly FitHook<M>[]
+  /** Told what is done otherwise than asked, in a sentence. */
+  onNote?: (note: string) => void
   /** Called after each step with the number of images of this epoch seen and the loss of an earlier step. */
   onStep?: (images: number, loss: number, epoch: number) => void
   /** Called after each epoch; what it returns is awaited, so it may evaluate and save. `true` ends the training. */
@@ -77,7 +81,8 @@ export interface TrainingState {
 
 /**
  * Trains a model in place. The same seed gives the same losses on the same adapter.
- * @throws NumericError when a loss is not finite; InputError for groups, hooks or a distillation that make no sense.
+ * @throws NumericError when a loss is not finite; InputError for groups, hooks or a distillation that make no sense,
+ * labels the network has no logit for, or batches of one image that batch norm cannot train on.
  */
 export async function fit<M extends Model, X = unknown>(
   model: M,
@@ -113,7 +118,8 @@ export async function fit<M extends Model, X = unknown>(
   })
   const run: FitRun<M> = { model, state, recapture: () => step.clear() }
   const watched = hooks.some(({ afterStep }) => afterStep)
-  const stepsPerEpoch = Math.ceil(data.length / batch)
+  const dropLast = await checkData(model, data, batch, random, options)
+  const stepsPerEpoch = dropLast ? Math.floor(data.length / batch) : Math.ceil(data.length / batch)
   const sizes = new Set<number>(), variants = () => JSON.stringify(tuning(gpu()))
   try {
     for (let number = state.epoch * stepsPerEpoch; !state.finished && state.epoch < epochs;) {
@@ -135,7 +141,15 @@ export async function fit<M extends Model, X = unknown>(
         for (const hook of hooks) await hook.afterStep?.(run, at, number)
       }
       for await (
-        const given of data.batches({ size: batch, shuffle: true, seed, epoch: state.epoch, augment, classes })
+        const given of data.batches({
+          size: batch,
+          shuffle: true,
+          seed,
+          epoch: state.epoch,
+          augment,
+          classes,
+          dropLast,
+        })
       ) {
         const at = { step: number++, steps: epochs * stepsPerEpoch, epoch: state.epoch, epochs, stepsPerEpoch }
         for (const { optimizer, rateAt } of groups) optimizer.setRate(rateAt(at))
@@ -179,6 +193,36 @@ function groupsOf<M extends Model, X>(model: M, options: FitOptions<M, X>): Open
 function checkHooks(hooks: readonly { name: string }[]): void {
   const twice = hooks.find(({ name }, i) => hooks.findIndex((other) => other.name === name) < i)
   if (twice) throw new InputError(`fit: two hooks are called '${twice.name}'; give each a name of its own`)
+}
+
+/**
+ * Looks at labels and sizes before anything is trained. @returns whether a last batch of one image is left out, because
+ * batch norm would see one value per channel.
+ * @throws InputError for labels that the network has no logit for, and where every batch is such a one.
+ */
+async function checkData<M extends Model, X>(
+  model: M,
+  data: Dataset,
+  batch: number,
+  random: Tensor,
+  { loss, onNote }: FitOptions<M, X>,
+): Promise<boolean> {
+  const shape = await data.inputShape()
+  const { result, calls } = trace((input) => model.call(input([2, ...shape]), { training: true, random }))
+  if (!loss) checkLabels('fit', data, result.shape[1])
+  const alone = calls.some(({ op, args }) => op === batchNormTrain.op && args[0]!.size === 2 * args[0]!.shape[1])
+  if (!alone || (batch > 1 && data.length % batch !== 1)) return false
+  if (batch === 1 || data.length === 1) {
+    throw new InputError(
+      `fit: ${
+        batch === 1 ? 'a batch' : data.name
+      } of one image gives batch norm one value per channel, expected at least two to take a variance of; use a larger batch or larger images`,
+    )
+  }
+  onNote?.(
+    `the last batch of each epoch is left out: of one image, it would give batch norm one value per channel (${data.length} images in batches of ${batch})`,
+  )
+  return true
 }
 
 /** Loss and penalty of a batch. */

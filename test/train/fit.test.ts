@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest'
 import { MLP } from '../../models/index.ts'
 import { InputError } from '../../src/base/errors.ts'
+import { compile } from '../../src/core/compile.ts'
 import { fillNormal } from '../../src/base/random.ts'
 import { copyInto, copyOf } from '../../src/core/fill.ts'
 import { type Tensor, tensor } from '../../src/core/tensor.ts'
@@ -10,11 +11,17 @@ import { scope } from '../../src/core/transform.ts'
 import { disposeTree, leaves } from '../../src/core/tree.ts'
 import { type Dataset, openDataset } from '../../src/data/datasets.ts'
 import { gpu } from '../../src/gpu/device.ts'
+import type { Context } from '../../src/nn/context.ts'
 import { initialize } from '../../src/nn/init.ts'
+import { BatchNorm } from '../../src/nn/norm.ts'
+import { batchNormTrain } from '../../src/ops/batchnorm.ts'
+import { crossEntropy } from '../../src/ops/cross-entropy.ts'
 import { abs, add, clamp, mul, scale, sub } from '../../src/ops/elementwise.ts'
 import { gather } from '../../src/ops/gather.ts'
 import { linear } from '../../src/ops/matmul/linear.ts'
 import { mean, sum } from '../../src/ops/reduce.ts'
+import { reshape } from '../../src/ops/reshape.ts'
+import { evaluate } from '../../src/train/evaluate.ts'
 import { fit } from '../../src/train/fit.ts'
 import type { FitHook } from '../../src/train/hooks.ts'
 import { distilled } from '../../src/train/objective.ts'
@@ -268,3 +275,85 @@ export const typed = (model: MLP, data: Dataset, row: Tensor) =>
     extra: { row },
     loss: ({ layers }, { images }, { extra }) => mean(linear(images, mul(layers[0].weight, extra.row), null)),
   })
+
+/** Images of one value per channel where batch norm stands, in memory. */
+async function tiny(count: number, labels: (i: number) => number = (i) => i % 2): Promise<Dataset> {
+  const all = await open(count)
+  return {
+    ...all,
+    length: count,
+    labels: Int32Array.from({ length: count }, (_, i) => labels(i)),
+    async *batches(options) {
+      for await (const batch of all.batches(options)) yield { ...batch, labels: batch.labels.map((_, i) => labels(i)) }
+    },
+  }
+}
+
+/** Digits to two logits through a batch norm over 1 x 1 maps. */
+class Normed {
+  first = tensor(Float32Array.from({ length: 4 * 784 }, (_, i) => Math.sin(i) / 28), [4, 784])
+  norm = new BatchNorm(4)
+  last = tensor(Float32Array.from({ length: 8 }, (_, i) => Math.cos(i)), [2, 4])
+  call(images: Tensor, context: Context = {}): Tensor {
+    const flat = reshape(images, { shape: [images.shape[0], 784] })
+    const maps = reshape(linear(flat, this.first, null), { shape: [images.shape[0], 4, 1, 1] })
+    return linear(reshape(this.norm.call(maps, context), { shape: [images.shape[0], 4] }), this.last, null)
+  }
+}
+
+describeDevice('what cannot be trained on', () => {
+  test('one value per channel is refused by the op, whatever axes there are', () => {
+    const [gain, bias, mean, variance] = [1, 0, 0, 1].map((value) => tensor([value, value]))
+    for (const shape of [[1, 2], [1, 2, 1], [1, 2, 1, 1]]) {
+      const x = tensor(new Float32Array(2), shape)
+      expect(() => batchNormTrain(x, gain, bias, mean, variance)).toThrow(
+        /one value per channel, expected at least two/,
+      )
+    }
+    for (const shape of [[2, 2], [1, 2, 1, 2]]) {
+      expect(batchNormTrain(tensor(new Float32Array(4), shape), gain, bias, mean, variance).shape).toEqual(shape)
+    }
+  })
+
+  test(
+    'a last batch of one is left out and that is said; batches of one are refused; running statistics stay',
+    async () => {
+      const model = new Normed(), notes: string[] = []
+      const options = { epochs: 2, classes: 2, rate: 0, onNote: (note: string) => notes.push(note) }
+      const { steps } = await fit(model, await tiny(9), { ...options, batch: 4 })
+      expect(steps).toHaveLength(4)
+      expect(notes).toHaveLength(1)
+      expect(notes[0]).toMatch(/last batch of each epoch is left out.*9 images in batches of 4/)
+      expect((await fit(model, await tiny(8), { ...options, batch: 3 })).steps).toHaveLength(6)
+      expect(notes).toHaveLength(1)
+      const before = await values(model)
+      await expect(fit(model, await tiny(4), { ...options, batch: 1 })).rejects.toThrow(/a batch of one image/)
+      await expect(fit(model, await tiny(1), { ...options, batch: 4 })).rejects.toThrow(/of one image/)
+      expect(await values(model)).toEqual(before)
+      for (const variance of before.get('norm.variance')!) expect(variance).toBeGreaterThan(0)
+      const perceptron = fresh() // without batch norm a batch of one is as good as another
+      expect((await fit(perceptron, await open(5), { epochs: 1, batch: 4, classes: 10 })).steps).toHaveLength(2)
+      disposeTree([model, perceptron])
+    },
+    slow,
+  )
+
+  test('labels that have no logit are refused with the number of classes', async () => {
+    const model = new Normed()
+    for (const wrong of [2, -1, 1000]) {
+      const data = await tiny(8, (i) => i === 5 ? wrong : 0)
+      await expect(fit(model, data, { epochs: 1, classes: 2, batch: 4 }))
+        .rejects.toThrow(new RegExp(`image 5 has label ${wrong}, the network tells 2 classes apart`))
+      await expect(evaluate(model, await tiny(8, (i) => i === 1 ? wrong : 0), { batch: 4 }))
+        .rejects.toThrow(new RegExp(`image 1 has label ${wrong}, the network tells 2 classes apart`))
+    }
+    const logits = tensor([[1, 2, 3]])
+    expect(() => crossEntropy(logits, tensor([3], [1], 'i32'))).toThrow(/label 3 .*0 to 2 for 3 classes/)
+    expect(() => crossEntropy(logits, tensor([-1], [1], 'i32'))).toThrow(/label -1/)
+    const f = compile((labels: Tensor) => crossEntropy(logits, labels))
+    expect(await f(tensor([2], [1], 'i32')).item()).toBeCloseTo(0.4076, 3)
+    expect(() => f(tensor([3], [1], 'i32'))).toThrow(/argument 0 holds label 3; expected labels 0 to 2/)
+    f.clear()
+    disposeTree(model)
+  }, slow)
+})
