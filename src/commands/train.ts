@@ -160,7 +160,7 @@ async function runTraining(
     average: ema,
     onStep,
     onNote: (note) => {
-      talk.say(`train: ${note}`)
+      reporter.say(`train: ${note}`)
     },
     resume: stored
       ? {

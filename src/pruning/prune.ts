@@ -81,7 +81,8 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
   const method = typeof options.method === 'object' ? options.method : methodOf(options.method ?? 'pxp')
   const job = await jobOf(model, method, options)
   const { found, units: chosen, input } = job
-  const { plan, scores, model: trained, notes = [] } = await method.prune(job)
+  const { plan, scores, model: trained, notes: said = [] } = await method.prune(job)
+  const notes = [...said]
   const source = (trained ?? model) as M
   const probes = await probesOf(job.references ?? job.data, input, job.batch)
   const small = await sliceModel(source, [1, ...input], onlyCuts(plan), { found, weights: await hostWeights(source) })
@@ -99,7 +100,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
     )
   }
   if (options.finetune) {
-    await finetune(small, job, options.finetune)
+    await finetune(small, job, options.finetune, notes)
     logits = await logitsOf(small, probes)
   }
   return {
@@ -220,6 +221,7 @@ async function finetune(
   model: Model,
   { data, classes, batch, seed, onProgress }: PruningJob,
   options: NonNullable<PruneOptions['finetune']>,
+  notes: string[],
 ): Promise<void> {
   const all = options.epochs * data!.length
   await fit(model, data!, {
@@ -229,6 +231,7 @@ async function finetune(
     clip: 1,
     ...options,
     classes,
+    onNote: (note) => notes.push(note),
     onStep: (images, loss, epoch) => {
       onProgress?.('fine-tuning', epoch * data!.length + images, all, `loss ${loss.toFixed(4)}`)
       options.onStep?.(images, loss, epoch)

@@ -1,8 +1,9 @@
 // How good a network is on a data set: top-1, top-5, loss, and how long an image takes.
 import { compile } from '../core/compile.ts'
+import { firstNonFinite } from '../core/diagnose.ts'
 import { NumericError } from '../base/errors.ts'
 import { checkLabels } from '../data/labels.ts'
-import type { Dataset } from '../data/datasets.ts'
+import type { Batch, Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { inference } from '../core/transform.ts'
@@ -59,6 +60,7 @@ export async function evaluate(
       disposeTree([input, output])
       const classes = logits.length / shape[0]
       checkLabels('evaluate', { name: data.name, labels }, classes)
+      if (!logits.every(Number.isFinite)) await explainDamage(model, images, shape, logits, `${data.name}: image`, done)
       labels.forEach((label, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes)
         if (own) restrict(row, own, foreign)
@@ -84,6 +86,27 @@ export async function evaluate(
     imagesPerSecond: 1000 / msPerImage,
     predictions,
   }
+}
+
+/** @throws NumericError saying which image has a logit that is not finite, and which op of which layer made it first. */
+async function explainDamage(
+  model: Model,
+  images: Float32Array,
+  shape: Batch['shape'],
+  logits: Float32Array,
+  what: string,
+  done: number,
+): Promise<never> {
+  const at = logits.findIndex((logit) => !Number.isFinite(logit)), classes = logits.length / shape[0]
+  const input = tensor(images, shape)
+  const where = await firstNonFinite(model, () => model.call(input)).finally(() => {
+    input.dispose()
+  })
+  throw new NumericError(
+    `${what} ${done + Math.floor(at / classes)}: the logit of class ${at % classes} is ${
+      logits[at]
+    }; the weights or the input are damaged: ${where ?? 'run again, every value is finite'}`,
+  )
 }
 
 /**

@@ -356,4 +356,17 @@ describeDevice('what cannot be trained on', () => {
     f.clear()
     disposeTree(model)
   }, slow)
+
+  test('evaluate says in which layer and op a bad value appeared first', async () => {
+    const data = await tiny(6), damaged = new Normed(), overflowing = new Normed()
+    damaged.norm.gain.write(Float32Array.of(1, NaN, 1, 1))
+    await expect(evaluate(damaged, data, { batch: 4 })).rejects.toThrow(
+      /image 0: .* 'norm.gain' holds NaN at element 1/,
+    )
+    overflowing.norm.gain.write(Float32Array.of(3e38, 3e38, 3e38, 3e38))
+    overflowing.last.write(new Float32Array(8).fill(3e38))
+    await expect(evaluate(overflowing, data, { batch: 4 }))
+      .rejects.toThrow(/the first bad value is .*, from '(linear|batch-norm)'.*layer of '(last|norm\.\w+)'/)
+    disposeTree([damaged, overflowing])
+  }, slow)
 })
