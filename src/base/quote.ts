@@ -33,12 +33,20 @@ export function quoted(text: string, limit = 200): string {
 
 /** A value of unknown origin as JSON, safe and at most `limit` characters long; what JSON cannot hold is described. */
 export function shown(value: unknown, limit = 80): string {
-  let text: string | undefined
-  try {
-    text = typeof value === 'bigint' ? `${value}n` : JSON.stringify(value)
-  } catch {
-    text = undefined
-  }
-  const safe = plain(text ?? String(value), limit * 2)
+  const safe = plain(textOf(value), limit * 2)
   return safe.length > limit ? `${safe.slice(0, limit - 3)}...` : safe
+}
+
+// Neither JSON nor String is safe: both run out of stack in deep nesting, and an object may bring a toString of its own.
+function textOf(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`
+  try {
+    const text = JSON.stringify(value)
+    if (text !== undefined) return text
+  } catch {
+    // told by its kind
+  }
+  if (Array.isArray(value)) return `a list of ${value.length}`
+  if (typeof value === 'object' && value !== null) return 'an object'
+  return typeof value === 'function' ? 'a function' : String(value)
 }

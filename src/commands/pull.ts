@@ -1,7 +1,7 @@
 // `espalier pull`: a checkpoint from a model hub, resumed and checksummed.
 import { pull } from '../checkpoint/hub.ts'
 import { packageVersion } from '../files/package.ts'
-import type { CommandSpec, CommonOptions } from './command.ts'
+import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
 import { large } from './model.ts'
 
 interface PullOptions extends CommonOptions {
@@ -9,6 +9,9 @@ interface PullOptions extends CommonOptions {
   endpoint: string
   revision: string
   dir: string
+  overwrite?: boolean
+  limit?: number
+  token?: string
 }
 
 /** The command `espalier pull <owner/name>`. */
@@ -21,14 +24,23 @@ export const pullCommand: CommandSpec<PullOptions> = {
       .option('--endpoint <address>', 'address of the hub', 'https://huggingface.co')
       .option('--revision <name>', 'branch or commit', 'main')
       .option('--dir <folder>', 'where the file is put', '.')
+      .option('--overwrite', 'replace another file of that name')
+      .option('--limit <MB>', 'most megabytes a file may have: 4295', wholeNumber(1, 2 ** 32))
+      .option(
+        '--token <text>',
+        'access token for private and gated models: HF_TOKEN of the environment; sent to the endpoint alone',
+      )
   },
-  async run({ args, file, endpoint, revision, dir }, reporter) {
+  async run({ args, file, endpoint, revision, dir, overwrite, limit, token }, reporter) {
     let progress: ReturnType<typeof reporter.progress> | null = null
     const pulled = await pull(args[0], {
       file,
       endpoint,
       revision,
       dir,
+      overwrite,
+      limit: limit === undefined ? undefined : limit * 1e6,
+      token: token ?? (process.env.HF_TOKEN || undefined),
       progress: (received, total) => {
         if (total) (progress ??= reporter.progress(args[0], total)).update(received)
       },
@@ -43,7 +55,7 @@ export const pullCommand: CommandSpec<PullOptions> = {
     return {
       json: { model: args[0], ...pulled, version: packageVersion() },
       text: `${pulled.path}: ${large(pulled.bytes)}B, ${how}, ${
-        pulled.checked === 'none' ? 'the hub gave no checksum' : `${pulled.checked} is right`
+        pulled.checked === 'none' ? 'the hub gave no checksum, its content looks right' : `${pulled.checked} is right`
       }`,
     }
   },

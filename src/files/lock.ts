@@ -2,7 +2,7 @@
 // its age is renewed while the holder lives, so that a lock of a machine that is gone is told from one that works.
 import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { guard } from './guard.ts'
@@ -31,12 +31,31 @@ const releaseAll = () => {
  * over. @throws InputError that says who holds it.
  */
 export function lockFolder(folder: string, command = process.argv.slice(2).join(' ')): Lock {
-  const path = join(folder, NAME)
+  return lock(
+    join(folder, NAME),
+    command,
+    (who) =>
+      `${plain(folder)}: ${who} works in this folder; wait for it to end, or give another folder `
+      + `(if it is gone, remove ${NAME} there)`,
+  )
+}
+
+/** Takes the lock of one file that is about to be written, as `lockFolder` does. @throws InputError saying who has it. */
+export function lockFile(path: string, command: string): Lock {
+  const name = join(dirname(path), `.${basename(path)}.lock`)
+  return lock(
+    name,
+    command,
+    (who) => `${plain(path)}: ${who} writes this file; wait for it to end (if it is gone, remove ${plain(name)})`,
+  )
+}
+
+function lock(path: string, command: string, refusal: (who: string) => string): Lock {
   for (let attempt = 0; attempt < 3; attempt++) {
     if (create(path, command)) return keep(path)
     const holder = read(path)
     if (holder === 'gone') continue
-    if (!isStale(path, holder)) throw new InputError(refusal(folder, holder))
+    if (!isStale(path, holder)) throw new InputError(refusal(nameOf(holder)))
     // Renamed first, so that of two who find it stale only one removes it, and never the lock of the other.
     const aside = `${path}.${process.pid}.stale`
     try {
@@ -46,7 +65,7 @@ export function lockFolder(folder: string, command = process.argv.slice(2).join(
     }
     rmSync(aside, { force: true })
   }
-  throw new InputError(`${plain(folder)}: another run is taking it over just now; wait for it, or give another folder`)
+  throw new InputError(refusal('another run, which takes it over just now,'))
 }
 
 function create(path: string, command: string): boolean {
@@ -115,12 +134,10 @@ function isStale(path: string, holder: Partial<Holder> | null): boolean {
   }
 }
 
-function refusal(folder: string, holder: Partial<Holder> | null): string {
-  const who = holder
+function nameOf(holder: Partial<Holder> | null): string {
+  return holder
     ? `process ${plain(String(holder.pid), 20)} on ${plain(String(holder.host), 60)} since ${
       plain(String(holder.since), 30)
     }`
     : 'a run that does not say who it is'
-  return `${plain(folder)}: ${who} works in this folder; wait for it to end, or give another folder `
-    + `(if it is gone, remove ${NAME} there)`
 }

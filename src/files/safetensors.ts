@@ -2,6 +2,7 @@
 // header is the only thing between a damaged download and a model that is quietly wrong: every byte must belong to
 // exactly one tensor. Tensors are views of the file's bytes wherever their alignment allows.
 import { InputError } from '../base/errors.ts'
+import { shown } from '../base/quote.ts'
 import { foreignFormat } from './formats.ts'
 import { bfloatToFloat, floatToHalf, halfToFloat } from './half.ts'
 
@@ -89,6 +90,30 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
   return { metadata, tensors }
 }
 
+/**
+ * How large a safetensors file is by its header, from its first bytes; null while they do not hold the header yet.
+ * Throws InputError once they show that this is no safetensors file, or its header is damaged.
+ */
+export function safetensorsSize(start: Uint8Array, name = 'safetensors'): number | null {
+  const bad = (message: string): never => {
+    throw new InputError(`${name}: ${message}`)
+  }
+  if (start.length < 9) return null
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength)
+  const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32
+  if (length > MAX_HEADER || start[8] !== 0x7b) {
+    bad(`expected a safetensors file, found ${foreignFormat(start, name) ?? 'something else'}`)
+  }
+  if (start.length < 8 + length) return null
+  const entries = Object.entries(parseHeader(start.subarray(8, 8 + length), bad)).filter(([key]) =>
+    key !== '__metadata__'
+  ).map(([key, value]) => ({ key, ...checkEntry(key, value, Number.MAX_SAFE_INTEGER, bad) }))
+  if (entries.length === 0) bad('expected at least one tensor, the header names none; this is not a checkpoint')
+  const size = entries.reduce((most, { end }) => Math.max(most, end), 0)
+  checkCover(entries, size, bad)
+  return 8 + length + size
+}
+
 function parseHeader(bytes: Uint8Array, bad: (message: string) => never): Record<string, unknown> {
   let text = '', header: unknown
   try {
@@ -108,30 +133,29 @@ function parseHeader(bytes: Uint8Array, bad: (message: string) => never): Record
   return header as Record<string, unknown>
 }
 
-// JSON.parse keeps the last of two equal keys without a word, so keys are counted in the text: a string directly inside
-// the outermost object or inside an entry, followed by a colon. The text is valid JSON by now.
+// JSON.parse keeps the last of two equal keys without a word, so keys are counted in the text: a string followed by a
+// colon. The text is valid JSON by now. Scanned by hand, since a regular expression runs out of stack in long strings.
 function duplicateKey(text: string): string | null {
   const seen: Set<string>[] = []
-  const token = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}]/gy, gap = /[^"{}]*/gy
-  let at = 0
-  while (at < text.length) {
-    gap.lastIndex = at
-    gap.exec(text)
-    token.lastIndex = gap.lastIndex
-    const found = token.exec(text)
-    if (!found) return null
-    at = token.lastIndex
-    if (found[0] === '{') seen.push(new Set())
-    else if (found[0] === '}') seen.pop()
-    else if (found[1] !== undefined) {
-      const key = JSON.parse(found[0].slice(0, found[0].length - found[1].length)) as string,
-        keys = seen[seen.length - 1]
-      if (keys.has(key)) return key
-      keys.add(key)
-    }
+  const blank = (code: number) => code === 32 || code === 10 || code === 13 || code === 9
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === OPEN) seen.push(new Set())
+    else if (code === CLOSE) seen.pop()
+    if (code !== QUOTE) continue
+    const start = at
+    for (at++; text.charCodeAt(at) !== QUOTE; at++) if (text.charCodeAt(at) === BACKSLASH) at++
+    let after = at + 1
+    while (blank(text.charCodeAt(after))) after++
+    if (text.charCodeAt(after) !== COLON) continue
+    const key = JSON.parse(text.slice(start, at + 1)) as string, keys = seen[seen.length - 1]
+    if (keys.has(key)) return key
+    keys.add(key)
   }
   return null
 }
+
+const [QUOTE, BACKSLASH, COLON, OPEN, CLOSE] = Array.from('"\\:{}', (character) => character.charCodeAt(0))
 
 function checkMetadata(value: unknown, bad: (message: string) => never): Record<string, string> {
   if (value === null) return {} // as the format's own library reads it
@@ -151,14 +175,12 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>
   if (typeof dtype !== 'string' || !Array.isArray(shape) || !Array.isArray(offsets) || offsets.length !== 2) {
     bad(
-      `${label} needs dtype, shape and data_offsets [start, end], got ${
-        quote(JSON.stringify(value))
-      }; the header is damaged`,
+      `${label} needs dtype, shape and data_offsets [start, end], got ${shown(value)}; the header is damaged`,
     )
   }
   if (!Object.hasOwn(BYTES, dtype as string)) {
     bad(
-      `${label} has dtype ${quote(dtype as string)}, expected one of ${Object.keys(BYTES).join(', ')}; `
+      `${label} has dtype ${shown(dtype)}, expected one of ${Object.keys(BYTES).join(', ')}; `
         + 'convert the checkpoint to float32 first',
     )
   }
@@ -166,7 +188,7 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
   const dims = shape as number[], [start, end] = offsets as number[], type = dtype as StoredType
   if (dims.length > MAX_RANK || !dims.every(whole)) {
     bad(
-      `${label} has shape ${quote(JSON.stringify(shape))}, expected at most ${MAX_RANK} whole sizes; `
+      `${label} has shape ${shown(shape)}, expected at most ${MAX_RANK} whole sizes; `
         + 'the header is damaged',
     )
   }
@@ -321,8 +343,5 @@ function store(key: string, data: StoredData, floats: 'f32' | 'f16'): { type: St
   return raw('I64', data)
 }
 
-// A name from a file, shortened and with control characters escaped, so that a message stays one line.
-function quote(text: string | undefined): string {
-  const shown = JSON.stringify(text ?? null)
-  return shown.length > 80 ? `${shown.slice(0, 77)}…"` : shown
-}
+/** A name from a file, as JSON. */
+const quote = (text: string | undefined) => shown(text ?? null)

@@ -32,5 +32,11 @@ test('values of strangers', () => {
   expect(shown(['x'.repeat(1000)]).length).toBeLessThanOrEqual(80)
   const circle: Record<string, unknown> = {}
   circle.circle = circle
-  expect(shown(circle)).toBe('[object Object]')
+  expect(shown(circle)).toBe('an object')
+  const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) as unknown
+  expect(shown(deep)).toBe('a list of 1')
+  expect(shown({ a: deep })).toBe('an object')
+  expect(shown({ toString: {} })).toBe('{"toString":{}}')
+  expect(shown({ toString: {}, deep })).toBe('an object')
+  expect(shown(() => 1)).toBe('a function')
 })

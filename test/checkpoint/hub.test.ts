@@ -116,7 +116,7 @@ describe('pull', () => {
     writeFileSync(join(dir, 'tiny.safetensors'), 'older')
     hub.serve = Buffer.from(content)
     hub.serve[5000] ^= 1
-    await expect(pull('own/tiny', { endpoint, dir })).rejects.toThrow(/expected sha256/)
+    await expect(pull('own/tiny', { endpoint, dir, overwrite: true })).rejects.toThrow(/expected sha256/)
     expect(readdirSync(dir)).toEqual(['tiny.safetensors'])
     expect(readFileSync(join(dir, 'tiny.safetensors'), 'utf8')).toBe('older')
   })
