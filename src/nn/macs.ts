@@ -5,7 +5,7 @@ import type { Model } from './model.ts'
 import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
-import { describedParameters, leaves } from '../core/tree.ts'
+import { describedParameters } from '../core/tree.ts'
 
 /** What one layer costs for one image. A layer is whatever owns weights: `blocks.3.mlp.fc1`, `blocks.3.attention`. */
 export interface LayerCost {
@@ -16,7 +16,10 @@ export interface LayerCost {
    * leave them out.
    */
   macs: number
-  /** Shape of what leaves it, for a batch of one, after the ops without weights that follow (relu, pool). */
+  /**
+   * Shape of what leaves it, for a batch of one: the result of the last op that reads a weight of it or of a layer
+   * within it. What reads none (relu, pool, a shortcut) may belong to any layer, and says nothing of this one.
+   */
   output: readonly number[]
 }
 
@@ -35,7 +38,8 @@ export interface Cost {
  */
 export function costOf(model: Model, [channels, height, width]: readonly [number, number, number]): Cost {
   const calls = traced(model, [1, channels, height, width])
-  const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
+  const parameters = describedParameters(model).filter(([, , { role }]) => role !== 'mask')
+  const paths = new Map(parameters.map(([path, leaf]) => [leaf, path]))
   const layers = new Map<string, { params: number, macs: number, output: readonly number[] }>()
   const at = (name: string) => {
     if (!layers.has(name)) layers.set(name, { params: 0, macs: 0, output: [] })
@@ -44,13 +48,14 @@ export function costOf(model: Model, [channels, height, width]: readonly [number
   let current = at('input')
   for (const call of calls) {
     const read = call.args.find((arg): arg is Tensor => arg !== null && paths.has(arg))
-    if (read) current = at(ownerOf(paths.get(read)!))
+    if (read) {
+      const owner = ownerOf(paths.get(read)!)
+      current = at(owner)
+      for (const [name, layer] of layers) if (`${owner}.`.startsWith(`${name}.`)) layer.output = call.out.shape
+    }
     current.macs += macsOf(call)
-    current.output = call.out.shape
   }
-  for (const [path, leaf, { role }] of describedParameters(model)) {
-    if (role !== 'mask') at(ownerOf(path)).params += leaf.size
-  }
+  for (const [path, leaf] of parameters) at(ownerOf(path)).params += leaf.size
   const list = [...layers].map(([name, cost]) => ({ name, ...cost })).filter(({ params, macs }) => params || macs)
   const total = (key: 'params' | 'macs') => list.reduce((sum, layer) => sum + layer[key], 0)
   return { params: total('params'), macs: total('macs'), layers: list }

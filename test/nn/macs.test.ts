@@ -58,6 +58,67 @@ test('layers add up, and a layer is the owner of the weight that was read', () =
   expect(layers.at(-1)!.name).toBe('head')
 })
 
+// What leaves each layer, written out from the papers: name of the layer as a pattern, and its output without the batch.
+// The first pattern that matches counts.
+const outputs: Record<string, [RegExp, (match: number[]) => number[]][]> = {
+  resnet20: [[/^stem/, () => [16, 32, 32]], [/^stages\.(\d)/, ([s]) => [16 << s, 32 >> s, 32 >> s]], [
+    /^head$/,
+    () => [10],
+  ]],
+  resnet18: [
+    [/^stem/, () => [64, 112, 112]],
+    [/^stages\.(\d)/, ([s]) => [64 << s, 56 >> s, 56 >> s]],
+    [/^head$/, () => [1000]],
+  ],
+  // Bottlenecks: the stride is in the second convolution.
+  resnet50: [
+    [/^stem/, () => [64, 112, 112]],
+    [/^stages\.(\d)\.\d+\.(?:layers\.2|shortcut)/, ([s]) => [256 << s, 56 >> s, 56 >> s]],
+    [/^stages\.([1-3])\.0\.layers\.0/, ([s]) => [64 << s, 112 >> s, 112 >> s]],
+    [/^stages\.(\d)/, ([s]) => [64 << s, 56 >> s, 56 >> s]],
+    [/^head$/, () => [1000]],
+  ],
+  'deit-tiny': [
+    [/^patches/, () => [192, 14, 14]],
+    [/^classToken$/, () => [1, 192]],
+    [/fc1$/, () => [197, 768]],
+    [/^(positions|norm|blocks)/, () => [197, 192]],
+    [/^head$/, () => [1000]],
+  ],
+  'swin-tiny': [
+    [/^patches/, () => [96, 56, 56]],
+    [/^patchNorm$/, () => [3136, 96]],
+    [/^stages\.(\d)\.merging\.norm$/, ([s]) => [28 >> s, 28 >> s, 2, 2, 96 << s]],
+    [/^stages\.(\d)\.merging$/, ([s]) => [28 >> s, 28 >> s, 192 << s]],
+    [/^stages\.(\d)\.blocks\.\d\.attention/, ([s]) => [64 >> (2 * s), 49, 96 << s]],
+    [/^stages\.(\d)\.blocks\.\d\.mlp\.fc1$/, ([s]) => [56 >> s, 56 >> s, 384 << s]],
+    [/^stages\.(\d)\.blocks\.\d\.(?:norm|mlp)/, ([s]) => [56 >> s, 56 >> s, 96 << s]],
+    [/^norm$/, () => [7, 7, 768]],
+    [/^head$/, () => [1000]],
+  ],
+  'vgg11-bn': [
+    [/^layers\.0\./, () => [64, 224, 224]],
+    [/^layers\.2\./, () => [128, 112, 112]],
+    [/^layers\.[45]\./, () => [256, 56, 56]],
+    [/^layers\.[78]\./, () => [512, 28, 28]],
+    [/^layers\.1[01]\./, () => [512, 14, 14]],
+    [/^classifier\.[01]/, () => [4096]],
+    [/^classifier\.2/, () => [1000]],
+  ],
+}
+
+test.each(Object.entries(outputs))('what leaves each layer of %s', (type, patterns) => {
+  const wanted = cost({ type }).layers.map(({ name }) => {
+    const [pattern, shape] = patterns.find(([pattern]) => pattern.test(name)) ?? []
+    return [name, shape?.(pattern!.exec(name)!.slice(1).map(Number))]
+  })
+  const found = cost({ type }).layers.map(({ name, output: [batch, ...output] }) => {
+    // windows count as images of their own
+    return [name, /attention/.test(name) && type.startsWith('swin') ? [batch, ...output] : output]
+  })
+  expect(found).toEqual(wanted)
+})
+
 test('an image that does not fit is the fault of the input', () => {
   expect(() => costOf(withoutDevice(() => buildModel({ type: 'mlp' })), [3, 8, 8])).toThrow(InputError)
 })
