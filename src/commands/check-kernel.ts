@@ -1,6 +1,6 @@
 // `espalier check-kernel`: does a WGSL file compile on every backend at hand, and does it stay in bounds, without races
 // and without NaN when it runs?
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { CompiledKernel } from '../cpu/abi.ts'
 import { analyse, compile } from '../cpu/compiler/compile.ts'
@@ -13,9 +13,10 @@ import { packageVersion } from '../files/package.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
 import { type Inputs, makeInputs, readSetups, type Setup } from './kernel-inputs.ts'
 
-/** What was found: by a compiler (`mode` is `compile`, `backend` says which) or by a run in a debug mode. */
+/** What was found: by a compiler (`mode` is `compile`, `backend` says which), by a run that did not end
+ * (`run`), or by a run in a debug mode. */
 export interface KernelFinding {
-  mode: 'compile' | 'bounds' | 'race' | 'nan' | 'permuted'
+  mode: 'compile' | 'run' | 'bounds' | 'race' | 'nan' | 'permuted'
   backend: string
   file: string
   kernel: string
@@ -38,6 +39,7 @@ interface CheckOptions extends CommonOptions {
   entry?: string
   setup?: string
   dawn: boolean
+  timeLimit: number
 }
 
 /** The command `espalier check-kernel <file.wgsl>`. */
@@ -53,8 +55,9 @@ export const checkKernel: CommandSpec<CheckOptions> = {
       .option('--entry <name>', 'check this entry point only')
       .option('--setup <file.json>', 'sizes, parameters and grid from this file')
       .option('--no-dawn', 'compile on the embedded device only')
+      .option('--time-limit <seconds>', 'most seconds of one run, there are five of each entry point', seconds, 10)
   },
-  async run({ args: [file], entry, setup: setupFile, dawn }, reporter) {
+  async run({ args: [file], entry, setup: setupFile, dawn, timeLimit }, reporter) {
     const source = readText(file)
     const beside = setupFile ?? file.replace(/\.wgsl$/, '') + '.json'
     const setups = setupFile || existsSync(beside) ? readSetups(readText(beside), beside) : [{}]
@@ -84,19 +87,41 @@ export const checkKernel: CommandSpec<CheckOptions> = {
             bytes: bytes.length,
           })),
         })
-        findings.push(...await runModes(text, file, kernel.entry, setup, inputs))
+        findings.push(...await runModes(text, file, kernel.entry, setup, inputs, timeLimit))
       }
     }
     return {
       exitCode: findings.length ? 1 : 0,
       text: report(file, source, backends, runs, findings),
-      json: { file, backends, runs, findings, modes: ['bounds', 'race', 'nan', 'permuted'], version: packageVersion() },
+      json: {
+        file,
+        backends,
+        runs,
+        findings,
+        modes: ['run', 'bounds', 'race', 'nan', 'permuted'],
+        version: packageVersion(),
+      },
     }
   },
 }
 
+function seconds(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && value <= 86400)) {
+    throw new InputError(`--time-limit: expected seconds, above 0 and at most 86400, got '${text}'`)
+  }
+  return value
+}
+
+/** Most bytes of a kernel or setup: the largest kernel of this package has 20 thousand. */
+const TEXT_LIMIT = 2 ** 22
+
 function readText(file: string): string {
   try {
+    const found = statSync(file)
+    // a pipe or a device may never end
+    if (!found.isFile()) throw new Error('it is not a regular file')
+    if (found.size > TEXT_LIMIT) throw new Error(`it has ${found.size} bytes, more than the ${TEXT_LIMIT} of a kernel`)
     return readFileSync(file, 'utf8')
   } catch (error) {
     throw new InputError(`check-kernel: expected a file to read, but '${file}': ${(error as Error).message}`)
@@ -269,11 +294,30 @@ async function runModes(
   entry: string,
   setup: Setup,
   inputs: Inputs,
+  timeLimit: number,
 ): Promise<KernelFinding[]> {
   const findings: KernelFinding[] = []
-  const plain = await runOnce('fast', text, entry, setup, inputs)
+  const stopped = (message: string | null): boolean => {
+    if (message === null) return false
+    const at = /the loop at line (\d+)/.exec(message)
+    findings.push({
+      mode: 'run',
+      backend: 'embedded device',
+      file,
+      kernel: entry,
+      line: at && Number(at[1]),
+      variable: null,
+      index: null,
+      count: 1,
+      message: message.replace(/^dispatch of .*? workgroups: /s, '').replace(/, or the device a longer.*$/s, ''),
+    })
+    return true
+  }
+  const plain = await runOnce('fast', text, entry, setup, inputs, timeLimit)
+  if (stopped(plain.problem)) return findings
   for (const mode of ['bounds', 'race', 'nan', 'permuted'] as const) {
-    const { device, outputs } = await runOnce(mode, text, entry, setup, inputs)
+    const { device, outputs, problem } = await runOnce(mode, text, entry, setup, inputs, timeLimit)
+    if (stopped(problem)) return findings
     for (const { line, variable, index, message, count } of device.takeFindings()) {
       findings.push({
         mode,
@@ -317,10 +361,22 @@ const hex = (word: number): string =>
     Number(new Float32Array(new Uint32Array([word]).buffer)[0].toPrecision(6))
   } as f32)`
 
-async function runOnce(mode: Mode, text: string, entry: string, { overrides }: Setup, { grid, buffers }: Inputs) {
-  const adapter = (await createCpuGpu({ threads: 1, mode }).requestAdapter())!
+/** One run; `problem` says why it did not come to its end, null if it did. */
+async function runOnce(
+  mode: Mode,
+  text: string,
+  entry: string,
+  { overrides }: Setup,
+  { grid, buffers }: Inputs,
+  timeLimit: number,
+) {
+  const adapter = (await createCpuGpu({ threads: 1, mode, timeLimit: timeLimit * 1000 }).requestAdapter())!
   const device = await adapter.requestDevice({ requiredFeatures: ['shader-f16'] as GPUFeatureName[] }) as CpuDevice
-  device.onuncapturederror = () => undefined // findings come again as errors
+  let problem: string | null = null
+  // findings come again as errors, of another kind
+  device.onuncapturederror = ({ error }) => {
+    if (error.constructor.name === 'GPUInternalError') problem ??= error.message
+  }
   const pipeline = device.createComputePipeline({
     label: entry,
     layout: 'auto',
@@ -358,13 +414,24 @@ async function runOnce(mode: Mode, text: string, entry: string, { overrides }: S
   })
   device.queue.submit([encoder.finish()])
   const outputs: Record<string, Uint32Array> = {}
-  for (const { name, staging } of written) {
-    await staging.mapAsync(1)
-    outputs[name] = new Uint32Array(staging.getMappedRange().slice(0))
+  // each call of the kernel has the limit to itself; a grid of many calls has it here
+  const late = setTimeout(() => {
+    problem ??= `${grid.join(' x ')} workgroups did not end within ${timeLimit} s: give it a smaller grid`
+    device.destroy()
+  }, timeLimit * 1000)
+  try {
+    for (const { name, staging } of written) {
+      await staging.mapAsync(1)
+      outputs[name] = new Uint32Array(staging.getMappedRange().slice(0))
+    }
+    await device.queue.onSubmittedWorkDone()
+  } catch (error) {
+    if (problem === null) throw error
+  } finally {
+    clearTimeout(late)
   }
-  await device.queue.onSubmittedWorkDone()
   device.destroy()
-  return { device, outputs }
+  return { device, outputs, problem: problem as string | null }
 }
 
 function report(file: string, source: string, backends: string[], runs: Run[], findings: KernelFinding[]): string {

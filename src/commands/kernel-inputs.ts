@@ -168,10 +168,20 @@ export function makeInputs(
   const params: Record<string, number> = { ...Object.fromEntries(free.map((name) => [name, guess])), ...setup.params }
   const product = whole.reduce((sum, name) => sum * Math.max(1, params[name]), 1)
   const room = whole.length ? Math.min(product, 1 << 20) : invocations
+  const sizeAt = (decl: VarDecl, i: number): number =>
+    runtimeArray(decl.type)
+      ? sizeOf(decl.type, undefined, setup.sizes?.[decl.name] ?? room)
+      : bindings[i].minSize
+  const taken = decls.reduce((sum, decl, i) => sum + sizeAt(decl, i), 0)
+  if (taken > BYTES_LIMIT) {
+    throw new InputError(
+      `${file}: the buffers would take ${taken} bytes, more than ${BYTES_LIMIT}; give smaller sizes in the setup`,
+    )
+  }
   const buffers = decls.map((decl, i): Input => {
     const tail = runtimeArray(decl.type)
     const elements = setup.sizes?.[decl.name] ?? room
-    const size = tail ? sizeOf(decl.type, undefined, elements) : bindings[i].minSize
+    const size = sizeAt(decl, i)
     const bytes = new Uint8Array(Math.ceil(size / 4) * 4)
     const range = setup.ranges?.[decl.name]
     fill(new DataView(bytes.buffer), decl.type, 0, {
@@ -184,6 +194,9 @@ export function makeInputs(
   })
   return { grid, buffers }
 }
+
+/** Most bytes of all buffers of a run. */
+const BYTES_LIMIT = 2 ** 29
 
 const runtimeArray = (type: Type): boolean =>
   type.kind === 'array' ? type.count === null : type.kind === 'struct' && runtimeArray(type.members.at(-1)!.type)

@@ -82,7 +82,8 @@ export interface CompileOptions {
 /**
  * One compiled entry point.
  *
- * The WASM module imports `env.memory` (initial 1 page, maximum 65536) and, in the modes bounds, race and nan,
+ * The WASM module imports `env.memory` (initial 1 page, maximum 65536), `env.tick(line: i32)`, which is called now and
+ * then by loops that may not end (line 0 between workgroups) and may throw, and, in the modes bounds, race and nan,
  * `env.report(kind: i32, line: i32, a: i32, b: i32)` (kinds: `reportKind`). It exports
  * `run(block: i32, scratch: i32, first: i32, last: i32)`, which executes the workgroups with linear index first..last-1
  * (x fastest, then y, then z) and may be called by several threads at once with disjoint ranges and own scratch areas.

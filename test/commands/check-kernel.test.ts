@@ -1,7 +1,10 @@
 // Planted bugs are found by the command, with kernel, line and index; a correct kernel passes.
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KernelFinding } from '../../src/commands/check-kernel.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
@@ -100,6 +103,107 @@ describe('check-kernel', () => {
     expect(findings.map(({ mode }) => mode)).toEqual(['race', 'race', 'permuted'])
     const copied = await check('groups', neighbour.replace('y[(g.x + 32u) % 96u]', 'x[(g.x + 32u) % 96u]'))
     expect(copied.findings).toEqual([])
+  })
+
+  const endless = (loop: string) =>
+    `@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(1) fn main() {
+  ${loop}
+}`
+  test.each([
+    ['loop', 'var i = 0; loop { if x[0] > 1e30 { break; } i += 1; y[0] = f32(i); }'],
+    ['while', 'while (x[0] < 1e30) { y[0] += 1.0; }'],
+    ['for', 'for (var i = 0u; i < 4u; i *= 2u) { y[0] += 1.0; }'],
+    ['nest', 'for (var i = 0u; i < 4000000000u; i++) { for (var j = 0u; j < 1000u; j++) { y[j % 2u] += x[0]; } }'],
+  ])('a %s that does not end is stopped, and its line is told', async (name, loop) => {
+    const began = performance.now()
+    const { code, findings } = await check(`endless-${name}`, endless(loop), {
+      flags: ['--no-dawn', '--time-limit', '1'],
+    })
+    expect(code).toBe(1)
+    expect(findings).toMatchObject([{ mode: 'run', line: 4, message: expect.stringMatching(/did not end within 1 s/) }])
+    expect(performance.now() - began).toBeLessThan(30_000)
+  })
+
+  test('Ctrl-C ends a check that runs', async () => {
+    const path = join(folder, 'endless.wgsl')
+    writeFileSync(path, endless('while (x[0] < 1e30) { y[0] += 1.0; }'))
+    const child = spawn(process.execPath, [file, 'check-kernel', path, '--no-dawn', '--time-limit', '600'])
+    const ended = once(child, 'exit')
+    await setTimeout(4000) // by then it is in the loop
+    child.kill('SIGINT')
+    expect(await ended).toEqual([null, 'SIGINT'])
+  })
+
+  test('what is no file, too large, or grows without end is refused with a sentence', async () => {
+    const said = async (path: string) => {
+      const { code, stderr } = await runNode(file, ['check-kernel', path, '--no-dawn'])
+      expect(code).toBe(2)
+      return stderr
+    }
+    expect(await said('/dev/zero')).toMatch(/not a regular file/)
+    const pipe = join(folder, 'pipe.wgsl')
+    execFileSync('mkfifo', [pipe])
+    expect(await said(pipe)).toMatch(/not a regular file/)
+    const large = join(folder, 'large.wgsl')
+    writeFileSync(large, ' '.repeat(5_000_000))
+    expect(await said(large)).toMatch(/5000000 bytes/)
+  })
+
+  const levels = (count: number, text: (n: number) => string) =>
+    Array.from({ length: count }, (_, i) => text(i)).join('\n')
+  const calls = (body: (n: number) => string, first: string) =>
+    `@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n${first}\n${
+      levels(40, body)
+    }\n@compute @workgroup_size(1) fn main() { y[0] = g39(1.0); }`
+  test.each([
+    [
+      'calls that double',
+      calls(
+        (n) => `fn g${n}(x: f32) -> f32 { return g${n - 1}(x) + g${n - 1}(x + y[1]); }`,
+        'fn g_(x: f32) -> f32 { return x; }',
+      )
+        .replaceAll('g-1', 'g_'),
+      /becomes too large/,
+    ],
+    [
+      'calls that double, with statements',
+      calls(
+        (n) => `fn g${n}(x: f32) -> f32 { var s = g${n - 1}(x); s += g${n - 1}(s); return s; }`,
+        'fn g_(x: f32) -> f32 { return x + y[1]; }',
+      )
+        .replaceAll('g-1', 'g_'),
+      /becomes too large/,
+    ],
+    [
+      'structs that double',
+      `struct S0 { a: vec4f, b: vec4f }\n${
+        levels(40, (n) => `struct S${n + 1} { a: S${n}, b: S${n} }`)
+      }\n@compute @workgroup_size(1) fn main() { var s: S40; _ = s.a.a.a; }`,
+      /bytes, more than|nested 16 deep/,
+    ],
+    [
+      'a local array of 64 MB',
+      '@compute @workgroup_size(1) fn main() { var a: array<array<f32, 4096>, 4096>; a[1][2] = 1.0; }',
+      /too many/,
+    ],
+    [
+      'a constant array of 64 MB',
+      'const a = array<array<f32, 4096>, 4096>();\n@compute @workgroup_size(1) fn main() { let b = a[1][2]; }',
+      /too many/,
+    ],
+    [
+      'a sum of 100,000 terms',
+      `@compute @workgroup_size(1) fn main() { let a = 1${' + 1'.repeat(100_000)}; }`,
+      /too long|nested/,
+    ],
+  ])('%s: refused in seconds', async (name, text, message) => {
+    const began = performance.now()
+    const { code, findings } = await check(name.replace(/\W+/g, '-'), text)
+    expect(code).toBe(1)
+    expect(findings[0]).toMatchObject({ mode: 'compile', message: expect.stringMatching(message) })
+    expect(performance.now() - began).toBeLessThan(30_000)
   })
 
   test('an off-by-one store, with sizes made up from the one parameter', async () => {

@@ -2,7 +2,7 @@
 import { failAt } from './lexer.ts'
 import type { CallExpr } from './tree.ts'
 import { commonType } from './builtins.ts'
-import { atSpan, checkValue, convertTo, latest, settleStage } from './check-expr.ts'
+import { atSpan, checkValue, convertTo, latest, refuseHuge, settleStage } from './check-expr.ts'
 import type { Context } from './check.ts'
 import { array, concrete, elementScalar, f16, f32, isAbstract, isConstructible, isFloat, mat, typeName, vec,
   withScalar } from './types.ts'
@@ -18,6 +18,7 @@ export function checkConstruct(context: Context, expr: CallExpr, named: Type | n
   const type = named ?? inferred(expr, types)
   if (type.kind === 'array' && type.count === null) throw failAt(expr, 'a runtime-sized array cannot be constructed')
   if (!isConstructible(type)) throw failAt(expr, `${typeName(type)} cannot be constructed`)
+  refuseHuge(type, expr, 'constructed')
   const refuse = () => failAt(expr, `${callee}(...) cannot be made from (${types.map(typeName).join(', ')})`)
   const want = (expected: Type[]) => {
     if (args.length !== expected.length) {

@@ -7,9 +7,10 @@ import type { Context } from './check.ts'
 import { resolveGlobal } from './check.ts'
 import { failAt, numberValue } from './lexer.ts'
 import type { Span } from './lexer.ts'
+import { valueBytes } from './limits.ts'
 import type { Expr, IndexExpr, MemberExpr, NameExpr } from './tree.ts'
 import { abstractFloat, abstractInt, bool, concrete, conversionRank, elementScalar, f16, f32, i32, isAbstract,
-  isConstructible, isInteger, typeName, u32, vec } from './types.ts'
+  isConstructible, isInteger, sizeOf, typeName, u32, vec } from './types.ts'
 import type { Type } from './types.ts'
 import { ConstError, convertValue, makeScalar } from './values.ts'
 
@@ -58,7 +59,17 @@ export function toValue(expr: Expr): Expr {
     throw failAt(expr, 'a runtime-sized array cannot be loaded as a whole: index it')
   }
   if (!isConstructible(expr.type)) throw failAt(expr, `${typeName(expr.type)} cannot be loaded as a whole`)
+  refuseHuge(expr.type, expr, 'loaded as a whole')
   return expr
+}
+
+/** Refuses a type that is too large for what is to be done with a whole value of it. */
+export function refuseHuge(type: Type, span: Span, what: string): void {
+  if (type.kind !== 'array' && type.kind !== 'struct') return
+  const size = sizeOf(type, () => 1)
+  if (size > valueBytes) {
+    throw failAt(span, `${typeName(type)} has ${size} bytes, too many to be ${what}: ${valueBytes} are allowed`)
+  }
 }
 
 /** Converts a value to a type it may become without being asked; `what` names the place for the message. */

@@ -1,6 +1,7 @@
 // Names of types to types, struct layout, and the rules for what may stand in which address space.
 import { failAt } from './lexer.ts'
 import type { Span } from './lexer.ts'
+import { structBytes, typeNesting } from './limits.ts'
 import type { Expr, NameExpr, StructDecl, VarDecl } from './tree.ts'
 import { alignOf, array, atomic, bool, f16, f32, hasAtomic, i32, isConstructible, mat, pointer, roundUp, scalars,
   sizeOf, strideOf, typeName, u32, vec } from './types.ts'
@@ -178,14 +179,28 @@ export function layoutStruct(context: Context, decl: StructDecl): Struct {
     offset += size
   }
   struct.size = roundUp(offset, struct.align)
+  if (struct.size > structBytes) {
+    throw failAt(decl, `struct ${decl.name} has ${struct.size} bytes, more than ${structBytes}`)
+  }
+  const depth = 1 + Math.max(...struct.members.map((member) => nesting(member.type)))
+  if (depth > typeNesting) {
+    throw failAt(decl, `struct ${decl.name} is nested ${depth} deep: ${typeNesting} is the limit of WGSL`)
+  }
+  depths.set(struct, depth)
   return struct
 }
+const depths = new WeakMap<Struct, number>()
+const nesting = (type: Type): number =>
+  type.kind === 'array' ? 1 + nesting(type.of) : type.kind === 'struct' ? depths.get(type) ?? 0 : 0
 
 /** Refuses types that cannot live in an address space, and uniform layouts that WGSL forbids. */
 export function checkStorable(decl: VarDecl, type: Type, span: Span) {
-  const inside = (test: (t: Type) => boolean, t: Type = type): boolean =>
-    test(t) || (t.kind === 'array' && inside(test, t.of))
-    || (t.kind === 'struct' && t.members.some((m) => inside(test, m.type)))
+  const inside = (test: (t: Type) => boolean, t: Type = type, seen = new Set<Type>()): boolean => {
+    if (seen.has(t)) return false // walked through already, and nothing found
+    seen.add(t)
+    return test(t) || (t.kind === 'array' && inside(test, t.of, seen))
+      || (t.kind === 'struct' && t.members.some((m) => inside(test, m.type, seen)))
+  }
   const { space, name } = decl
   if (type.kind === 'pointer') throw failAt(span, `'${name}': pointers live in 'let' and parameters only`)
   if (space === 'uniform' || space === 'storage') {

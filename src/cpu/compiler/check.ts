@@ -1,7 +1,7 @@
 // The checker: resolves module-scope declarations in any order, types them, and refuses what WGSL forbids.
 import { WgslError } from '../abi.ts'
 import { aliasErrors } from './check-alias.ts'
-import { checkValue, constInteger, convertTo } from './check-expr.ts'
+import { checkValue, constInteger, convertTo, refuseHuge } from './check-expr.ts'
 import { checkFunctionBody } from './check-stmt.ts'
 import { checkStorable, layoutStruct, resolveType } from './check-types.ts'
 import { failAt } from './lexer.ts'
@@ -118,6 +118,8 @@ export function checkInitializer(context: Context, decl: VarDecl) {
     convertTo(decl.init, type, `'${decl.name}'`)
     decl.type = type
   } else decl.type = named!
+  const kept = decl.kind !== 'var' || !decl.global || decl.spaceNames[0] === 'private'
+  if (kept) refuseHuge(decl.type, decl, 'a private or local variable, or a constant')
 }
 
 function checkGlobalVar(context: Context, decl: VarDecl) {

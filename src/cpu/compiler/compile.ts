@@ -6,7 +6,9 @@ import { emitKernel } from './emit.ts'
 import { encodeModule } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
 import { raceFunctions, shadowBytes } from './debug.ts'
+import { withinStack } from './limits.ts'
 import { lower, fixOverrides } from './lower.ts'
+import type { Lowered } from './lower.ts'
 import { parse } from './parse.ts'
 import { splitRegions } from './regions.ts'
 import type { Group } from './regions.ts'
@@ -24,8 +26,8 @@ export type { Module }
  * are allowed. Throws WgslError for the first mistake, with all of them in `.errors`.
  */
 export function analyse(source: string, features?: Set<string>): Module {
-  const program = parse(source)
-  const errors = check(program)
+  const program = withinStack(() => parse(source))
+  const errors = withinStack(() => check(program))
   if (program.enables.has('f16') && features && !features.has('shader-f16')) {
     errors.push(new WgslError("enable f16 needs the device feature 'shader-f16': request it, or keep to f32", 1, 1, 0))
   }
@@ -79,7 +81,9 @@ function bindingInfo(decl: VarDecl): BindingInfo {
 }
 
 function plan(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode) {
-  const lowered = lower(program, entry, constants, mode)
+  return withinStack(() => planned(lower(program, entry, constants, mode)))
+}
+function planned(lowered: Lowered) {
   const { size } = lowered, count = size[0] * size[1] * size[2]
   // the loop's variable, where there is but one loop
   const lane = size.includes(count) ? lowered.state.inputs.index : null
@@ -130,8 +134,9 @@ export function compile(module: Module, options: CompileOptions): CompiledKernel
     privateStride: stride,
     crossingOffset,
     constantOffset,
-    traceFunction: race ? 1 : null,
-    epochFunction: race ? 2 : null,
+    watchAll: mode !== 'fast' && mode !== 'deterministic',
+    traceFunction: race ? 2 : null,
+    epochFunction: race ? 3 : null,
   }))
   return {
     wasm: encodeModule(functions, { sharedMemory: options.sharedMemory, report }),

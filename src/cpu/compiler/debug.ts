@@ -3,7 +3,7 @@
 // more words are touched than it holds. `workgroupBarrier` orders workgroup memory only, `storageBarrier` storage only,
 // so each kind of memory has an epoch of its own. Nothing orders workgroups within a dispatch.
 import { reportKind } from '../abi.ts'
-import { Code } from './encode.ts'
+import { Code, importedFunction } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
 
 const entryBits = 17
@@ -101,7 +101,7 @@ function traceFunction(at: number, shadow: number, table: number): WasmFunction 
     word()
     code.else()
     word().i32(16).op('i32.shl').get(other).i32(2047).op('i32.and').i32(1).op('i32.sub').op('i32.or')
-    code.end().call(0)
+    code.end().call(importedFunction.report)
   }
 
   /** The word's entry in the table, a new one if it has none; the first of those looked at if all are taken. */

@@ -1,9 +1,9 @@
 // WASM code from the plan: the frame around the kernel, the loops over invocations, statements.
 import { epochKind } from './debug.ts'
-import { Code } from './encode.ts'
+import { Code, importedFunction } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
 import { ExprEmitter } from './emit-expr.ts'
-import { get, operands, visit } from './ir.ts'
+import { bodies, get, operands, visit } from './ir.ts'
 import type { Expr, Label, Local, Stmt } from './ir.ts'
 import type { Lowered } from './lower.ts'
 import type { Group, Plan, Region } from './regions.ts'
@@ -20,10 +20,15 @@ export interface EmitOptions {
   crossingOffset: number
   /** Sixteen bytes through which vector constants go. */
   constantOffset: number
+  /** Every loop looks at the clock, not only those that nothing shows to end soon. */
+  watchAll: boolean
   /** Race mode: index of the function that notes an access, of the one that opens a new epoch, else null. */
   traceFunction: number | null
   epochFunction: number | null
 }
+
+/** Turns of watched loops between two looks at the clock. */
+const TURNS = 256
 
 const params = 4 // block, scratch, first, last
 
@@ -31,6 +36,8 @@ const params = 4 // block, scratch, first, last
 export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): WasmFunction {
   return new Emitter(lowered, plan, options).run()
 }
+
+const hasLoop = (body: Stmt[]): boolean => body.some((s) => s.op === 'loop' || bodies(s).some(hasLoop))
 
 class Emitter extends ExprEmitter {
   private readonly labels: (Label | null)[] = []
@@ -41,12 +48,15 @@ class Emitter extends ExprEmitter {
   private readonly options: EmitOptions
   private readonly ids: { x: number, y: number, z: number, index: number, narrow: number, wide: number }
   private readonly reads = new Map<Local, number>()
+  /** Turns of watched loops left until the next look at the clock. */
+  private readonly turns: number
 
   constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
     super(params, options.relaxed)
     this.lowered = lowered
     this.plan = plan
     this.options = options
+    this.turns = this.fresh('i32')
     this.countReads(plan.groups)
     const { inputs } = lowered.state
     const id = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : this.fresh('i32')
@@ -116,6 +126,7 @@ class Emitter extends ExprEmitter {
     code.get(scratch).set(this.indexOf(state.inputs.workgroupBase))
     for (const s of state.prologue) this.statement(s)
     if (this.options.epochFunction !== null) code.get(scratch).i32(epochKind.run).call(this.options.epochFunction)
+    code.i32(TURNS).set(this.turns)
     const head = code.length, now = this.fresh('i32')
     if (this.options.permuted) code.get(last).set(now)
     else code.get(first).set(now)
@@ -124,6 +135,7 @@ class Emitter extends ExprEmitter {
     code.get(now).get(at(groups[0])).op('i32.rem_u').set(at(group[0]))
     code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.rem_u').set(at(group[1]))
     code.get(now).get(at(groups[0])).op('i32.div_u').get(at(groups[1])).op('i32.div_u').set(at(group[2]))
+    this.tick(0)
     if (state.workgroupBytes) code.get(scratch).i32(0).i32(state.workgroupBytes).fill()
     if (this.options.epochFunction !== null) {
       code.get(scratch).i32(epochKind.nextWorkgroup).call(
@@ -185,10 +197,20 @@ class Emitter extends ExprEmitter {
         default:
           if (g.op === 'loop') code.loop()
           else code.block()
-          this.nested(g.label, () => this.groups(g.body))
+          this.nested(g.label, () => {
+            if (g.op === 'loop' && g.label.loop) this.tick(g.label.loop.line)
+            this.groups(g.body)
+          })
           code.end()
       }
     }
+  }
+  /** Once in many turns of watched loops: the host ends the kernel by an exception if its time is over. */
+  private tick(line: number) {
+    const { code, turns } = this
+    code.get(turns).i32(1).op('i32.sub').tee(turns).op('i32.eqz').if()
+    code.i32(line).call(importedFunction.tick).i32(TURNS).set(turns)
+    code.end()
   }
   private nested(label: Label | null, inside: () => void) {
     this.labels.push(label)
@@ -353,7 +375,11 @@ class Emitter extends ExprEmitter {
         break
       case 'loop':
         code.loop()
-        this.nested(s.label, () => this.list(s.body))
+        this.nested(s.label, () => {
+          const { loop } = s.label
+          if (loop && (this.options.watchAll || !loop.counted || hasLoop(s.body))) this.tick(loop.line)
+          this.list(s.body)
+        })
         code.end()
         break
       case 'atomic':
@@ -368,7 +394,7 @@ class Emitter extends ExprEmitter {
         code.i32(s.kind).i32(s.line)
         this.expr(s.a)
         this.expr(s.b)
-        code.call(0)
+        code.call(importedFunction.report)
         break
       case 'trace':
         code.get(1)

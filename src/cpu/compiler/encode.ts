@@ -132,6 +132,9 @@ export interface WasmFunction {
   body: Code
 }
 
+/** Numbers of the functions every module imports: `tick(line)`, and `report` in the modes that report. */
+export const importedFunction = { tick: 0, report: 1 } as const
+
 /**
  * Assembles a module that imports `env.memory` (and `env.report`, as function 0) and exports the last function as
  * `run`.
@@ -147,10 +150,11 @@ export function encodeModule(
     fill(content)
     out.byte(id).u(content.length).append(content)
   }
-  const imported = options.report ? 1 : 0
+  const imported = options.report ? 2 : 1
   section(1, (code) => {
     code.u(functions.length + imported)
-    if (imported) code.byte(0x60).u(4).byte(0x7f).byte(0x7f).byte(0x7f).byte(0x7f).u(0)
+    code.byte(0x60).u(1).byte(0x7f).u(0)
+    if (options.report) code.byte(0x60).u(4).byte(0x7f).byte(0x7f).byte(0x7f).byte(0x7f).u(0)
     for (const fn of functions) {
       code.byte(0x60).u(fn.params.length)
       for (const p of fn.params) code.byte(typeByte[p])
@@ -161,7 +165,8 @@ export function encodeModule(
   section(2, (code) => {
     code.u(1 + imported)
     code.text('env').text('memory').byte(2).byte(options.sharedMemory ? 3 : 1).u(1).u(65536)
-    if (imported) code.text('env').text('report').byte(0).u(0)
+    code.text('env').text('tick').byte(0).u(importedFunction.tick)
+    if (options.report) code.text('env').text('report').byte(0).u(importedFunction.report)
   })
   section(3, (code) => {
     code.u(functions.length)

@@ -92,6 +92,8 @@ export type Expr = ConstExpr | VectorConst | LocalExpr | OpExpr | LoadExpr | Bui
 export interface Label {
   name: string
   used: boolean
+  /** Of a loop written in the source: its line, and whether a counter that only its own step changes ends it. */
+  loop?: { line: number, counted: boolean }
 }
 /** Assigns a local. */
 export interface SetStmt {

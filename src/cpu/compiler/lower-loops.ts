@@ -1,7 +1,7 @@
 // Lowering of loops: which can be unrolled, and which values their counters have.
 import { op } from './instructions.ts'
 import { br, i32, newLabel } from './ir.ts'
-import type { Expr, Local, Range } from './ir.ts'
+import type { Expr, Label, Local, Range } from './ir.ts'
 import { leaf, lowerBinary, lowerExpr } from './lower-expr.ts'
 import { emitBlock } from './lower-call.ts'
 import { collect, counters, frozenSlot, lowerBlock, lowerStatement } from './lower-stmt.ts'
@@ -13,7 +13,8 @@ import type { Block, Expr as Ast, ForStmt, LoopStmt, Stmt as Tree, VarDecl } fro
 import { isInteger, u32 } from './types.ts'
 /** `loop` with its `continuing` and `break if`. */
 export function lowerLoop(state: State, s: LoopStmt, jumps: Jumps) {
-  const end = newLabel('loop end'), top = newLabel('loop'), next = newLabel('continue')
+  const end = newLabel('loop end'), next = newLabel('continue')
+  const top: Label = { ...newLabel('loop'), loop: { line: s.line, counted: false } }
   const undo: (() => void)[] = []
   const turn = collect(state, () => {
     // The continuing block sees the variables of the body, so both are lowered with the same bindings.
@@ -49,7 +50,8 @@ export function lowerFor(state: State, s: ForStmt, jumps: Jumps) {
       counters.add(local)
     }
   }
-  const end = newLabel('for end'), top = newLabel('for'), next = newLabel('continue')
+  const end = newLabel('for end'), next = newLabel('continue')
+  const top: Label = { ...newLabel('for'), loop: { line: s.line, counted: counter !== null && isCounted(s, counter) } }
   const turn = collect(state, () => {
     const before = local?.range
     if (s.condition) {
@@ -70,6 +72,24 @@ export function lowerFor(state: State, s: ForStmt, jumps: Jumps) {
     local.range = [0, 0xffffffff]
     local.loop = null
   }
+}
+
+/**
+ * Whether a loop ends because its counter goes one way and its condition stops that: all but those that step over the
+ * end of the integers.
+ */
+function isCounted({ condition, update }: ForStmt, counter: VarDecl): boolean {
+  if (condition?.kind !== 'binary' || condition.left.kind !== 'name' || condition.left.decl !== counter) return false
+  const by = update?.kind === 'step'
+    ? BigInt(update.by)
+    : update?.kind === 'assign' && update.value.value?.scalar !== undefined
+    ? BigInt(Number(update.value.value.scalar))
+    : 0n
+  const up = update?.kind === 'step' ? by : update?.kind === 'assign' && update.op === '+' ? by : 0n
+  if (condition.op === '<' || condition.op === '<=') return up > 0n
+  if (condition.op !== '>' || update === null) return false
+  if (update.kind === 'step') return by < 0n
+  return update.kind === 'assign' && (update.op === '/' ? by > 1n : update.op === '>>' && by > 0n)
 }
 
 const counterCache = new WeakMap<ForStmt, { decl: VarDecl | null }>()

@@ -14,6 +14,7 @@ import { lowerBody } from './lower-call.ts'
 import { counterOf } from './lower-loops.ts'
 import { makeSlot, memoryPlace, storeValue, zero } from './place.ts'
 import type { Place, Val } from './place.ts'
+import { Budget } from './limits.ts'
 import { walk } from './tree.ts'
 import type { Expr as Ast, ForStmt, FunctionDecl, Program, VarDecl } from './tree.ts'
 import { bool, f16 as half, f32 as float, roundUp, sizeOf, u32 } from './types.ts'
@@ -67,6 +68,7 @@ export interface State {
   copies: number
   refining: number
   size: [number, number, number]
+  budget: Budget
 }
 
 /** What lowering gives. */
@@ -78,6 +80,7 @@ export interface Lowered {
 
 /** Appends a statement. */
 export const emit = (state: State, statement: Stmt) => {
+  state.budget.spend(1)
   state.out.push(statement)
 }
 
@@ -117,7 +120,14 @@ export function rangeNow(state: State, value: Expr): Range {
  */
 export function fixOverrides(program: Program, given: Record<string, number>): Map<VarDecl, Value> {
   const values = new Map<VarDecl, Value>(), used = new Set<string>()
-  const state = { program, constants: values, env: new Map(), out: [] as Stmt[], refining: 0 } as unknown as State
+  const state = {
+    program,
+    constants: values,
+    env: new Map(),
+    out: [] as Stmt[],
+    refining: 0,
+    budget: new Budget('an override'),
+  } as unknown as State
   const overrides = program.decls.filter((d): d is VarDecl => d.kind === 'override')
   const settle = (decl: VarDecl) => {
     if (values.has(decl)) return
@@ -221,10 +231,10 @@ export const bytesOf = (state: State, type: Type): number =>
 
 /** Lowers one entry point. Throws WgslError for what the embedded device does not know. */
 export function lower(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode): Lowered {
-  const unroll = indexingLoops(entry), inMemory = new Set<VarDecl>()
+  const unroll = indexingLoops(entry), inMemory = new Set<VarDecl>(), budget = new Budget(`'${entry.name}'`)
   for (let attempt = 0; attempt < 500; attempt++) {
     try {
-      return lowerOnce(program, entry, constants, mode, unroll, inMemory)
+      return lowerOnce(program, entry, constants, mode, unroll, inMemory, budget)
     } catch (error) {
       if (!(error instanceof Restart)) throw error
     }
@@ -267,6 +277,7 @@ function lowerOnce(
   mode: Mode,
   unroll: Set<ForStmt>,
   inMemory: Set<VarDecl>,
+  budget: Budget,
 ): Lowered {
   const state: State = {
     program,
@@ -286,6 +297,7 @@ function lowerOnce(
     copies: 1,
     refining: 0,
     size: [1, 1, 1],
+    budget,
   }
   const size = [0, 1, 2].map((i) =>
     entry.workgroupSize![i] ? fixedWorkgroupSize(state, entry.workgroupSize![i]) : 1

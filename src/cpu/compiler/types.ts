@@ -230,11 +230,18 @@ export const withScalar = (type: Type, of: Scalar): Type =>
 export const isConstructible = (type: Type): boolean =>
   type.kind === 'scalar' || type.kind === 'vec' || type.kind === 'mat'
   || (type.kind === 'array' && type.count !== null && isConstructible(type.of))
-  || (type.kind === 'struct' && type.members.every((m) => isConstructible(m.type)))
+  || (type.kind === 'struct' && ofStruct(constructible, type, () => type.members.every((m) => isConstructible(m.type))))
+const constructible = new WeakMap<Struct, boolean>(), atomicStructs = new WeakMap<Struct, boolean>()
+/** What holds for a struct is found out once: structs of structs would be walked through again and again. */
+function ofStruct(known: WeakMap<Struct, boolean>, struct: Struct, find: () => boolean): boolean {
+  const found = known.get(struct) ?? find()
+  known.set(struct, found)
+  return found
+}
 /** Whether the type holds an atomic anywhere. */
 export const hasAtomic = (type: Type): boolean =>
   type.kind === 'atomic' || (type.kind === 'array' && hasAtomic(type.of))
-  || (type.kind === 'struct' && type.members.some((m) => hasAtomic(m.type)))
+  || (type.kind === 'struct' && ofStruct(atomicStructs, type, () => type.members.some((m) => hasAtomic(m.type))))
 
 /** How many scalars a fixed-size value has; a cheap measure of what lives in locals. */
 export function leafCount(type: Type, count: (c: CountExpression) => number = unresolved): number {

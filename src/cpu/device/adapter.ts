@@ -18,6 +18,12 @@ export interface CpuOptions {
   mode?: Mode
   /** Most bytes of linear memory. Default (and most) 4 GiB. */
   memoryLimit?: number
+  /**
+   * Most milliseconds of one call of a kernel (a dispatch, or the part of it that runs between two turns of the event
+   * loop); a loop that does not end becomes an error of the device then. 0 for no limit. Default: `ESPALIER_TIME_LIMIT`
+   * in seconds, else 60,000.
+   */
+  timeLimit?: number
 }
 
 const FOUR_GIB = 2 ** 32
@@ -31,6 +37,18 @@ function threadCount(options: CpuOptions): number {
     )
   }
   return isChecking(options.mode ?? 'fast') || !sharedMemoryAvailable() ? 1 : wish
+}
+
+function timeLimit(options: CpuOptions): number {
+  const text = environment('ESPALIER_TIME_LIMIT')
+  const wish = options.timeLimit ?? (text ? Number(text) * 1000 : 60_000)
+  if (!(wish >= 0)) {
+    throw new RangeError(
+      `timeLimit${options.timeLimit === undefined ? ' (ESPALIER_TIME_LIMIT)' : ''}: expected a number from 0, got `
+        + `${options.timeLimit ?? text}`,
+    )
+  }
+  return wish === 0 ? Infinity : wish
 }
 
 /** The adapter: one device can be requested of it. */
@@ -49,6 +67,7 @@ export class CpuAdapter implements GPUAdapter {
     this.options = {
       threads,
       mode: options.mode ?? 'fast',
+      timeLimit: timeLimit(options),
       memoryLimit: Math.min(options.memoryLimit ?? FOUR_GIB, FOUR_GIB),
     }
     this.limits = adapterLimits(this.options.memoryLimit) as unknown as GPUSupportedLimits

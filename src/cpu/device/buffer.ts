@@ -88,7 +88,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
       () => checkDescriptor(this.size, this.usage, core.limits.maxBufferSize, mapped),
     )
     if (this.valid && !core.lost) {
-      const address = core.memory.allocate(this.size)
+      const address = core.allocate(this.size)
       if (address === undefined) {
         this.valid = false
         const { used, limit } = core.memory
@@ -182,7 +182,7 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     this.destroyed = true
     if (this.address === 0 || this.core.lost) return
     this.core.disown(this)
-    this.core.memory.free(this.address, this.size)
+    this.core.release(this.address, this.size)
   }
 
   /** Refuses a buffer that may not be used by the queue now. */

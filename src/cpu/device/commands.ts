@@ -6,7 +6,16 @@ import type { CpuQuerySet } from './query.ts'
 
 /** One recorded command; all validation that can be done while recording is behind it. */
 export interface Command {
-  execute(core: Core): void
+  /** Does its work, or some of it; true when all is done. */
+  execute(core: Core, progress: Progress): boolean
+}
+
+/** How far the command at work has come. */
+export interface Progress {
+  /** The time of `performance.now()` by which to stop, if that is possible. */
+  until: number
+  /** The dispatch's next workgroup. */
+  next: number
 }
 
 function runKernel(
@@ -17,13 +26,16 @@ function runKernel(
   x: number,
   y: number,
   z: number,
-): void {
+  progress: Progress,
+): boolean {
   try {
-    core.scheduler.run(kernel, bindings, x, y, z)
+    progress.next = core.scheduler.runUntil(kernel, bindings, [x, y, z], progress.next, progress.until)
+    return progress.next >= x * y * z
   } catch (error) {
     // a trap is not the caller's mistake in the sense of validation, and must not end the process
     if (!(error instanceof WebAssembly.RuntimeError) && !(error instanceof RangeError)) throw error
     core.errors.internal(`dispatch of ${name} over ${x} x ${y} x ${z} workgroups: ${error.message}`)
+    return true
   }
 }
 
@@ -45,8 +57,8 @@ export class Dispatch implements Command {
     this.z = z
   }
 
-  execute(core: Core): void {
-    runKernel(core, this.kernel, this.name, this.bindings, this.x, this.y, this.z)
+  execute(core: Core, progress: Progress): boolean {
+    return runKernel(core, this.kernel, this.name, this.bindings, this.x, this.y, this.z, progress)
   }
 }
 
@@ -66,12 +78,12 @@ export class IndirectDispatch implements Command {
     this.offset = offset
   }
 
-  execute(core: Core): void {
+  execute(core: Core, progress: Progress): boolean {
     const at = (this.buffer.address + this.offset) / 4
     const [x, y, z] = core.memory.words.subarray(at, at + 3)
     const most = core.limits.maxComputeWorkgroupsPerDimension
-    if (x > most || y > most || z > most || x * y * z > 0x7fffffff) return
-    runKernel(core, this.kernel, this.name, this.bindings, x, y, z)
+    if (x > most || y > most || z > most || x * y * z > 0x7fffffff) return true
+    return runKernel(core, this.kernel, this.name, this.bindings, x, y, z, progress)
   }
 }
 
@@ -85,8 +97,9 @@ export class Copy implements Command {
     this.from = from
     this.count = count
   }
-  execute(core: Core): void {
+  execute(core: Core): boolean {
     core.memory.copy(this.to, this.from, this.count)
+    return true
   }
 }
 
@@ -98,8 +111,9 @@ export class Clear implements Command {
     this.address = address
     this.count = count
   }
-  execute(core: Core): void {
+  execute(core: Core): boolean {
     core.memory.fill(this.address, 0, this.count)
+    return true
   }
 }
 
@@ -111,8 +125,9 @@ export class Stamp implements Command {
     this.set = set
     this.index = index
   }
-  execute(): void {
+  execute(): boolean {
     this.set.stamp(this.index)
+    return true
   }
 }
 
@@ -128,8 +143,9 @@ export class Resolve implements Command {
     this.count = count
     this.address = address
   }
-  execute(core: Core): void {
+  execute(core: Core): boolean {
     const values = this.set.values.subarray(this.first, this.first + this.count)
     core.memory.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.address)
+    return true
   }
 }

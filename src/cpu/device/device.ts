@@ -17,6 +17,7 @@ import type { Finding } from '../runtime/reports.ts'
 export interface DeviceOptions {
   threads: number
   memoryLimit: number
+  timeLimit: number
   mode: Mode
   compiler: Compiler
   limits: Limits
@@ -116,11 +117,11 @@ export class CpuDevice extends EventTarget implements GPUDevice {
   popErrorScope(): Promise<GPUError | null> {
     const { core } = this
     if (core.lost) return core.later(() => null)
-    const error = core.errors.pop()
-    if (error === undefined) {
+    const scope = core.errors.pop()
+    if (scope === undefined) {
       return Promise.reject(new DOMException('popErrorScope: no error scope is open', 'OperationError'))
     }
-    return core.later(() => error)
+    return core.later(() => scope.error)
   }
 
   destroy(): undefined {
@@ -129,6 +130,7 @@ export class CpuDevice extends EventTarget implements GPUDevice {
     for (const buffer of [...core.mapped]) buffer.destroy()
     core.lost = true
     core.errors.silent = true
+    core.work.clear()
     core.scheduler.stop()
     nextTurn(() => this.resolveLost({ reason: 'destroyed', message: 'the device was destroyed' } as GPUDeviceLostInfo))
   }

@@ -1,12 +1,34 @@
-// The queue. `submit` executes at once, on this thread and the workers, and returns when the work is done: the calling
-// thread is one of those that compute, so nothing is gained by returning earlier, and no command needs a copy of what
-// it was given.
+// The queue. `submit` executes at once what fits into a few milliseconds, on this thread and the workers: the calling
+// thread is one of those that compute. The rest goes on in later turns of the event loop (runtime/work.ts), in order;
+// what is given meanwhile waits its turn.
 import { CpuBuffer } from './buffer.ts'
-import { DeviceObject } from '../runtime/core.ts'
+import type { Command, Progress } from './commands.ts'
+import { DeviceObject, type Core } from '../runtime/core.ts'
 import { CpuCommandBuffer, needs } from './encoder.ts'
 import { operationError, refuse } from '../runtime/errors.ts'
 import { usage } from './flags.ts'
+import type { Step } from '../runtime/work.ts'
 import { inside, instance, multiple, size64, usable } from './validation.ts'
+
+/** The commands of one command buffer as a step of the device's work; findings of debug modes become errors after it. */
+function stepsOf(core: Core, commands: readonly Command[]): Step {
+  const progress: Progress = { until: 0, next: 0 }
+  let at = 0
+  return (until) => {
+    progress.until = until
+    while (at < commands.length) {
+      if (!commands[at].execute(core, progress)) return false
+      at++
+      progress.next = 0
+      if (until !== Infinity && at < commands.length && performance.now() >= until) return false
+    }
+    for (const finding of core.reports.take()) {
+      core.findings.push(finding)
+      core.errors.validation(finding.message + (finding.count > 1 ? ` (${finding.count} times)` : ''))
+    }
+    return true
+  }
+}
 
 /** The device's only queue. */
 export class CpuQueue extends DeviceObject implements GPUQueue {
@@ -25,11 +47,7 @@ export class CpuQueue extends DeviceObject implements GPUQueue {
     })
     for (const buffer of list) buffer.submitted = true
     if (!allowed || core.lost) return
-    for (const buffer of list) for (const command of buffer.commands) command.execute(core)
-    for (const finding of core.reports.take()) {
-      core.findings.push(finding)
-      core.errors.validation(finding.message + (finding.count > 1 ? ` (${finding.count} times)` : ''))
-    }
+    for (const { commands } of list) core.work.add(core.errors.bind(stepsOf(core, commands)))
   }
 
   writeBuffer(
@@ -58,12 +76,11 @@ export class CpuQueue extends DeviceObject implements GPUQueue {
       multiple(offset, 4, 'bufferOffset')
       inside(offset, end - start, target.size, `${target}`)
       target.checkSubmit()
-      if (!core.lost) {
-        core.memory.bytes.set(
-          start === 0 && end === whole.length ? whole : whole.subarray(start, end),
-          target.address + offset,
-        )
-      }
+      if (core.lost) return
+      const { address } = target, part = start === 0 && end === whole.length ? whole : whole.subarray(start, end)
+      // the caller may change its data, or let the buffer go, before the work that comes first is done
+      const bytes = core.work.idle ? part : part.slice()
+      core.afterWork(() => core.memory.bytes.set(bytes, address + offset))
     })
   }
 

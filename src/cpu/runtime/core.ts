@@ -8,11 +8,14 @@ import { LinearMemory } from './memory.ts'
 import { nextTurn } from './platform.ts'
 import { Reports, type Finding } from './reports.ts'
 import { Scheduler } from './scheduler.ts'
+import { WorkQueue } from './work.ts'
 
 /** The working parts of one device. */
 export class Core {
   readonly memory: LinearMemory
   readonly scheduler: Scheduler
+  /** What was submitted and is not done yet. */
+  readonly work: WorkQueue
   readonly errors: ErrorScopes
   readonly limits: Limits
   readonly features: Set<string>
@@ -27,13 +30,14 @@ export class Core {
   /** Buffers that are mapped or about to be, so that destroying the device can end that. */
   readonly mapped = new Set<{ destroy(): undefined }>()
   private readonly collected = new FinalizationRegistry<{ address: number, size: number }>(({ address, size }) => {
-    if (!this.lost) this.memory.free(address, size)
+    this.release(address, size)
   })
 
   constructor(
     options: {
       threads: number,
       memoryLimit: number,
+      timeLimit: number,
       mode: Mode,
       compiler: Compiler,
       limits: Limits,
@@ -46,7 +50,8 @@ export class Core {
     this.mode = options.mode
     this.compiler = options.compiler
     this.memory = new LinearMemory(options.memoryLimit, options.threads > 1)
-    this.scheduler = new Scheduler(this.memory, options.threads, isChecking(options.mode))
+    this.scheduler = new Scheduler(this.memory, options.threads, isChecking(options.mode), options.timeLimit)
+    this.work = new WorkQueue(!isChecking(options.mode))
     this.errors = new ErrorScopes(options.uncaptured)
   }
 
@@ -67,7 +72,7 @@ export class Core {
 
   /** Loads a compiled entry point; its code leaves the linear memory when nobody holds the kernel any more. */
   load(compiled: CompiledKernel, report?: Report): Kernel {
-    const kernel = new Kernel(compiled, this.memory, report)
+    const kernel = new Kernel(compiled, this.memory, this.scheduler.watchdog.tick, report)
     if (kernel.address) this.own(kernel, kernel.address, kernel.byteLength)
     return kernel
   }
@@ -79,21 +84,48 @@ export class Core {
     this.collected.register(object, { address, size }, object)
   }
 
+  /** Frees a block of linear memory once the work that may touch it is done. */
+  release(address: number, size: number): void {
+    if (this.lost) return
+    this.afterWork(() => this.memory.free(address, size))
+  }
+
+  /** Address of zeroed memory; what waits to be freed is waited for where there is no other. */
+  allocate(size: number): number | undefined {
+    const address = this.memory.allocate(size)
+    if (address !== undefined || this.work.idle) return address
+    this.work.finish()
+    return this.memory.allocate(size)
+  }
+
+  /** Does something once all work submitted so far is done: at once if there is none. */
+  afterWork(action: () => void, always = false): void {
+    if (this.work.idle) {
+      action()
+      return
+    }
+    this.work.add(() => {
+      action()
+      return true
+    }, always)
+  }
+
   /** The object frees its memory itself. */
   disown(object: object): void {
     this.collected.unregister(object)
   }
 
-  /** A promise that is fulfilled in a later turn, after those made before it. */
+  /** A promise that is fulfilled in a later turn, after the work submitted so far and the promises made before it. */
   later<T>(value: () => T): Promise<T> {
     return new Promise((resolve, reject) =>
-      nextTurn(() => {
-        try {
-          resolve(value())
-        } catch (error) {
-          reject(error)
-        }
-      })
+      this.afterWork(() =>
+        nextTurn(() => {
+          try {
+            resolve(value())
+          } catch (error) {
+            reject(error)
+          }
+        }), true)
     )
   }
 }

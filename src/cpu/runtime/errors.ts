@@ -72,7 +72,7 @@ interface Scope {
 
 /** The stack of error scopes of one device. */
 export class ErrorScopes {
-  private readonly scopes: Scope[] = []
+  private scopes: Scope[] = []
   private readonly uncaptured: (error: GPUError) => void
   /** After the loss of the device nothing is reported any more. */
   silent = false
@@ -89,9 +89,23 @@ export class ErrorScopes {
     this.scopes.push({ filter, error: null })
   }
 
-  /** The first error of the innermost scope, null if there was none; undefined if no scope is open. */
-  pop(): GPUError | null | undefined {
-    return this.scopes.pop()?.error
+  /** Closes the innermost scope, which may still get errors of work submitted inside it; undefined if none is open. */
+  pop(): { readonly error: GPUError | null } | undefined {
+    return this.scopes.pop()
+  }
+
+  /** Runs `steps` later as if the scopes open now still were. */
+  bind<A extends unknown[], T>(steps: (...args: A) => T): (...args: A) => T {
+    const mine = [...this.scopes]
+    return (...args) => {
+      const open = this.scopes
+      this.scopes = mine
+      try {
+        return steps(...args)
+      } finally {
+        this.scopes = open
+      }
+    }
   }
 
   validation(message: string): void {

@@ -26,15 +26,23 @@ export class Kernel {
 
   /**
    * Instantiates on this thread.
+   * @param tick what loops that may not end call
    * @param report what kernels of a debug mode call
    * @throws RangeError if the linear memory has no room for the code
    */
-  constructor(compiled: CompiledKernel, memory: LinearMemory, report?: Report) {
+  constructor(
+    compiled: CompiledKernel,
+    memory: LinearMemory,
+    tick: (line: number) => void = () => undefined,
+    report?: Report,
+  ) {
     this.compiled = compiled
     this.scratchBytes = compiled.scratchBytes
     this.byteLength = compiled.wasm.length
     const module = new WebAssembly.Module(compiled.wasm as Uint8Array<ArrayBuffer>)
-    const instance = new WebAssembly.Instance(module, { env: { memory: memory.wasm, ...(report && { report }) } })
+    const instance = new WebAssembly.Instance(module, {
+      env: { memory: memory.wasm, tick, ...(report && { report }) },
+    })
     this.run = instance.exports.run as Kernel['run']
     if (memory.shared) {
       const address = memory.allocate(this.byteLength)

@@ -8,6 +8,7 @@
 import type { Kernel } from './kernel.ts'
 import type { LinearMemory } from './memory.ts'
 import { startThread, type Thread } from './platform.ts'
+import { OutOfTime, Watchdog } from './watchdog.ts'
 import { control, runWorker, type WorkerData } from './worker.ts'
 
 const CHUNK_LIMIT = control.closed - 1
@@ -36,10 +37,16 @@ export class Scheduler {
   private scratch = 0
   private scratchStride = 0
 
+  /** Ends kernels that do not end. */
+  readonly watchdog: Watchdog
   private readonly whole: boolean
 
-  /** @param whole a dispatch is one call of the kernel: what a checking mode remembers lasts for that long */
-  constructor(memory: LinearMemory, threads: number, whole = false) {
+  /**
+   * @param whole a dispatch is one call of the kernel: what a checking mode remembers lasts for that long
+   * @param timeLimit most milliseconds of one call of a kernel
+   */
+  constructor(memory: LinearMemory, threads: number, whole = false, timeLimit = Infinity) {
+    this.watchdog = new Watchdog(timeLimit)
     this.memory = memory
     this.whole = whole
     this.threads = memory.shared ? threads : 1
@@ -54,8 +61,24 @@ export class Scheduler {
    * @throws WebAssembly.RuntimeError if the kernel traps, on whichever thread
    */
   run(kernel: Kernel, bindings: readonly number[], x: number, y: number, z: number): void {
+    for (let next = 0; next < x * y * z;) next = this.runUntil(kernel, bindings, [x, y, z], next, Infinity)
+  }
+
+  /**
+   * Runs workgroups of a dispatch from number `from` on, as many as seem to fit before `until` (of `performance.now()`),
+   * at least one. Returns the number of the next.
+   * @param bindings byte address and byte length of each binding, in the kernel's order
+   * @throws WebAssembly.RuntimeError if the kernel traps, on whichever thread
+   */
+  runUntil(
+    kernel: Kernel,
+    bindings: readonly number[],
+    [x, y, z]: readonly [number, number, number],
+    from: number,
+    until: number,
+  ): number {
     const total = x * y * z
-    if (total === 0) return
+    if (from >= total) return total
     const words = this.memory.words
     const block = control.block >>> 2
     words[block] = x
@@ -63,30 +86,49 @@ export class Scheduler {
     words[block + 2] = z
     for (let i = 0; i < bindings.length; i++) words[block + 4 + i] = bindings[i]
     if (kernel.scratchBytes > this.scratchStride) this.growScratch(kernel.scratchBytes)
-    const { run } = kernel
-    if (this.threads === 1) {
-      this.runAlone(kernel, total)
-      return
+    const begin = performance.now(), known = kernel.millisecondsPerGroup
+    this.watchdog.begin(begin)
+    if (this.whole) {
+      kernel.run(control.block, this.scratch, 0, total)
+      return total
     }
-    const begin = performance.now()
+    const fitting = until === Infinity
+      ? total
+      : known > 0
+      ? Math.max(this.threads, Math.floor(Math.max(0, until - begin) * this.threads / known))
+      : Math.max(1, total >>> 5)
+    const end = Math.min(total, from + fitting)
+    if (this.threads === 1) {
+      // a new kernel in parts: only the next call runs what the optimising tier has made
+      const parts = kernel.calls < 64 ? Math.min(end - from, 16) : 1, count = end - from
+      kernel.calls += parts
+      for (let part = 0; part < parts; part++) {
+        const first = from + Math.floor(count * part / parts), last = from + Math.floor(count * (part + 1) / parts)
+        kernel.run(control.block, this.scratch, first, last)
+      }
+      kernel.millisecondsPerGroup = (performance.now() - begin) / count
+    } else this.runTogether(kernel, from, end, begin)
+    return end
+  }
+
+  /** Workgroups `from`..`end - 1`, with the workers if that is worth it. */
+  private runTogether(kernel: Kernel, from: number, end: number, begin: number): void {
+    const { run } = kernel, count = end - from
     // a kernel never timed, or one whose cost may have changed with its parameters, shows by a few workgroups what it
     // costs now
-    const known = kernel.millisecondsPerGroup * total
-    const first = known > WORTH_WAKING * 4 ? 0 : Math.max(1, total >>> 3)
+    const known = kernel.millisecondsPerGroup * count
+    const first = known > WORTH_WAKING * 4 ? 0 : Math.max(1, count >>> 3)
     let rest = known
     if (first > 0) {
-      run(control.block, this.scratch, 0, first)
-      if (first === total) {
-        kernel.millisecondsPerGroup = (performance.now() - begin) / total
-        return
-      }
+      run(control.block, this.scratch, from, from + first)
       const perGroup = (performance.now() - begin) / first
       kernel.millisecondsPerGroup = perGroup
-      rest = perGroup * (total - first)
+      if (first === count) return
+      rest = perGroup * (count - first)
     }
     const asleep = this.workers.length === 0 || Atomics.load(this.cells, control.sleeping) >= this.workers.length
-    if (rest < (asleep ? WORTH_WAKING : WORTH_SHARING)) run(control.block, this.scratch, first, total)
-    else this.share(kernel, first, total, rest)
+    if (rest < (asleep ? WORTH_WAKING : WORTH_SHARING)) run(control.block, this.scratch, from + first, end)
+    else this.share(kernel, from + first, end, rest)
   }
 
   /** Called when a result has been read: from now on start-up of threads delays no first answer. */
@@ -107,18 +149,6 @@ export class Scheduler {
   /** Chunks of work that workers have run so far; 0 while nothing was worth sharing. */
   get helped(): number {
     return this.threads > 1 ? Atomics.load(this.cells, control.helped) : 0
-  }
-
-  /**
-   * All workgroups in one call, but for a new kernel in parts: only the next call runs what the optimising tier has
-   * made.
-   */
-  private runAlone(kernel: Kernel, total: number): void {
-    const parts = kernel.calls < 64 && !this.whole ? Math.min(total, 16) : 1
-    kernel.calls += parts
-    for (let part = 0; part < parts; part++) {
-      kernel.run(control.block, this.scratch, Math.floor(total * part / parts), Math.floor(total * (part + 1) / parts))
-    }
   }
 
   private share(kernel: Kernel, first: number, total: number, expected: number): void {
@@ -173,9 +203,11 @@ export class Scheduler {
       this.finish(chunkCount)
       Atomics.store(cells, control.claim, (this.job << 10) | control.closed)
     }
-    if (Atomics.exchange(cells, control.failed, 0) && problem === undefined) {
+    const failed = Atomics.exchange(cells, control.failed, 0)
+    if (failed && problem === undefined) {
       // the message stays in the other thread; the same workgroups trap here too, unless what they read has changed
       // meanwhile
+      if (failed > 1) throw new OutOfTime(failed - 2, this.watchdog.limit)
       throw new WebAssembly.RuntimeError(`the kernel trapped on a worker thread`)
     }
     if (problem !== undefined) throw problem
@@ -214,7 +246,7 @@ export class Scheduler {
   private start(): void {
     if (this.workers.length > 0) return
     for (let thread = 1; thread < this.threads; thread++) {
-      const data: WorkerData = { memory: this.memory.wasm, thread, control }
+      const data: WorkerData = { memory: this.memory.wasm, thread, control, timeLimit: this.watchdog.limit }
       this.workers.push(startThread(runWorker, data))
     }
   }

@@ -40,21 +40,34 @@ export interface WorkerData {
   /** From 1; the main thread is 0. */
   thread: number
   control: typeof control
+  /** Most milliseconds of one chunk. */
+  timeLimit: number
 }
 
 type Run = (block: number, scratch: number, first: number, last: number) => void
 
 /**
  * The loop of a worker thread; returns when the device stops. Its source text is what runs, in another thread: it uses
- * nothing outside itself, and has no functions inside, around which bundlers put helpers that would be missing there.
+ * nothing outside itself, and has no functions inside but a method: around others bundlers put helpers, which would be
+ * missing there.
  */
-export function runWorker({ memory, thread, control }: WorkerData): void {
+export function runWorker({ memory, thread, control, timeLimit }: WorkerData): void {
   const cells = new Int32Array(memory.buffer, control.address, control.length)
   /** Null for a kernel this thread could not load: it leaves the work to the others. */
   const kernels = new Map<number, Run | null>()
   /** How long to look for work before going to sleep, in milliseconds. */
   const patience = 0.15
   let idleSince = performance.now(), looks = 0
+  /** When the chunk at work must be done, and the line of the loop that was at work when it was not. */
+  const watch = { deadline: Infinity, line: -1 }
+  const env = {
+    memory,
+    tick(line: number) {
+      if (performance.now() <= watch.deadline) return
+      watch.line = line
+      throw new Error('out of time')
+    },
+  }
 
   while (!Atomics.load(cells, control.stop)) {
     const word = Atomics.load(cells, control.claim), next = word & control.closed
@@ -83,7 +96,7 @@ export function runWorker({ memory, thread, control }: WorkerData): void {
       // instances of kernels the device has dropped are not heard of; the oldest go when there are many
       if (kernels.size >= 1024) kernels.delete(kernels.keys().next().value!)
       try {
-        const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory } })
+        const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env })
         kernels.set(id, instance.exports.run as Run)
       } catch {
         kernels.set(id, null)
@@ -96,10 +109,12 @@ export function runWorker({ memory, thread, control }: WorkerData): void {
     const from = Atomics.load(cells, control.first) + next * size
     const scratch = (Atomics.load(cells, control.scratch) >>> 0) + thread * Atomics.load(cells, control.stride)
     if (Atomics.compareExchange(cells, control.claim, word, word + 1) !== word) continue
+    watch.deadline = performance.now() + timeLimit
     try {
       run(control.block, scratch, from, Math.min(last, from + size))
     } catch {
-      Atomics.store(cells, control.failed, 1)
+      Atomics.store(cells, control.failed, watch.line < 0 ? 1 : watch.line + 2)
+      watch.line = -1
     }
     Atomics.add(cells, control.helped, 1)
     Atomics.add(cells, control.done, 1)
