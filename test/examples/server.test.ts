@@ -18,6 +18,11 @@ function picture(index: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(encode({ width: 32, height: 32, data, channels: 3, depth: 8 }))
 }
 
+/** Tells the 99th percentile of its own event-loop delay in milliseconds once its input ends. */
+const idler = `const delay = require('node:perf_hooks').monitorEventLoopDelay({ resolution: 1 })
+delay.enable()
+process.stdin.resume().on('end', () => console.log(delay.percentile(99) / 1e6))`
+
 interface Answer {
   class: number
   probability: number
@@ -57,7 +62,8 @@ test('parallel requests to two networks get the answers of single ones, and leav
   const right = single.filter((answer, i) => answer.class === records[i * RECORD]).length
   expect(right).toBeGreaterThanOrEqual(17)
   await lag()
-  // a busy neighbour on the machine delays timers too, so the best of a few rounds counts
+  // a busy neighbour on the machine delays timers too: the best of a few rounds counts, beside a process that does nothing
+  const idle = spawn(process.execPath, ['-e', idler], { stdio: ['pipe', 'pipe', 'inherit'] })
   const rounds: number[] = []
   for (let round = 0; round < 6 && Math.min(Infinity, ...rounds) >= 20; round++) {
     for (let again = 0; again < 3; again++) {
@@ -69,7 +75,9 @@ test('parallel requests to two networks get the answers of single ones, and leav
     }
     rounds.push((await lag()).p99)
   }
-  expect(Math.min(...rounds)).toBeLessThan(20)
+  idle.stdin.end()
+  const [text] = await once(idle.stdout, 'data') as [Buffer]
+  expect(Math.min(...rounds)).toBeLessThan(Math.max(20, 3 * Number(String(text))))
 }, 120_000)
 
 test('what is no picture is refused with a sentence, and the server goes on', async () => {
