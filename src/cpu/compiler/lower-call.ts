@@ -26,7 +26,7 @@ function bodyOf(state: State, fn: FunctionDecl, result: Place | null): BlockStmt
 
 /** Replaces a call by the body of the function, its parameters bound to the arguments. */
 export function inlineCall(state: State, e: CallExpr, fn: FunctionDecl): Val {
-  state.budget.spend(4)
+  state.budget.spend(16)
   const bindings = e.args.map((arg, i) =>
     fn.params[i].type.kind === 'pointer' ? { pointer: freeze(state, lowerPointer(state, arg)) } : null
   )
