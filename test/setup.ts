@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { diagnose, driverPlan, mayInstall } from '../src/commands/doctor/driver.ts'
+import { diagnose, driverAdvice, mayInstall } from '../src/commands/doctor/driver.ts'
 import { aptSources, inContainer, installDriver, isRoot, osRelease, vulkanFacts } from '../src/commands/doctor/host.ts'
 import { probeDawn } from '../src/commands/doctor/probe.ts'
 import { summarize, unusedGoldens } from './support/golden.ts'
@@ -26,7 +26,7 @@ async function findDawn(): Promise<string> {
   const works = () => probe.adapters.some((adapter) => adapter.failure === null)
   if (works()) return ''
   const why = () => probe.adapters[0]?.failure ?? diagnose(vulkanFacts(), probe.messages, probe.failure)
-  const plan = driverPlan(osRelease(), aptSources())
+  const plan = driverAdvice(osRelease(), aptSources())
   if (
     process.platform !== 'linux' || vulkanFacts().override || plan.kind !== 'apt'
     || !mayInstall({ root: isRoot(), container: inContainer(), env: process.env })

@@ -1,9 +1,10 @@
 // op(): wraps an op's `run`, checks its arguments, frees its temporaries and records the call.
 import type { AxesSpec } from './axes.ts'
 import { DTypeError, InputError, ShapeError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
 import { named } from './launch.ts'
 import { type Role, roles } from './roles.ts'
-import { activeTape, type AnyOp, type Call, type ZeroRule } from './tape.ts'
+import { activeTape, type AnyOp, type Call, unrecorded, type ZeroRule } from './tape.ts'
 import { type DType, scoped, Tensor } from './tensor.ts'
 
 /** What `run` returns: the output alone, or with tensors kept for the backward pass. */
@@ -42,6 +43,7 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
    * attributes.
    */
   zero?: ZeroRule | ((attrs: A) => ZeroRule)
+  /** What it computes; public ops may be called here, and stay unseen: the call is one, whatever it is made of. */
   run(...all: [...T, A]): Run
   /** One cotangent per argument, null where `call.needs` is false or no gradient exists. */
   vjp(call: TypedCall<T, A>, cotangent: Tensor): (Tensor | null)[]
@@ -61,15 +63,18 @@ export type OpFunction<T extends readonly (Tensor | null)[], A extends object> =
 /**
  * Defines an op. The function it returns checks dtypes, runs, frees temporaries, and records the call on the active
  * tape.
+ * @throws InputError for a name that is not kebab-case or is another op's, a role that does not exist, or a layer that
+ * does not say which argument is its weight.
  */
 export function op<T extends readonly (Tensor | null)[], A extends object>(spec: OpSpec<T, A>): OpFunction<T, A> {
+  checkName(spec.name)
   const invoke = (args: readonly (Tensor | null)[], attrs: object): Tensor => {
     check(spec.name, args, spec.dtypes)
     const tape = activeTape()
     const wanted = tape?.wants(args) ?? false
     const { out, ...saved } = scoped(() =>
       named(spec.name, () => {
-        const result = spec.run(...[...args, attrs] as unknown as [...T, A])
+        const result = unseen(() => spec.run(...[...args, attrs] as unknown as [...T, A]))
         const record = result instanceof Tensor ? { out: result } : result
         // An op that has nothing to do may return its argument; a tape needs an output of its own.
         return args.includes(record.out) ? { ...record, out: record.out.view(record.out.shape) } : record
@@ -112,6 +117,14 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
 
 const defined = new Set<string>()
 
+/** Composites and reports know an op by its name alone. A fused launch joins the names of its ops with a plus. */
+function checkName(name: string): void {
+  if (!/^[a-z0-9]+([-+][a-z0-9]+)*$/.test(name)) {
+    throw new InputError(`op ${quoted(name)}: expected a name in kebab-case, e.g. 'sparse-linear'`)
+  }
+  if (defined.has(name)) throw new InputError(`op '${name}': there is one already; give it a name of its own`)
+}
+
 /** The names of all ops defined so far: ours once `ops/index.ts` is imported, and those of `op()` elsewhere. */
 export function opNames(): readonly string[] {
   return [...defined].sort()
@@ -139,6 +152,17 @@ export function recordCall(plain: AnyOp, args: readonly (Tensor | null)[], attrs
 }
 
 let onCall: ((op: AnyOp, args: readonly (Tensor | null)[], attrs: object, out: Tensor) => void) | null = null
+
+/** Runs what a call is made of, hidden from tapes and watchers, which see the call itself. */
+function unseen<R>(work: () => R): R {
+  const watcher = onCall
+  onCall = null
+  try {
+    return unrecorded(work)
+  } finally {
+    onCall = watcher
+  }
+}
 
 /** Sees every call made while no tape records: for tools that free inputs after their last use. */
 export function watchCalls<R>(watcher: NonNullable<typeof onCall>, work: () => R): R {

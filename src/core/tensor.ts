@@ -1,5 +1,6 @@
 // A tensor is a shape and a buffer. All tensors are contiguous and row-major; `view` shares a buffer under another
 // shape.
+import { sizeOf } from '../base/shape.ts'
 import { DeviceError, DTypeError, FreedError, ShapeError } from '../base/errors.ts'
 import type { Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu } from '../gpu/device.ts'
@@ -42,7 +43,7 @@ export class Tensor {
   constructor(shape: readonly number[], dtype: DType, storage: Storage) {
     this.shape = shape
     this.dtype = dtype
-    this.size = shape.reduce((product, n) => product * n, 1)
+    this.size = sizeOf(shape)
     this.storage = storage
     storage.refs++
     created(this)
@@ -185,7 +186,7 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
     flat = arrays[dtype].from(([values] as unknown[]).flat(Infinity) as number[])
   }
   shape ??= [flat.length]
-  const size = shape.reduce((product, n) => product * n, 1)
+  const size = sizeOf(shape)
   if (size !== flat.length) {
     throw new ShapeError(`tensor: ${flat.length} values do not fill [${shape}], which takes ${size}`)
   }

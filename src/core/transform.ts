@@ -1,4 +1,5 @@
 // Functions that take functions: gradients, scopes, shape traces.
+import { sizeOf } from '../base/shape.ts'
 import { InputError, NumericError, ShapeError } from '../base/errors.ts'
 import { full } from './fill.ts'
 import { type Call, pullback, record, unrecorded } from './tape.ts'
@@ -129,9 +130,7 @@ export interface Trace<R> {
  * reading a value throws. Use `input(shape)` for the arguments.
  */
 export function trace<R>(work: (input: (shape: readonly number[]) => Tensor) => R): Trace<R> {
-  return withoutDevice(() =>
-    record(() => work((shape) => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)), [], true)
-  )
+  return withoutDevice(() => record(() => work((shape) => tensor(new Float32Array(sizeOf(shape)), shape)), [], true))
 }
 
 /**

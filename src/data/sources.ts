@@ -1,5 +1,6 @@
 // Data sets as sequences of pictures with labels, one function per file format. Each checks its whole index on opening
 // and decodes pictures only when they are asked for. Everything here takes bytes, or a `Files` to read them from.
+import { sizeOf } from '../base/shape.ts'
 import { InputError } from '../base/errors.ts'
 import type { Files } from '../files/files.ts'
 import { decodeImage, type Pixels } from './images.ts'
@@ -111,7 +112,7 @@ async function readIdx(
       )
     }
     const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i))
-    const size = shape.reduce((product, d) => product * d, 1)
+    const size = sizeOf(shape)
     if (size === 0 || size > 2 ** 31) {
       throw new InputError(`${name}: its header says [${shape}], expected 1 to 2^31 bytes of ${what}; it is damaged`)
     }

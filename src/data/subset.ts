@@ -1,5 +1,6 @@
 // Some images of a data set, decoded once and kept in memory: references that are scored by several methods, a test set
 // that a sweep evaluates many times.
+import { sizeOf } from '../base/shape.ts'
 import { permutation } from '../base/random.ts'
 import type { Batch, BatchOptions, Dataset } from './datasets.ts'
 
@@ -15,7 +16,7 @@ export async function cached(
   onProgress?: (done: number) => void,
 ): Promise<Dataset> {
   const chosen = Int32Array.from(positions ?? { length: data.length }, (_, i) => positions?.[i] ?? i)
-  const input = await data.inputShape(), size = input.reduce((a, b) => a * b, 1)
+  const input = await data.inputShape(), size = sizeOf(input)
   const labels = Int32Array.from(chosen, (at) => data.labels[at])
   if (4 * chosen.length * size > most) {
     return {

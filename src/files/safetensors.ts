@@ -1,6 +1,7 @@
 // safetensors: 8-byte little-endian header length, JSON header, raw little-endian data. Reading is strict, because the
 // header is the only thing between a damaged download and a model that is quietly wrong: every byte must belong to
 // exactly one tensor. Tensors are views of the file's bytes wherever their alignment allows.
+import { sizeOf } from '../base/shape.ts'
 import { InputError } from '../base/errors.ts'
 import { shown } from '../base/quote.ts'
 import { foreignFormat } from './formats.ts'
@@ -198,7 +199,7 @@ function checkEntry(key: string, value: unknown, available: number, bad: (messag
         + 'it is truncated or its header is wrong',
     )
   }
-  const size = dims.reduce((product, d) => product * d, 1) * BYTES[type]
+  const size = sizeOf(dims) * BYTES[type]
   if (size !== end - start) {
     bad(
       `${label} of shape [${dims}] and dtype ${type} needs ${size} bytes, its offsets hold ${end - start}; `
@@ -292,7 +293,7 @@ export function encodeSafetensors(
   const header: Record<string, unknown> = Object.create(null)
   if (metadata && Object.keys(metadata).length > 0) header.__metadata__ = metadata
   const parts = Array.from(tensors, ([key, { shape, data }]) => {
-    const size = shape.reduce((product, d) => product * d, 1)
+    const size = sizeOf(shape)
     if (size !== data.length || key === '__metadata__') {
       throw new InputError(
         `tensor ${quote(key)}: shape [${shape}] needs ${size} entries, got ${data.length}; expected equal counts`,

@@ -1,11 +1,12 @@
 // Reading along an axis at given positions, and its adjoint. Position tables, keep lists, scattering back to full
 // width.
+import { sizeOf } from '../base/shape.ts'
 import type { Mapping } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
-import { axisOf, sizeOf } from './shared/broadcast.ts'
+import { axisOf } from './shared/broadcast.ts'
 import { op, type OpFunction } from '../core/op.ts'
 
 const params = ['outer', 'size', 'inner', 'count'] as const

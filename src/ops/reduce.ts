@@ -1,8 +1,9 @@
 // Reductions over any axes; reduce-axes.ts launches them.
+import { sizeOf } from '../base/shape.ts'
 import type { Mapping } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { axisOf, sizeOf } from './shared/broadcast.ts'
+import { axisOf } from './shared/broadcast.ts'
 import { combine, div, equal, expanded, mul, overOrZero, sub } from './elementwise.ts'
 import { op, type OpFunction } from '../core/op.ts'
 import type { Role } from '../core/roles.ts'

@@ -1,8 +1,8 @@
 // The same values in the same order under another shape. Nothing is copied.
+import { sizeOf } from '../base/shape.ts'
 import type { Link, Mapping } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
-import { sizeOf } from './shared/broadcast.ts'
 import { op } from '../core/op.ts'
 
 function resolved({ shape: from, size }: Tensor, shape: readonly number[]): number[] {

@@ -1,4 +1,5 @@
 // Softmax and its logarithm along any axis.
+import { sizeOf } from '../base/shape.ts'
 import { type AxesSpec } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
 import { grid, launch } from '../core/launch.ts'
@@ -97,8 +98,8 @@ function rowsAlong(
   if (!Number.isInteger(axis) || at < 0 || at >= shape.length) {
     throw new ShapeError(`${name}: axis ${axis} of x [${shape}]; expected ${-shape.length} to ${shape.length - 1}`)
   }
-  const width = shape[at], inner = shape.slice(at + 1).reduce((product, n) => product * n, 1)
-  return { rows: shape.reduce((product, n) => product * n, 1) / width, width, inner }
+  const width = shape[at], inner = sizeOf(shape.slice(at + 1))
+  return { rows: sizeOf(shape) / width, width, inner }
 }
 
 /** Every axis is kept; the one that is normalised over mixes its values. */

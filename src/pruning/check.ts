@@ -1,4 +1,5 @@
 // Does a network compute what it should? Logits of a few images, and how far two lots of them lie apart.
+import { sizeOf } from '../base/shape.ts'
 import { fillNormal } from '../base/random.ts'
 import { tensor } from '../core/tensor.ts'
 import { inference } from '../core/transform.ts'
@@ -22,7 +23,7 @@ export async function probesOf(
 ): Promise<Probe[]> {
   if (!images) {
     const shape = [Math.min(batch, 4), ...input]
-    return [{ images: fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'probe'), shape }]
+    return [{ images: fillNormal(new Float32Array(sizeOf(shape)), 0, 'probe'), shape }]
   }
   const only = Array.from({ length: Math.min(most, images.length) }, (_, i) => i)
   const probes: Probe[] = []

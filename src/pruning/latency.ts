@@ -1,5 +1,6 @@
 // How long a pruned network takes on this device, without making each one: layers of equal shape are measured together
 // at some widths, and what lies between is interpolated. What is chosen by the table is measured afterwards.
+import { sizeOf } from '../base/shape.ts'
 import { compile } from '../core/compile.ts'
 import { median } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
@@ -16,7 +17,7 @@ import type { Unit } from './units/units.ts'
  */
 export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {
   const forward = compile((images: Tensor) => inference(() => model.call(images)))
-  const images = tensor(fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'latency'), shape)
+  const images = tensor(fillNormal(new Float32Array(sizeOf(shape)), 0, 'latency'), shape)
   const times: number[] = []
   try {
     for (let round = -2; round < rounds; round++) {

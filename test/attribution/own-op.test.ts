@@ -8,8 +8,9 @@ import { add, batchNorm, disposeTree, epsilonPlus, foldBatchNorm, gather, gelu, 
 import { attribute, oneHot } from '../../src/attribution/relevance.ts'
 import { costOf } from '../../src/nn/macs.ts'
 import type { Model } from '../../src/nn/model.ts'
+import { watchCalls } from '../../src/core/op.ts'
+import { record } from '../../src/core/tape.ts'
 import { random, relativeError } from '../reference/nd.ts'
-import { unrecorded } from '../../src/core/tape.ts'
 import { describeDevice } from '../support/device.ts'
 
 const sparseLinear = op<[Tensor, Tensor, Tensor, Tensor | null], object>({
@@ -21,10 +22,8 @@ const sparseLinear = op<[Tensor, Tensor, Tensor, Tensor | null], object>({
   dtypes: ['f32', 'f32', 'u32', 'f32'],
   zero: ['breaks', 'breaks', 'breaks', 'breaks'],
   run(x, values, columns, bias) {
-    return unrecorded(() => {
-      const y = sum(mul(gather(x, columns, { axis: 1 }), values), { axes: [-1] })
-      return bias ? add(y, bias) : y
-    })
+    const y = sum(mul(gather(x, columns, { axis: 1 }), values), { axes: [-1] })
+    return bias ? add(y, bias) : y
   },
   vjp({ args: [x, values, columns], needs }, dy) {
     const each = dy.view([...dy.shape, 1])
@@ -36,6 +35,14 @@ const sparseLinear = op<[Tensor, Tensor, Tensor, Tensor | null], object>({
     ]
   },
   macs: ([, values], out) => out.shape[0] * values.size,
+})
+
+const ownActivation = op({
+  name: 'own-activation',
+  roles: ['activation'],
+  axes: '... -> ...',
+  run: (x: Tensor) => add(relu(x), gelu(x)),
+  vjp: () => [null],
 })
 
 const inputs = 12, outputs = 10, kept = 3
@@ -141,15 +148,8 @@ describeDevice('an op of one’s own', () => {
   })
 
   test('an activation without a closed form conserves relevance by division', async () => {
-    const own = op({
-      name: 'own-activation',
-      roles: ['activation'],
-      axes: '... -> ...',
-      run: (x: Tensor) => unrecorded(() => add(relu(x), gelu(x))),
-      vjp: () => [null],
-    })
     const images = tensor(f32(8, [2, 1, 2, 5]), [2, 1, 2, 5])
-    const model: Model = { call: (x) => own(reshape(x, { shape: [2, 10] })) }
+    const model: Model = { call: (x) => ownActivation(reshape(x, { shape: [2, 10] })) }
     const values = await relevance(model, images, structure())
     expect([values[1], values[17]].map((value) => Math.round(value * 1e4) / 1e4)).toEqual([1, 1])
     images.dispose()
@@ -164,5 +164,20 @@ describeDevice('an op of one’s own', () => {
     expect(define({ roles: ['pool'] })).toThrow(/own-odd: no role 'pool'; expected convolution, dense/)
     expect(define({ roles: ['dense'] })).toThrow(/own-odd: a dense op must say which argument is its weight/)
     expect(sparseLinear.op.addends([])).toEqual([3])
+    expect(define({ name: 'ownOdd' })).toThrow(/op 'ownOdd': expected a name in kebab-case/)
+    expect(define({ name: 'own-sparse-linear' })).toThrow(/op 'own-sparse-linear': there is one already/)
+    expect(define({ name: 'linear' })).toThrow(/op 'linear': there is one already/)
+  })
+
+  test('of a call made of other calls, tapes and watchers see one', () => {
+    const x = tensor(f32(9, [2, inputs]), [2, inputs]), model = new Sparse(false)
+    const names: string[] = []
+    const { calls } = record(() => model.call(x), [], true)
+    watchCalls((op) => names.push(op.name), () => {
+      model.call(x).dispose()
+    })
+    expect(calls.map(({ op }) => op.name)).toEqual(['reshape', 'own-sparse-linear'])
+    expect(names).toEqual(['reshape', 'own-sparse-linear'])
+    disposeTree([x, model, calls.map(({ out }) => out)])
   })
 })

@@ -5,8 +5,8 @@ import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline/promises'
 import { createCpuGpu } from '../../cpu/index.ts'
 import { AdapterError, EspalierError, InputError } from '../../base/errors.ts'
-import { diagnose, driverPlan } from './driver.ts'
-import type { AptPlan } from './driver.ts'
+import { diagnose, driverAdvice } from './driver.ts'
+import type { AptAdvice } from './driver.ts'
 import { aptSources, installDriver, isRoot, osRelease, vulkanFacts } from './host.ts'
 import { probeDawn } from './probe.ts'
 import type { DawnAdapter } from './probe.ts'
@@ -23,7 +23,7 @@ interface DoctorOptions extends CommonOptions {
 interface Problem {
   why: string
   cure: string
-  plan: AptPlan | null
+  plan: AptAdvice | null
 }
 
 /** One adapter and its speed; null where it does not work. */
@@ -73,7 +73,7 @@ async function examine(): Promise<Findings> {
       problem: { why, cure: `unset ${facts.override}, or let it name a driver that dawn takes`, plan: null },
     }
   }
-  const plan = driverPlan(osRelease(), aptSources())
+  const plan = driverAdvice(osRelease(), aptSources())
   return {
     adapters: probe.adapters,
     problem: plan.kind === 'apt'

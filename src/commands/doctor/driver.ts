@@ -11,7 +11,7 @@ export interface SourceFile {
  * A way to install the driver with apt: `lists` are contents of a sources file, the user's own mirror first, to try in
  * order.
  */
-export interface AptPlan {
+export interface AptAdvice {
   kind: 'apt'
   distribution: string
   packages: string[]
@@ -21,7 +21,7 @@ export interface AptPlan {
 }
 
 /** No way to install the driver from here: why, and what usually helps. */
-export interface ExplainPlan {
+export interface PlainAdvice {
   kind: 'explain'
   distribution: string
   why: string
@@ -29,7 +29,7 @@ export interface ExplainPlan {
 }
 
 /** What to do to get a software Vulkan driver on this distribution. */
-export type DriverPlan = AptPlan | ExplainPlan
+export type DriverAdvice = AptAdvice | PlainAdvice
 
 const packages = ['mesa-vulkan-drivers', 'libvulkan1']
 
@@ -113,7 +113,7 @@ function deb822(text: string): Entry[] {
  * What to do on the distribution that `osRelease` (the text of /etc/os-release) describes. Dawn refuses Mesa 22.3, so
  * Debian 12 takes Mesa from its backports, and Ubuntu 22.04 from its updates.
  */
-export function driverPlan(osRelease: string, sources: SourceFile[] = [], arch: string = process.arch): DriverPlan {
+export function driverAdvice(osRelease: string, sources: SourceFile[] = [], arch: string = process.arch): DriverAdvice {
   const { ID = '', ID_LIKE = '', VERSION_ID = '', VERSION_CODENAME: codename = '', PRETTY_NAME = ID || 'this system' } =
     parseOsRelease(osRelease)
   const version = Number(VERSION_ID)
@@ -187,7 +187,7 @@ function usual(family: string): string {
  * The commands of a plan, given a temporary folder that holds the sources file `driver.list`. Everything apt would keep
  * about its sources goes to that folder, so the user's sources and lists stay as they are; nothing is ever removed.
  */
-export function aptSteps(plan: AptPlan, folder: string): string[][] {
+export function aptSteps(plan: AptAdvice, folder: string): string[][] {
   const options = [
     `Dir::Etc::SourceList=${folder}/driver.list`,
     'Dir::Etc::SourceParts=/dev/null',

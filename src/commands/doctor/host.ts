@@ -6,7 +6,7 @@ import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { EspalierError } from '../../base/errors.ts'
 import { aptSteps } from './driver.ts'
-import type { AptPlan, SourceFile, VulkanFacts } from './driver.ts'
+import type { AptAdvice, SourceFile, VulkanFacts } from './driver.ts'
 
 const readText = (file: string): string => {
   try {
@@ -100,7 +100,7 @@ export function isRoot(): boolean {
  * Installs the driver of `plan`, which takes root. `say` hears of each step.
  * Throws EspalierError with the end of apt's own output when no mirror of the plan works.
  */
-export async function installDriver(plan: AptPlan, say: (step: string) => void = () => {}): Promise<void> {
+export async function installDriver(plan: AptAdvice, say: (step: string) => void = () => {}): Promise<void> {
   let problem = ''
   for (const list of plan.lists) {
     const folder = mkdtempSync(join(tmpdir(), 'espalier-driver-'))

@@ -1,4 +1,5 @@
 // Linear maps: y = x W^T + b over one or more axes, and the fused forms of inference.
+import { sizeOf } from '../../base/shape.ts'
 import { linksOf } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { named } from '../../core/launch.ts'
@@ -12,8 +13,6 @@ import { type Epilogue, product, products, sumMiddle } from './product.ts'
 export interface LinearOptions {
   over?: number
 }
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((total, n) => total * n, 1)
 
 /**
  * y[..., o] = sum over c of x[..., c] weight[o, c] + bias[o], where c are the last `over` axes of x and of weight and o

@@ -1,4 +1,5 @@
 // Matrix product over the last two axes, batched and broadcast over the leading ones.
+import { sizeOf } from '../../base/shape.ts'
 import { linksOf } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
@@ -205,7 +206,6 @@ function reduceTo(grad: Tensor, shape: readonly number[]): Tensor {
   grad.shape.forEach((size, axis) => {
     if (size === 1 || (axis >= extra && shape[axis - extra] === size)) return
     const before = result.shape.slice(0, axis), after = result.shape.slice(axis + 1)
-    const sizeOf = (sizes: readonly number[]) => sizes.reduce((x, y) => x * y, 1)
     result = sumMiddle(result, { outer: sizeOf(before), count: size, N: sizeOf(after) }, [...before, 1, ...after])
   })
   return result.view(shape)

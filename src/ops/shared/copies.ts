@@ -1,10 +1,11 @@
 // Launchers that move values: strided reads, padding and rolling, and writing side by side. Shared by the ops of
 // permute.ts.
+import { sizeOf } from '../../base/shape.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { collapse, sizeOf, stridesOf } from './broadcast.ts'
+import { collapse, stridesOf } from './broadcast.ts'
 
 const numbered = (name: string, from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, i) => `${name}${from + i}`)

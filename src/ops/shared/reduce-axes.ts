@@ -1,9 +1,9 @@
 // Launches of kernels/reduce.wgsl. Axes are merged into runs of kept and reduced ones; each run of reduced axes is one
 // launch (two if it is long), the innermost first: along rows where it is last, down columns where kept axes follow.
+import { sizeOf } from '../../base/shape.ts'
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { sizeOf } from './broadcast.ts'
 import { choose, type Variant, variants } from './variants.ts'
 
 const options = {

@@ -1,4 +1,5 @@
 // A plan as a smaller model.
+import { sizeOf } from '../../base/shape.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { type DType, empty, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
 import { leaves, mapTree } from '../../core/tree.ts'
@@ -162,8 +163,8 @@ const kept = (element: readonly number[], keep: ArrayLike<number>) =>
 
 function take({ shape, data, dtype }: HostTensor, axis: number, indices: readonly number[]): HostTensor {
   if (!data) return { shape: shape.with(axis, indices.length), data, dtype }
-  const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1),
-    outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
+  const inner = sizeOf(shape.slice(axis + 1)),
+    outer = sizeOf(shape.slice(0, axis))
   const out = new (data.constructor as new(n: number) => TypedArray)(outer * indices.length * inner)
   let next = 0
   for (let o = 0; o < outer; o++) {
@@ -208,7 +209,7 @@ function join(parts: readonly HostTensor[], axis: number): HostTensor {
   const [{ shape, data, dtype }] = parts
   const joined = shape.with(axis, shape[axis] * parts.length)
   if (!data) return { shape: joined, data, dtype }
-  const inner = shape.slice(axis).reduce((a, b) => a * b, 1), outer = shape.slice(0, axis).reduce((a, b) => a * b, 1)
+  const inner = sizeOf(shape.slice(axis)), outer = sizeOf(shape.slice(0, axis))
   const out = new (data.constructor as new(n: number) => TypedArray)(outer * inner * parts.length)
   for (let o = 0; o < outer; o++) {
     parts.forEach((part, i) => {

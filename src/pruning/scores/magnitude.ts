@@ -1,6 +1,7 @@
 // Size of the weights that go with an element (Li et al. 2017 for filters; here all matrices and kernels of the group,
 // so that one measure serves heads, neurons and filters). Mean of |w|, or root of the mean of w^2, so that layers of
 // other sizes compare.
+import { sizeOf } from '../../base/shape.ts'
 import { isMeasured } from '../../core/traits.ts'
 import { describedLeaves } from '../../core/tree.ts'
 import type { Unit } from '../units/units.ts'
@@ -28,8 +29,8 @@ function sizes(
   for (const { path, axis, element, outer } of members) {
     const { shape: sizes, data } = weights.get(path) ?? { shape: [], data: null }
     if (data === null) continue
-    const inner = sizes.slice(axis + 1).reduce((a, b) => a * b, 1)
-    const outerInner = outer === null ? 1 : sizes.slice(outer + 1).reduce((a, b) => a * b, 1)
+    const inner = sizeOf(sizes.slice(axis + 1))
+    const outerInner = outer === null ? 1 : sizeOf(sizes.slice(outer + 1))
     for (let i = 0; i < data.length; i++) {
       const at = element[Math.floor(i / inner) % sizes[axis]]
       if (at < 0) continue

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { aptSteps, diagnose, driverPlan, mayInstall, parseOsRelease } from '../../../src/commands/doctor/driver.ts'
-import type { AptPlan, DriverPlan, VulkanFacts } from '../../../src/commands/doctor/driver.ts'
+import { aptSteps, diagnose, driverAdvice, mayInstall, parseOsRelease } from '../../../src/commands/doctor/driver.ts'
+import type { AptAdvice, DriverAdvice, VulkanFacts } from '../../../src/commands/doctor/driver.ts'
 
 const fixture = (name: string) => readFileSync(new URL(`../../fixtures/${name}`, import.meta.url), 'utf8')
 const release = (name: string) => fixture(`os-release/${name}`)
 const sources = (name: string) => [{ name, text: fixture(`apt/${name}`) }]
 
-function apt(plan: DriverPlan): AptPlan {
+function apt(plan: DriverAdvice): AptAdvice {
   if (plan.kind !== 'apt') throw new Error(`expected a plan for apt, got: ${plan.why}`)
   return plan
 }
@@ -26,7 +26,7 @@ test('os-release: quotes go, empty values stay', () => {
 
 describe('the plan per distribution', () => {
   test('Debian 12 takes Mesa from its backports', () => {
-    const plan = apt(driverPlan(release('debian-12')))
+    const plan = apt(driverAdvice(release('debian-12')))
     expect(plan.target).toBe('bookworm-backports')
     expect(plan.lists).toEqual([
       `deb ${debianKey} http://deb.debian.org/debian bookworm main\ndeb ${debianKey} http://deb.debian.org/debian bookworm-backports main\n`,
@@ -35,18 +35,18 @@ describe('the plan per distribution', () => {
   })
 
   test('Debian 13 and testing need no backports', () => {
-    expect(apt(driverPlan(release('debian-13'))).lists).toEqual([
+    expect(apt(driverAdvice(release('debian-13'))).lists).toEqual([
       `deb ${debianKey} http://deb.debian.org/debian trixie main\n`,
     ])
-    expect(apt(driverPlan(release('debian-13'))).target).toBeNull()
-    expect(apt(driverPlan(release('debian-sid'))).lists[0]).toContain(' forky main')
+    expect(apt(driverAdvice(release('debian-13'))).target).toBeNull()
+    expect(apt(driverAdvice(release('debian-sid'))).lists[0]).toContain(' forky main')
   })
 
   test('Ubuntu takes its updates too, and has another archive for ARM', () => {
-    expect(apt(driverPlan(release('ubuntu-22.04'), [], 'x64')).lists).toEqual([
+    expect(apt(driverAdvice(release('ubuntu-22.04'), [], 'x64')).lists).toEqual([
       `deb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy main\ndeb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy-updates main\n`,
     ])
-    expect(apt(driverPlan(release('ubuntu-24.04'), [], 'arm64')).lists[0]).toContain(
+    expect(apt(driverAdvice(release('ubuntu-24.04'), [], 'arm64')).lists[0]).toContain(
       'http://ports.ubuntu.com/ubuntu-ports noble-updates main',
     )
   })
@@ -59,20 +59,20 @@ describe('the plan per distribution', () => {
     ['alpine-3.22', /not known/, /glibc/],
     ['linuxmint-22', /not known/, /apt-get install mesa-vulkan-drivers/],
   ])('%s is explained', (name, why, cure) => {
-    const plan = driverPlan(release(name))
+    const plan = driverAdvice(release(name))
     if (plan.kind !== 'explain') throw new Error('expected an explanation')
     expect(plan.why).toMatch(why)
     expect(plan.cure).toMatch(cure)
   })
 
   test('no os-release at all is explained', () => {
-    expect(driverPlan('')).toMatchObject({ kind: 'explain', distribution: 'this system' })
+    expect(driverAdvice('')).toMatchObject({ kind: 'explain', distribution: 'this system' })
   })
 })
 
 describe("the user's mirror comes first, the distribution's archive second", () => {
   test('one-line sources: comments, deb-src and other suites do not count; the key is kept, the architecture not', () => {
-    const { lists } = apt(driverPlan(release('debian-12'), sources('debian-12-mirror.list')))
+    const { lists } = apt(driverAdvice(release('debian-12'), sources('debian-12-mirror.list')))
     expect(lists).toHaveLength(2)
     expect(lists[0]).toBe(
       'deb [signed-by=/etc/apt/keyrings/example.gpg] https://mirror.example.org/debian bookworm main\n'
@@ -82,7 +82,7 @@ describe("the user's mirror comes first, the distribution's archive second", () 
   })
 
   test('deb822 sources: disabled paragraphs and discs do not count', () => {
-    const { lists } = apt(driverPlan(release('ubuntu-24.04'), sources('ubuntu-24.04.sources'), 'x64'))
+    const { lists } = apt(driverAdvice(release('ubuntu-24.04'), sources('ubuntu-24.04.sources'), 'x64'))
     expect(lists[0]).toBe(
       `deb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble main\ndeb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble-updates main\n`,
     )
@@ -90,11 +90,11 @@ describe("the user's mirror comes first, the distribution's archive second", () 
   })
 
   test('a mirror that is the archive itself is not tried twice', () => {
-    expect(apt(driverPlan(release('debian-12'), sources('debian-12-docker.sources'))).lists).toHaveLength(1)
+    expect(apt(driverAdvice(release('debian-12'), sources('debian-12-docker.sources'))).lists).toHaveLength(1)
   })
 
   test("a key inside the sources file gives way to the distribution's keyring", () => {
-    expect(apt(driverPlan(release('debian-13'), sources('debian-13-inline-key.sources'))).lists[0])
+    expect(apt(driverAdvice(release('debian-13'), sources('debian-13-inline-key.sources'))).lists[0])
       .toBe(
         'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] https://inline.example.org/debian trixie main\n',
       )
@@ -102,7 +102,7 @@ describe("the user's mirror comes first, the distribution's archive second", () 
 })
 
 test("the commands keep apt's hands off the user's sources and lists, and remove nothing", () => {
-  const steps = aptSteps(apt(driverPlan(release('debian-12'))), '/tmp/x')
+  const steps = aptSteps(apt(driverAdvice(release('debian-12'))), '/tmp/x')
   expect(steps.map((step) => step.find((word) => word === 'update' || word === 'install'))).toEqual([
     'update',
     'install',
@@ -120,7 +120,7 @@ test("the commands keep apt's hands off the user's sources and lists, and remove
   }
   expect(steps[1]).toContain('--no-remove')
   expect(steps[1].slice(-4)).toEqual(['-t', 'bookworm-backports', 'mesa-vulkan-drivers', 'libvulkan1'])
-  expect(aptSteps(apt(driverPlan(release('debian-13'))), '/tmp/x')[1]).not.toContain('-t')
+  expect(aptSteps(apt(driverAdvice(release('debian-13'))), '/tmp/x')[1]).not.toContain('-t')
 })
 
 describe('why there is no adapter', () => {
