@@ -3,16 +3,18 @@
 // all.
 import { join, resolve } from 'node:path'
 import { close, init } from '../gpu/device.ts'
-import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
+import { lockFolder } from '../files/lock.ts'
+import { makeFolder, openOutput, type Output, writeOutput } from '../files/output.ts'
 import { packageFile, packageVersion } from '../files/package.ts'
 import { meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
 import { Trials } from '../pruning/trial.ts'
 import { htmlReport } from '../report/report.ts'
 import type { Curve } from '../report/types.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
+import { claimOutputs, filesRead, namedFolder } from './claims.ts'
 import { commandLine } from './command-line.ts'
 import { percent } from './model.ts'
-import { jsonBeside, pruneJob, type PruneOptions } from './prune.ts'
+import { filesWritten, jsonBeside, pruneJob, type PruneOptions } from './prune.ts'
 import { cacheReferences, cacheTest, openModel, prepareJob, scoresBy } from './pruner.ts'
 
 const data = (name: string) => packageFile(`models/data/cifar10/${name}`)
@@ -20,6 +22,7 @@ const rates = [0, 0.1, 0.2, 0.3], methods = ['pxp', 'random'], macs = 0.7
 
 interface DemoOptions extends CommonOptions {
   out: string
+  overwrite?: boolean
 }
 
 /** The command `espalier demo`. */
@@ -29,8 +32,9 @@ export const demo: CommandSpec<DemoOptions> = {
     'the whole story on the network and images that ship with the package: prune by relevance, check, compare with chance, explain, report',
   declare(command) {
     command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')
+      .option('--overwrite', 'replace what is there of an earlier demo')
   },
-  async run({ out, adapter, threads, seed = 0, json, quiet }, reporter) {
+  async run({ out, overwrite = false, adapter, threads, seed = 0, json, quiet }, reporter) {
     const network = data('resnet20.safetensors')
     const options: PruneOptions & { args: string[] } = {
       args: [network],
@@ -55,11 +59,15 @@ export const demo: CommandSpec<DemoOptions> = {
       finetune: 10,
       rate: 1e-3,
     }
-    makeFolder(out)
     const job = await prepareJob(network, options)
-    const output = openOutput(options.out)
-    const gpu = await init({ adapter, threads })
+    namedFolder('--out', out)
+    claimOutputs(filesWritten(options), filesRead({ model: network, ...job }), overwrite)
+    makeFolder(out)
+    const lock = lockFolder(out)
+    let output: Output | null = null
     try {
+      output = openOutput(options.out)
+      const gpu = await init({ adapter, threads })
       reporter.say(
         `espalier demo on ${gpu.adapter.name}: ResNet-20, trained on CIFAR-10, is to lose ${
           percent(1 - macs, 0)
@@ -124,7 +132,8 @@ export const demo: CommandSpec<DemoOptions> = {
         ].join('\n'),
       }
     } finally {
-      output.abandon()
+      output?.abandon()
+      lock.release()
       await close()
     }
   },

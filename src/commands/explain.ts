@@ -1,6 +1,5 @@
 // `espalier explain`: why a network sees what it sees. Heatmaps on a contact sheet, the best classes, where relevance
 // is lost on its way, and the units that matter.
-import { mkdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
 import { type Flow, summarize } from '../attribution/conservation.ts'
@@ -13,10 +12,11 @@ import { openDataset, parseDataSpec } from '../data/datasets.ts'
 import { loadImage } from '../data/picture.ts'
 import { nodeFiles } from '../files/files.ts'
 import { type Row, sheet } from '../report/heatmap.ts'
-import { openOutput, writeOutput } from '../files/output.ts'
+import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
+import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
 import { addArch, addPreprocessing, type ArchOptions, percent, preprocessingWith, type PreprocessingOptions,
@@ -28,6 +28,7 @@ interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   class?: string[]
   composite?: string[]
   out?: string
+  overwrite?: boolean
   batch: number
   conservation?: boolean
   units?: boolean
@@ -51,6 +52,7 @@ export const explain: CommandSpec<ExplainOptions> = {
             + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma',
         )
         .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
+        .option('--overwrite', 'replace pictures that are there')
         .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
         .option('--conservation', 'where relevance is created or lost, and by which op')
         .option('--units', 'relevance of heads, neurons and channels, averaged over the images'),
@@ -65,6 +67,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       class: wanted,
       composite,
       out,
+      overwrite = false,
       batch,
       conservation = false,
       units = false,
@@ -73,7 +76,13 @@ export const explain: CommandSpec<ExplainOptions> = {
     } = options
     const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
     const preprocessing = preprocessingWith(checked.preprocessing, flags)
-    const { source, count } = await openImages(image, data, preprocessing, batch, checked.classCount)
+    const { source, count, names: titles, read } = await openImages(
+      image,
+      data,
+      preprocessing,
+      batch,
+      checked.classCount,
+    )
     const names = checked.classes ?? await namesBeside(image?.[0], data, checked.classCount)
     const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text])
       .map((text) => classOf(text, names, checked.classCount))
@@ -85,7 +94,13 @@ export const explain: CommandSpec<ExplainOptions> = {
           + 'give a folder, which gets a file per image',
       )
     }
-    if (out !== undefined && !asSheet) mkdirSync(out, { recursive: true })
+    if (out !== undefined) {
+      const written = asSheet || out === ''
+        ? [{ flag: '--out', path: out }]
+        : titles.map((title, i) => derived('--out', pictureFile(out, i, title, count), 'the picture of an image'))
+      claimOutputs(written, filesRead({ model: args[0], ...read }), overwrite)
+      if (!asSheet) makeFolder(out)
+    }
     const sheetFile = asSheet ? openOutput(out) : null // found wanting now rather than after the work
     const progress = reporter.progress('explaining', count)
     try {
@@ -106,8 +121,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         if (sheetFile) sheetRows.push(...rows)
         else if (out !== undefined) {
           for (const [i, row] of rows.entries()) {
-            const number = String(done + i + 1).padStart(String(count).length, '0')
-            files.push(join(out, `${number}-${row.name.replace(/\.[^.]*$/, '')}.png`))
+            files.push(pictureFile(out, done + i, part.names[i], count))
             writeOutput(files.at(-1)!, sheet([row], basename(args[0])).png())
           }
         }
@@ -146,8 +160,17 @@ export const explain: CommandSpec<ExplainOptions> = {
   },
 }
 
+/** `07-cat.png`: the place of an image and its name. */
+const pictureFile = (folder: string, at: number, name: string, count: number): string => {
+  const number = String(at + 1).padStart(String(count).length, '0')
+  return join(folder, `${number}-${basename(name).replace(/\.(png|jpe?g)$/i, '').replace(/\.[^.]*$/, '')}.png`)
+}
+
 interface Source {
   count: number
+  /** What each image is called, and where they are read from. */
+  names: string[]
+  read: Pick<Reads, 'images' | 'data'>
   source: () => AsyncGenerator<Images>
 }
 
@@ -170,6 +193,8 @@ async function openImages(
   for (const file of files) if (!await nodeFiles.exists(file)) throw new InputError(`--image ${file}: no such file`)
   return {
     count: files.length,
+    names: files,
+    read: { images: files },
     source: async function*() {
       for (let start = 0; start < files.length; start += batch) {
         const names = files.slice(start, start + batch)
@@ -195,12 +220,15 @@ async function openImages(
 
 async function openData(data: string, preprocessing: Preprocessing, batch: number, classes: number): Promise<Source> {
   const set = await openDataset(data, { preprocessing, classes })
-  const { slice, paths: [name] } = parseDataSpec(data), first = slice?.[0] ?? 0
+  const { slice, paths: [path] } = parseDataSpec(data), first = slice?.[0] ?? 0
+  const title = (i: number) => `${path} ${first + i}`
   return {
     count: set.length,
+    names: Array.from(set.labels, (_, i) => title(i)),
+    read: { data: set },
     source: async function*() {
       for await (const { images, shape, indices } of set.batches({ size: batch })) {
-        yield { values: images, shape, names: [...indices].map((i) => `${name} ${first + i}`) }
+        yield { values: images, shape, names: [...indices].map(title) }
       }
     },
   }

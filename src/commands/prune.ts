@@ -20,6 +20,7 @@ import type { Scores } from '../pruning/scores/score.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
 import { type CommandSpec, follow, type Reporter, wholeNumber } from './command.ts'
+import { claimOutputs, derived, filesRead, type NamedFile } from './claims.ts'
 import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
@@ -59,9 +60,6 @@ export const prune: CommandSpec<PruneOptions> = {
     const method = await namedMethod(options.method)
     checkedOptions(options.method, method, options.set ?? {})
     checkData(options.method, options.finetune === undefined ? method.reads : 'training', options)
-    if (!options.overwrite && await nodeFiles.exists(options.out)) {
-      throw new InputError(`--out ${options.out}: there already; give another name, or --overwrite`)
-    }
     const reports = options.report === undefined ? [] : [options.report, jsonBeside(options.report)]
     const clash = reports.find((path) =>
       [options.out, options.args[0]].some((other) => resolve(other) === resolve(path))
@@ -71,11 +69,14 @@ export const prune: CommandSpec<PruneOptions> = {
         `--report ${options.report!}: would write ${clash}, which is the network; give another name, e.g. report.html`,
       )
     }
+    const files = filesWritten(options)
+    claimOutputs(files, filesRead({ model: options.args[0], method: options.method }), options.overwrite ?? false)
     const outputs: Output[] = []
     try {
-      // found wanting now rather than after the work
-      for (const path of [options.out, ...reports]) outputs.push(openOutput(path))
       const job = await prepareJob(options.args[0], options)
+      claimOutputs(files, filesRead({ model: options.args[0], ...job }), options.overwrite ?? false)
+      // found wanting now rather than after the work
+      for (const { path } of files) outputs.push(openOutput(path))
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
       const [output, page, numbers] = outputs as (Output | undefined)[]
       const result = await pruneJob(job, options, reporter, output!, gpu.adapter.name)
@@ -93,6 +94,15 @@ export const prune: CommandSpec<PruneOptions> = {
     }
   },
 }
+
+/** The network, and the report with its numbers. */
+export const filesWritten = ({ out, report }: Pick<PruneOptions, 'out' | 'report'>): NamedFile[] => [
+  { flag: '--out', path: out },
+  ...report === undefined ? [] : [
+    { flag: '--report', path: report },
+    derived('--report', report === '' ? '' : jsonBeside(report), 'the numbers of the report'),
+  ],
+]
 
 /** `small.html` has its numbers in `small.json`. */
 export const jsonBeside = (report: string): string => `${report.replace(/\.html?$/i, '')}.json`
@@ -134,7 +144,7 @@ function declare(command: Command) {
     .option('--test <data>', 'images to measure accuracy on, before and after')
     .option('--report <html>', 'a report with figures, kept units and heatmaps; its numbers as .json beside it')
     .option('--f16', 'store weights in half precision')
-    .option('--overwrite', 'replace --out if it is there')
+    .option('--overwrite', 'replace --out and --report if they are there')
 }
 
 /** Collects `--set name=value`. @throws InputError. */

@@ -6,6 +6,7 @@ import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import { close, init } from '../gpu/device.ts'
 import { attention } from '../ops/attention/attention.ts'
+import type { Model } from '../nn/model.ts'
 import { cached } from '../data/subset.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
@@ -20,7 +21,7 @@ import { type CommandSpec, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { numberWithin, table } from './model.ts'
 import { cacheReferences, cacheTest, checkData, oneOf, openModel, scoresBy } from './pruner.ts'
-import { addCurveFlags, classSubset, openFolder, type SweepOptions } from './sweep-setup.ts'
+import { addCurveFlags, classSubset, isCount, openFolder, type SweepOptions } from './sweep-setup.ts'
 
 interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> {
   evaluations: number
@@ -63,13 +64,20 @@ export const search: CommandSpec<SearchOptions> = {
     const { seed = 0, strategy, evaluations, holdout, out, batch } = options
     checkData('pxp', 'references', options)
     const rates = parseRates(options.rates)
-    const { job, journal } = await openFolder<Entry>(options, 'search.jsonl', { seed, strategy, holdout, rates })
+    let known: Space | undefined
+    const { job, folder } = await openFolder<Entry>(options, {
+      journal: 'search.jsonl',
+      writes: ['search.json'],
+      isEntry: (value, { checked, input }) => isEntry(value, known ??= spaceOf(checked.shape, input), rates),
+      more: { seed, strategy, holdout, rates },
+    })
+    const { journal } = folder
     const classes = classSubset(options, job.checked.classCount, seed)
-    const { calls } = withoutDevice(() => trace((input) => job.checked.shape.call(input([1, ...job.input]))))
-    const space = compositeSpace(calls.some(({ op }) => op === attention.op))
-    const gpu = await init({ adapter: options.adapter, threads: options.threads })
-    const model = openModel(job)
+    const space = known ?? spaceOf(job.checked.shape, job.input)
+    let model: Model | null = null
     try {
+      const gpu = await init({ adapter: options.adapter, threads: options.threads })
+      const network = model = openModel(job)
       const references = await cacheReferences(job, options, reporter, classes),
         test = await cacheTest(job.test!, reporter, classes)
       const order = permutation(test.length, seed, 'halves'), cut = Math.round(holdout * test.length)
@@ -90,7 +98,7 @@ export const search: CommandSpec<SearchOptions> = {
         const { method, aggregation } = named(space, candidate)
         const top1: number[] = []
         await measureCurve({
-          trials: new Trials(model, job.found, job.input, parts[part], {
+          trials: new Trials(network, job.found, job.input, parts[part], {
             batch,
             classes,
             foreign: options.restriction,
@@ -98,7 +106,7 @@ export const search: CommandSpec<SearchOptions> = {
           units: job.chosen,
           select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
           rates,
-          scores: () => scoresBy(method, model, job, references, { ...options, aggregation }, reporter),
+          scores: () => scoresBy(method, network, job, references, { ...options, aggregation }, reporter),
           onPoint: ({ result }) => {
             top1.push(result.top1)
           },
@@ -158,11 +166,30 @@ export const search: CommandSpec<SearchOptions> = {
         ].join('\n'),
       }
     } finally {
-      journal.close()
+      folder.close()
       disposeTree(model)
       await close()
     }
   },
+}
+
+/** What can be searched for this network. */
+function spaceOf(shape: Model, input: readonly [number, number, number]): Space {
+  const { calls } = withoutDevice(() => trace((image) => shape.call(image([1, ...input]))))
+  return compositeSpace(calls.some(({ op }) => op === attention.op))
+}
+
+/** Whether a line of a journal is an evaluation in this space at these rates. */
+function isEntry(value: unknown, space: Space, rates: readonly number[]): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { candidate, part, area, top1 } = value as Partial<Entry>
+  const isShare = (x: unknown) => typeof x === 'number' && x >= 0 && x <= 1
+  if (!Array.isArray(candidate) || candidate.length !== space.length) return false
+  if (!candidate.every((at, i) => isCount(at) && at < space[i].values.length)) return false
+  const { method, aggregation } = named(space, candidate)
+  return (value as Entry).method === method && (value as Entry).aggregation === aggregation
+    && (part === 'search' || part === 'held out') && isShare(area)
+    && Array.isArray(top1) && top1.length === rates.length && top1.every(isShare)
 }
 
 /** A candidate as a method for `prune` and its aggregation. */

@@ -1,16 +1,14 @@
 // What `espalier sweep` is going to do: flags, runs, and where it keeps what it has found.
-import { join } from 'node:path'
 import type { Command } from 'commander'
 import { InputError } from '../base/errors.ts'
-import { nodeFiles } from '../files/files.ts'
-import { type Journal, openJournal } from '../files/journal.ts'
-import { makeFolder, writeOutput } from '../files/output.ts'
 import { parseRates } from '../pruning/curve.ts'
 import { scoreOf } from '../pruning/methods/index.ts'
 import { permutation } from '../base/random.ts'
 import type { Figures } from '../report/types.ts'
+import { filesRead, namedFolder } from './claims.ts'
 import { wholeNumber } from './command.ts'
 import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
+import { dataDigest, openResults, type ResultFolder } from './result-folder.ts'
 
 /** Flags of `sweep`. */
 export interface SweepOptions extends PrunerOptions {
@@ -83,7 +81,8 @@ export interface SweepSetup {
   job: Job
   rates: number[]
   runs: Run[]
-  journal: Journal<Point>
+  folder: ResultFolder<Point>
+  journal: ResultFolder<Point>['journal']
 }
 
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
@@ -93,8 +92,11 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }): Pr
   const rates = parseRates(options.rates)
   if (rates[0] !== 0) rates.unshift(0) // what accuracies are compared with
   // Scores that are computed anew depend on all rates before.
-  const { job, journal } = await openFolder<Point>(options, 'points.jsonl', {
-    rates: methods.some((name) => name !== baseOf(name)) ? rates : null,
+  const { job, folder } = await openFolder<Point>(options, {
+    journal: 'points.jsonl',
+    writes: ['report.html', 'sweep.json'],
+    isEntry: isPoint,
+    more: { rates: methods.some((name) => name !== baseOf(name)) ? rates : null },
   })
   const { seed = 0, seeds, references, perClass, subset } = options
   const drawn = subset !== undefined || references !== undefined || perClass !== undefined
@@ -104,22 +106,31 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }): Pr
       (_, i): Run => ({ method, seed: seed + i, classes: classSubset(options, job.checked.classCount, seed + i) }),
     )
   )
-  return { job, rates, runs, journal }
+  return { job, rates, runs, folder, journal: folder.journal }
 }
 
 /** `iterative:yeom` scores by `yeom`. */
 export const baseOf = (method: string): string => method.replace(/^iterative:/, '')
 
+/** What a command keeps in its folder: a journal of such entries, and files at the end. */
+interface FolderContent {
+  journal: string
+  writes: readonly string[]
+  isEntry: (value: unknown, job: Job) => boolean
+  more: object
+}
+
 /**
- * Opens the folder of results; `more` are further settings that must not change in between. @throws InputError if it is
- * of another network, data or settings.
+ * Opens the folder of results; `more` are further settings that must not change in between, `writes` the files it ends
+ * with. @throws InputError if it is of another network, data or settings.
  */
 export async function openFolder<T>(
   options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] },
-  file: string,
-  more: object,
-): Promise<{ job: Job, journal: Journal<T> }> {
-  const job = await prepareJob(options.args[0], options)
+  { journal, writes, isEntry, more }: FolderContent,
+): Promise<{ job: Job, folder: ResultFolder<T> }> {
+  const [model] = options.args
+  namedFolder('--out', options.out)
+  const job = await prepareJob(model, options)
   classSubset(options, job.checked.classCount, options.seed ?? 0)
   const {
     data = null,
@@ -140,10 +151,11 @@ export async function openFolder<T>(
     threads = null,
     arch = null,
   } = options
-  const about = {
-    format: 1,
+  const settings = {
     source: job.checked.digest,
     images: [job.data?.length ?? 0, job.test!.length],
+    dataDigest: dataDigest(job.data),
+    testDigest: dataDigest(job.test),
     preprocessing: (job.data ?? job.test!).preprocessing,
     data,
     test,
@@ -164,23 +176,30 @@ export async function openFolder<T>(
     arch,
     ...more,
   }
-  const settings = join(options.out, `${file.replace(/\.\w+$/, '')}.settings.json`),
-    text = `${JSON.stringify(about, null, 1)}\n`
-  makeFolder(options.out)
-  const journal = openJournal<T>(join(options.out, file))
-  if (journal.entries.length && await nodeFiles.exists(settings)) {
-    const old = JSON.parse(new TextDecoder().decode(await nodeFiles.read(settings))) as Record<string, unknown>
-    const other = Object.entries(about).find(([key, value]) => JSON.stringify(old[key]) !== JSON.stringify(value))
-    if (other) {
-      journal.close()
-      throw new InputError(
-        `--out ${options.out}: holds results with ${other[0]} ${
-          JSON.stringify(old[other[0]])?.slice(0, 80)
-        }, this run has ${JSON.stringify(other[1]).slice(0, 80)}; give another folder`,
-      )
-    }
-  } else writeOutput(settings, text)
-  return { job, journal }
+  const folder = await openResults<T>({
+    folder: options.out,
+    journal,
+    writes,
+    reads: filesRead({ model, data: job.data, test: job.test }),
+    settings,
+    isEntry: (value) => isEntry(value, job),
+  })
+  return { job, folder }
+}
+
+/** Whether a value is a whole number from 0. */
+export const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0
+
+/** Whether a line of a journal is a point of a sweep of this network. */
+function isPoint(value: unknown, { found }: Job): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { method, seed, rate, after, how, kept } = value as Partial<Point>
+  if (typeof after !== 'object' || after === null) return false
+  const { top1, images, params, macs } = after
+  return typeof method === 'string' && isCount(seed) && typeof rate === 'number' && rate >= 0 && rate < 1
+    && typeof top1 === 'number' && top1 >= 0 && top1 <= 1 && isCount(images) && isCount(params) && isCount(macs)
+    && (how === 'sliced' || how === 'masked')
+    && Array.isArray(kept) && kept.length === found.length && kept.every((n, i) => isCount(n) && n <= found[i].size)
 }
 
 /** The classes a run tells apart; undefined for all. @throws InputError. */

@@ -1,13 +1,11 @@
 // `espalier sweep`: accuracy, cost and time against pruning rate, for several methods and seeds. Every point is on the
 // disk as soon as it is measured; the same command goes on from there.
-import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import type { Dataset } from '../data/datasets.ts'
-import { makeFolder, writeOutput } from '../files/output.ts'
+import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
-import { encodeSafetensors, parseSafetensors } from '../files/safetensors.ts'
 import { atChance, meanAndError, meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
 import type { Scores } from '../pruning/scores/score.ts'
 import { Trials } from '../pruning/trial.ts'
@@ -17,6 +15,7 @@ import { commandLine } from './command-line.ts'
 import { type CommandSpec, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
 import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
+import { StoredVectors } from './result-folder.ts'
 import { baseOf, declareSweep, setUpSweep, type Point, type Run, type SweepOptions,
   type SweepSetup } from './sweep-setup.ts'
 
@@ -28,9 +27,10 @@ export const sweep: CommandSpec<SweepOptions> = {
   declare: declareSweep,
   async run(options, reporter) {
     const plan = await setUpSweep(options)
-    const gpu = await init({ adapter: options.adapter, threads: options.threads })
-    const model = openModel(plan.job)
+    let model: Model | null = null
     try {
+      const gpu = await init({ adapter: options.adapter, threads: options.threads })
+      model = openModel(plan.job)
       for (const run of plan.runs) await new CurveRun(run, plan, options, model, reporter).measure()
       const { curves, stopped } = summarize(plan)
       const { job: { checked, chosen, found }, journal: { entries } } = plan
@@ -86,7 +86,7 @@ export const sweep: CommandSpec<SweepOptions> = {
       writeOutput(join(options.out, 'sweep.json'), `${JSON.stringify(json)}\n`)
       return { json, text: textOf(curves, notes, options.out) }
     } finally {
-      plan.journal.close()
+      plan.folder.close()
       disposeTree(model)
       await close()
     }
@@ -177,21 +177,13 @@ class CurveRun {
 
   /** Scores, kept beside the points so that nothing is computed twice. */
   private async scores(name: string, masks?: ReadonlyMap<string, Uint8Array>): Promise<Scores> {
-    const { run, plan: { job }, options, model, reporter } = this
-    const folder = join(options.out, 'scores'),
-      file = join(folder, `${name.replace(/[^\w.-]+/g, '_')}-${run.seed}.safetensors`)
-    if (existsSync(file)) {
-      return new Map(
-        [...parseSafetensors(readFileSync(file), file).tensors].map(([unit, { data }]) => [unit, data as Float32Array]),
-      )
-    }
+    const { run, plan: { job, folder }, options, model, reporter } = this
+    const stored = new StoredVectors(folder, `${name}-${run.seed}`, { scores: name, seed: run.seed })
+    const known = await stored.read(new Map(job.chosen.map(({ name, size }) => [name, size])))
+    if (known) return known
     this.references ??= await cacheReferences(job, options, reporter, run.classes)
     const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, reporter, masks)
-    makeFolder(folder)
-    writeOutput(
-      file,
-      encodeSafetensors(new Map([...scores].map(([unit, data]) => [unit, { shape: [data.length], data }]))),
-    )
+    stored.write(scores)
     return scores
   }
 }

@@ -12,6 +12,7 @@ import { parseState, stateFileOf, type StoredState } from '../train/state.ts'
 import { type Cost, costOf } from '../nn/macs.ts'
 import type { Scheme } from '../nn/init.ts'
 import { withoutDevice } from '../core/tensor.ts'
+import { claimOutputs, derived, filesRead } from './claims.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
 /** Flags of `train`, as commander gives them. */
@@ -109,7 +110,18 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
     start: start?.source.sha256 ?? null,
   }
   const out = options.out ?? `${architecture.type}.safetensors`
+  const curve = `${out.replace(/\.safetensors$/i, '')}.svg`
   const stored = await findState(options, out, recipe)
+  // What a run to go on from has written is its own.
+  claimOutputs(
+    [
+      { flag: '--out', path: out },
+      derived('--out', stateFileOf(out), 'the state of the run'),
+      derived('--out', curve, 'the learning curve'),
+    ],
+    filesRead({ model: name, data, test }),
+    options.overwrite === true || stored !== null,
+  )
   const names = data.classes?.length === classes
     ? data.classes
     : start?.classCount === classes
@@ -143,7 +155,7 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
     recipe,
     stored,
     info,
-    curve: `${out.replace(/\.safetensors$/i, '')}.svg`,
+    curve,
   }
 }
 

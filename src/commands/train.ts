@@ -10,6 +10,7 @@ import { copyInto } from '../core/fill.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
 import { curveSVG, sparkline } from '../report/learning-curve.ts'
+import { lockFile } from '../files/lock.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { type TrainingHistory, encodeState, type EpochTest, stateFileOf } from '../train/state.ts'
@@ -28,9 +29,10 @@ export const train: CommandSpec<TrainOptions> = {
   declare,
   async run(options, reporter) {
     const setup = await prepare(options)
-    const gpu = await init({ adapter: options.adapter, threads: options.threads })
+    const lock = lockFile(setup.out)
     const interrupt = watchInterrupt()
     try {
+      const gpu = await init({ adapter: options.adapter, threads: options.threads })
       const outcome = await runTraining(setup, options, reporter, interrupt.check)
       const { history, msPerImage, last } = outcome
       const { cost: { params, macs }, test, info: { architecture } } = setup
@@ -67,6 +69,7 @@ export const train: CommandSpec<TrainOptions> = {
       throw error
     } finally {
       interrupt.release()
+      lock.release()
       await close()
       interrupt.passOn()
     }
@@ -90,7 +93,7 @@ function declare(command: Command) {
       'the checkpoint; beside it its .state.safetensors and its learning curve .svg (default: <architecture>.safetensors)',
     )
     .option('--resume', 'go on where the run that wrote --out stopped, with the same recipe')
-    .option('--overwrite', 'start anew although --out is there')
+    .option('--overwrite', 'start anew although --out, its state or its curve is there')
     .option('--classes <n>', 'number of classes (default: what the data show)', wholeNumber(1, 2 ** 20))
     .option('--epochs <n>', 'times through the data', wholeNumber(1, 100_000), 10)
     .option('--batch <n>', 'images per step', wholeNumber(1, 65536), 64)

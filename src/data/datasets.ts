@@ -44,6 +44,8 @@ export interface Dataset {
   labels: Int32Array
   classes?: string[]
   preprocessing: Preprocessing
+  /** The files that it is read from: lists, and those of its own images. Absent for images in memory. */
+  files?: readonly string[]
   /** [channels, height, width] of the inputs, read off the first picture. */
   inputShape(): Promise<[number, number, number]>
   /** Goes through the data once. Throws InputError on the first picture that cannot be read. */
@@ -124,7 +126,11 @@ export async function openDataset(spec: string | DataSpec, options: OpenOptions)
       )
     }
   }
-  return datasetOf(source, first, last - first + 1, preprocessing)
+  const pictures = kind === 'images' || kind === 'folder'
+    ? Array.from({ length: last - first + 1 }, (_, i) => source.item(first + i))
+    : []
+  const read = kind === 'folder' ? pictures : [...paths, ...pictures]
+  return { ...datasetOf(source, first, last - first + 1, preprocessing), files: read }
 }
 
 async function openSource(kind: DataSpec['kind'], paths: string[], files: Files): Promise<Source> {

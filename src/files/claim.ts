@@ -1,6 +1,6 @@
 // Before work begins: no output may be an input, or another output, by whatever name or link; and nothing that exists is
 // replaced unasked. Node only.
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
@@ -15,14 +15,26 @@ export interface NamedFile {
 
 /**
  * Checks outputs against inputs, against each other and against the disk. Of a folder among the inputs, what is
- * below it already. `overwrite` allows files that are there, never an input. @throws InputError naming both.
+ * below it already. `overwrite` allows files that are there, never an input; null where the command has no such flag.
+ * @throws InputError naming both.
  */
-export function claimOutputs(outputs: readonly NamedFile[], inputs: readonly NamedFile[], overwrite: boolean): void {
+export function claimOutputs(
+  outputs: readonly NamedFile[],
+  inputs: readonly NamedFile[],
+  overwrite: boolean | null,
+): void {
   const taken: (NamedFile & { real: string })[] = []
-  const sources = inputs.map((input) => ({ ...input, ...identity(input.path) }))
+  let sources: (NamedFile & Identity)[] | null = null
   for (const output of outputs) {
+    if (output.path === '') {
+      throw new InputError(`${output.flag} '': expected the name of a file to write, found ''; give one`)
+    }
     const { real, id } = identity(output.path)
-    const input = sources.find((each) => each.real === real || (id !== '' && (each.id === id || isBelow(real, each))))
+    // Lists name many files, and what is not there yet is none of them.
+    if (id !== '') sources ??= inputs.map((input) => ({ ...input, ...identity(input.path) }))
+    const input = id === ''
+      ? undefined
+      : sources!.find((each) => each.real === real || (each.id === id && id !== DEVICE) || isBelow(real, each))
     const name = `${output.flag} ${plain(output.path)}${output.derived ? ` (${output.derived})` : ''}`
     if (input) {
       throw new InputError(
@@ -32,14 +44,23 @@ export function claimOutputs(outputs: readonly NamedFile[], inputs: readonly Nam
     const twin = taken.find((each) => each.real === real)
     if (twin) throw new InputError(`${name}: is ${twin.flag} ${plain(twin.path)} as well; give two names`)
     taken.push({ ...output, real })
-    if (!overwrite && id !== '' && !statSync(output.path).isDirectory()) {
-      if (isReplaced(output.path)) throw new InputError(`${name}: there already; give another name, or --overwrite`)
+    if (!overwrite && isReplaced(output.path)) {
+      throw new InputError(`${name}: there already; give another name${overwrite === null ? '' : ', or --overwrite'}`)
     }
   }
 }
 
-/** A pipe or a device (`/dev/stdout`) is written to, not replaced. */
-const isReplaced = (path: string) => statSync(path).isFile()
+/** A pipe or a device (`/dev/stdout`) is written to, not replaced; a link to nothing is. */
+function isReplaced(path: string): boolean {
+  if (existsSync(path)) return statSync(path).isFile()
+  try {
+    return lstatSync(path).isSymbolicLink()
+  } catch {
+    return false // opening it says why
+  }
+}
+
+const DEVICE = '-'
 
 interface Identity {
   real: string
@@ -55,7 +76,7 @@ function identity(path: string): Identity {
     const info = statSync(full)
     return {
       real: realpathSync(full),
-      id: info.isFile() || info.isDirectory() ? `${info.dev}:${info.ino}` : '-',
+      id: info.isFile() || info.isDirectory() ? `${info.dev}:${info.ino}` : DEVICE,
       folder: info.isDirectory(),
     }
   }

@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
+import { atEnd } from './at-end.ts'
 import { guard } from './guard.ts'
 import { isAlive, type Owner, thisOwner } from './owner.ts'
 
@@ -21,11 +22,6 @@ interface Holder extends Owner {
 
 const NAME = '.espalier.lock', RENEWED = 20_000, STALE = 5 * 60_000
 
-const held = new Set<string>()
-const releaseAll = () => {
-  for (const path of held) rmSync(path, { force: true })
-}
-
 /**
  * Takes the lock of a folder. One whose holder no longer runs here, or that was not renewed for five minutes, is taken
  * over. @throws InputError that says who holds it.
@@ -41,7 +37,7 @@ export function lockFolder(folder: string, command = process.argv.slice(2).join(
 }
 
 /** Takes the lock of one file that is about to be written, as `lockFolder` does. @throws InputError saying who has it. */
-export function lockFile(path: string, command: string): Lock {
+export function lockFile(path: string, command = process.argv.slice(2).join(' ')): Lock {
   const name = join(dirname(path), `.${basename(path)}.lock`)
   return lock(
     name,
@@ -93,14 +89,17 @@ function keep(path: string): Lock {
     }
   }, RENEWED)
   timer.unref()
-  if (!held.size) process.on('exit', releaseAll)
-  held.add(path)
+  let held = true
+  const remove = () => {
+    clearInterval(timer)
+    if (held) rmSync(path, { force: true })
+    held = false
+  }
+  const forget = atEnd(remove)
   return {
     release() {
-      clearInterval(timer)
-      if (!held.delete(path)) return
-      rmSync(path, { force: true })
-      if (!held.size) process.off('exit', releaseAll)
+      forget()
+      remove()
     },
   }
 }

@@ -5,6 +5,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, rea
 import { basename, dirname, join } from 'node:path'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
+import { atEnd } from './at-end.ts'
 import { guard } from './guard.ts'
 import { isAlive, thisOwner } from './owner.ts'
 
@@ -20,7 +21,6 @@ export interface Output {
   abandon(): void
 }
 
-const unfinished = new Set<Output>()
 let counter = 0
 
 /**
@@ -49,8 +49,7 @@ export function openOutput(path: string): Output {
   const close = () => {
     if (open) closeSync(descriptor)
     open = false
-    unfinished.delete(output)
-    if (!unfinished.size) unwatch()
+    forget()
   }
   const output: Output = {
     path,
@@ -69,8 +68,7 @@ export function openOutput(path: string): Output {
       if (!direct) rmSync(partial, { force: true })
     },
   }
-  if (!unfinished.size) watch()
-  unfinished.add(output)
+  const forget = atEnd(() => output.abandon())
   return output
 }
 
@@ -128,27 +126,4 @@ export function makeFolder(path: string): void {
 
 function writeAll(descriptor: number, data: Uint8Array): void {
   for (let done = 0; done < data.length;) done += writeSync(descriptor, data, done, data.length - done)
-}
-
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-
-function abandonAll(): void {
-  for (const output of [...unfinished]) output.abandon()
-}
-
-// Handlers live only while a file is open, so a program that uses the library keeps its own Ctrl-C.
-function interrupted(signal: NodeJS.Signals): void {
-  abandonAll()
-  // With no other handler left the process ends by the signal itself, so a shell loop stops as well.
-  if (process.listenerCount(signal) === 0) process.kill(process.pid, signal)
-}
-
-function watch(): void {
-  for (const signal of signals) process.on(signal, interrupted)
-  process.on('exit', abandonAll)
-}
-
-function unwatch(): void {
-  for (const signal of signals) process.off(signal, interrupted)
-  process.off('exit', abandonAll)
 }
