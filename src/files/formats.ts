@@ -33,7 +33,7 @@ const magics: readonly (readonly [at: number, text: string, what: string])[] = [
  * nothing known. `name` decides between formats whose first bytes say little.
  */
 export function foreignFormat(bytes: Uint8Array, name: string): string | null {
-  if (bytes.length === 0) return 'an empty file; it was not written to its end or not loaded, get it again'
+  if (bytes.length === 0) return 'an empty or truncated file; it was not written to its end or not loaded, get it again'
   if (mayBeSafetensors(bytes)) return null
   const starts = (text: string, at = 0) =>
     bytes.length >= at + text.length && [...text].every((c, i) => bytes[at + i] === c.charCodeAt(0))

@@ -202,7 +202,7 @@ describe('pictures that ask for more than they should', () => {
         bytes.subarray(-2),
       ])
     }
-    for (const [times, side] of [[3000, 1000], [100, 8000], [20_000, 300]]) {
+    for (const [times, side] of [[3000, 1000], [100, 5000], [20_000, 300]]) {
       await expect(decodeImage(again(times, side), 'a.jpg')).rejects.toThrow(/^a\.jpg: the JPEG draws its .* scans/)
     }
     await expect(decodeImage(again(5, 1000), 'a.jpg')).rejects.toThrow(/does not decode/)
