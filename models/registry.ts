@@ -5,8 +5,10 @@ import { describedLeaves } from '../src/core/index.ts'
 import type { Model, Scheme } from '../src/nn/index.ts'
 import { defaultPreprocessing, type Preprocessing } from '../src/data/preprocess.ts'
 import { InputError, ShapeError } from '../src/base/errors.ts'
+import { plain, shown } from '../src/base/quote.ts'
 import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
+import { checkBudget } from './budget.ts'
 import { FlattenPVT, flattenPVTSmall, flattenPVTTiny } from './pvt.ts'
 import { cifarResNet, ResNet, type ResNetOptions, resnet101, resnet18, resnet34, resnet50 } from './resnet.ts'
 import { Swin, swinBase, swinSmall, swinTiny } from './swin.ts'
@@ -205,15 +207,13 @@ export function entryOf({ type }: Architecture, source = 'architecture'): Archit
   const name = canonical(type)
   if (!Object.hasOwn(architectures, name)) {
     throw new InputError(
-      `${source}: unknown architecture ${JSON.stringify(type)}, expected one of ${
-        Object.keys(architectures).join(', ')
-      }`,
+      `${source}: unknown architecture ${shown(type, 60)}, expected one of ${Object.keys(architectures).join(', ')}`,
     )
   }
   return architectures[name]
 }
 
-const canonical = (type: unknown) => String(type).toLowerCase().replaceAll('_', '-')
+const canonical = (type: unknown) => (typeof type === 'string' ? type : shown(type)).toLowerCase().replaceAll('_', '-')
 
 /**
  * Reads `--arch`: a name, or JSON with options and, if it stands alone, a `type`. Options are checked, not yet that
@@ -229,7 +229,7 @@ export function parseArchitecture(text: string, source = '--arch'): Partial<Arch
   try {
     value = JSON.parse(text)
   } catch (error) {
-    const reason = (error as Error).message.replace(/\s+/g, ' ').slice(0, 80)
+    const reason = plain((error as Error).message, 80)
     throw new InputError(`${source}: not valid JSON (${reason}); expected a name, or e.g. {"type":"vit","width":96}`, {
       cause: error,
     })
@@ -246,7 +246,7 @@ export function parseArchitecture(text: string, source = '--arch'): Partial<Arch
 export function checkArchitecture(architecture: Architecture, source = 'architecture'): Architecture {
   if (typeof architecture !== 'object' || architecture === null || typeof architecture.type !== 'string') {
     throw new InputError(
-      `${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture)}`,
+      `${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture, 60)}`,
     )
   }
   const { family } = entryOf(architecture, source)
@@ -254,13 +254,13 @@ export function checkArchitecture(architecture: Architecture, source = 'architec
     if (name === 'type') continue
     if (!Object.hasOwn(options[family], name)) {
       throw new InputError(
-        `${source}: ${architecture.type} has no option ${shown(name)}, expected ${
+        `${source}: ${architecture.type} has no option ${shown(name, 60)}, expected ${
           Object.keys(options[family]).join(', ')
         }`,
       )
     }
     const expected = options[family][name](value)
-    if (expected) throw new InputError(`${source}: ${name} is ${shown(value)}, expected ${expected}`)
+    if (expected) throw new InputError(`${source}: ${name} is ${shown(value, 60)}, expected ${expected}`)
   }
   if (family === 'swin') checkSwin(architecture, source)
   if (family === 'pvt') checkPVT(architecture, source)
@@ -318,19 +318,15 @@ function checkPVT(architecture: Architecture, source: string): void {
   }
 }
 
-const shown = (value: unknown) => {
-  const text = JSON.stringify(value ?? null)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
-}
-
 /** The network with zero weights. @throws InputError where sizes do not fit together. */
 export function buildModel(architecture: Architecture, source = 'architecture'): Model {
-  const { type, ...rest } = checkArchitecture(architecture, source)
+  const checked = checkArchitecture(architecture, source), { type, ...rest } = checked
+  checkBudget(entryOf(checked).family, checked, source)
   try {
     return architectures[type].make(rest)
   } catch (error) {
     if (!(error instanceof ShapeError || error instanceof RangeError || error instanceof TypeError)) throw error
-    const reason = `${type} with ${shown(rest)} cannot be built (${error.message})`
+    const reason = `${type} with ${shown(rest, 60)} cannot be built (${error.message})`
     throw new InputError(`${source}: ${reason}; heads must divide the width, patches the image`, { cause: error })
   }
 }

@@ -5,11 +5,14 @@ import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
+import { checkFits } from '../pruning/plan/fit.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
 import { describedLeaves } from '../core/tree.ts'
 import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
+import { checkBudget } from '../../models/budget.ts'
+import { quoted, shown } from '../base/quote.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
 import { checkComplete, published, recognise, referenceArchitecture, type Shapes } from './published.ts'
@@ -83,6 +86,7 @@ export async function parseCheckpoint(
     const naming = own?.naming ?? recognise(shapes)
     const architecture = checkArchitecture(decide(given, own, naming, metadata, shapes), name)
     if (!own) checkComplete(architecture)
+    checkBudget(entryOf(architecture).family, architecture, name, tensors.size)
     const pruning = own?.pruning
     const dense = withoutDevice(() => buildModel(architecture, name))
     const shape = pruning ? withoutDevice(() => shrunken(dense, shapes, pruning)) : dense
@@ -91,7 +95,11 @@ export async function parseCheckpoint(
       const layout = layoutOf(shape, published[naming].naming(architecture), weights.keys())
       for (const [key, { shape: expected }] of layout) checkShape(key, weights.get(key)!.shape, expected)
     }
-    if (pruning) checkFit(shape, inputOf(architecture))
+    if (pruning) {
+      const input = inputOf(architecture)
+      checkFits(withoutDevice(() => buildModel(architecture, name)), [1, ...input], shapes, pruning)
+      checkFit(shape, input)
+    }
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     return {
@@ -205,7 +213,7 @@ function stored(model: Model): [string, Tensor][] {
 function floats(key: string, { type, data }: StoredTensor): Float32Array {
   if (data instanceof Float32Array) return data
   throw new InputError(
-    `tensor '${key}' is ${type}, expected F32, F16 or BF16; quantised checkpoints must be converted first`,
+    `tensor ${quoted(key, 60)} is ${type}, expected F32, F16 or BF16; quantised checkpoints must be converted first`,
   )
 }
 
@@ -216,8 +224,8 @@ function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
   if (missing.length || unknown.length) {
     throw new InputError(`its tensors do not fit the architecture its metadata names: ${
       [
-        missing.length ? `${missing.length} are missing, e.g. '${missing[0]}'` : '',
-        unknown.length ? `${unknown.length} belong nowhere, e.g. '${unknown[0].slice(0, 60)}'` : '',
+        missing.length ? `${missing.length} are missing, e.g. ${quoted(missing[0], 60)}` : '',
+        unknown.length ? `${unknown.length} belong nowhere, e.g. ${quoted(unknown[0], 60)}` : '',
       ].filter(Boolean).join(', ')
     }; save it anew`)
   }
@@ -251,13 +259,13 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   if (typeof value !== 'object' || value === null || value.format !== 1) {
     throw new InputError(
       `metadata espalier has format ${
-        JSON.stringify(value?.format ?? null)
+        shown(value?.format ?? null, 60)
       }, expected 1; the file is damaged or from a newer version`,
     )
   }
   const { naming, architecture, source } = value
   if (typeof naming !== 'string' || (naming !== 'espalier' && !Object.hasOwn(published, naming))) {
-    const found = JSON.stringify(naming ?? null).slice(0, 60)
+    const found = shown(naming ?? null, 60)
     throw new InputError(
       `metadata espalier names its tensors after ${found}, expected espalier or ${Object.keys(published).join(', ')}`,
     )
@@ -278,7 +286,7 @@ function checkNaming(naming: string, family: Family) {
   const known = Object.entries(published).filter(([, each]) => each.family === family).map(([name]) => name)
   if (known.includes(naming)) return
   throw new InputError(
-    `naming ${JSON.stringify(naming)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`,
+    `naming ${quoted(naming, 60)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`,
   )
 }
 

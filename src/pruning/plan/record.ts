@@ -2,6 +2,7 @@
 // where slices scatter to, and constants of the original widths. With it a file needs nothing else to be rebuilt and
 // pruned further.
 import { InputError } from '../../base/errors.ts'
+import { quoted, shown } from '../../base/quote.ts'
 import { gatesOf } from '../../nn/gates.ts'
 import type { Scatter } from '../../nn/gate.ts'
 import { empty } from '../../core/tensor.ts'
@@ -91,40 +92,74 @@ export function constantsOf(model: unknown): Record<string, number> {
   return Object.fromEntries([...constantsIn(model)].map(({ path, value }) => [path, value]))
 }
 
-/** A record that was read from a file, checked. @throws InputError saying what is wrong. */
+const cure = 'prune the original file again'
+/** More elements than any unit has, and positions than any axis. */
+const MOST = 2 ** 24
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isWhole = (value: unknown, least: number, most: number): value is number =>
+  Number.isInteger(value) && value as number >= least && value as number <= most
+
+/**
+ * A record that was read from a file, with everything in it of the right kind; whether it is true of the network is
+ * for `checkFits`. @throws InputError saying what is wrong.
+ */
 export function checkRecord(value: unknown): PruningRecord {
-  const record = value as PruningRecord
-  const whole = (list: unknown, most: number) =>
-    Array.isArray(list) && list.every((i) => Number.isInteger(i) && i >= 0 && i < most)
-  const shape = typeof record === 'object' && record !== null && Array.isArray(record.units)
-    && Array.isArray(record.steps)
-    && typeof record.scatters === 'object' && record.scatters !== null && typeof record.constants === 'object'
-    && record.constants !== null
-  if (!shape) {
+  const { units, scatters, constants, steps } = isObject(value) ? value : {}
+  if (!Array.isArray(units) || !Array.isArray(steps) || !isObject(scatters) || !isObject(constants)) {
+    throw new InputError(`metadata espalier has a pruning without units, scatters, constants and steps; ${cure}`)
+  }
+  const names = new Set<unknown>()
+  for (const unit of units as unknown[]) {
+    const { name, size, kept } = isObject(unit) ? unit : {}
+    const bad = (what: string) => new InputError(`metadata espalier: unit ${shown(name, 60)} ${what}; ${cure}`)
+    if (typeof name !== 'string') throw bad(`is ${shown(unit, 60)}, expected a name, a size and what is kept`)
+    if (names.has(name)) throw bad('stands there twice')
+    names.add(name)
+    if (!isWhole(size, 1, MOST)) throw bad(`has the size ${shown(size, 30)}, expected a whole number from 1 to ${MOST}`)
+    if (kept === undefined) continue
+    const wrong = wrongIndices(kept, size, true)
+    if (wrong) throw bad(`keeps indices that do not fit its size ${size}: ${wrong}`)
+  }
+  for (const [path, scatter] of Object.entries(scatters)) {
+    const { width, positions } = isObject(scatter) ? scatter : {}
+    const wrong = isWhole(width, 1, MOST) ? wrongIndices(positions, width, false) : `a width of ${shown(width, 30)}`
+    if (!wrong) continue
     throw new InputError(
-      'metadata espalier has a pruning without units, scatters, constants and steps; prune the original file again',
+      `metadata espalier: the scatter indices of ${quoted(path, 60)} do not fit their width: ${wrong}; ${cure}`,
     )
   }
-  const bad = record.units.find((unit) =>
-    typeof unit?.name !== 'string' || !Number.isInteger(unit.size)
-    || (unit.kept !== undefined && !whole(unit.kept, unit.size))
-  )
-  if (bad) {
+  for (const [path, number] of Object.entries(constants)) {
+    if (typeof number === 'number' && Number.isFinite(number)) continue
     throw new InputError(
-      `metadata espalier: unit ${
-        JSON.stringify(bad.name ?? null).slice(0, 60)
-      } keeps indices that do not fit its size; prune the original file again`,
+      `metadata espalier: constant ${quoted(path, 60)} is ${shown(number, 30)}, expected a number; ${cure}`,
     )
   }
-  for (const [path, scatter] of Object.entries(record.scatters)) {
-    if (Number.isInteger(scatter?.width) && scatter.width < 2 ** 24 && whole(scatter.positions, scatter.width)) continue
+  if (!steps.length || !steps.every(isStep)) {
     throw new InputError(
-      `metadata espalier: the scatter indices of ${
-        path.slice(0, 60)
-      } do not fit their width; prune the original file again`,
+      `metadata espalier: the steps of its pruning are ${
+        shown(steps, 60)
+      }, expected at least one with method, rate, seed, residual (closing or coupled) and scores; ${cure}`,
     )
   }
-  return record
+  return value as PruningRecord
+}
+
+const isStep = (step: unknown) =>
+  isObject(step) && typeof step.method === 'string' && typeof step.rate === 'number' && typeof step.seed === 'number'
+  && (step.residual === 'closing' || step.residual === 'coupled') && typeof step.scores === 'string'
+
+/** What is wrong with a list of indices into `size` places, null where nothing is; `rising` where each exceeds the last. */
+function wrongIndices(list: unknown, size: number, rising: boolean): string | null {
+  if (!Array.isArray(list)) return `${shown(list, 30)} is no list`
+  if (rising && list.length === 0) return 'none, expected at least one'
+  const odd = list.findIndex((index) => !isWhole(index, 0, size - 1))
+  if (odd >= 0) return `${shown(list[odd], 30)}, expected whole numbers from 0 to ${size - 1}`
+  const seen = new Set(list as number[])
+  if (seen.size !== list.length) return 'one of them twice'
+  const falls = rising ? (list as number[]).findIndex((index, i) => i > 0 && index < (list as number[])[i - 1]) : -1
+  return falls > 0 ? `${list[falls]} after ${list[falls - 1]}, expected rising ones` : null
 }
 
 /**
@@ -142,7 +177,9 @@ export function shrunken<M>(model: M, shapes: ReadonlyMap<string, readonly numbe
     const wide = grouped ? shape.slice(1) : shape
     if (wide.length !== leaf.shape.length || wide.some((size, axis) => size > leaf.shape[axis] || size < 1)) {
       throw new InputError(
-        `tensor '${path}' is [${shape}], which is no part of the original [${leaf.shape}]; prune the original file again`,
+        `tensor ${
+          quoted(path, 60)
+        } is [${shape}], which is no part of the original [${leaf.shape}]; prune the original file again`,
       )
     }
     leaf.dispose()
@@ -153,9 +190,7 @@ export function shrunken<M>(model: M, shapes: ReadonlyMap<string, readonly numbe
     const gate = gates.get(path)
     if (gate?.axes.length !== 1) {
       throw new InputError(
-        `metadata espalier scatters at '${
-          path.slice(0, 60)
-        }', which is no gate of this network; prune the original file again`,
+        `metadata espalier scatters at ${quoted(path, 60)}, which is no gate of this network; ${cure}`,
       )
     }
     gate.setScatter(scatter)
@@ -170,9 +205,7 @@ function setConstants(model: unknown, constants: Record<string, number>): void {
     const constant = own.get(path)
     if (!constant || !Number.isFinite(value)) {
       throw new InputError(
-        `metadata espalier: constant '${
-          path.slice(0, 60)
-        }' is ${value}, which this network does not have; prune the original file again`,
+        `metadata espalier: constant ${quoted(path, 60)} is ${value}, which this network does not have; ${cure}`,
       )
     }
     ;(constant.owner as Record<string, number>)[constant.name] = value
