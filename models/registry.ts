@@ -145,6 +145,7 @@ const options: Record<Family, Record<string, Check>> = {
     classes,
     eps,
     distilled: flag,
+    distillHead: flag,
     norm: one('pre', 'post'),
     classToken: flag,
     attention: one('softmax', 'focused'),
@@ -344,6 +345,17 @@ export function inputOf(architecture: Architecture): [number, number, number] {
   const small = family === 'resnet' && (architecture as ResNetOptions & Architecture).stem === 'cifar'
   const side = Number(architecture.image ?? (small ? 32 : image))
   return [Number(architecture.channels ?? 3), side, side]
+}
+
+/**
+ * Side of the square pictures that an architecture can only have been trained on: fixed by its positions or its
+ * classifier, or 32 for the stem of the CIFAR ResNets; null where any size will do.
+ */
+export function trainedSide(architecture: Architecture): number | null {
+  const { family } = entryOf(architecture), [, height, width] = inputOf(architecture)
+  const fixed = transformers.has(family) || family === 'mlp' || architecture.type === 'tiny-vgg'
+  const small = family === 'resnet' && height === 32
+  return (fixed || small) && height === width ? height : null
 }
 
 /** The architecture with sizes taken from data wherever it does not state them: image side, channels, classes. */

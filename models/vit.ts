@@ -19,6 +19,8 @@ export interface ViTOptions {
   classes?: number
   eps?: number
   distilled?: boolean
+  /** Whether the distillation token has a classifier of its own, averaged with the other (default: as `distilled`). */
+  distillHead?: boolean
   norm?: 'pre' | 'post'
   classToken?: boolean
   /** `focused` is linear in the number of tokens; it works on the grid of patches, so `classToken` must be false. */
@@ -95,6 +97,7 @@ export class ViT {
       classes = 1000,
       eps = 1e-6,
       distilled = false,
+      distillHead = distilled,
       norm = 'pre',
       classToken = true,
       attention = 'softmax',
@@ -122,7 +125,7 @@ export class ViT {
     )
     this.norm = new LayerNorm(width, { eps })
     this.head = new Linear(width, classes)
-    this.distillHead = distilled ? new Linear(width, classes) : null
+    this.distillHead = distilled && distillHead ? new Linear(width, classes) : null
   }
 
   /** image [B, channels, y, x] -> logits [B, classes]. */

@@ -8,14 +8,18 @@ import { costOf } from '../nn/macs.ts'
 import { checkFits } from '../pruning/plan/fit.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
 import { describedLeaves } from '../core/tree.ts'
-import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf, parseArchitecture,
-  preprocessingFor } from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf,
+  parseArchitecture } from '../../models/registry.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { checkBudget } from '../../models/budget.ts'
 import { quoted, shown } from '../base/quote.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
-import { checkComplete, published, recognise, referenceArchitecture, type Shapes } from './published.ts'
+import type { Preprocessing } from '../data/preprocess.ts'
+import type { SideFile } from './config.ts'
+import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata, parsed,
+  preparation } from './decide.ts'
+import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
+import { checkComplete, published, recognise, type Shapes } from './published.ts'
 import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
 import { checkShape, type HostTensor, layoutOf, loadWeights, saveWeights } from './weights.ts'
 
@@ -53,6 +57,13 @@ export interface ParsedCheckpoint extends CheckpointInfo {
   classCount: number
   shape: Model
   weights: Map<string, HostTensor>
+  /**
+   * Where what no tensor tells comes from, by option (`heads`, `eps`, `image`), field of preprocessing, or `classes`:
+   * `file`, the name of a configuration, `--arch`, `default`, or `guess`.
+   */
+  origins: Record<string, string>
+  /** What was guessed, changed on reading or ignored: a sentence each, for the user. */
+  notes: string[]
 }
 
 /** A checkpoint on the device. */
@@ -60,33 +71,33 @@ export interface Checkpoint extends ParsedCheckpoint {
   model: Model
 }
 
-const unread = /(^|\.)(num_batches_tracked|relative_position_index|attn_mask)$/
-
 /**
  * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options
- * stand over what the file says. @throws InputError, one sentence that names the file.
+ * stand over what the file says. `beside` are configurations that belong to it, the most particular first; files of our
+ * own say everything themselves. @throws InputError, one sentence that names the file.
  */
 export async function parseCheckpoint(
   bytes: Uint8Array,
   name: string,
-  { arch }: { arch?: string } = {},
+  { arch, beside = [] }: { arch?: string, beside?: readonly SideFile[] } = {},
 ): Promise<ParsedCheckpoint> {
   const given = arch === undefined ? undefined : parseArchitecture(arch)
   const { metadata, tensors } = parseSafetensors(bytes, name)
   const digest = sha256(bytes)
   digest.catch(() => {}) // a refused file is reported as what it is
   try {
-    const weights = new Map<string, HostTensor>(), others = new Map<string, StoredTensor>()
-    for (const [key, tensor] of tensors) {
-      if (unread.test(key)) others.set(key, tensor)
-      else weights.set(key, { shape: tensor.shape, data: floats(key, tensor) })
-    }
-    const shapes: Shapes = new Map([...tensors].map(([key, { shape }]) => [key, shape]))
     const own = ownMetadata(metadata)
+    const read = own ? { ...separate(tensors), notes: [] } : readPublished(tensors)
+    const { others, notes } = read
+    const shapes: Shapes = new Map([...read.weights, ...others].map(([key, { shape }]) => [key, shape]))
     const naming = own?.naming ?? recognise(shapes)
-    const architecture = checkArchitecture(decide(given, own, naming, metadata, shapes), name)
+    const shown = decide(given, own, naming, metadata, shapes, notes)
+    const files = own ? [] : [...beside, ...configsIn(metadata)]
+    const { told, architecture: wanted, from } = complete(shown, files, given, shapes, name)
+    // before anything is built, for one logit too
+    checkBudget(entryOf(wanted).family, wanted, name, tensors.size)
+    const { weights, architecture, notes: heads } = withTwoLogits(wanted, naming, read.weights, own?.pruning, name)
     if (!own) checkComplete(architecture)
-    checkBudget(entryOf(architecture).family, architecture, name, tensors.size)
     const pruning = own?.pruning
     const dense = withoutDevice(() => buildModel(architecture, name))
     const shape = pruning ? withoutDevice(() => shrunken(dense, shapes, pruning)) : dense
@@ -102,6 +113,23 @@ export async function parseCheckpoint(
     }
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
+    const told2 = heads.length ? { ...told, classes: undefined } : told
+    const prepared = preparation(own, metadata, told2, architecture, name, notes)
+    const named = own
+      ? classNames(own.classes, classCount)
+      : foreignNames(metadata.classes, classCount, notes) ?? told2.classes
+    const origins: Record<string, string> = {
+      ...from,
+      ...prepared.from,
+      classes: named ? told2.from.classes ?? 'file' : 'none',
+    }
+    if (origins.heads === 'guess') {
+      notes.push(
+        `nothing tells the number of heads; ${String(architecture.heads)} is a guess from the width ${
+          String(architecture.width)
+        }, put config.json beside the file or give --arch '{"heads":…}'`,
+      )
+    }
     return {
       name,
       bytes: bytes.length,
@@ -113,19 +141,29 @@ export async function parseCheckpoint(
       weights,
       others,
       metadata: kept,
-      preprocessing: preprocessingOf(
-        own ? { preprocessing: JSON.stringify(own.preprocessing ?? {}) } : metadata,
-        preprocessingFor(architecture),
-        name,
-      ),
-      classes: classNames(own ? own.classes : parsed(metadata.classes), classCount),
+      preprocessing: prepared.preprocessing,
+      classes: named,
       pruning,
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
+      origins,
+      notes: [...notes, ...told2.notes, ...heads],
     }
   } catch (error) {
-    if (!(error instanceof InputError) || error.message.startsWith(name)) throw error
-    throw new InputError(`${name}: ${error.message}`, { cause: error })
+    if (!(error instanceof InputError)) throw error
+    const shard = /-(\d{5})-of-(\d{5})\.safetensors$/.exec(name)
+    const hint = shard ? ` (this is shard ${Number(shard[1])} of ${Number(shard[2])}; join them all in one file)` : ''
+    if (error.message.startsWith(name) && !hint) throw error
+    const message = error.message.startsWith(`${name}: `) ? error.message.slice(name.length + 2) : error.message
+    throw new InputError(`${name}: ${message}${hint}`, { cause: error })
   }
+}
+
+/** Reads a checkpoint file, and the configuration beside it. @throws InputError as `parseCheckpoint`. */
+export async function readCheckpoint(
+  path: string,
+  { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
+): Promise<ParsedCheckpoint> {
+  return parseCheckpoint(await files.read(path), path, { arch, beside: await besideOf(path, files) })
 }
 
 /**
@@ -136,8 +174,9 @@ export async function loadCheckpoint(
   source: ByteSource,
   { arch, files = nodeFiles, name = 'checkpoint' }: { arch?: string, files?: Files, name?: string } = {},
 ): Promise<Checkpoint> {
-  const read = await bytesOf(source, files, name)
-  const checked = await parseCheckpoint(read.bytes, read.name, { arch })
+  const read = await bytesOf(source, files, name),
+    beside = typeof source === 'string' ? await besideOf(source, files) : []
+  const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
   return { ...checked, model: modelOf(checked) }
 }
 
@@ -210,13 +249,6 @@ function stored(model: Model): [string, Tensor][] {
   return describedLeaves(model).flatMap(([path, leaf, { saved = true }]) => saved === true ? [[path, leaf]] : [])
 }
 
-function floats(key: string, { type, data }: StoredTensor): Float32Array {
-  if (data instanceof Float32Array) return data
-  throw new InputError(
-    `tensor ${quoted(key, 60)} is ${type}, expected F32, F16 or BF16; quantised checkpoints must be converted first`,
-  )
-}
-
 function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
   const expected = new Map(stored(model))
   const missing = [...expected.keys()].filter((path) => !weights.has(path))
@@ -230,15 +262,6 @@ function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
     }; save it anew`)
   }
   for (const [path, { shape }] of expected) checkShape(path, weights.get(path)!.shape, shape)
-}
-
-interface OwnMetadata {
-  naming: string
-  architecture: Architecture
-  preprocessing?: unknown
-  classes?: unknown
-  source?: Origin
-  pruning?: PruningRecord
 }
 
 /** Sliced tensors must fit each other: a trace of shapes shows it. */
@@ -288,47 +311,6 @@ function checkNaming(naming: string, family: Family) {
   throw new InputError(
     `naming ${quoted(naming, 60)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`,
   )
-}
-
-function parsed(text: string | undefined, what = 'classes'): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text)
-  } catch (error) {
-    throw new InputError(`metadata ${what} is not valid JSON; remove it or save the file anew`, { cause: error })
-  }
-}
-
-function classNames(names: unknown, count: number): string[] | undefined {
-  if (names === undefined || names === null) return undefined
-  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string') || names.length !== count) {
-    const found = Array.isArray(names) ? names.length : 'no list of'
-    throw new InputError(
-      `its metadata names ${found} classes, the network tells ${count} apart; remove or mend the names`,
-    )
-  }
-  return names as string[]
-}
-
-/** The architecture: what the file says, or shows, with `--arch` standing over it. */
-function decide(
-  given: Partial<Architecture> | undefined,
-  own: OwnMetadata | null,
-  naming: string,
-  metadata: Record<string, string>,
-  shapes: Shapes,
-): Architecture {
-  let found: Architecture
-  try {
-    found = own?.architecture
-      ?? (metadata.arch === undefined ? published[naming].sizes(shapes) : referenceArchitecture(metadata.arch))
-  } catch (error) {
-    if (given?.type === undefined || !(error instanceof InputError)) throw error
-    return given as Architecture
-  }
-  if (given?.type !== undefined && entryOf(given as Architecture).family !== entryOf(found).family) {
-    return given as Architecture
-  }
-  return { ...found, ...given }
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {

@@ -112,6 +112,38 @@ export async function pull(model: string, options: PullOptions = {}): Promise<Pu
   }
 }
 
+/**
+ * Loads the configuration that stands beside a checkpoint, `config.json` and `preprocessor_config.json`, under names
+ * that `readCheckpoint` finds; the paths of those that the hub has. Throws as `pull`, but not for a file that is not
+ * there.
+ */
+export async function pullBeside(
+  model: string,
+  file: string,
+  options: Omit<PullOptions, 'file'> = {},
+): Promise<string[]> {
+  const folder = file.replace(/[^/]*$/, ''), found: string[] = []
+  for (const name of ['config.json', 'preprocessor_config.json']) {
+    try {
+      const { path } = await pull(model, { ...options, file: folder + name })
+      found.push(await besideName(path, model, file, folder + name))
+    } catch (error) {
+      // not there, or another one lies here already, which stays
+      if (!(error instanceof InputError) || !/HTTP 404|--overwrite/.test(error.message)) throw error
+    }
+  }
+  return found
+}
+
+// `pull` names the file after its path; beside model-x.safetensors it stands as <name>-model-x-config.json.
+async function besideName(path: string, model: string, file: string, config: string): Promise<string> {
+  if (file === 'model.safetensors') return path
+  const short = model.slice(model.indexOf('/') + 1), stem = file.replaceAll('/', '-').replace(/\.safetensors$/, '')
+  const target = path.replace(/[^/\\]*$/, '') + `${short}-${stem}-${config.replace(/.*\//, '')}`
+  await (await import('node:fs/promises')).copyFile(path, target)
+  return target
+}
+
 function checkNames(model: string, file: string, revision: string, endpoint: string): string {
   const clean = /^[\w.-]+$/
   const parts = model.split('/')

@@ -21,6 +21,11 @@ export interface Published {
 /** The shape of a tensor that must be there with this many axes. */
 function need(shapes: Shapes, name: string, axes: number): readonly number[] {
   const shape = shapes.get(name)
+  if (!shape && /head|classifier|(^|\.)fc\./.test(name)) {
+    throw new InputError(
+      `it has no classifier (tensor '${name}'); it is a backbone for features, get the file that was trained to classify`,
+    )
+  }
   if (!shape) {
     throw new InputError(`expected a tensor '${name}' beside the others, found none; the checkpoint is incomplete`)
   }
@@ -48,7 +53,7 @@ function sideOf(name: string, count: number): number {
   const side = Math.sqrt(count)
   if (Number.isInteger(side)) return side
   throw new InputError(
-    `tensor '${name}' has ${count} entries for a square map, expected a square number; only square images are read`,
+    `tensor '${name}' has ${count} entries for a square map, expected a square number; only square images and windows are read`,
   )
 }
 
@@ -60,6 +65,8 @@ interface ViTNames {
   blocks: string
   hidden: string
   head: string
+  /** The distillation token is there and its classifier is not, as transformers saves DeiT. */
+  oneHead?: boolean
 }
 
 function vitSizes(shapes: Shapes, names: ViTNames, extra: object = {}): Architecture {
@@ -81,6 +88,7 @@ function vitSizes(shapes: Shapes, names: ViTNames, extra: object = {}): Architec
     hidden,
     classes,
     distilled,
+    ...distilled && names.oneHead && { distillHead: false },
     classToken,
     ...extra,
   }
@@ -104,6 +112,7 @@ const huggingFace = (root: 'vit' | 'deit', distilled: boolean) =>
       blocks: `${root}.encoder.layer.`,
       hidden: `${root}.encoder.layer.0.intermediate.dense.weight`,
       head: distilled ? 'cls_classifier.weight' : 'classifier.weight',
+      oneHead: !distilled,
     },
     huggingFaceViT(root, distilled),
     { eps: 1e-12 },

@@ -1,14 +1,12 @@
 // `espalier eval`: how good a checkpoint is on labelled images, and how long one takes.
-import { parseCheckpoint, modelOf } from '../checkpoint/checkpoint.ts'
-import { openDataset } from '../data/datasets.ts'
-import { nodeFiles } from '../files/files.ts'
+import { modelOf } from '../checkpoint/checkpoint.ts'
 import { packageVersion } from '../files/package.ts'
 import { evaluate } from '../train/evaluate.ts'
 import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
-import { addArch, addPreprocessing, type ArchOptions, large, percent, preprocessingWith,
-  type PreprocessingOptions } from './model.ts'
+import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
+import { addArch, addPreprocessing, type ArchOptions, large, percent, type PreprocessingOptions } from './model.ts'
 
 interface EvalOptions extends ArchOptions, PreprocessingOptions {
   data: string
@@ -33,11 +31,9 @@ export const evalCommand: CommandSpec<EvalOptions> = {
   },
   async run({ args, arch, data, batch, predictions, adapter, threads, seed = 0, ...flags }, reporter) {
     // Everything that can be wrong with the files is found before a device is opened.
-    const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
-    const set = await openDataset(data, {
-      preprocessing: preprocessingWith(checked.preprocessing, flags),
-      classes: checked.classCount,
-    })
+    const checked = await openCheckpoint(args[0], { arch }, reporter)
+    const prepared = preparedFor(checked, flags, data)
+    const set = await openLabelled(data, checked, prepared.preprocessing, reporter)
     const { params, macs } = costOf(checked.shape, await set.inputShape())
     const gpu = await init({ adapter, threads })
     try {
@@ -67,6 +63,9 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           imagesPerSecond,
           batch,
           seed,
+          preprocessing: set.preprocessing,
+          origins: prepared.origins,
+          notes: [...checked.notes, ...set.notes ?? []],
           adapter: name,
           version: packageVersion(),
           ...predictions && { predictions: [...found.predictions] },
@@ -74,6 +73,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
         text: [
           `${args[0]} on ${data} (${images} images, ${name}):`,
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
+          `  ${preparedText({ ...prepared, preprocessing: set.preprocessing }, checked)}`,
           `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,
           `  ${msPerImage.toFixed(2)} ms per image (median, batch ${batch}), ${imagesPerSecond.toFixed(1)} images/s`,
         ].join('\n'),

@@ -7,8 +7,8 @@ import { criterionNames, criterionOf } from '../attribution/criteria.ts'
 import type { Criterion } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import { close, init } from '../gpu/device.ts'
-import { modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
-import { openDataset, parseDataSpec } from '../data/datasets.ts'
+import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
+import { parseDataSpec } from '../data/datasets.ts'
 import { loadImage } from '../data/picture.ts'
 import { nodeFiles } from '../files/files.ts'
 import { type Row, sheet } from '../report/heatmap.ts'
@@ -17,10 +17,11 @@ import { packageVersion } from '../files/package.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
 import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
-import { type CommandSpec, wholeNumber } from './command.ts'
+import { classOf, networkClasses } from './classes.ts'
+import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
-import { addArch, addPreprocessing, type ArchOptions, percent, preprocessingWith, type PreprocessingOptions,
-  table } from './model.ts'
+import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
+import { addArch, addPreprocessing, type ArchOptions, percent, type PreprocessingOptions, table } from './model.ts'
 
 interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   image?: string[]
@@ -74,18 +75,22 @@ export const explain: CommandSpec<ExplainOptions> = {
       json = false,
       ...flags
     } = options
-    const checked = await parseCheckpoint(await nodeFiles.read(args[0]), args[0], { arch })
-    const preprocessing = preprocessingWith(checked.preprocessing, flags)
+    const checked = await openCheckpoint(args[0], { arch }, reporter)
+    const prepared = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = prepared
     const { source, count, names: titles, read } = await openImages(
       image,
       data,
       preprocessing,
       batch,
-      checked.classCount,
+      checked,
+      reporter,
     )
-    const names = checked.classes ?? await namesBeside(image?.[0], data, checked.classCount)
+    const own = networkClasses(checked)
+    const beside = checked.classes ? null : await namesBeside(image?.[0], data, checked.classCount)
+    const known = beside ? { count: checked.classCount, names: beside } : own
+    const names = known.names ? [...known.names] : null
     const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text])
-      .map((text) => classOf(text, names, checked.classCount))
+      .map((text) => classOf(text, known))
     const criteria = criteriaOf(composite ?? [usualComposite(checked)], preprocessing)
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
@@ -143,6 +148,9 @@ export const explain: CommandSpec<ExplainOptions> = {
       return {
         json: {
           model: args[0],
+          preprocessing,
+          origins: prepared.origins,
+          notes: checked.notes,
           images: explainer.found,
           explanations,
           files,
@@ -150,7 +158,9 @@ export const explain: CommandSpec<ExplainOptions> = {
           adapter: gpu.adapter.name,
           version: packageVersion(),
         },
-        text: textOf(explainer.found, totals, files, { conservation, units }),
+        text: `${preparedText(prepared, checked)}\n\n${
+          textOf(explainer.found, totals, files, { conservation, units })
+        }`,
       }
     } finally {
       sheetFile?.abandon()
@@ -180,7 +190,8 @@ async function openImages(
   data: string | undefined,
   preprocessing: Preprocessing,
   batch: number,
-  classes: number,
+  checked: ParsedCheckpoint,
+  reporter: Reporter,
 ): Promise<Source> {
   if (image === undefined && data === undefined) {
     throw new InputError('explain: expected --image <file> or --data <data>, found neither')
@@ -188,7 +199,7 @@ async function openImages(
   if (image !== undefined && data !== undefined) {
     throw new InputError('explain: expected --image or --data, found both; leave one out')
   }
-  if (data !== undefined) return openData(data, preprocessing, batch, classes)
+  if (data !== undefined) return openData(data, preprocessing, batch, checked, reporter)
   const files = image!
   for (const file of files) if (!await nodeFiles.exists(file)) throw new InputError(`--image ${file}: no such file`)
   return {
@@ -218,8 +229,14 @@ async function openImages(
   }
 }
 
-async function openData(data: string, preprocessing: Preprocessing, batch: number, classes: number): Promise<Source> {
-  const set = await openDataset(data, { preprocessing, classes })
+async function openData(
+  data: string,
+  preprocessing: Preprocessing,
+  batch: number,
+  checked: ParsedCheckpoint,
+  reporter: Reporter,
+): Promise<Source> {
+  const set = await openLabelled(data, checked, preprocessing, reporter)
   const { slice, paths: [path] } = parseDataSpec(data), first = slice?.[0] ?? 0
   const title = (i: number) => `${path} ${first + i}`
   return {
@@ -246,23 +263,6 @@ async function namesBeside(
     if (found?.names.length === count) return found.names
   }
   return null
-}
-
-/** A class by number, by name, or by one of the names that commas part. @throws InputError with names that are near. */
-function classOf(text: string, names: string[] | null, count: number): number {
-  const wanted = text.trim().toLowerCase()
-  if (/^\d+$/.test(wanted)) {
-    if (Number(wanted) < count) return Number(wanted)
-    throw new InputError(`--class ${text}: expected a number from 0 to ${count - 1}`)
-  }
-  const words = (name: string) => [name, ...name.split(',')].map((part) => part.trim().toLowerCase())
-  const hit = names?.findIndex((name) => words(name).includes(wanted)) ?? -1
-  if (hit >= 0) return hit
-  const near = names?.filter((name) => name.toLowerCase().includes(wanted)).slice(0, 5) ?? []
-  const found = !names
-    ? 'the names of the classes are not known here'
-    : `no class of that name${near.length ? `, near it: ${near.join('; ')}` : ''}`
-  throw new InputError(`--class ${text}: ${found}; give its number, 0 to ${count - 1}`)
 }
 
 function criteriaOf(names: string[], preprocessing: Preprocessing): Map<string, Criterion> {

@@ -5,6 +5,7 @@ import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { sheet } from '../report/heatmap.ts'
 import type { Heatmaps } from '../report/types.ts'
+import { networkClasses } from './classes.ts'
 import { Explainer, usualComposite } from './explainer.ts'
 
 /** The first images of a data set, explained for their own class by both networks. */
@@ -17,7 +18,7 @@ export async function heatmapsOf(
 ): Promise<Heatmaps[]> {
   const composite = usualComposite(checked), { preprocessing } = images
   const criteria = new Map([[composite, criterionOf(composite, preprocessing)]])
-  const names = checked.classes ?? images.classes ?? null
+  const names = checked.classes ?? images.classes ?? networkClasses(checked).names?.slice() ?? null
   const explainers = [before, after].map((model) =>
     new Explainer({ model, classes: checked.classCount, names, criteria, preprocessing, flows: false, units: false })
   )

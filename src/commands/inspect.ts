@@ -3,13 +3,14 @@
 import { Option } from 'commander'
 import { type Architecture, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
-import { type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
+import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
 import { packageVersion } from '../files/package.ts'
 import { costOf } from '../nn/macs.ts'
 import { units } from '../pruning/units/units.ts'
 import { withoutDevice } from '../core/tensor.ts'
-import type { CommandSpec } from './command.ts'
+import type { CommandSpec, Reporter } from './command.ts'
+import { openCheckpoint, preparedText } from './open.ts'
 import { addArch, type ArchOptions, large, percent, table } from './model.ts'
 import { aboutUnits, unitTable } from './unit-table.ts'
 
@@ -38,8 +39,8 @@ export const inspect: CommandSpec<InspectOptions> = {
           .choices(['closing', 'coupled']).default('closing'),
       )
   },
-  async run({ arch, units: wanted, residual, args: [model] }) {
-    const { architecture, shape, ...about } = await examine(model, arch)
+  async run({ arch, units: wanted, residual, args: [model] }, reporter) {
+    const { architecture, shape, ...about } = await examine(model, arch, reporter)
     const input = inputOf(architecture), { params, macs, layers } = costOf(shape, input)
     const { type, ...options } = architecture
     const rows = layers.map((
@@ -67,6 +68,10 @@ export const inspect: CommandSpec<InspectOptions> = {
       text: [
         `${model}: ${type} ${JSON.stringify(options)}`,
         `tensors named as ${about.naming}, ${about.classCount} classes, input [${input}]`,
+        ...about.origins
+          ? [preparedText({ preprocessing: about.preprocessing, origins: about.origins }, { architecture, ...about })]
+          : [],
+        ...about.notes?.map((note) => `note: ${note}`) ?? [],
         `${large(params)} parameters, ${large(macs)} multiply-adds per image${
           about.bytes === undefined ? '' : `, ${large(about.bytes)}B on disk`
         }`,
@@ -79,17 +84,14 @@ export const inspect: CommandSpec<InspectOptions> = {
 
 type Examined =
   & Pick<ParsedCheckpoint, 'architecture' | 'shape' | 'naming' | 'classCount' | 'preprocessing' | 'classes'>
-  & Partial<Pick<ParsedCheckpoint, 'bytes' | 'source'>>
+  & Partial<Pick<ParsedCheckpoint, 'bytes' | 'source' | 'origins' | 'notes'>>
 
 /** A file, or an architecture that has no file yet. */
-async function examine(model: string, arch: string | undefined): Promise<Examined> {
+async function examine(model: string, arch: string | undefined, reporter: Reporter): Promise<Examined> {
   if (/\.safetensors$/i.test(model) || await nodeFiles.exists(model)) {
-    const { architecture, shape, naming, classCount, preprocessing, bytes, source, classes } = await parseCheckpoint(
-      await nodeFiles.read(model),
-      model,
-      { arch },
-    )
-    return { architecture, shape, naming, classCount, preprocessing, bytes, source, classes }
+    const checked = await openCheckpoint(model, { arch }, reporter)
+    const { architecture, shape, naming, classCount, preprocessing, bytes, source, classes, origins, notes } = checked
+    return { architecture, shape, naming, classCount, preprocessing, bytes, source, classes, origins, notes }
   }
   const given = { ...parseArchitecture(model, 'model'), ...arch === undefined ? {} : parseArchitecture(arch) }
   const architecture = checkArchitecture(given as Architecture, 'model')

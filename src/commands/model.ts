@@ -17,6 +17,7 @@ export interface PreprocessingOptions {
   std?: string
   cropRounding?: string
   interpolation?: string
+  resizeMode?: string
 }
 
 /** Adds `--arch`. */
@@ -41,15 +42,27 @@ export function addPreprocessing(command: Command): Command {
       'where the crop of an odd margin starts: (size - crop) >> 1, or rounded half to even',
     )
     .option('--interpolation <bicubic|bilinear>', 'how pictures are resized')
+    .option(
+      '--resize-mode <shortest|squash>',
+      'resize the shorter side and keep proportions, or both sides to a square',
+    )
 }
 
 /** The checkpoint's preprocessing with the flags over it. @throws InputError naming the flag. */
 export function preprocessingWith(
   base: Preprocessing,
-  { cropRounding, ...flags }: PreprocessingOptions,
+  { cropRounding, resizeMode, ...flags }: PreprocessingOptions,
 ): Preprocessing {
   const { resize, crop, mean, std, interpolation } = flags
-  return withFlags(base, { resize, crop, mean, std, interpolation, 'crop-rounding': cropRounding })
+  return withFlags(base, {
+    resize,
+    crop,
+    mean,
+    std,
+    interpolation,
+    'crop-rounding': cropRounding,
+    'resize-mode': resizeMode,
+  })
 }
 
 /** A parser for flags whose value is a number between two bounds, both allowed. */

@@ -5,9 +5,8 @@ import { inputOf } from '../../models/registry.ts'
 import type { Aggregation } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
-import { modelOf, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
-import { type Dataset, openDataset } from '../data/datasets.ts'
-import { nodeFiles } from '../files/files.ts'
+import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
+import type { Dataset } from '../data/datasets.ts'
 import { cached, drawReferences, ofClasses } from '../data/subset.ts'
 import { chooseUnits, unitKinds } from '../pruning/units/kinds.ts'
 import { scoreUnitsBy } from '../pruning/methods/by-score.ts'
@@ -18,7 +17,8 @@ import type { Plan } from '../pruning/plan/slice.ts'
 import { type Unit, units } from '../pruning/units/units.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { follow, type Reporter, wholeNumber } from './command.ts'
-import { addArch, addPreprocessing, type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
+import { openCheckpoint, openLabelled, preparedFor, type Say } from './open.ts'
+import { addArch, addPreprocessing, type ArchOptions, type PreprocessingOptions } from './model.ts'
 
 /** Flags of all commands that prune. */
 export interface PrunerOptions extends ArchOptions, PreprocessingOptions {
@@ -93,11 +93,10 @@ export function checkData(method: string, reads: Method['reads'], { data }: Prun
 }
 
 /** Reads and checks everything that needs no device. @throws InputError. */
-export async function prepareJob(path: string, options: PrunerOptions): Promise<Job> {
-  const checked = await parseCheckpoint(await nodeFiles.read(path), path, options)
-  const preprocessing = preprocessingWith(checked.preprocessing, options)
+export async function prepareJob(path: string, options: PrunerOptions, reporter?: Say): Promise<Job> {
+  const checked = await openCheckpoint(path, options, reporter)
   const open = async (data: string | undefined) =>
-    data === undefined ? null : openDataset(data, { preprocessing, classes: checked.classCount })
+    data === undefined ? null : openLabelled(data, checked, preparedFor(checked, options, data).preprocessing, reporter)
   const data = await open(options.data), test = await open(options.test)
   const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
   const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))

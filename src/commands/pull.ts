@@ -1,5 +1,5 @@
 // `espalier pull`: a checkpoint from a model hub, resumed and checksummed.
-import { pull } from '../checkpoint/hub.ts'
+import { pull, pullBeside } from '../checkpoint/hub.ts'
 import { packageVersion } from '../files/package.ts'
 import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
 import { large } from './model.ts'
@@ -33,30 +33,34 @@ export const pullCommand: CommandSpec<PullOptions> = {
   },
   async run({ args, file, endpoint, revision, dir, overwrite, limit, token }, reporter) {
     let progress: ReturnType<typeof reporter.progress> | null = null
-    const pulled = await pull(args[0], {
-      file,
+    const options = {
       endpoint,
       revision,
       dir,
       overwrite,
       limit: limit === undefined ? undefined : limit * 1e6,
       token: token ?? (process.env.HF_TOKEN || undefined),
+    }
+    const pulled = await pull(args[0], {
+      ...options,
+      file,
       progress: (received, total) => {
         if (total) (progress ??= reporter.progress(args[0], total)).update(received)
       },
     }).finally(() => {
       progress?.stop()
     })
+    const beside = file.endsWith('.safetensors') ? await pullBeside(args[0], file, options) : []
     const how = pulled.cached
       ? 'was there already'
       : pulled.resumedAt
       ? `resumed at byte ${pulled.resumedAt}`
       : 'loaded'
     return {
-      json: { model: args[0], ...pulled, version: packageVersion() },
+      json: { model: args[0], ...pulled, beside, version: packageVersion() },
       text: `${pulled.path}: ${large(pulled.bytes)}B, ${how}, ${
         pulled.checked === 'none' ? 'the hub gave no checksum, its content looks right' : `${pulled.checked} is right`
-      }`,
+      }${beside.length ? `; with ${beside.join(' and ')}` : '; the hub has no configuration of it'}`,
     }
   },
 }

@@ -4,8 +4,9 @@ import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, p
   startOf } from '../../models/registry.ts'
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
-import { type CheckpointInfo, type ParsedCheckpoint, parseCheckpoint } from '../checkpoint/checkpoint.ts'
+import { type CheckpointInfo, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { type Dataset, openDataset, parseDataSpec } from '../data/datasets.ts'
+import { classesNamed } from '../data/class-names.ts'
 import { nodeFiles } from '../files/files.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { parseState, stateFileOf, type StoredState } from '../train/state.ts'
@@ -13,6 +14,7 @@ import { type Cost, costOf } from '../nn/macs.ts'
 import type { Scheme } from '../nn/init.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { claimOutputs, derived, filesRead } from './claims.ts'
+import { openCheckpoint, openLabelled, type Say } from './open.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
 /** Flags of `train`, as commander gives them. */
@@ -62,21 +64,35 @@ export interface TrainingSetup {
 }
 
 /** Reads and checks model, data, recipe and the state to go on from. @throws InputError. */
-export async function prepare(options: TrainOptions & { args: string[] }): Promise<TrainingSetup> {
+export async function prepare(
+  options: TrainOptions & { args: string[] },
+  reporter?: Say,
+): Promise<TrainingSetup> {
   const [name] = options.args
   const augment = augmentationOf(options)
   const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
-  const start = isFile ? await parseCheckpoint(await nodeFiles.read(name), name, options) : null
+  const start = isFile ? await openCheckpoint(name, options, reporter) : null
   const given = start?.architecture ?? named(name, options.arch)
   const preprocessing = preprocessingWith(
     start?.preprocessing ?? await freshPreprocessing(given, options.data),
     options,
   )
-  const data = await openDataset(options.data, { preprocessing })
+  // Classes of the same names as the file's keep their places, and with them the classifier.
+  const data = await openTraining(options.data, preprocessing, start, options.classes, reporter)
   const classes = options.classes ?? (given.classes as number | undefined ?? start?.classCount)
     ?? data.classes?.length ?? Math.max(...data.labels) + 1
+  if (classes < 2) {
+    throw new InputError(
+      `${data.name}: one class leaves nothing to tell apart, expected at least two; check the folder, or give --classes`,
+    )
+  }
   checkLabels(data, classes)
-  const test = options.test === undefined ? null : await openDataset(options.test, { preprocessing, classes })
+  const test = options.test === undefined ? null : await openLabelled(
+    options.test,
+    { classes: data.classes?.length === classes ? data.classes : start?.classes, classCount: classes },
+    preprocessing,
+    reporter,
+  )
 
   const input = await data.inputShape()
   const newHead = start && start.classCount !== classes ? { classes } : {}
@@ -132,10 +148,12 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
       `${name}: a pruned network keeps its ${start.classCount} classes, the data or --classes ask for ${classes}; train the new classes first and prune then`,
     )
   }
+  // Data of one size that need no resizing tell what size photographs are brought to later.
+  const unsized = preprocessing.resize === null && preprocessing.crop === null && input[1] === input[2]
   const info = {
     pruning: start?.pruning,
     architecture,
-    preprocessing,
+    preprocessing: unsized ? { ...preprocessing, resize: input[1], crop: input[1] } : preprocessing,
     classes: names,
     source: start?.source,
     naming: 'espalier',
@@ -162,6 +180,25 @@ export async function prepare(options: TrainOptions & { args: string[] }): Promi
 function named(model: string, arch: string | undefined): Architecture {
   const given = { ...parseArchitecture(model, 'model'), ...arch === undefined ? {} : parseArchitecture(arch) }
   return checkArchitecture(given as Architecture, 'model')
+}
+
+/** The training images; by the names of the file's classes where the data have no others. */
+async function openTraining(
+  spec: string,
+  preprocessing: Preprocessing,
+  start: ParsedCheckpoint | null,
+  classes: number | undefined,
+  reporter?: Say,
+): Promise<Dataset> {
+  const plain = await openDataset(spec, { preprocessing })
+  const known = start?.classes, own = plain.classes
+  const isPart = known && own && (classes ?? start.classCount) === start.classCount
+    && own.every((name) => classesNamed(name, known).length > 0)
+  const set = isPart
+    ? await openDataset(spec, { preprocessing, classes: { count: known.length, names: known } })
+    : plain
+  for (const note of set.notes ?? []) reporter?.say(note)
+  return set
 }
 
 /**

@@ -28,7 +28,7 @@ export const train: CommandSpec<TrainOptions> = {
     'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
   declare,
   async run(options, reporter) {
-    const setup = await prepare(options)
+    const setup = await prepare(options, reporter)
     const lock = lockFile(setup.out)
     const interrupt = watchInterrupt()
     try {

@@ -6,7 +6,9 @@ import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mi
 import { type Files, nodeFiles } from '../files/files.ts'
 import type { Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
-import { cifarSource, type Floats, folderSource, idxSource, listSource, parent, readClasses, type Source,
+import { folderSource } from './folder.ts'
+import { labelsFor, type NetworkClasses } from './class-names.ts'
+import { cifarSource, type Floats, idxSource, listSource, parent, readClasses, type Source,
   tensorSource } from './sources.ts'
 
 /** One batch: images [n, c, h, w] ready for the network, labels [n], positions in the data set [n]. */
@@ -43,6 +45,8 @@ export interface Dataset {
   length: number
   labels: Int32Array
   classes?: string[]
+  /** What was left out of it, or how its labels were found; a sentence each, for the user. */
+  notes?: readonly string[]
   preprocessing: Preprocessing
   /** The files that it is read from: lists, and those of its own images. Absent for images in memory. */
   files?: readonly string[]
@@ -55,8 +59,11 @@ export interface Dataset {
 /** Options of `openDataset`. */
 export interface OpenOptions {
   preprocessing: Preprocessing
-  /** Number of classes the network tells apart: labels at or above it are refused. */
-  classes?: number
+  /**
+   * The classes the network tells apart, or their number: labels beyond it are refused, and labels are found by name
+   * where both network and data name their classes.
+   */
+  classes?: number | NetworkClasses
   /** Where files come from; Node's file system if absent. */
   files?: Files
 }
@@ -101,9 +108,11 @@ export function parseDataSpec(text: string): DataSpec {
 
 /** Opens a `<data>`: reads and checks its index and labels; pictures are decoded when asked for. Throws InputError. */
 export async function openDataset(spec: string | DataSpec, options: OpenOptions): Promise<Dataset> {
-  const { preprocessing, classes, files = nodeFiles } = options
+  const { preprocessing, files = nodeFiles } = options
+  const network = typeof options.classes === 'number' ? { count: options.classes } : options.classes ?? {}
   const { kind, paths, slice } = typeof spec === 'string' ? parseDataSpec(spec) : spec
-  const source = await openSource(kind, paths, files)
+  const found = await openSource(kind, paths, files)
+  const source = { ...found, ...labelsFor(found, network) }
   const { labels, classCount } = source, count = labels.length
   if (slice && slice[1] >= count) {
     throw new InputError(
@@ -111,13 +120,7 @@ export async function openDataset(spec: string | DataSpec, options: OpenOptions)
         + `the last one is ${count - 1}`,
     )
   }
-  if (kind === 'folder' && classes !== undefined && classCount !== classes) {
-    throw new InputError(
-      `${source.name}: ${classCount} classes, the network tells ${classes} apart; `
-        + 'put a classes.json with all of them into it',
-    )
-  }
-  const most = classes ?? classCount ?? Infinity, [first, last] = slice ?? [0, count - 1]
+  const most = network.count ?? classCount ?? Infinity, [first, last] = slice ?? [0, count - 1]
   for (let i = first; i <= last; i++) {
     if (labels[i] >= most) {
       throw new InputError(
@@ -228,6 +231,7 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     length,
     labels,
     classes: source.classes,
+    notes: source.notes,
     preprocessing,
     async inputShape() {
       if (!known) checkShape(await prepare(0, {}), 0)

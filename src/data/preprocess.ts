@@ -7,6 +7,8 @@ import { type Interpolation, resize, shortSideSize, type Window } from './resize
 export interface Preprocessing {
   /** Length the shorter side is resized to; null leaves the size alone. */
   resize: number | null
+  /** Both sides are resized to `resize`, whatever the proportions (timm's squash, transformers' height and width). */
+  squash?: boolean
   /** Side of the square cut out of the centre; null keeps all. */
   crop: number | null
   interpolation: Interpolation
@@ -48,6 +50,7 @@ export interface PreprocessingFlags {
   std?: string
   'crop-rounding'?: string
   interpolation?: string
+  'resize-mode'?: string
 }
 
 /**
@@ -67,7 +70,9 @@ export function preprocessingOf(metadata: Record<string, string>, base: Preproce
     if (key !== 'preprocessing') found[key] = value
     else {Object.assign(
         found,
-        Object.fromEntries(Object.entries(Object(value)).filter(([field]) => Object.hasOwn(base, field))),
+        Object.fromEntries(
+          Object.entries(Object(value)).filter(([field]) => field === 'squash' || Object.hasOwn(base, field)),
+        ),
       )}
   }
   const result = found as unknown as Preprocessing
@@ -93,7 +98,11 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
       }
       return Number(part)
     })
-  const one = <T extends string>(name: 'crop-rounding' | 'interpolation', allowed: readonly T[], old: T): T => {
+  const one = <T extends string>(
+    name: 'crop-rounding' | 'interpolation' | 'resize-mode',
+    allowed: readonly T[],
+    old: T,
+  ): T => {
     const text = flags[name]
     if (text !== undefined && !allowed.includes(text as T)) {
       throw new InputError(`--${name} ${text}: expected ${allowed.join(' or ')}`)
@@ -103,6 +112,9 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
   const result: Preprocessing = {
     ...base,
     resize: size('resize'),
+    ...flags['resize-mode'] !== undefined && {
+      squash: one('resize-mode', ['shortest', 'squash'], 'shortest') === 'squash',
+    },
     crop: size('crop'),
     mean: list('mean'),
     std: list('std'),
@@ -117,7 +129,7 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
 export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): void {
   if (
     !['bicubic', 'bilinear'].includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
-    || (p.channels !== 1 && p.channels !== 3)
+    || (p.channels !== 1 && p.channels !== 3) || !['undefined', 'boolean'].includes(typeof p.squash)
   ) {
     throw new InputError(
       `${source}: expected interpolation bicubic or bilinear, cropRounding floor or torchvision, `
@@ -152,7 +164,11 @@ const MAX_SHAPED = 2 ** 24
  * is computed. Throws InputError if it is too small to crop, or what is left is larger than 4096 x 4096 pixels.
  */
 export function shape(image: Pixels, p: Preprocessing, name = 'image'): Pixels {
-  const [width, height] = p.resize === null ? [image.width, image.height] : shortSideSize(image, p.resize)
+  const [width, height] = p.resize === null
+    ? [image.width, image.height]
+    : p.squash
+    ? [p.resize, p.resize]
+    : shortSideSize(image, p.resize)
   const kept = p.crop === null
     ? { left: 0, top: 0, width, height }
     : centre(width, height, p.crop, p.cropRounding, name)

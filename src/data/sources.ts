@@ -19,6 +19,14 @@ export interface Source {
   name: string
   labels: Int32Array
   classes?: string[]
+  /** Other names of the classes, WordNet ids for instance. */
+  ids?: string[]
+  /** Labels stand for nothing but the order of the folders' names. */
+  sortedNames?: boolean
+  /** Folders of which nothing is read. */
+  empty?: string[]
+  /** What was left out or is worth knowing, a sentence each. */
+  notes?: string[]
   /** How many classes the format or the folder defines; absent where labels are only known to be integers. */
   classCount?: number
   /** Pictures of the network's own size are final: they were resized and cropped before they were stored. */
@@ -202,44 +210,13 @@ export async function listSource(path: string, files: Files): Promise<Source> {
     name: path,
     labels: Int32Array.from(list, (row) => row.label),
     classes: classes?.names,
+    ids: classes?.ids,
     classCount: classes?.names.length,
     item: (i) => `${folder}/${list[i].file}`,
     async load(i) {
       const file = `${folder}/${list[i].file}`
       return decodeImage(await files.read(file), file)
     },
-  }
-}
-
-/**
- * A folder of one folder per class. Labels follow the sorted folder names, or `classes.json` in or beside the folder
- * (a list of names, or of { name, wnid }) where there is one. Throws InputError.
- */
-export async function folderSource(folder: string, files: Files): Promise<Source> {
-  const paths = (await files.list(folder)).filter((path) => /\.(jpe?g|png)$/i.test(path) && path.includes('/')).sort()
-  if (paths.length === 0) {
-    throw new InputError(
-      `${folder}: expected a folder per class with .jpg, .jpeg or .png files in it, found none; `
-        + 'check the path',
-    )
-  }
-  const given = await readClasses(folder, files) ?? await readClasses(parent(folder), files)
-  const found = [...new Set(paths.map((path) => path.slice(0, path.indexOf('/'))))]
-  const labelOf = new Map(found.map((name, i) => {
-    const label = given ? Math.max(given.names.indexOf(name), given.ids.indexOf(name)) : i
-    if (label < 0) {
-      throw new InputError(`${folder}/${name}: this class is not in classes.json; add it there or remove the folder`)
-    }
-    return [name, label]
-  }))
-  const names = given?.names ?? found
-  return {
-    name: folder,
-    labels: Int32Array.from(paths, (path) => labelOf.get(path.slice(0, path.indexOf('/')))!),
-    classes: names,
-    classCount: names.length,
-    item: (i) => `${folder}/${paths[i]}`,
-    load: async (i) => decodeImage(await files.read(`${folder}/${paths[i]}`), `${folder}/${paths[i]}`),
   }
 }
 
@@ -319,7 +296,8 @@ export const parent = (path: string): string => {
   return cut < 0 ? '.' : trimmed.slice(0, cut) || '/'
 }
 
-function describe(value: unknown): string {
+/** A value in a message, shortened. */
+export function describe(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing'
   return text.length > 60 ? `${text.slice(0, 57)}…` : text
 }

@@ -6,7 +6,10 @@ export { nodeFiles } from './system.ts'
 export interface Files {
   /** Whole content of a file. */
   read(path: string): Promise<Uint8Array>
-  /** Paths of all files below a folder, relative to it, `/` between parts, in no certain order. */
+  /**
+   * Paths of all files below a folder, relative to it, `/` between parts, in no certain order. Hidden entries (a dot in
+   * front, macOS's `._x.png` among them) are left out; a folder without files stands as its path with `/` at the end.
+   */
   list(folder: string): Promise<string[]>
   /** Whether a file is there. */
   exists(path: string): Promise<boolean>

@@ -25,14 +25,8 @@ export const nodeFiles: Files = {
     }
   },
   async list(folder) {
-    const fs = await import('node:fs/promises')
     try {
-      const entries = await fs.readdir(folder, { withFileTypes: true, recursive: true })
-      // a symbolic link may point at an image; links to folders are not followed, so a loop of links ends
-      return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink())
-        .map((entry) =>
-          `${entry.parentPath}/${entry.name}`.slice(folder.length).replaceAll('\\', '/').replace(/^\/+/, '')
-        )
+      return await walk(folder)
     } catch (error) {
       throw explain(error, folder, 'folder')
     }
@@ -41,6 +35,30 @@ export const nodeFiles: Files = {
     const fs = await import('node:fs/promises')
     return fs.access(path).then(() => true, () => false)
   },
+}
+
+// Links are followed, as curated data sets link their classes and pictures; a link to a folder that the way there came
+// through is a loop and ends.
+async function walk(folder: string): Promise<string[]> {
+  const fs = await import('node:fs/promises')
+  const found: string[] = []
+  const visit = async (at: string, above: ReadonlySet<string>): Promise<void> => {
+    const here = new Set([...above, await fs.realpath(at ? `${folder}/${at}` : folder)]), before = found.length
+    for (const entry of await fs.readdir(at ? `${folder}/${at}` : folder, { withFileTypes: true })) {
+      if (entry.name.startsWith('.')) continue
+      const path = at ? `${at}/${entry.name}` : entry.name
+      if (entry.isDirectory()) await visit(path, here)
+      else if (!entry.isSymbolicLink()) { if (entry.isFile()) found.push(path) }
+      else {
+        const target = await fs.stat(`${folder}/${path}`).catch(() => null) // a broken link is reported when it is read
+        if (!target?.isDirectory()) found.push(path)
+        else if (!here.has(await fs.realpath(`${folder}/${path}`))) await visit(path, here)
+      }
+    }
+    if (at && found.length === before) found.push(`${at}/`)
+  }
+  await visit('', new Set())
+  return found
 }
 
 function explain(error: unknown, path: string, kind: string): Error {

@@ -47,7 +47,7 @@ const files: Record<string, [content: Buffer | string, found: RegExp]> = {
   'page.safetensors': ['\n<!DOCTYPE html>\n<html><body>Log in</body></html>', /HTML page/],
   'gone.safetensors': ['<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>', /HTML page/],
   'notes.safetensors': ['this is a readme, not a checkpoint', /text file/],
-  'empty.safetensors': ['', /empty file/],
+  'empty.safetensors': ['', /empty or truncated/],
   'zeros.safetensors': [Buffer.alloc(5000), /zeros/],
   'packed.safetensors': [
     gzipSync(encodeSafetensors([['w', { shape: [1], data: Float32Array.of(1) }]])),
