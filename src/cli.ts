@@ -17,6 +17,7 @@ import { search } from './commands/search.ts'
 import { sweep } from './commands/sweep.ts'
 import { train } from './commands/train.ts'
 import { EspalierError, InputError } from './base/errors.ts'
+import { distance } from './base/options.ts'
 import { packageVersion } from './files/package.ts'
 
 const commands = [
@@ -99,19 +100,6 @@ function unknownFlag(command: Command, args: string[]): string | undefined {
   const near = command.options.flatMap(({ long }) => long ? [long] : [])
     .map((long) => ({ long, changes: distance(flag, long) })).sort((a, b) => a.changes - b.changes)[0]
   return `unknown option '${flag}'${near && near.changes <= 2 ? ` (Did you mean ${near.long}?)` : ''}`
-}
-
-/** Letters to add, drop or replace to make one word of the other (V. Levenshtein 1966). */
-function distance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= to.length; j++) {
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (from[i - 1] === to[j - 1] ? 0 : 1))
-    }
-    row = next
-  }
-  return row[to.length]
 }
 
 // `espalier … | head` closes the pipe early; that is no failure.

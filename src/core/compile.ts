@@ -73,7 +73,12 @@ export function compile<A extends unknown[], R>(
         checkRange(path, input, capture!.inputs[i])
         copyInto(input, capture!.inputs[i])
       })
-      gpu().launches.replay(capture.recording)
+      try {
+        gpu().launches.replay(capture.recording)
+      } catch (error) {
+        drop(key) // the next call captures anew, and meets the error where it arises, if it still does
+        throw error
+      }
       captures.delete(key)
     } else {
       capture = capturePass(f, args, inputs)
@@ -160,6 +165,11 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
     memory: owner.pool.memory,
     retire: (buffers) => {
       owner.launches.retire(buffers)
+    },
+    failures: owner.failures,
+    reclaim: () => {
+      owner.pool.trim()
+      owner.readback.trim()
     },
   })
   const pinned = new Map<string, Tensor>(), pathOf = new Map<Buffer, string>()

@@ -100,7 +100,7 @@ export class Tensor {
     if (--storage.refs === 0 && storage.buffer) storage.pool!.release(storage.buffer)
   }
 
-  /** The content on the host. Waits for the device. @throws the device's first error, if there was any. */
+  /** The content on the host. Waits for the device. @throws the error of what it was computed with, if there was one. */
   async data(): Promise<TypedArray> {
     const { buffer } = this
     if (recording) {
@@ -143,10 +143,9 @@ export class Tensor {
         `writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; pass the values as an argument`,
       )
     }
-    const { device, launches } = gpu()
-    launches.flush() // writeBuffer overtakes what is not submitted yet
-    device.queue.writeBuffer(buffer.gpu, start * 4, values as Float32Array<ArrayBuffer>)
-    this.range = values.length === this.size ? rangeOf(values) : null
+    const whole = values.length === this.size
+    gpu().launches.write(buffer, start * 4, values as Float32Array<ArrayBuffer>, whole)
+    this.range = whole ? rangeOf(values) : null
   }
 
   toString(): string {
@@ -193,9 +192,7 @@ export function tensor(values: TypedArray | Nested, shape?: readonly number[], d
   const made = empty(shape, dtype, true)
   made.range = rangeOf(flat)
   if (!tracing) {
-    const { device, launches } = gpu()
-    launches.flush()
-    device.queue.writeBuffer(made.buffer.gpu, 0, flat as Float32Array<ArrayBuffer>)
+    gpu().launches.write(made.buffer, 0, flat as Float32Array<ArrayBuffer>, true)
     if (recording) recording(made)
   }
   return made

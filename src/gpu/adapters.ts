@@ -12,6 +12,7 @@ export interface AdapterChoice {
   adapter?: string
   threads?: number
   mode?: Mode
+  memoryLimit?: number
   profile?: 'browser' | 'native'
   backend?: string
   worker?: string | URL | Worker
@@ -62,9 +63,10 @@ export function env(name: string): string | undefined {
   return typeof process === 'undefined' ? undefined : process.env?.[name]
 }
 
-async function embedded({ threads, mode, worker }: AdapterChoice): Promise<Found> {
+async function embedded({ threads, mode, memoryLimit, worker }: AdapterChoice): Promise<Found> {
   try {
-    return { adapter: (await (await embeddedGpu({ threads, mode, worker })).requestAdapter())!, kind: 'embedded' }
+    const gpu = await embeddedGpu({ threads, mode, memoryLimit, worker })
+    return { adapter: (await gpu.requestAdapter())!, kind: 'embedded' }
   } catch (error) {
     throw new AdapterError(`the embedded device: ${(error as Error).message}`, { cause: error })
   }

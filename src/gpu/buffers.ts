@@ -1,7 +1,8 @@
 // The buffer pool. Of the free buffers of a size the oldest is handed out first: steps that allocate and free in the
 // same order then get the same buffers each time, whatever order they were freed in, and bind groups cached by buffer
 // stop being created after the second step. The queue is ordered, so a freed buffer may be reused at once.
-import { DeviceError } from '../base/errors.ts'
+import { DeviceError, type EspalierError } from '../base/errors.ts'
+import type { Failures } from './failures.ts'
 
 /** A device buffer with an identity that cache keys can use. `bytes` is its capacity, at least what was asked for. */
 export interface Buffer {
@@ -10,6 +11,12 @@ export interface Buffer {
   readonly bytes: number
   /** The pool's count of acquisitions when it came back last. */
   idleSince: number
+  /** Why its content cannot be used: the kernel that should have written it does not compile, say. */
+  failure: EspalierError | null
+  /** The device had no memory for it after all. */
+  lost: boolean
+  /** Whether the device has said that it exists. */
+  checked: boolean
 }
 
 /**
@@ -47,6 +54,8 @@ export class Pool {
   private readonly device: GPUDevice
   private readonly exact: boolean
   private readonly retire: (buffers: ReadonlySet<Buffer>) => void
+  private readonly failures: Failures | null
+  private readonly reclaim: () => void
   private closed = false
   private acquired = 0
   readonly memory: Memory
@@ -54,17 +63,28 @@ export class Pool {
   /**
    * `exact`: no buffer is rounded up to a size class, so that the embedded device's bounds mode sees an index past a
    * tensor's end. `retire` is called with buffers that are about to be destroyed: it submits what still uses them and
-   * forgets what was cached by them.
+   * forgets what was cached by them. `failures` is told of allocations whose outcome the device says later. `reclaim`
+   * frees what others keep for reuse.
    */
   constructor(
     device: GPUDevice,
-    { memory = { live: 0, allocated: 0, peak: 0, created: 0 }, exact = false, retire = () => undefined }: {
+    {
+      memory = { live: 0, allocated: 0, peak: 0, created: 0 },
+      exact = false,
+      retire = () => undefined,
+      failures = null,
+      reclaim = () => undefined,
+    }: {
       memory?: Memory,
       exact?: boolean,
       retire?: (buffers: ReadonlySet<Buffer>) => void,
+      failures?: Failures | null,
+      reclaim?: () => void,
     } = {},
   ) {
     this.device = device
+    this.failures = failures
+    this.reclaim = reclaim
     this.exact = exact
     this.memory = memory
     this.retire = retire
@@ -73,7 +93,8 @@ export class Pool {
   /**
    * A buffer of at least `bytes` bytes with undefined content. `exact` ones (weights) are not rounded up to a size
    * class.
-   * @throws DeviceError if the device's limits do not allow the size.
+   * @throws DeviceError if the device's limits do not allow the size, or its memory is full even without the idle
+   * buffers. Drivers that say so later only mark the buffer, and reading what depends on it throws.
    */
   acquire(bytes: number, exact = false): Buffer {
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize)
@@ -89,11 +110,13 @@ export class Pool {
     this.acquired++
     const buffer = this.free.get(size)?.pop() ?? this.create(size)
     this.memory.live += buffer.bytes
+    this.failures?.renewed(buffer)
     return buffer
   }
 
   /** Takes a buffer back for reuse. The caller gives up every reference to it. */
   release(buffer: Buffer): void {
+    if (buffer.lost) return // it was taken off the books when that was known
     this.memory.live -= buffer.bytes
     if (this.closed) {
       this.destroy(new Set([buffer]))
@@ -154,10 +177,68 @@ export class Pool {
 
   private create(size: number): Buffer {
     this.dropStale()
-    const gpu = this.device.createBuffer({ size, usage })
+    let made = this.allocate(size)
+    if (made.sound === false) {
+      this.trim()
+      this.reclaim()
+      made = this.allocate(size)
+      if (made.sound === false) throw this.full(size)
+    }
     this.memory.allocated += size
     this.memory.peak = Math.max(this.memory.peak, this.memory.allocated)
     this.memory.created++
-    return { gpu, id: nextId++, bytes: size, idleSince: 0 }
+    const { gpu, sound } = made
+    const buffer: Buffer = {
+      gpu,
+      id: nextId++,
+      bytes: size,
+      idleSince: 0,
+      failure: null,
+      lost: false,
+      checked: sound === true,
+    }
+    if (!buffer.checked) {
+      this.failures?.watch(made.error.then((error) => {
+        buffer.checked = error === null
+        return error ? this.lose(buffer) : null
+      }))
+    }
+    return buffer
+  }
+
+  /** A new buffer; `sound` where the device says at once whether it exists, as the embedded one does. */
+  private allocate(size: number): { gpu: GPUBuffer, sound: boolean | undefined, error: Promise<GPUError | null> } {
+    this.device.pushErrorScope('validation')
+    this.device.pushErrorScope('out-of-memory')
+    const gpu = this.device.createBuffer({ size, usage })
+    const scopes = [this.device.popErrorScope(), this.device.popErrorScope()]
+    const error = Promise.all(scopes).then((found) => found.find((each) => each !== null) ?? null)
+    const { valid: sound } = gpu as { valid?: boolean }
+    if (sound !== undefined) error.catch(() => undefined) // a device that is lost meanwhile says so itself
+    return { gpu, sound, error }
+  }
+
+  /** Takes a buffer that was never there off the books, and makes room for what comes after it. */
+  private lose(buffer: Buffer): DeviceError {
+    const idle = this.free.get(buffer.bytes), at = idle?.indexOf(buffer) ?? -1
+    if (at >= 0) idle!.splice(at, 1)
+    else this.memory.live -= buffer.bytes
+    this.memory.allocated -= buffer.bytes
+    buffer.lost = true
+    const error = this.full(buffer.bytes)
+    buffer.failure = error
+    this.retire(new Set([buffer]))
+    buffer.gpu.destroy()
+    this.trim()
+    this.reclaim()
+    return error
+  }
+
+  private full(bytes: number): DeviceError {
+    const { live, allocated } = this.memory
+    return new DeviceError(
+      `allocating ${bytes} bytes: the device has no memory left for them; tensors hold ${live} bytes and buffers kept for `
+        + `reuse ${allocated - live}; free what is not needed, or use a smaller batch`,
+    )
   }
 }

@@ -2,6 +2,7 @@
 // time.
 import type { Mode } from '../cpu/abi.ts'
 import { DeviceError } from '../base/errors.ts'
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { type AdapterKind, env, findAdapter } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'
@@ -33,6 +34,8 @@ export interface InitOptions {
   worker?: string | URL | Worker
   /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
   profile?: 'browser' | 'native'
+  /** Most bytes of memory of the embedded device in Node; default and most 4 GiB. */
+  memoryLimit?: number
   /** Dawn's backend, e.g. `null`, which compiles every kernel and computes nothing. */
   backend?: string
   /**
@@ -63,16 +66,49 @@ export interface Gpu {
   readback: Readback
   profiler: Profiler | null
   fixedVariants: boolean
+  /** What `init` was called with. */
+  options: InitOptions
 }
 
 let current: Gpu | null = null
+let opening: Promise<unknown> = Promise.resolve()
+
+const optionKeys: OptionKeys<InitOptions> = {
+  adapter: true,
+  threads: true,
+  mode: true,
+  worker: true,
+  profile: true,
+  memoryLimit: true,
+  backend: true,
+  fixedVariants: true,
+}
 
 /**
- * Opens a device and makes it the current one; an earlier one is closed.
- * @throws AdapterError (exit code 3) if the named adapter is not here; the message lists those that are.
+ * Opens a device and makes it the current one. With the options of the one that is open, that one is returned; with
+ * others it is closed first, which is refused while tensors live on it. A device that failed for good is always closed.
+ * @throws AdapterError (exit code 3) if the named adapter is not here; the message lists those that are. DeviceError if
+ * another device is in use; InputError for an option that does not exist.
  */
-export async function init(options: InitOptions = {}): Promise<Gpu> {
-  if (current) await close()
+export function init(options: InitOptions = {}): Promise<Gpu> {
+  const opened = opening.then(() => open(options)) // one after the other, or the first of two would be lost
+  opening = opened.catch(() => undefined)
+  return opened
+}
+
+async function open(options: InitOptions): Promise<Gpu> {
+  checkOptions('init', options, optionKeys)
+  if (current) {
+    const { failures, pool: { memory }, adapter } = current
+    if (!failures.failed && sameOptions(options, current.options)) return current
+    if (!failures.failed && memory.live > 0) {
+      throw new DeviceError(
+        `init: ${adapter.name} is open with other options, and tensors hold ${memory.live} bytes on it that closing it `
+          + "would take away; call 'await close()' first if they are not needed, or init with the same options",
+      )
+    }
+    await close()
+  }
   const { adapter, kind } = await findAdapter(options)
   const wanted = wantedFeatures().filter((name) => adapter.features.has(name))
   const device = await adapter.requestDevice({
@@ -83,11 +119,16 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   const failures = new Failures(device, () => launches.context)
   launches.failures = failures
   const pool = new Pool(device, {
+    failures,
     exact: options.mode === 'bounds' && kind === 'embedded',
     retire: (buffers) => {
       launches.retire(buffers)
     },
+    reclaim: () => {
+      readback.trim()
+    },
   })
+  const readback = new Readback(device, launches, pool, failures, kind === 'embedded')
   current = {
     device,
     launches,
@@ -96,8 +137,9 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
     adapter: describeAdapter(adapter, kind, options.profile ?? 'browser'),
     limits: device.limits,
     features: new Set(wanted),
-    readback: new Readback(device, launches, failures, kind === 'embedded'),
+    readback,
     profiler: null,
+    options,
     fixedVariants: options.fixedVariants ?? (env('VITEST') !== undefined || env('ESPALIER_TUNE') === '0'),
   }
   if (env('ESPALIER_PROFILE') === '1') {
@@ -135,6 +177,10 @@ export async function close(): Promise<void> {
     open.launches.abandon()
     open.device.destroy()
   }
+}
+
+function sameOptions(a: InitOptions, b: InitOptions): boolean {
+  return (Object.keys(optionKeys) as (keyof InitOptions)[]).every((key) => a[key] === b[key])
 }
 
 function describeAdapter({ info }: GPUAdapter, kind: AdapterKind, profile: 'browser' | 'native'): AdapterDescription {

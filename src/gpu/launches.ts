@@ -1,6 +1,6 @@
 // The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host
 // write, or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
-import { DeviceError, KernelError, ShapeError } from '../base/errors.ts'
+import { DeviceError, type EspalierError, KernelError, ShapeError } from '../base/errors.ts'
 import type { Buffer } from './buffers.ts'
 import type { Failures } from './failures.ts'
 import { type Kernel, type Overrides, sourceLine } from './kernel.ts'
@@ -20,6 +20,10 @@ export interface Pipeline {
    * Frozen parameters that were written last, where, and before which flush: the next launch with them writes nothing.
    */
   written: { values: Readonly<Record<string, number>>, offset: number, flush: number } | null
+  /** Why it does not compile. */
+  error: EspalierError | null
+  /** Whether the device has said that it compiles, or that it does not. */
+  checked: boolean
 }
 
 /** One dispatch, ready to be encoded. `flops` and `bytes` feed the profiler only. */
@@ -111,7 +115,7 @@ export class Launches {
   /**
    * Appends one dispatch. `buffers` and `values` are keyed by the kernel's names; `label` says op and shapes.
    * @throws ShapeError for an empty or too large grid; KernelError for a missing, extra or doubly bound buffer or
-   * parameter.
+   * parameter, and for a kernel known not to compile; the error of a buffer whose content failed.
    */
   append(
     kernel: Kernel,
@@ -123,6 +127,7 @@ export class Launches {
     flops = 0,
   ): void {
     const pipeline = this.pipeline(kernel, overrides)
+    if (pipeline.error !== null) throw pipeline.error
     const { storage, uniform } = pipeline.reflection
     const x = grid[0], y = grid[1] ?? 1, z = grid[2] ?? 1
     if (!(x >= 1 && x <= gridLimit && y >= 1 && y <= gridLimit && z >= 1 && z <= gridLimit)) {
@@ -137,6 +142,7 @@ export class Launches {
     for (const slot of storage) {
       const buffer = buffers[slot.name]
       if (!buffer) throw new KernelError(`${label()}: ${kernel.label} needs a buffer '${slot.name}'`)
+      if (buffer.failure !== null) throw buffer.failure
       bound.push(buffer)
       bytes += buffer.bytes
       known = below(known.next, buffer)
@@ -170,6 +176,7 @@ export class Launches {
     }
     const entry: Launch = { pipeline, bindGroup, offset, grid: [x, y, z], label, flops, bytes, buffers: bound }
     this.list.push(entry)
+    this.failures.launched(entry)
     this.counts.launches++
     if (this.recording) this.record(entry, uniform?.size ?? 0)
     if (this.list.length >= longList) this.flush()
@@ -183,22 +190,57 @@ export class Launches {
   }
 
   private submit(): void {
-    const list = this.list
+    let { list } = this
     this.list = []
     this.flushes++
     this.recent = list.at(-1)!.label
+    // What is known by now never to have a result; it has marked what depends on it.
+    if (this.failures.count > 0) list = list.filter((entry) => errorOf(entry) === null)
     if (this.used > 0) this.device.queue.writeBuffer(this.ring, 0, this.staging, 0, this.used)
     this.used = 0
+    if (list.length === 0) return
     if (this.encoder) {
-      this.encoder(list)
+      this.failures.guard(list, () => {
+        this.encoder!(list)
+      })
       return
     }
+    for (const part of this.failures.unsure ? parts(list) : [list]) {
+      this.failures.guard(part, () => {
+        this.encode(part)
+      })
+    }
+    this.counts.submits++
+  }
+
+  /** Copies the first bytes of a buffer to a staging buffer, after everything submitted so far. */
+  copy(buffer: Buffer, staging: { readonly gpu: GPUBuffer, readonly lost: boolean }, bytes: number): void {
+    this.failures.guard([{ pipeline: noPipeline, buffers: [buffer, staging] }], () => {
+      const encoder = this.device.createCommandEncoder()
+      encoder.copyBufferToBuffer(buffer.gpu, 0, staging.gpu, 0, bytes)
+      this.device.queue.submit([encoder.finish()])
+    })
+  }
+
+  private encode(list: readonly Launch[]) {
     const encoder = this.device.createCommandEncoder()
     const pass = encoder.beginComputePass()
     encodeAll(pass, list)
     pass.end()
     this.device.queue.submit([encoder.finish()])
-    this.counts.submits++
+  }
+
+  /**
+   * Overwrites a buffer from the host, after everything launched so far. `whole`: nothing of its content stays, so that
+   * it is sound again. @throws the error of a buffer of which only a part is overwritten, or that was never there.
+   */
+  write(buffer: Buffer, offset: number, values: ArrayBufferView<ArrayBuffer>, whole: boolean): void {
+    if (buffer.failure && (buffer.lost || !whole)) throw buffer.failure
+    this.flush() // writeBuffer overtakes what is not submitted yet
+    if (whole) this.failures.renewed(buffer)
+    this.failures.guard([{ pipeline: noPipeline, buffers: [buffer] }], () => {
+      this.device.queue.writeBuffer(buffer.gpu, offset, values)
+    })
   }
 
   /** Starts recording what is appended, besides running it. */
@@ -236,9 +278,16 @@ export class Launches {
     return { entries, uniforms, uniformBuffer }
   }
 
-  /** Appends a captured list again. */
+  /** Appends a captured list again. @throws the error of a kernel or buffer in it. */
   replay(recording: Recording): void {
-    for (const entry of recording.entries) this.list.push(entry)
+    if (this.failures.count > 0) {
+      const error = recording.entries.map(errorOf).find((found) => found !== null)
+      if (error) throw error
+    }
+    for (const entry of recording.entries) {
+      this.list.push(entry)
+      this.failures.launched(entry)
+    }
     this.counts.launches += recording.entries.length
     if (this.list.length >= longList) this.flush()
   }
@@ -263,8 +312,8 @@ export class Launches {
   }
 
   /**
-   * The compiled variant of a kernel. Compilation errors are found by an error scope and thrown at the next read-back
-   * with file and line; unknown overrides are thrown here.
+   * The compiled variant of a kernel. Compilation errors are found by an error scope; they are thrown with file and line
+   * where a result of the kernel is read back or used, and at each further launch. Unknown overrides are thrown here.
    */
   pipeline(kernel: Kernel, overrides?: Overrides): Pipeline {
     let variants = this.pipelines.get(kernel)
@@ -308,9 +357,25 @@ export class Launches {
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: kernel.entry, constants: overrides as Record<string, number> },
     })
-    this.failures.watch(this.compilationError(kernel, overrides, module))
     this.counts.pipelines++
-    return { id: this.counts.pipelines, kernel, reflection, layout, pipeline, written: null }
+    const made: Pipeline = {
+      id: this.counts.pipelines,
+      kernel,
+      reflection,
+      layout,
+      pipeline,
+      written: null,
+      error: null,
+      checked: false,
+    }
+    this.failures.watch(
+      this.compilationError(kernel, overrides, module).then((error) => {
+        made.error = error
+        made.checked = error === null
+        return error
+      }),
+    )
+    return made
   }
 
   private async compilationError(
@@ -338,7 +403,11 @@ export class Launches {
     }))
     if (uniform) entries.push({ binding: uniform.binding, resource: { buffer: uniforms, size: uniform.size } })
     this.counts.bindGroups++
-    return this.device.createBindGroup({ label, layout: pipeline.layout, entries })
+    let group!: GPUBindGroup
+    this.failures.guard([{ pipeline, buffers }], () => {
+      group = this.device.createBindGroup({ label, layout: pipeline.layout, entries })
+    })
+    return group
   }
 
   private record(entry: Launch, uniformSize: number) {
@@ -351,6 +420,31 @@ export class Launches {
     }
     entries.push({ ...entry, offset })
   }
+}
+
+const noPipeline = { error: null }
+
+/** The error of a launch whose kernel does not compile, or whose buffers cannot be used. */
+function errorOf({ pipeline, buffers }: Launch): EspalierError | null {
+  return pipeline.error ?? buffers.find(({ failure }) => failure !== null)?.failure ?? null
+}
+
+/**
+ * A list cut so that a launch whose kernel or buffers may yet turn out not to exist stands alone: the device refuses
+ * all that is submitted together.
+ */
+function parts(list: readonly Launch[]): Launch[][] {
+  const found: Launch[][] = []
+  let open: Launch[] | null = null
+  for (const entry of list) {
+    const sure = entry.pipeline.checked && entry.buffers.every(({ checked }) => checked)
+    if (sure && open) open.push(entry)
+    else {
+      found.push([entry])
+      open = sure ? found.at(-1)! : null
+    }
+  }
+  return found
 }
 
 function below(level: Map<Pipeline | Buffer, BindGroups>, key: Pipeline | Buffer): BindGroups {

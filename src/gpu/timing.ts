@@ -1,6 +1,6 @@
 // Device time of a piece of work: timestamps where the adapter has them, the wall clock where it has none.
 import { gpu } from './device.ts'
-import { encodeAll } from './launches.ts'
+import { encodeAll, type Launch } from './launches.ts'
 
 /**
  * Runs `work` (launches only, no read-back) and returns the device time it took in milliseconds.
@@ -9,13 +9,18 @@ import { encodeAll } from './launches.ts'
 export async function deviceTime(work: () => void): Promise<number> {
   const { device, launches, features, failures } = gpu()
   launches.flush()
+  const failed = failures.count
+  const settle = async () => {
+    await failures.settle()
+    if (failures.count > failed) throw failures.latest!
+  }
   if (!features.has('timestamp-query')) {
     await device.queue.onSubmittedWorkDone()
     const start = performance.now()
     work()
     launches.flush()
     await device.queue.onSubmittedWorkDone()
-    await failures.settle()
+    await settle()
     return performance.now() - start
   }
   const querySet = device.createQuerySet({ type: 'timestamp', count: 2 })
@@ -23,7 +28,7 @@ export async function deviceTime(work: () => void): Promise<number> {
   const staging = device.createBuffer({ size: 16, usage: 0x1 | 0x8 })
   const encoder = device.createCommandEncoder()
   const before = launches.encoder
-  const lists: Parameters<typeof encodeAll>[1][] = []
+  const lists: (readonly Launch[])[] = []
   launches.encoder = (list) => lists.push(list)
   try {
     work()
@@ -32,17 +37,19 @@ export async function deviceTime(work: () => void): Promise<number> {
     launches.encoder = before
   }
   if (lists.length > 1) throw new Error('deviceTime: the work is longer than one submit; time a smaller piece')
-  const pass = encoder.beginComputePass({
-    timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+  failures.guard(lists.flat(), () => {
+    const pass = encoder.beginComputePass({
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    })
+    for (const list of lists) encodeAll(pass, list)
+    pass.end()
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0)
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16)
+    device.queue.submit([encoder.finish()])
   })
-  for (const list of lists) encodeAll(pass, list)
-  pass.end()
-  encoder.resolveQuerySet(querySet, 0, 2, resolved, 0)
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16)
-  device.queue.submit([encoder.finish()])
   await staging.mapAsync(0x1)
   const [begin, end] = new BigInt64Array(staging.getMappedRange())
   for (const object of [querySet, resolved, staging]) object.destroy()
-  await failures.settle()
+  await settle()
   return Number(end - begin) / 1e6
 }

@@ -26,7 +26,7 @@ let queue: Promise<void> = Promise.resolve()
  * found. Candidates must give the same bits, so that a result does not depend on when that was. A captured list keeps
  * the variants it was captured with: run the work once and `await tuned()` before `compile`. Choices are kept by device
  * and class for as long as the device is open. Nothing is timed under `fixedVariants` (tests, ESPALIER_TUNE=0), with a
- * single candidate, or on the null backend. A failing candidate fails the device, as any kernel would.
+ * single candidate, or on the null backend. A candidate that fails ends the timing; the default stays.
  */
 export function quickest<V extends Named>(gpu: Gpu, key: string, candidates: readonly V[], prepare: () => Trial<V>): V {
   if (gpu.fixedVariants || candidates.length === 1 || gpu.adapter.kind === 'null') return candidates[0]
@@ -36,7 +36,7 @@ export function quickest<V extends Named>(gpu: Gpu, key: string, candidates: rea
   if (found) return found as V
   known.set(key, candidates[0])
   queue = queue.then(async () => {
-    // Errors are the device's and come out at its next read-back; after close() there is nothing left to tune.
+    // The error is the candidate's own, and comes out wherever that is launched; after close() nothing is left to tune.
     const best = await fastest(gpu, candidates, prepare).catch(() => candidates[0])
     known.set(key, best)
   })
