@@ -5,12 +5,14 @@ import { atSpan, checkValue, convertTo, isEvaluated, latest, settleStage } from 
 import { namedType, resolveType } from './check-types.ts'
 import { resolveGlobal } from './check.ts'
 import type { Context } from './check.ts'
+import { bitcastValue } from './const-bits.ts'
+import { builtinValue } from './const-builtins.ts'
 import { failAt } from './lexer.ts'
 import type { CallExpr, Expr, VarDecl } from './tree.ts'
 import { abstractInt, bool, concrete, elementScalar, f16, isAbstract, typeName, u32, voidType,
   withScalar } from './types.ts'
 import type { Type } from './types.ts'
-import { bitcastValue, builtinValue, roundF16 } from './values.ts'
+import { roundF16 } from './values.ts'
 import type { Value } from './values.ts'
 /** Functions, constructors, conversions, builtins. */
 export function checkCall(context: Context, expr: CallExpr) {

@@ -3,13 +3,13 @@ import { commonType } from './builtins.ts'
 import { atSpan, checkExpr, checkValue, convertTo, isEvaluated, latest, settleStage,
   unevaluated } from './check-expr.ts'
 import type { Context } from './check.ts'
+import { binaryValue, unaryValue } from './const-operators.ts'
 import { failAt } from './lexer.ts'
 import type { Span } from './lexer.ts'
 import type { BinaryExpr, Expr, UnaryExpr } from './tree.ts'
 import { abstractInt, bool, concrete, conversionRank, elementScalar, f32, isAbstract, isBool, isFloat, isInteger,
   isNumeric, mat, pointer, typeName, u32, vec, withScalar } from './types.ts'
 import type { Type } from './types.ts'
-import { binaryValue, unaryValue } from './values.ts'
 /** `-x`, `!x`, `~x`, `&x`, `*x`. */
 export function checkUnary(context: Context, expr: UnaryExpr) {
   const inner = expr.operand

@@ -6,6 +6,7 @@ import { invalidPrograms, validPrograms } from './invalid-programs.ts'
 import { mismatch } from '../../support/program.ts'
 import type { Numbers, Program } from '../../support/program.ts'
 import { builtinPrograms } from './programs-builtins.ts'
+import { constantPrograms } from './programs-constants.ts'
 import { languagePrograms } from './programs-language.ts'
 
 let gpu: GPU | undefined // dawn ends the process when this object is collected
@@ -90,7 +91,9 @@ async function runOnDawn(program: Program): Promise<Record<string, Numbers>> {
 
 // A software driver takes a fifth of a second to compile a program: every eighth here, all with ESPALIER_LONG=1 (npm
 // run test:long).
-const chosen = [...builtinPrograms, ...languagePrograms].filter((_, i) => process.env.ESPALIER_LONG || i % 8 === 0)
+const chosen = [...builtinPrograms, ...constantPrograms, ...languagePrograms].filter((_, i) =>
+  process.env.ESPALIER_LONG || i % 8 === 0
+)
 
 describe('dawn computes the same', () => {
   for (const program of chosen) {

@@ -41,6 +41,11 @@ export const validPrograms: { name: string, source: string }[] = ([
   ['&& guards a conversion', 'const a = false && (f32(1e40) > 1); o[0] = f32(a);'],
   ['&& guards what is known at run time only', 'const a = false && (1 / 0 > i32(o[0])); o[0] = f32(a);'],
   ['|| in a const_assert', 'const_assert true || 1 / 0 == 0; o[0] = 1.0;'],
+  [
+    'packed and other builtins of constants',
+    'const a = dot4U8Packed(1, 2) + pack4xU8(vec4(1, 2, 3, 4)) + extractBits(7u, 1u, 2u);'
+    + ' const_assert a > 0; const_assert firstLeadingBit(8i) == 3; o[0] = f32(a) + determinant(mat2x2(1, 2, 3, 4));',
+  ],
   ['comparisons in brackets', 'let a = 1; let b = 2; let v = vec2((a < b), b > a); o[0] = f32(v.x);'],
   ['comparisons around &&', 'let a = 1; let b = 2; if (a < b && b > a) { o[0] = 1.0; }'],
   ['a comparison inside a list', 'var a = array<f32, select(2, 3, 4 > 2)>(); o[0] = a[0];'],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { mismatch } from '../../support/program.ts'
 import type { Program } from '../../support/program.ts'
 import { builtinPrograms } from './programs-builtins.ts'
+import { constantPrograms } from './programs-constants.ts'
 import { languagePrograms } from './programs-language.ts'
 import { runKernel } from '../../support/runner.ts'
 
@@ -27,7 +28,7 @@ function failures(program: Program): string[] {
 }
 
 describe('conformance programs on the embedded device', () => {
-  for (const program of [...builtinPrograms, ...languagePrograms]) {
+  for (const program of [...builtinPrograms, ...constantPrograms, ...languagePrograms]) {
     it(program.name, () => {
       expect(failures(program)).toEqual([])
     })
