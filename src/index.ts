@@ -62,8 +62,10 @@ export { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesI
 export { type Aggregation, attribute, type Criterion, oneHot, type Reading, type Request, scoreUnits,
   type Walk } from './attribution/relevance.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
-export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, modelOf, type Origin,
+export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, type LoadOptions, modelOf, type Origin,
   type ParsedCheckpoint, parseCheckpoint, saveCheckpoint, type SaveOptions } from './checkpoint/checkpoint.ts'
+export { type Build, encodeModel, type LoadedModel, loadModel, type LoadModelOptions, type OwnArchitecture,
+  registerArchitecture, type RunState, saveModel, type SaveModelOptions } from './checkpoint/model-file.ts'
 export { type Heatmap, heatmapOf, type Picture } from './report/heatmap.ts'
 export { type CanvasLike, drawHeatmap, type HeatmapOptions, heatmapPixels, heatmapPng,
   type Shown } from './report/show.ts'

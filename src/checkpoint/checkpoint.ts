@@ -6,6 +6,7 @@ import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
 import { checkFits } from '../pruning/plan/fit.ts'
+import { historyOf, rememberRecord } from '../pruning/plan/history.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
 import { describedLeaves } from '../core/tree.ts'
 import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, type Family, inputOf,
@@ -21,6 +22,7 @@ import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata
 import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
 import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
+import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
 import { checkShape, type HostTensor, layoutOf, loadWeights, saveWeights } from './weights.ts'
 
 /** Where weights came from: a file's name and the SHA-256 of its bytes. */
@@ -57,6 +59,8 @@ export interface ParsedCheckpoint extends CheckpointInfo {
   classCount: number
   shape: Model
   weights: Map<string, HostTensor>
+  /** Masks of gates, by the path of the leaf; on the model only where asked for. */
+  masks: Map<string, HostTensor>
   /**
    * Where what no tensor tells comes from, by option (`heads`, `eps`, `image`), field of preprocessing, or `classes`:
    * `file`, the name of a configuration, `--arch`, `default`, or `guess`.
@@ -101,6 +105,7 @@ export async function parseCheckpoint(
     const pruning = own?.pruning
     const dense = withoutDevice(() => buildModel(architecture, name))
     const shape = pruning ? withoutDevice(() => shrunken(dense, shapes, pruning)) : dense
+    const masks = naming === 'espalier' ? takeMasks(shape, weights) : new Map<string, HostTensor>()
     if (naming === 'espalier') checkOwn(shape, weights)
     else {
       const layout = layoutOf(shape, published[naming].naming(architecture), weights.keys())
@@ -111,6 +116,7 @@ export async function parseCheckpoint(
       checkFits(withoutDevice(() => buildModel(architecture, name)), [1, ...input], shapes, pruning)
       checkFit(shape, input)
     }
+    checkMasks(shape, masks, inputOf(architecture))
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
     const told2 = heads.length ? { ...told, classes: undefined } : told
@@ -139,6 +145,7 @@ export async function parseCheckpoint(
       classCount,
       shape,
       weights,
+      masks,
       others,
       metadata: kept,
       preprocessing: prepared.preprocessing,
@@ -166,28 +173,44 @@ export async function readCheckpoint(
   return parseCheckpoint(await files.read(path), path, { arch, beside: await besideOf(path, files) })
 }
 
+/** How `loadCheckpoint` reads. */
+export interface LoadOptions {
+  /** As `--arch`. */
+  arch?: string
+  /** Whether masks that the file holds are put on the gates. */
+  masks?: boolean
+  files?: Files
+  /** What messages call bytes. */
+  name?: string
+}
+
 /**
  * Reads a checkpoint and puts its weights on the device: from a path (in a page an address), or from bytes, a Blob or a
  * File, which messages call `name`. @throws InputError as `parseCheckpoint`.
  */
 export async function loadCheckpoint(
   source: ByteSource,
-  { arch, files = nodeFiles, name = 'checkpoint' }: { arch?: string, files?: Files, name?: string } = {},
+  { arch, masks, files = nodeFiles, name = 'checkpoint' }: LoadOptions = {},
 ): Promise<Checkpoint> {
   const read = await bytesOf(source, files, name),
     beside = typeof source === 'string' ? await besideOf(source, files) : []
   const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
-  return { ...checked, model: modelOf(checked) }
+  return { ...checked, model: modelOf(checked, { masks }) }
 }
 
-/** The model of a checked file, on the device. */
-export function modelOf({ architecture, naming, weights, name, pruning }: ParsedCheckpoint): Model {
+/** The model of a checked file, on the device; with its masks where asked. */
+export function modelOf(
+  { architecture, naming, weights, masks, name, pruning }: ParsedCheckpoint,
+  options: { masks?: boolean } = {},
+): Model {
   const dense = buildModel(architecture, name)
   const model = pruning
     ? shrunken(dense, new Map([...weights].map(([path, { shape }]) => [path, shape])), pruning)
     : dense
   if (naming !== 'espalier') loadWeights(model, published[naming].naming(architecture), weights)
   else for (const [path, leaf] of stored(model)) leaf.write(weights.get(path)!.data)
+  if (pruning) rememberRecord(model, pruning)
+  if (options.masks) putMasks(model, masks)
   return model
 }
 
@@ -195,26 +218,34 @@ export function modelOf({ architecture, naming, weights, name, pruning }: Parsed
 export interface SaveOptions {
   naming?: string
   floats?: 'f32' | 'f16'
+  /** Whether the masks of gates are saved too; under our own names only. */
+  masks?: boolean
 }
 
 /**
  * The bytes of a checkpoint. With a published naming the tensors have the names, shapes and fused layout of the
- * family's own checkpoints, so that a file loaded from there is written with equal content. @throws InputError for a
- * naming of another family.
+ * family's own checkpoints, so that a file loaded from there is written with equal content. What `sliceModel` cut is
+ * saved with a record of it. @throws InputError for a naming of another family, and for a model whose tensors are not
+ * of the sizes that the architecture has and that nothing is known to have been cut from.
  */
 export async function encodeCheckpoint(
   model: Model,
   info: CheckpointInfo,
-  { naming = 'espalier', floats }: SaveOptions = {},
+  { naming = 'espalier', floats, masks = false }: SaveOptions = {},
 ): Promise<Uint8Array> {
-  const { architecture, preprocessing, classes, source, metadata, others, pruning } = info
+  const { architecture, preprocessing, classes, source, metadata, others } = info
+  const pruning = recordFor(model, info)
   const tensors = new Map<string, TensorToStore>()
   if (naming === 'espalier') {
     for (const [path, leaf] of stored(model)) {
       tensors.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
     }
+    for (const [path, mask] of masks ? masksOf(model) : []) {
+      tensors.set(path, { shape: mask.shape, data: await mask.data() as Float32Array })
+    }
   } else {
     checkNaming(naming, entryOf(architecture).family)
+    if (masks) throw new InputError(`${naming} names have no place for masks; save them under our own names`)
     if (pruning) {
       throw new InputError(
         `a pruned network does not have the sizes that ${naming} names imply; save it under our own names`,
@@ -242,6 +273,24 @@ export async function saveCheckpoint(
   const bytes = await encodeCheckpoint(model, info, options)
   const { writeOutput } = await import('../files/output.ts')
   writeOutput(path, bytes)
+}
+
+/** What was cut from a model: what the caller says, unless that is of a model that this one was cut from. */
+function recordFor(model: Model, { architecture, pruning }: CheckpointInfo): PruningRecord | undefined {
+  const known = historyOf(model)
+  if (known.length && (pruning === undefined || known.includes(pruning))) return known.at(-1)
+  if (pruning) return pruning
+  const expected = new Map(stored(withoutDevice(() => buildModel(architecture))))
+  for (const [path, { shape }] of stored(model)) {
+    const whole = expected.get(path)?.shape
+    if (whole?.join() === shape.join()) continue
+    throw new InputError(
+      `tensor '${path}' is [${shape}], the architecture ${architecture.type} has ${
+        whole ? `[${whole}]` : 'none'
+      } there; save what sliceModel gives, say what was cut (pruning), or use saveModel`,
+    )
+  }
+  return undefined
 }
 
 /** The tensors of a model that a file must hold: all but what follows from sizes. */

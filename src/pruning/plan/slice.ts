@@ -4,6 +4,7 @@ import { ShapeError } from '../../base/errors.ts'
 import { type DType, empty, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
 import { leaves, mapTree } from '../../core/tree.ts'
 import { gatesOf } from '../../nn/gates.ts'
+import { rememberSlice } from './history.ts'
 import { type Member, type Traceable, type Unit, type UnitOptions, units } from '../units/units.ts'
 
 /** What stays: a flag per element of each unit, by the unit's name. Units that are not named stay whole. */
@@ -47,7 +48,9 @@ export async function sliceModel<M extends Traceable>(
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
   const weights = options.weights ?? await hostWeights(model)
-  return cut(model, weights, mine)
+  const small = cut(model, weights, mine)
+  rememberSlice(small, model, { found, plan, residual: options.residual ?? 'closing' })
+  return small
 }
 
 /** The shapes of the sliced model, for costs: no weight is read and no device needed. Shared tensors stay shared. */
