@@ -1,5 +1,8 @@
-// `--method`: a name of the registry, or a file of the user's own.
+// `--method` and `--methods`: names of the registry, or files of the user's own.
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { InputError } from '../base/errors.ts'
+import { plain, quoted } from '../base/quote.ts'
 import { isPluginPath, loadPlugin } from '../files/plugin.ts'
 import { byScore } from '../pruning/methods/by-score.ts'
 import { methodOf } from '../pruning/methods/index.ts'
@@ -16,6 +19,40 @@ export async function namedMethod(name: string): Promise<Method> {
   })
   return found
 }
+
+/** A method as a curve names it. */
+export interface CurveMethod {
+  /** As the user wrote it, `iterative:` included. */
+  name: string
+  method: Method
+  /** Scores anew before each rate. */
+  iterative: boolean
+  /** The start of the SHA-256 of a user's own file, so that results of an older version are not taken for its own. */
+  source?: string
+}
+
+/**
+ * Methods with commas; `iterative:<method>` scores anew before each rate.
+ * @throws InputError for an unknown one, or if one that has no scores is to be iterative.
+ */
+export async function curveMethods(list: string): Promise<CurveMethod[]> {
+  const names = [...new Set(list.split(',').map((name) => name.trim()))]
+  const found: CurveMethod[] = []
+  for (const name of names) {
+    const base = name.replace(/^iterative:/, ''), iterative = base !== name
+    const method = await namedMethod(base)
+    if (iterative && !method.criterion) {
+      throw new InputError(
+        `method ${quoted(name)}: ${plain(base)} has no scores that could be computed anew; give it without iterative:`,
+      )
+    }
+    const source = isPluginPath(base) ? { source: digestOf(base) } : {}
+    found.push({ name, method, iterative, ...source })
+  }
+  return found
+}
+
+const digestOf = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 12)
 
 /** What a module exports as a method; a criterion is one too. Null for anything else. */
 function methodFrom(value: unknown, path: string): Method | null {

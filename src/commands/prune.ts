@@ -8,6 +8,7 @@ import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
+import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { difference, logitsOf } from '../pruning/check.ts'
@@ -176,6 +177,7 @@ export async function pruneJob(
   const before = await measured(model, checked.bytes, 'evaluating the dense network')
   const { onProgress, stop } = follow(reporter)
   const chosenMethod = await namedMethod(method)
+  const store = folderStore(`${options.out}.state`)
   const pruned = await prunePipeline(model, {
     ...pick(options, ['keep', 'macs', 'params', 'bytes', 'ms', 'ranking', 'minimum', 'aggregation', 'steps']),
     method: chosenMethod,
@@ -192,6 +194,7 @@ export async function pruneJob(
     seed,
     finetune: options.finetune === undefined ? undefined : { epochs: options.finetune, rate: options.rate },
     options: options.set,
+    store,
     fileBytes: (plan) =>
       fileSize(checked.shape, found, plan, {
         floats,
@@ -232,6 +235,7 @@ export async function pruneJob(
   const heatmaps = options.report === undefined || !test ? undefined : await heatmapsOf(model, again, checked, test)
   disposeTree([model, again])
   output.commit()
+  store.clear() // there is nothing left to go on with
 
   const common = { method, rate, seed, adapter, version: packageVersion() }
   const report: Report = {

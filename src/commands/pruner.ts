@@ -10,8 +10,7 @@ import type { Dataset } from '../data/datasets.ts'
 import { cached, drawReferences, ofClasses } from '../data/subset.ts'
 import { chooseUnits, unitKinds } from '../pruning/units/kinds.ts'
 import { scoreUnitsBy } from '../pruning/methods/by-score.ts'
-import type { Scores } from '../pruning/scores/score.ts'
-import { scoreOf } from '../pruning/methods/index.ts'
+import type { Score, Scores } from '../pruning/scores/score.ts'
 import type { Method } from '../pruning/methods/method.ts'
 import type { Plan } from '../pruning/plan/slice.ts'
 import { type Unit, units } from '../pruning/units/units.ts'
@@ -145,9 +144,10 @@ async function caching(
   })
 }
 
-/** Scores by a method's name, on the network as it is or with a plan's masks on. */
+/** Scores by a criterion that messages call `name`, on the network as it is or with a plan's masks on. */
 export async function scoresBy(
-  method: string,
+  name: string,
+  criterion: Score,
   model: Model,
   { checked, chosen, found }: Job,
   references: Dataset | null,
@@ -156,8 +156,8 @@ export async function scoresBy(
   masks?: Plan,
 ): Promise<Scores> {
   const { onProgress, stop } = follow(reporter)
-  const job = { name: method, model, found, units: chosen, references, classes: checked.classCount, batch, seed }
-  return scoreUnitsBy(scoreOf(method), { ...job, aggregation, onProgress }, masks).finally(stop)
+  const job = { name, model, found, units: chosen, references, classes: checked.classCount, batch, seed }
+  return scoreUnitsBy(criterion, { ...job, aggregation, onProgress }, masks).finally(stop)
 }
 
 /** The network on the device, at the images' preprocessing. */

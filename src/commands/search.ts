@@ -12,6 +12,7 @@ import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { meanArea, measureCurve, parseRates } from '../pruning/curve.ts'
 import { type Candidate, compositeSpace, nextCandidate, type Space } from '../pruning/search.ts'
+import { scoreOf } from '../pruning/methods/index.ts'
 import { Trials } from '../pruning/trial.ts'
 import { permutation } from '../base/random.ts'
 import { withoutDevice } from '../core/tensor.ts'
@@ -106,7 +107,8 @@ export const search: CommandSpec<SearchOptions> = {
           units: job.chosen,
           select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
           rates,
-          scores: () => scoresBy(method, network, job, references, { ...options, aggregation }, reporter),
+          scores: () =>
+            scoresBy(method, scoreOf(method), network, job, references, { ...options, aggregation }, reporter),
           onPoint: ({ result }) => {
             top1.push(result.top1)
           },

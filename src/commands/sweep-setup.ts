@@ -1,12 +1,14 @@
 // What `espalier sweep` is going to do: flags, runs, and where it keeps what it has found.
 import type { Command } from 'commander'
 import { InputError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
 import { parseRates } from '../pruning/curve.ts'
-import { scoreOf } from '../pruning/methods/index.ts'
+import { methodHelp } from '../pruning/methods/index.ts'
 import { permutation } from '../base/random.ts'
 import type { Figures } from '../report/types.ts'
 import { filesRead, namedFolder } from './claims.ts'
 import { wholeNumber } from './command.ts'
+import { type CurveMethod, curveMethods } from './method.ts'
 import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
 import { dataDigest, openResults, type ResultFolder } from './result-folder.ts'
 
@@ -53,7 +55,8 @@ export function declareSweep(command: Command): void {
   addCurveFlags(command)
     .requiredOption(
       '--methods <list>',
-      'methods with commas, as for prune; iterative:<method> scores anew before each rate',
+      `with commas: ${methodHelp()}; or .ts and .mjs files that export one; iterative:<method> scores anew before `
+        + 'each rate; one that learns what to cut is run for each rate',
     )
     .option('--rates <first:last:step>', 'pruning rates, or a list with commas', '0:0.95:0.05')
     .option('--seeds <n>', 'seeds of random scores, of --subset and of drawn references', wholeNumber(1, 1000), 5)
@@ -62,6 +65,8 @@ export function declareSweep(command: Command): void {
 /** One point of a curve, as it is kept. `kept` counts what is left of each unit. */
 export interface Point {
   method: string
+  /** Which version of a user's own file. */
+  source?: string
   seed: number
   rate: number
   after: Figures
@@ -70,8 +75,8 @@ export interface Point {
 }
 
 /** A method and a seed: one curve. */
-export interface Run {
-  method: string
+export interface Run extends Pick<CurveMethod, 'method' | 'iterative' | 'source'> {
+  name: string
   seed: number
   classes: number[] | undefined
 }
@@ -87,8 +92,14 @@ export interface SweepSetup {
 
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
 export async function setUpSweep(options: SweepOptions & { args: string[] }): Promise<SweepSetup> {
-  const methods = [...new Set(options.methods.split(',').map((name) => name.trim()))]
-  for (const name of methods) checkData(name, scoreOf(baseOf(name)).images ? 'references' : 'nothing', options)
+  const methods = await curveMethods(options.methods)
+  for (const { name, method } of methods) checkData(name, method.reads, options)
+  const learns = methods.find(({ method }) => !method.criterion)
+  if (learns && (options.subset !== undefined || options.classes !== undefined)) {
+    throw new InputError(
+      `method ${quoted(learns.name)}: it trains on all classes; give it without --subset and --classes`,
+    )
+  }
   const rates = parseRates(options.rates)
   if (rates[0] !== 0) rates.unshift(0) // what accuracies are compared with
   // Scores that are computed anew depend on all rates before.
@@ -96,21 +107,23 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }): Pr
     journal: 'points.jsonl',
     writes: ['report.html', 'sweep.json'],
     isEntry: isPoint,
-    more: { rates: methods.some((name) => name !== baseOf(name)) ? rates : null },
+    more: { rates: methods.some(({ iterative }) => iterative) ? rates : null },
   })
   const { seed = 0, seeds, references, perClass, subset } = options
   const drawn = subset !== undefined || references !== undefined || perClass !== undefined
-  const runs = methods.flatMap((method) =>
+  const runs = methods.flatMap(({ name, ...method }) =>
     Array.from(
-      { length: method.endsWith('random') || drawn ? seeds : 1 },
-      (_, i): Run => ({ method, seed: seed + i, classes: classSubset(options, job.checked.classCount, seed + i) }),
+      { length: name.endsWith('random') || drawn || !method.method.criterion ? seeds : 1 },
+      (_, i): Run => ({
+        name,
+        ...method,
+        seed: seed + i,
+        classes: classSubset(options, job.checked.classCount, seed + i),
+      }),
     )
   )
   return { job, rates, runs, folder, journal: folder.journal }
 }
-
-/** `iterative:yeom` scores by `yeom`. */
-export const baseOf = (method: string): string => method.replace(/^iterative:/, '')
 
 /** What a command keeps in its folder: a journal of such entries, and files at the end. */
 interface FolderContent {
@@ -193,10 +206,11 @@ export const isCount = (value: unknown): boolean => Number.isInteger(value) && (
 /** Whether a line of a journal is a point of a sweep of this network. */
 function isPoint(value: unknown, { found }: Job): boolean {
   if (typeof value !== 'object' || value === null) return false
-  const { method, seed, rate, after, how, kept } = value as Partial<Point>
+  const { method, source, seed, rate, after, how, kept } = value as Partial<Point>
   if (typeof after !== 'object' || after === null) return false
   const { top1, images, params, macs } = after
-  return typeof method === 'string' && isCount(seed) && typeof rate === 'number' && rate >= 0 && rate < 1
+  return typeof method === 'string' && (source === undefined || typeof source === 'string') && isCount(seed)
+    && typeof rate === 'number' && rate >= 0 && rate < 1
     && typeof top1 === 'number' && top1 >= 0 && top1 <= 1 && isCount(images) && isCount(params) && isCount(macs)
     && (how === 'sliced' || how === 'masked')
     && Array.isArray(kept) && kept.length === found.length && kept.every((n, i) => isCount(n) && n <= found[i].size)

@@ -4,20 +4,23 @@ import { basename, join } from 'node:path'
 import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import type { Dataset } from '../data/datasets.ts'
+import { folderStore } from '../files/folder-store.ts'
 import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
-import { atChance, meanAndError, meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
+import { atChance, type CurveOptions, meanAndError, meanArea, measureCurve, measureLearnedCurve, topRate,
+  trapezoidArea } from '../pruning/curve.ts'
 import type { Scores } from '../pruning/scores/score.ts'
+import type { Plan } from '../pruning/plan/slice.ts'
+import { jobOf } from '../pruning/prune.ts'
 import { Trials } from '../pruning/trial.ts'
 import type { Curve, Figures, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
 import { commandLine } from './command-line.ts'
-import { type CommandSpec, type Reporter } from './command.ts'
+import { type CommandSpec, follow, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
 import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
 import { StoredVectors } from './result-folder.ts'
-import { baseOf, declareSweep, setUpSweep, type Point, type Run, type SweepOptions,
-  type SweepSetup } from './sweep-setup.ts'
+import { declareSweep, setUpSweep, type Point, type Run, type SweepOptions, type SweepSetup } from './sweep-setup.ts'
 
 /** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
 export const sweep: CommandSpec<SweepOptions> = {
@@ -33,7 +36,7 @@ export const sweep: CommandSpec<SweepOptions> = {
       model = openModel(plan.job)
       for (const run of plan.runs) await new CurveRun(run, plan, options, model, reporter).measure()
       const { curves, stopped } = summarize(plan)
-      const { job: { checked, chosen, found }, journal: { entries } } = plan
+      const { job: { checked, chosen, found } } = plan, entries = currentPoints(plan)
       const before: Figures = { ...pointAt(entries, plan.runs[0], 0)!.after, bytes: checked.bytes }
       const best = curves.toSorted((a, b) => b.area - a.area)[0]
       const shown = entries.find(({ method, rate }) => method === best.name && rate === best.topRate) ?? entries[0]
@@ -71,8 +74,8 @@ export const sweep: CommandSpec<SweepOptions> = {
         before,
         curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
         notes,
-        classes: plan.runs.filter(({ classes }) => classes).map(({ method, seed, classes }) => ({
-          method,
+        classes: plan.runs.filter(({ classes }) => classes).map(({ name, seed, classes }) => ({
+          method: name,
           seed,
           among: classes,
         })),
@@ -93,8 +96,14 @@ export const sweep: CommandSpec<SweepOptions> = {
   },
 }
 
-const pointAt = (entries: readonly Point[], { method, seed }: Run, rate: number) =>
-  entries.find((point) => point.method === method && point.seed === seed && point.rate === rate)
+const pointAt = (entries: readonly Point[], { name, source, seed }: Run, rate: number) =>
+  entries.find((point) =>
+    point.method === name && point.source === source && point.seed === seed && point.rate === rate
+  )
+
+/** Points of what this command runs, or of methods it does not know; not those of an older version of a user's file. */
+const currentPoints = ({ runs, journal: { entries } }: Pick<SweepSetup, 'runs' | 'journal'>): Point[] =>
+  entries.filter(({ method, source }) => runs.every((run) => run.name !== method || run.source === source))
 
 /** One curve: scores once (or before each rate), then plans that contain each other. */
 class CurveRun {
@@ -118,44 +127,49 @@ class CurveRun {
     const points = () => rates.map((rate) => pointAt(journal.entries, run, rate))
     if (!points().includes(undefined) || isStopped(points(), run, job)) return
     const test = await testImages(job, reporter, run.classes)
-    const trials = new Trials(model, job.found, job.input, test, {
-      batch: options.batch,
-      classes: run.classes,
-      foreign: options.restriction,
-    })
-    const progress = reporter.progress(`${run.method}, seed ${run.seed}`, rates.length)
+    const trialsOf = (network = model) =>
+      new Trials(network, job.found, job.input, test, {
+        batch: options.batch,
+        classes: run.classes,
+        foreign: options.restriction,
+      })
+    const progress = reporter.progress(`${run.name}, seed ${run.seed}`, rates.length)
     const shown = (rate: number) => {
       progress.update(
         rates.indexOf(rate) + 1,
         `rate ${rate} top-1 ${percent(pointAt(journal.entries, run, rate)!.after.top1!, 1)}`,
       )
     }
+    const common = {
+      rates,
+      known: (rate: number) => {
+        if (!pointAt(journal.entries, run, rate) && !this.copyDense(rate)) return false
+        shown(rate)
+        return true
+      },
+      onPoint: ({ rate, plan, result: { how, ...after } }: Parameters<CurveOptions['onPoint']>[0]) => {
+        journal.append({
+          ...pointOf(run),
+          rate,
+          after,
+          how,
+          kept: job.found.map(({ name, size }) => plan.get(name)?.reduce((a, b) => a + b, 0) ?? size),
+        })
+        shown(rate)
+        return isStopped(points(), run, job)
+      },
+    }
     try {
-      await measureCurve({
-        trials,
-        units: job.chosen,
-        select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
-        rates,
-        scores: (masks, rate) => this.scores(rate === undefined ? run.method : `${run.method}-${rate}`, masks),
-        iterative: run.method !== baseOf(run.method),
-        known: (rate) => {
-          if (!pointAt(journal.entries, run, rate) && !this.copyDense(rate)) return false
-          shown(rate)
-          return true
-        },
-        onPoint: ({ rate, plan, result: { how, ...after } }) => {
-          journal.append({
-            method: run.method,
-            seed: run.seed,
-            rate,
-            after,
-            how,
-            kept: job.found.map(({ name, size }) => plan.get(name)?.reduce((a, b) => a + b, 0) ?? size),
-          })
-          shown(rate)
-          return isStopped(points(), run, job)
-        },
-      })
+      if (run.method.criterion) {
+        await measureCurve({
+          ...common,
+          trials: trialsOf(),
+          units: job.chosen,
+          select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
+          scores: (masks, rate) => this.scores(rate === undefined ? run.name : `${run.name}-${rate}`, masks),
+          iterative: run.iterative,
+        })
+      } else await measureLearnedCurve({ ...common, trialsOf, learn: (rate) => this.learn(rate) })
     } finally {
       progress.stop()
     }
@@ -167,26 +181,72 @@ class CurveRun {
     const dense = rate === 0
       ? journal.entries.find((point) => point.rate === 0 && String(this.classesOf(point)) === String(run.classes))
       : undefined
-    if (dense) journal.append({ ...dense, method: run.method, seed: run.seed })
+    if (dense) journal.append({ ...dense, source: undefined, ...pointOf(run) })
     return dense !== undefined
   }
 
   private classesOf({ method, seed }: Point): number[] | undefined {
-    return this.plan.runs.find((run) => run.method === method && run.seed === seed)?.classes
+    return this.plan.runs.find((run) => run.name === method && run.seed === seed)?.classes
+  }
+
+  /** What a method that learns makes of a rate. It goes on where it was interrupted; what it kept for that goes. */
+  private async learn(rate: number): Promise<{ plan: Plan, model?: Model }> {
+    const { run, plan: { job }, options, model, reporter } = this
+    const store = folderStore(join(options.out, 'states', this.fileName(`${run.name}-${rate}`)))
+    const { onProgress, stop } = follow(reporter)
+    const references = this.references ??= await cacheReferences(job, options, reporter, run.classes)
+    const made = await run.method.prune(
+      await jobOf(model, run.method, {
+        keep: 1 - rate,
+        method: run.method,
+        name: run.name,
+        data: job.data ?? undefined,
+        references: references ?? undefined,
+        input: job.input,
+        classes: job.checked.classCount,
+        found: job.found,
+        units: job.chosen,
+        ranking: options.ranking,
+        multipleOf: options.multiple,
+        minimum: options.minimum,
+        batch: options.batch,
+        seed: run.seed,
+        aggregation: options.aggregation,
+        store,
+        onProgress,
+      }),
+    ).finally(stop)
+    store.clear()
+    return made
+  }
+
+  /** The name of a file or folder of this run. */
+  private fileName(name: string): string {
+    const { source, seed } = this.run
+    return `${name.replace(/[^\w.-]+/g, '_')}-${source === undefined ? '' : `${source}-`}${seed}`
   }
 
   /** Scores, kept beside the points so that nothing is computed twice. */
   private async scores(name: string, masks?: ReadonlyMap<string, Uint8Array>): Promise<Scores> {
     const { run, plan: { job, folder }, options, model, reporter } = this
-    const stored = new StoredVectors(folder, `${name}-${run.seed}`, { scores: name, seed: run.seed })
+    const { source, seed } = run, about = { scores: name, seed, ...source !== undefined && { source } }
+    const stored = new StoredVectors(folder, this.fileName(name), about)
     const known = await stored.read(new Map(job.chosen.map(({ name, size }) => [name, size])))
     if (known) return known
     this.references ??= await cacheReferences(job, options, reporter, run.classes)
-    const scores = await scoresBy(baseOf(run.method), model, job, this.references, options, reporter, masks)
+    const { name: method, method: { criterion } } = run
+    const scores = await scoresBy(method, criterion!, model, job, this.references, options, reporter, masks)
     stored.write(scores)
     return scores
   }
 }
+
+/** What says whose point it is. */
+const pointOf = ({ name, source, seed }: Run) => ({
+  method: name,
+  ...source === undefined ? {} : { source },
+  seed,
+})
 
 const tests = new WeakMap<Dataset, Map<string, Dataset>>()
 
@@ -213,8 +273,8 @@ export function summarize(
   { runs, rates, journal: { entries } }: Pick<SweepSetup, 'runs' | 'rates' | 'journal'>,
 ): { curves: Curve[], stopped: string[] } {
   const stopped: string[] = []
-  const curves = [...new Set(runs.map(({ method }) => method))].map((name): Curve => {
-    const seeds = runs.filter(({ method }) => method === name).map((run) => {
+  const curves = [...new Set(runs.map(({ name }) => name))].map((name): Curve => {
+    const seeds = runs.filter((run) => run.name === name).map((run) => {
       const measured = rates.map((rate) => pointAt(entries, run, rate))
       const last = measured.findLast((point) => point !== undefined)!
       if (measured.includes(undefined)) stopped.push(`${name} seed ${run.seed} at ${percent(last.rate, 0)}`)

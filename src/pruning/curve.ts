@@ -1,6 +1,8 @@
 // Accuracy against pruning rate: plans that contain each other, measured one after the other; areas, the largest rate
 // that keeps the accuracy, and when to stop.
 import { InputError } from '../base/errors.ts'
+import { disposeTree } from '../core/tree.ts'
+import type { Model } from '../nn/model.ts'
 import { goneFirst } from './methods/by-score.ts'
 import { rank, type SelectOptions } from './plan/select.ts'
 import type { Plan } from './plan/slice.ts'
@@ -44,6 +46,28 @@ export async function measureCurve(options: CurveOptions): Promise<void> {
     if (done) continue
     const plan = ranking!.at(rate)
     if (onPoint({ rate, plan, result: await trials.run(plan) })) return
+  }
+}
+
+/** What a curve of a method without scores is measured with: it is run for each rate. */
+export interface LearnedCurveOptions extends Pick<CurveOptions, 'rates' | 'known' | 'onPoint'> {
+  /** The method's plan for a rate, and the network that it trained, which is freed here. */
+  learn: (rate: number) => Promise<{ plan: Plan, model?: Model }>
+  /** What tries a plan on the network that was trained, or on the dense one. */
+  trialsOf: (model?: Model) => Trials
+}
+
+/** Measures a method that learns what to cut: one run for each rate, since a plan for one says nothing of the next. */
+export async function measureLearnedCurve(options: LearnedCurveOptions): Promise<void> {
+  const { rates, known = () => false, onPoint, learn, trialsOf } = options
+  for (const rate of rates) {
+    if (known(rate)) continue
+    const { plan, model } = rate === 0 ? { plan: new Map<string, Uint8Array>() } : await learn(rate)
+    try {
+      if (onPoint({ rate, plan, result: await trialsOf(model).run(plan) })) return
+    } finally {
+      if (model) disposeTree(model)
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // Methods of the user's own: a criterion in TypeScript, a method that learns in JavaScript, and modules that are none.
 // Each runs in a process of its own, as a user's would.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { bundleForNode, runNode } from '../support/cli.ts'
@@ -84,6 +84,95 @@ export const learns = {
   const alone = await prune(file)
   expect(alone.code).toBe(2)
   expect(alone.stderr).toMatch(/learns\.mjs': it reads images with labels, found none; give --data/)
+}, slow)
+
+test(
+  'a method that learns goes on after the epoch that was saved; a network in place leaves no state behind',
+  async () => {
+    const file = plugin(
+      'dies.mjs',
+      `import { existsSync, writeFileSync } from 'node:fs'
+import { copyOf, fitStage, mapTree, scoreOf } from 'espalier'
+const marker = ${JSON.stringify(join(dir, 'died'))}
+export default {
+  summary: 'dies once, in its second epoch',
+  reads: 'training',
+  async prune({ model, data, classes, units, batch, seed, store, choose }) {
+    const copy = mapTree(model, (leaf) => copyOf(leaf))
+    let epochs = 0
+    const hook = { name: 'fate', afterEpoch({ state }) {
+      epochs++
+      if (state.epoch < 2 || existsSync(marker)) return
+      writeFileSync(marker, '')
+      throw new Error('the power fails')
+    } }
+    await fitStage(copy, data, { epochs: 2, batch, classes, seed, hooks: [hook] }, { store, stage: 'copy' })
+    const scores = await scoreOf('magnitude').score({ model: copy, units, references: null, classes, batch, seed })
+    const { plan } = await choose(scores)
+    return { plan, scores, model: copy, notes: ['trained ' + epochs + ' epochs'] }
+  },
+}
+`,
+    )
+    const state = join(dir, 'small.safetensors.state')
+    const first = await prune(file, '--data', data)
+    expect(first.stderr).toContain('the power fails')
+    expect(first.code).toBe(1)
+    expect(readdirSync(state)).toEqual(['copy.state'])
+    const second = await prune(file, '--data', data)
+    expect(second.stderr).toBe('')
+    expect(second.json.notes).toContain('trained 1 epochs')
+    expect(existsSync(state)).toBe(false)
+  },
+  slow,
+)
+
+test('sweep takes criteria and methods that learn, and measures anew what has changed', async () => {
+  const criterion = (sign: number) =>
+    plugin(
+      'signed.mjs',
+      `import { scoreOf } from 'espalier'
+export default { images: false, async score(scoring) {
+  const all = await scoreOf('magnitude').score(scoring)
+  return new Map([...all].map(([name, values]) => [name, values.map((value) => ${sign} * value)]))
+} }`,
+    )
+  const learns = plugin(
+    'aims.mjs',
+    `import { scoreOf } from 'espalier'
+export default { summary: 'aims at a budget', reads: 'training', async prune({ model, units, budget, classes, choose }) {
+  const scores = await scoreOf('magnitude').score({ model, units, references: null, classes, batch: 1, seed: 0 })
+  return { ...await choose(scores), scores, notes: [String(budget.limit)] }
+} }`,
+  )
+  const out = join(dir, 'curves'), test = 'cifar10:models/data/cifar10/test200.bin#0-19'
+  const sweep = async (methods: string, ...more: string[]) => {
+    const flags = ['--methods', methods, '--rates', '0.3', '--seeds', '1', '--out', out, '--adapter', 'cpu']
+    const ended = await runNode(cli, ['sweep', network, '--data', data, '--test', test, ...flags, '--json', ...more])
+    const json = JSON.parse(ended.stdout || '{}') as { results: { method: string, rate: number, after: object }[] }
+    const at = (method: string) => json.results.find((point) => point.method === method && point.rate === 0.3)!
+    return { ...ended, at }
+  }
+  const file = criterion(-1)
+  const first = await sweep(`${file},magnitude,iterative:${file},${learns}`)
+  expect(first.code).toBe(0)
+  expect(first.at(learns).after).toMatchObject({ images: 20 })
+  expect(existsSync(join(out, 'states'))).toBe(false)
+  criterion(1)
+  const second = await sweep(`${file},magnitude,iterative:${file}`)
+  const figures = ({ after }: { after: object }) => {
+    const { top1, loss, macs } = after as { top1: number, loss: number, macs: number }
+    return { top1, loss, macs }
+  }
+  expect(figures(second.at(file))).toEqual(figures(second.at('magnitude')))
+  expect(figures(second.at(file))).not.toEqual(figures(first.at(file)))
+  const iterative = await sweep(`iterative:${learns}`)
+  expect([iterative.code, iterative.stderr]).toEqual([
+    2,
+    expect.stringMatching(/has no scores that could be computed anew/),
+  ])
+  const subset = await sweep(learns, '--subset', '3')
+  expect([subset.code, subset.stderr]).toEqual([2, expect.stringMatching(/trains on all classes/)])
 }, slow)
 
 test.each([
