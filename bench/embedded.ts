@@ -21,14 +21,16 @@ import { fillNormal, fillUniform } from '../src/base/random.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
 import { scope, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
-import { quantile, relativeError, type Row } from './harness.ts'
+import { quantile } from '../src/base/turns.ts'
+import type { OnProgress } from '../src/pruning/progress.ts'
+import { relativeError, type Row } from './harness.ts'
 import { loadOrtCpu, loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
 
 /** Threads of everything that can choose; words that pick cases; where progress goes. */
 export interface EmbeddedOptions {
   threads?: number
   only?: string[]
-  say?: (line: string) => void
+  onProgress?: OnProgress
 }
 
 /**
@@ -54,17 +56,20 @@ const lavapipe = 'espalier on lavapipe'
  * @throws NumericError if two implementations disagree, InputError if the peers are not installed or nothing matches
  * `only`.
  */
-export async function embeddedRows({ threads = 2, only, say = () => undefined }: EmbeddedOptions = {}): Promise<Row[]> {
+export async function embeddedRows(
+  { threads = 2, only, onProgress = () => undefined }: EmbeddedOptions = {},
+): Promise<Row[]> {
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
   const rows: Row[] = [], results = new Map<string, ArrayLike<number>>()
   const onAdapter = async (adapter: string, impl: string, makers: readonly (() => Case)[]) => {
     await init({ adapter, threads, fixedVariants: false })
-    for (const make of makers) {
+    for (const [i, make] of makers.entries()) {
       const test = make()
-      say(`${impl}: ${test.name} ${test.shape}`)
+      onProgress(impl, i, makers.length, `${test.name} ${test.shape}`)
       rows.push(await measureCase(test, impl, results))
       test.dispose()
     }
+    onProgress(impl, makers.length, makers.length)
     await close()
   }
   if (wanted('first result')) rows.push(firstResult(threads))
@@ -83,10 +88,11 @@ export async function embeddedRows({ threads = 2, only, say = () => undefined }:
     const names: (PeerName | 'ort-cpu')[] = ['ort-cpu', ...peerNames]
     for (const name of names) {
       const peer = name === 'ort-cpu' ? await loadOrtCpu(threads) : await loadPeer(name)
-      for (const shape of products) {
-        say(`${name}: matmul ${shape.join('x')}`)
+      for (const [i, shape] of products.entries()) {
+        onProgress(name, i, products.length, `matmul ${shape.join('x')}`)
         rows.push(await measureCase(await peerCase(peer, shape), name, results))
       }
+      onProgress(name, products.length, products.length)
     }
   }
   if (both.length) await onAdapter('dawn', lavapipe, both)

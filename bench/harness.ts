@@ -3,6 +3,8 @@
 // alike.
 import { setTimeout } from 'node:timers/promises'
 import { InputError, NumericError } from '../src/base/errors.ts'
+import type { OnProgress } from '../src/pruning/progress.ts'
+import { median, quantile, spreadOf, takeTurns } from '../src/base/turns.ts'
 
 /**
  * One implementation of a case. `run` computes once and reads the result back; `device` gives the device time of one
@@ -66,13 +68,14 @@ export interface Row {
 export interface MeasureOptions {
   rounds?: number
   msPerRound?: number
-  say?: (line: string) => void
+  /** Which case is timed, and how many of its rounds are done. */
+  onProgress?: OnProgress
 }
 
 /** Checks, warms up and times all subjects of a case in turns. @throws NumericError if one of them is wrong. */
 export async function measure(
   work: BenchCase,
-  { rounds = 9, msPerRound = 60, say }: MeasureOptions = {},
+  { rounds = 9, msPerRound = 60, onProgress }: MeasureOptions = {},
 ): Promise<Row[]> {
   const errors: number[] = []
   for (const { impl, run, inOrder = (values: ArrayLike<number>) => values } of work.subjects) {
@@ -87,43 +90,42 @@ export async function measure(
     errors.push(error)
     for (let i = 0; i < 2; i++) await run() // code and caches warm
   }
-  const wall: number[][] = work.subjects.map(() => []), device: number[][] = work.subjects.map(() => [])
   const { Bench } = await tinybench()
-  for (let round = 0; round < rounds; round++) {
-    const bench = new Bench({ time: msPerRound, iterations: 1, warmup: false, retainSamples: true, throws: true })
-    const beforeAll = async () => {
-      if (work.subjects.length > 1) await setTimeout(100)
-    } // threads of the last one may still spin
-    for (const { impl, run } of work.subjects) {
+  const turns = await takeTurns(
+    work.subjects.map(({ impl, run, device }) => async () => {
+      if (work.subjects.length > 1) await setTimeout(100) // threads of the last one may still spin
+      const bench = new Bench({ time: msPerRound, iterations: 1, warmup: false, retainSamples: true, throws: true })
       bench.add(impl, async () => {
         await run()
-      }, { beforeAll })
-    }
-    await bench.run()
-    for (const [i, task] of bench.tasks.entries()) {
-      if (task.result.state === 'completed') wall[i].push(...task.result.latency.samples ?? [])
-      const time = work.subjects[i].device
-      if (time) device[i].push(await time())
-    }
-    say?.(`${work.name} ${work.shape}: round ${round + 1} of ${rounds}`)
-  }
+      })
+      await bench.run()
+      const [{ result }] = bench.tasks
+      return { wall: result.state === 'completed' ? [...result.latency.samples ?? []] : [], device: await device?.() }
+    }),
+    {
+      rounds,
+      warmUp: 0, // done above
+      onRound: (done, of) => onProgress?.(`${work.name} ${work.shape}`, done, of),
+    },
+  )
   return work.subjects.map(({ impl, note = '', dispose }, i) => {
     dispose?.()
-    const msMedian = quantile(wall[i], 0.5)
+    const wall = turns[i].flatMap((turn) => turn.wall), device = turns[i].flatMap((turn) => turn.device ?? [])
+    const { median: msMedian, mad: msMad, runs } = spreadOf(wall)
     return {
       suite: work.suite,
       name: work.name,
       shape: work.shape,
       impl,
       msMedian,
-      msMad: quantile(wall[i].map((ms) => Math.abs(ms - msMedian)), 0.5),
-      runs: wall[i].length,
+      msMad,
+      runs,
       gflops: work.flops ? work.flops / msMedian / 1e6 : null,
       gbps: work.bytes / msMedian / 1e6,
       maxRelError: errors[i],
       note,
-      msP10: quantile(wall[i], 0.1),
-      msDevice: device[i].length ? quantile(device[i], 0.5) : null,
+      msP10: quantile(wall, 0.1),
+      msDevice: device.length ? median(device) : null,
     }
   })
 }
@@ -148,12 +150,6 @@ export function relativeError(found: ArrayLike<number>, expected: ArrayLike<numb
     scale = Math.max(scale, Math.abs(expected[i]))
   }
   return difference / scale
-}
-
-/** The value below which a fraction `q` of the numbers lies, between neighbours by proportion. */
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b), at = q * (sorted.length - 1), low = Math.floor(at)
-  return sorted.length ? sorted[low] + (sorted[Math.ceil(at)] - sorted[low]) * (at - low) : NaN
 }
 
 /** How much faster espalier is than the fastest peer, per shape and as geometric mean; null without peers. */

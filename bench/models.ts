@@ -19,7 +19,8 @@ import { type Tensor, tensor } from '../src/core/tensor.ts'
 import { inference, trace, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { deitGraph } from './deit-onnx.ts'
-import { measure, type MeasureOptions, quantile, type Row, type Subject } from './harness.ts'
+import { quantile } from '../src/base/turns.ts'
+import { measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
 
 /**
  * What to measure, and whether beside ONNX Runtime: on its webgpu provider, for the embedded device on its CPU
@@ -172,7 +173,7 @@ async function ortSubject(
  * Forward, backward and AdamW, captured, in turns with the forward pass alone; its loss must fall, and memory must not
  * grow after the second step.
  */
-async function trainingStep(model: Model, data: Case, { rounds = 9, say }: MeasureOptions): Promise<Row> {
+async function trainingStep(model: Model, data: Case, { rounds = 9, onProgress }: MeasureOptions): Promise<Row> {
   const { name, images, labels, batch, side } = data, { memory } = gpu().pool
   const optimizer = adamW(model, { rate: 1e-5, decay: 0.05 })
   const gradient = valueAndGrad((m: Model, x: Tensor, y: Tensor) => crossEntropy(m.call(x, { training: true }), y))
@@ -204,7 +205,7 @@ async function trainingStep(model: Model, data: Case, { rounds = 9, say }: Measu
       times.push(performance.now() - start)
     }
     if (i === 1) afterTwo = memory.allocated
-    say?.(`${name} training step: ${i + 1} of ${rounds + 2}`)
+    onProgress?.(`${name} training step`, i + 1, rounds + 2)
   }
   if (!(losses.at(-1)! < losses[0])) {
     throw new NumericError(

@@ -11,14 +11,16 @@ import { fillNormal } from '../src/base/random.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
 import { scope, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
-import { type MeasureOptions, quantile, type Row } from './harness.ts'
+import { quantile } from '../src/base/turns.ts'
+import type { OnProgress } from '../src/pruning/progress.ts'
+import { type MeasureOptions, type Row } from './harness.ts'
 
 /**
  * Rows: CPU time of the host per launch when launches are batched, and a training step of tiny tensors eager and
  * captured.
  */
-export async function overheadRows({ rounds = 15, say }: MeasureOptions = {}): Promise<Row[]> {
-  return [await eagerLaunches(rounds), ...await trainingStep(rounds, say)]
+export async function overheadRows({ rounds = 15, onProgress }: MeasureOptions = {}): Promise<Row[]> {
+  return [await eagerLaunches(rounds), ...await trainingStep(rounds, onProgress)]
 }
 
 async function eagerLaunches(rounds: number): Promise<Row> {
@@ -51,7 +53,7 @@ interface Layer {
   bias: Tensor
 }
 
-async function trainingStep(rounds: number, say?: (line: string) => void): Promise<Row[]> {
+async function trainingStep(rounds: number, onProgress?: OnProgress): Promise<Row[]> {
   const width = 8, depth = 30, times: Record<'eager' | 'captured', number[]> = { eager: [], captured: [] }
   const { launches } = gpu()
   const x = tensor(fillNormal(new Float32Array(4 * width), 1, 'x'), [4, width])
@@ -91,7 +93,7 @@ async function trainingStep(rounds: number, say?: (line: string) => void): Promi
         `overhead: step ${round} gave a loss of ${results[0]} eager and ${results[1]} captured; they must agree`,
       )
     }
-    say?.(`training step: round ${round + 1} of ${rounds + 5}`)
+    onProgress?.('training step', round + 1, rounds + 5)
   }
   replay.clear()
   for (const { model, optimizer } of [eager, captured]) {

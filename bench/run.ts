@@ -45,11 +45,11 @@ const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [
  * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
  */
 export async function runBench(
-  { suite, only, against: names = [], say, rounds, msPerRound, ...options }: BenchOptions,
+  { suite, only, against: names = [], onProgress, rounds, msPerRound, ...options }: BenchOptions,
 ): Promise<BenchReport> {
   if (suite === 'embedded') { // opens several adapters, one after the other
     const { threads = 2 } = options
-    const rows = await embeddedRows({ threads, only, say }),
+    const rows = await embeddedRows({ threads, only, onProgress }),
       versions = { espalier: packageVersion(), node: process.versions.node }
     return { adapter: `embedded device, ${threads} threads on ${cpuName()}`, versions, profile: 'browser', rows }
   }
@@ -69,22 +69,36 @@ export async function runBench(
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
   const rows: Row[] = []
   try {
-    if (suite === 'overhead') rows.push(...(await overheadRows({ rounds, say })).filter(({ name }) => wanted(name)))
+    if (suite === 'overhead') {
+      rows.push(...(await overheadRows({ rounds, onProgress })).filter(({ name }) => wanted(name)))
+    }
     if (suite === 'models') {
       rows.push(
-        ...await modelRows({ wanted, ort: names.includes('ort'), threads: options.threads, rounds, msPerRound, say }),
+        ...await modelRows({
+          wanted,
+          ort: names.includes('ort'),
+          threads: options.threads,
+          rounds,
+          msPerRound,
+          onProgress,
+        }),
       )
     }
-    if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, say }))
-    for (
-      const { make } of suite === 'kernels'
-        ? kernels.flatMap((cases) => cases(peers)).filter(({ name }) => wanted(name))
-        : []
-    ) {
+    if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, onProgress }))
+    const cases = suite === 'kernels'
+      ? kernels.flatMap((each) => each(peers)).filter(({ name }) => wanted(name))
+      : []
+    for (const [i, { make }] of cases.entries()) {
       const work = await make()
       for (const { run } of work.subjects) await run() // first use: lets the tuner see the shape
       await tuned()
-      rows.push(...await measure(work, { rounds, msPerRound, say }))
+      rows.push(
+        ...await measure(work, {
+          rounds,
+          msPerRound,
+          onProgress: (what, ...progress) => onProgress?.(`${what} (${i + 1} of ${cases.length})`, ...progress),
+        }),
+      )
     }
   } finally {
     await close()

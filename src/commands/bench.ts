@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { InputError } from '../base/errors.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
-import { type CommandSpec, type CommonOptions, wholeNumber } from './command.ts'
+import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
 const suites: readonly Suite[] = ['kernels', 'models', 'pruned', 'overhead', 'embedded'],
@@ -36,7 +36,7 @@ export const bench: CommandSpec<BenchOptions> = {
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
     const { benchText, jsonReport, runBench } = await loadBench()
-    const progress = reporter.progress(`bench ${suite}`, 1)
+    const { onProgress, stop } = follow(reporter)
     const report = await runBench({
       suite,
       only: only?.split(','),
@@ -45,12 +45,8 @@ export const bench: CommandSpec<BenchOptions> = {
       adapter,
       threads,
       rounds,
-      say: (line) => {
-        progress.update(0, line)
-      },
-    }).finally(() => {
-      progress.stop()
-    })
+      onProgress,
+    }).finally(stop)
     // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end
     // by itself.
     if (names.length || suite === 'embedded') setTimeout(() => process.exit(), 2000).unref()

@@ -88,8 +88,8 @@ export const demo: CommandSpec<DemoOptions> = {
           select: { multipleOf: 1, minimum: 1 },
           rates,
           scores: () => scoresBy(method, scoreOf(method), model, job, references, options, reporter),
-          onPoint({ rate, result: { top1, macs, params, msPerImage } }) {
-            points.push({ rate, top1, macs, params, msPerImage, seeds: 1 })
+          onPoint({ rate, result: { top1, macs, params, msPerImage, timeShare } }) {
+            points.push({ rate, top1, macs, params, msPerImage, timeShare, seeds: 1 })
             progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)
           },
         })

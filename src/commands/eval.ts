@@ -2,6 +2,7 @@
 import { modelOf } from '../checkpoint/checkpoint.ts'
 import { packageVersion } from '../files/package.ts'
 import { evaluate } from '../train/evaluate.ts'
+import { timeText } from '../report/format.ts'
 import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
@@ -46,7 +47,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
       }).finally(() => {
         progress.stop()
       })
-      const { top1, top5, loss, images, msPerImage, imagesPerSecond } = found
+      const { top1, top5, loss, images, msPerImage, msPerImageMad, imagesPerSecond } = found
       const { name } = gpu.adapter
       return {
         json: {
@@ -60,6 +61,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           macs,
           bytes: checked.bytes,
           msPerImage,
+          msPerImageMad,
           imagesPerSecond,
           batch,
           seed,
@@ -75,7 +77,9 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
           `  ${preparedText({ ...prepared, preprocessing: set.preprocessing }, checked)}`,
           `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,
-          `  ${msPerImage.toFixed(2)} ms per image (median, batch ${batch}), ${imagesPerSecond.toFixed(1)} images/s`,
+          `  ${timeText(found)} ms per image (median ± its spread, batch ${batch}), ${
+            imagesPerSecond.toFixed(1)
+          } images/s`,
         ].join('\n'),
       }
     } finally {

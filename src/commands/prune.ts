@@ -12,7 +12,7 @@ import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { difference, logitsOf } from '../pruning/check.ts'
-import { figuresOf } from '../pruning/figures.ts'
+import { sizeAndAccuracy } from '../pruning/figures.ts'
 import { methodHelp } from '../pruning/methods/index.ts'
 import { fileSize } from '../pruning/plan/file-size.ts'
 import { recordOf } from '../pruning/plan/record.ts'
@@ -22,6 +22,8 @@ import type { Figures, KeptUnit, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
 import { type CommandSpec, follow, type Reporter, wholeNumber } from './command.ts'
 import { claimOutputs, derived, filesRead, type NamedFile } from './claims.ts'
+import { shareText, timeText } from '../report/format.ts'
+import { timeBoth } from '../train/timing.ts'
 import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
@@ -172,9 +174,10 @@ export async function pruneJob(
   const measured = async (network: Model, bytes: number, what: string): Promise<Figures> => {
     const progress = test && reporter.progress(what, test.length)
     const onProgress = (done: number) => progress?.update(done)
-    return { ...await figuresOf(network, input, { test, batch, onProgress }).finally(() => progress?.stop()), bytes }
+    const options = { test, batch, onProgress }
+    return { ...await sizeAndAccuracy(network, input, options).finally(() => progress?.stop()), bytes }
   }
-  const before = await measured(model, checked.bytes, 'evaluating the dense network')
+  const dense = await measured(model, checked.bytes, 'evaluating the dense network')
   const { onProgress, stop } = follow(reporter)
   const chosenMethod = await namedMethod(method)
   const store = folderStore(`${options.out}.state`)
@@ -226,7 +229,9 @@ export async function pruneJob(
         + `of the largest logit, expected at most ${allowed}; the file was not put in place, please report this`,
     )
   }
-  const after = await measured(again, written.bytes, 'evaluating the pruned network')
+  const small = await measured(again, written.bytes, 'evaluating the pruned network')
+  const times = await timeBoth(model, again, [batch, ...input])
+  const before = { ...dense, ...times.before }, after = { ...small, ...times.after }
   const units = found.map(({ name, size }): KeptUnit => ({
     name,
     size,
@@ -300,7 +305,7 @@ function textOf(
       ? ['  accuracy was not measured; give --test']
       : [`  top-1 ${percent(before.top1!)} -> ${percent(after.top1!)} on ${after.images} images`],
     `  multiply-adds ${change('macs')}, parameters ${change('params')}, file ${change('bytes', 'B')}`,
-    `  ${before.msPerImage!.toFixed(2)} -> ${after.msPerImage!.toFixed(2)} ms per image`,
+    `  ${timeText(before)} -> ${timeText(after)} ms per image in turns: ${shareText(after)}`,
     `  read back and compared: largest difference ${error.toExponential(1)} of the largest logit`,
     ...notes.map((note) => `  ${note}`),
   ].join('\n')

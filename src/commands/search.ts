@@ -103,6 +103,7 @@ export const search: CommandSpec<SearchOptions> = {
             batch,
             classes,
             foreign: options.restriction,
+            clock: false,
           }),
           units: job.chosen,
           select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },

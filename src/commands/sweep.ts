@@ -283,7 +283,7 @@ export function summarize(
     })
     const area = meanAndError(seeds.map(({ top1 }) => meanArea(top1)))
     const means = rates.map((_, i) => meanAndError(seeds.map(({ top1 }) => top1[i])))
-    const average = (i: number, key: 'macs' | 'params' | 'msPerImage') => {
+    const average = (i: number, key: 'macs' | 'params' | 'msPerImage' | 'timeShare') => {
       const values = seeds.flatMap(({ measured }) => measured[i]?.after[key] ?? [])
       return values.length ? meanArea(values) : undefined
     }
@@ -304,6 +304,7 @@ export function summarize(
           macs,
           params,
           msPerImage: average(i, 'msPerImage'),
+          timeShare: average(i, 'timeShare'),
         }]
       }),
     }

@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
 import { buildModel, classesOf } from '../../models/registry.ts'
 import { EspalierError } from '../base/errors.ts'
-import { evaluate } from '../train/evaluate.ts'
+import { accuracyOf } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { copyInto } from '../core/fill.ts'
 import { close, init } from '../gpu/device.ts'
@@ -179,7 +179,7 @@ async function runTraining(
       progress.stop()
       const start = performance.now(), best = now.average ?? model
       if (test) {
-        const { top1, top5, loss } = await evaluate(best, test, {
+        const { top1, top5, loss } = await accuracyOf(best, test, {
           batch,
           onProgress: () => {
             check(now.epoch)

@@ -2,26 +2,40 @@
 import type { Dataset } from '../data/datasets.ts'
 import { costOf } from '../nn/macs.ts'
 import type { Model } from '../nn/model.ts'
-import { evaluate, type Evaluation } from '../train/evaluate.ts'
-import { forwardTime } from './latency.ts'
+import { type Accuracy, accuracyOf } from '../train/evaluate.ts'
+import { timeOf, type Timing } from '../train/timing.ts'
 
-/** Parameters, multiply-adds and time; accuracy and loss where there were test images. */
-export type NetworkFigures =
-  & { params: number, macs: number }
-  & Pick<Evaluation, 'msPerImage' | 'imagesPerSecond'>
-  & Partial<Omit<Evaluation, 'predictions'>>
+/** Parameters and multiply-adds; accuracy and loss where there were test images. */
+export type SizeAndAccuracy = { params: number, macs: number } & Partial<Omit<Accuracy, 'predictions'>>
+
+/** The same with the time. */
+export type NetworkFigures = SizeAndAccuracy & Timing
+
+/** How a network is measured. */
+export interface FigureOptions {
+  test: Dataset | null
+  batch: number
+  onProgress?: (done: number) => void
+}
 
 /** Measures a network on images [channels, height, width], `batch` at once. */
 export async function figuresOf(
   model: Model,
   input: readonly [number, number, number],
-  { test, batch, onProgress }: { test: Dataset | null, batch: number, onProgress?: (done: number) => void },
+  options: FigureOptions,
 ): Promise<NetworkFigures> {
+  const found = await sizeAndAccuracy(model, input, options)
+  return { ...found, ...await timeOf(model, [options.batch, ...input]) }
+}
+
+/** Measures a network without a clock; networks to compare are timed in turns (`timeBoth`). */
+export async function sizeAndAccuracy(
+  model: Model,
+  input: readonly [number, number, number],
+  { test, batch, onProgress }: FigureOptions,
+): Promise<SizeAndAccuracy> {
   const { params, macs } = costOf(model, input)
-  if (!test) {
-    const msPerImage = await forwardTime(model, [batch, ...input]) / batch
-    return { params, macs, msPerImage, imagesPerSecond: 1000 / msPerImage }
-  }
-  const { predictions: _, ...found } = await evaluate(model, test, { batch, onProgress })
+  if (!test) return { params, macs }
+  const { predictions: _, ...found } = await accuracyOf(model, test, { batch, onProgress })
   return { ...found, params, macs }
 }

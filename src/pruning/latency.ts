@@ -1,43 +1,18 @@
 // How long a pruned network takes on this device, without making each one: layers of equal shape are measured together
 // at some widths, and what lies between is interpolated. What is chosen by the table is measured afterwards.
-import { sizeOf } from '../base/shape.ts'
-import { compile } from '../core/compile.ts'
-import { median } from '../train/evaluate.ts'
+import { compareTurns, median } from '../base/turns.ts'
 import type { Model } from '../nn/model.ts'
-import { fillNormal } from '../base/random.ts'
-import { tensor, type Tensor } from '../core/tensor.ts'
-import { inference } from '../core/transform.ts'
+import { timeInTurns } from '../train/timing.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import { type HostTensor, hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
-
-/**
- * Median milliseconds of a forward pass over a batch, from handing it over to having the logits, after two passes that
- * are not counted.
- */
-export async function forwardTime(model: Model, shape: readonly number[], rounds = 5): Promise<number> {
-  const forward = compile((images: Tensor) => inference(() => model.call(images)))
-  const images = tensor(fillNormal(new Float32Array(sizeOf(shape)), 0, 'latency'), shape)
-  const times: number[] = []
-  try {
-    for (let round = -2; round < rounds; round++) {
-      const start = performance.now()
-      const logits = forward(images)
-      await logits.data()
-      if (round >= 0) times.push(performance.now() - start)
-      logits.dispose()
-    }
-  } finally {
-    forward.clear()
-    images.dispose()
-  }
-  return median(times)
-}
 
 /** Milliseconds by layer and width. */
 export interface LatencyTable {
   /** The dense network, per batch. */
   dense: number
+  /** All its times, as they were taken in turns with the others. */
+  denseTimes: number[]
   rows: { units: string[], width: number, ms: number }[]
   /** The time of a plan by the table. */
   predict(plan: Plan): number
@@ -47,7 +22,8 @@ const shares = [0.75, 0.5, 0.25, 0.125]
 
 /**
  * Measures the table for `units`: one row per group of units with equal shapes and width, all units of a group cut at
- * once.
+ * once. Each takes turns with the dense network, so that a row says what is saved even where the machine slows down
+ * between two rows.
  */
 export async function latencyTable(
   model: Model,
@@ -58,8 +34,11 @@ export async function latencyTable(
 ): Promise<LatencyTable> {
   const groups = [...groupBy(units, signatureOf(model)).values()]
   const weights: ReadonlyMap<string, HostTensor> = await hostWeights(model)
-  const dense = await forwardTime(model, shape, rounds)
-  const rows: LatencyTable['rows'] = [], savings = new Map<string, { kept: number, saved: number }[]>()
+  const turns = (models: Model[]) => timeInTurns(models, shape, { rounds, least: Math.min(rounds, 3) })
+  const denseTimes = [...(await turns([model]))[0]]
+  const measured: { units: string[], width: number, ratio: number }[] = []
+  // Saved by a unit at a width, as a share of the dense time.
+  const savings = new Map<string, { kept: number, saved: number }[]>()
   for (const group of groups) {
     const width = group[0].shape.at(-1)!
     const points = [{ kept: width, saved: 0 }]
@@ -68,25 +47,35 @@ export async function latencyTable(
         group.map((unit) => [unit.name, Uint8Array.from({ length: unit.size }, (_, i) => Number(i % width < kept))]),
       )
       const small = await sliceModel(model, [1, ...shape.slice(1)], plan, { found, weights })
-      const ms = await forwardTime(small, shape, rounds)
-      disposeTree(small)
-      rows.push({ units: group.map(({ name }) => name), width: kept, ms })
-      points.push({ kept, saved: (dense - ms) / group.length })
-      onProgress?.(rows.length, groups.length * shares.length)
+      const [whole, cut] = await turns([model, small]).finally(() => {
+        disposeTree(small)
+      })
+      denseTimes.push(...whole)
+      const { ratio } = compareTurns(whole, cut)
+      measured.push({ units: group.map(({ name }) => name), width: kept, ratio })
+      // A width that seems slower than the whole layer is noise, or not worth cutting to.
+      points.push({ kept, saved: Math.max(0, 1 - ratio) / group.length })
+      onProgress?.(measured.length, groups.length * shares.length)
     }
     for (const { name } of group) savings.set(name, points)
   }
   const widths = new Map(units.map((unit) => [unit.name, unit.shape.at(-1)!]))
-  const predict = (plan: Plan) =>
-    [...plan].reduce((ms, [name, keep]) => {
+  const left = (plan: Plan) =>
+    [...plan].reduce((share, [name, keep]) => {
       const points = savings.get(name)
-      if (!points) return ms
+      if (!points) return share
       const heads = keep.length / widths.get(name)!
-      return ms - interpolate(points, keep.reduce((a, b) => a + b, 0) / heads)
-    }, dense)
+      return share - interpolate(points, keep.reduce((a, b) => a + b, 0) / heads)
+    }, 1)
   // Savings are added up, and may add up to more than there is.
-  const least = Math.min(dense, ...rows.map(({ ms }) => ms)) / 20
-  return { dense, rows, predict: (plan) => Math.max(least, predict(plan)) }
+  const least = Math.min(1, ...measured.map(({ ratio }) => ratio)) / 20
+  const dense = median(denseTimes)
+  return {
+    dense,
+    denseTimes,
+    rows: measured.map(({ ratio, ...row }) => ({ ...row, ms: ratio * dense })),
+    predict: (plan) => dense * Math.max(least, left(plan)),
+  }
 }
 
 /** Between the two nearest widths; below the narrowest, along the last line. */

@@ -1,6 +1,7 @@
 // What a plan costs and how good the network still is. Sliced where slicing is exact, so that time is what a user would
 // get; masked where a layer vanishes altogether.
-import { evaluate, type Evaluation, type EvaluateOptions } from '../train/evaluate.ts'
+import { type Accuracy, accuracyOf, type EvaluateOptions } from '../train/evaluate.ts'
+import { timeBoth, timeOf, type TimeShare, type Timing } from '../train/timing.ts'
 import type { Model } from '../nn/model.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { costOf } from '../nn/macs.ts'
@@ -10,15 +11,21 @@ import { disposeTree } from '../core/tree.ts'
 import { type HostTensor, hostWeights, type Plan, sliceModel, sliceShapes } from './plan/slice.ts'
 import type { Unit } from './units/units.ts'
 
-/** Figures of one plan. `how` says what ran; only what was sliced has a time. */
+/**
+ * Figures of one plan. `how` says what ran; only what was sliced has a time, taken in turns with the dense network, and
+ * its share of the dense network's.
+ */
 export interface TrialResult
-  extends
-    Pick<Evaluation, 'top1' | 'top5' | 'loss' | 'images'>,
-    Partial<Pick<Evaluation, 'msPerImage' | 'imagesPerSecond'>>
+  extends Pick<Accuracy, 'top1' | 'top5' | 'loss' | 'images'>, Partial<Timing>, Partial<TimeShare>
 {
   params: number
   macs: number
   how: 'sliced' | 'masked'
+}
+
+/** How plans are tried; `clock: false` leaves out times. */
+export interface TrialOptions extends EvaluateOptions {
+  clock?: boolean
 }
 
 /** Tries plans on one network, whose weights are read once. */
@@ -27,7 +34,7 @@ export class Trials {
   readonly found: readonly Unit[]
   private readonly input: readonly [number, number, number]
   private readonly test: Dataset
-  private readonly options: EvaluateOptions
+  private readonly options: TrialOptions
   private weights: ReadonlyMap<string, HostTensor> | null = null
 
   /** `found` are all units of the model for images [channels, height, width]. */
@@ -36,7 +43,7 @@ export class Trials {
     found: readonly Unit[],
     input: readonly [number, number, number],
     test: Dataset,
-    options: EvaluateOptions = {},
+    options: TrialOptions = {},
   ) {
     this.model = model
     this.found = found
@@ -49,34 +56,45 @@ export class Trials {
   async run(plan: Plan): Promise<TrialResult> {
     const cost = planCost(this.model, this.found, plan, this.input)
     const how = canSlice(this.found, plan) ? 'sliced' : 'masked'
-    const { top1, top5, loss, images, msPerImage, imagesPerSecond } = await this[how](plan)
-    // A masked network takes as long as the dense one, which says nothing about the sliced one.
-    return how === 'sliced'
-      ? { top1, top5, loss, images, msPerImage, imagesPerSecond, ...cost, how }
-      : { top1, top5, loss, images, ...cost, how }
+    const { top1, top5, loss, images, ...times } = await this[how](plan)
+    return { top1, top5, loss, images, ...times, ...cost, how }
   }
 
-  private async sliced(plan: Plan): Promise<Evaluation> {
-    const cuts = onlyCuts(plan)
-    if (!cuts.size) return evaluate(this.model, this.test, this.options)
+  private async sliced(plan: Plan): Promise<Tried> {
+    const cuts = onlyCuts(plan), { clock = true, batch = 16 } = this.options
+    const shape = [batch, ...this.input]
+    if (!cuts.size) {
+      return { ...await this.accuracy(this.model), ...clock && { ...await timeOf(this.model, shape), ...same } }
+    }
     this.weights ??= await hostWeights(this.model)
     const small = await sliceModel(this.model, [1, ...this.input], cuts, { found: this.found, weights: this.weights })
     try {
-      return await evaluate(small, this.test, this.options)
+      return { ...await this.accuracy(small), ...clock && (await timeBoth(this.model, small, shape)).after }
     } finally {
       disposeTree(small)
     }
   }
 
-  private async masked(plan: Plan): Promise<Evaluation> {
+  /** A masked network takes as long as the dense one, which says nothing about the sliced one. */
+  private async masked(plan: Plan): Promise<Tried> {
     maskModel(this.model, this.found, plan)
     try {
-      return await evaluate(this.model, this.test, this.options)
+      return await this.accuracy(this.model)
     } finally {
       unmaskModel(this.model)
     }
   }
+
+  private async accuracy(model: Model): Promise<Omit<Accuracy, 'predictions'>> {
+    const { predictions: _, ...found } = await accuracyOf(model, this.test, this.options)
+    return found
+  }
 }
+
+/** The dense network beside itself. */
+const same: TimeShare = { timeShare: 1, timeShareLow: 1, timeShareHigh: 1 }
+
+type Tried = Omit<Accuracy, 'predictions'> & Partial<Timing> & Partial<TimeShare>
 
 /**
  * Parameters and multiply-adds of the sliced network, by its shapes. Where nothing of a tensor would stay, one element

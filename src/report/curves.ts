@@ -24,11 +24,15 @@ export function curveSection({ curves = [], before }: Report): Html | null {
   const points = drawn.flatMap((curve) => curve.points)
   const rate = against('pruning rate', whole, (point) => point.rate)
   const macs = against('multiply-adds taken away', whole, (point) => 1 - point.macs / (before.macs || 1))
-  const time = against(
-    'milliseconds per image',
-    (value) => `${Number(value.toPrecision(3))}`,
-    (point) => point.msPerImage,
-  )
+  // Shares of the dense network's time, taken in turns, compare even where the machine was busy for a while.
+  const shares = points.some(({ timeShare }) => timeShare !== undefined)
+  const time = shares
+    ? against("time, as a share of the dense network's", whole, (point) => point.timeShare)
+    : against(
+      'milliseconds per image',
+      (value) => `${Number(value.toPrecision(3))}`,
+      (point) => point.msPerImage,
+    )
   const banded = points.some(({ low, high }) => low !== undefined && high !== undefined && high > low)
   return html`
 <section>
@@ -39,7 +43,7 @@ ${banded && html`<p class="small">A band is the spread over seeds. All figures s
 ${areaTable(drawn)}
 ${points.some((point) => point.macs !== before.macs) && html`<h3>Against multiply-adds</h3>${responsivePlot(macs)}`}
 ${
-    points.filter(({ msPerImage }) => msPerImage !== undefined).length > 1
+    points.filter(({ msPerImage, timeShare }) => (shares ? timeShare : msPerImage) !== undefined).length > 1
     && html`<h3>Against measured time</h3>${responsivePlot(time)}`
   }
 ${drawn.map(pointTable)}
@@ -93,11 +97,12 @@ Top-PR, the largest rate that keeps 95 % of the dense accuracy.</p>`
 
 function pointTable({ name, points }: Curve): Html {
   const timed = points.some(({ msPerImage }) => msPerImage !== undefined)
+  const shared = points.some(({ timeShare }) => timeShare !== undefined)
   return html`
 <details><summary>${name}: ${points.length} rates</summary>
 <div class="scroll"><table>
-<thead><tr><th>rate</th><th>top-1</th><th>MACs</th><th>parameters</th>${
-    timed && html`<th>ms per image</th>`
+<thead><tr><th>rate</th><th>top-1</th><th>MACs</th><th>parameters</th>${timed && html`<th>ms per image</th>`}${
+    shared && html`<th>of the dense time</th>`
   }</tr></thead>
 <tbody>${
     points.map((point) =>
@@ -107,6 +112,9 @@ function pointTable({ name, points }: Curve): Html {
       }</td>${
         timed
         && html`<td>${point.msPerImage?.toFixed(2) ?? '–'}</td>`
+      }${
+        shared
+        && html`<td>${point.timeShare === undefined ? '–' : percent(point.timeShare, 0)}</td>`
       }</tr>`
     )
   }

@@ -1,12 +1,12 @@
 // The model's figures before and after, each with a bar.
-import { bytes, count, percent } from './format.ts'
+import { bytes, count, differsInTime, percent, timeText } from './format.ts'
 import { html, type Html } from './html.ts'
 import type { Figures, Report } from './types.ts'
 
 interface Row {
   label: string
   key: keyof Figures
-  text: (value: number) => string
+  text: (value: number, figures: Figures) => string
   /** Fractions change by points, others by a factor. */
   fraction?: boolean
 }
@@ -19,7 +19,7 @@ const rows: readonly Row[] = [
   { label: 'MACs per image', key: 'macs', text: count },
   { label: 'parameters', key: 'params', text: count },
   { label: 'file', key: 'bytes', text: bytes },
-  { label: 'ms per image', key: 'msPerImage', text: (value) => value < 10 ? value.toFixed(2) : value.toFixed(1) },
+  { label: 'ms per image', key: 'msPerImage', text: (_, figures) => timeText(figures) },
   { label: 'images per second', key: 'imagesPerSecond', text: (value) => String(Number(value.toPrecision(3))) },
 ]
 
@@ -39,7 +39,9 @@ export function figureSection({ before, after }: Report): Html {
 <tr><th>${row.label}</th><td>${value(row, before)}</td>${
         after
         && html`<td>${value(row, after)}</td><td>${
-          change(row, before[row.key], after[row.key])
+          row.key === 'msPerImage' || row.key === 'imagesPerSecond'
+            ? timeChange(row, before, after)
+            : change(row, before[row.key], after[row.key])
         }</td><td class="wide-cell">${bars(before[row.key], after[row.key])}</td>`
       }</tr>`
     )
@@ -47,18 +49,31 @@ export function figureSection({ before, after }: Report): Html {
 </tbody></table></div>
 ${
     (before.images ?? after?.images) !== undefined
-    && html`<p class="small">Accuracy is of ${before.images ?? after?.images} images; time is the median per image.</p>`
+    && html`<p class="small">Accuracy is of ${
+      before.images ?? after?.images
+    } images; time is the median per image ± its spread, ${
+      after?.timeShare === undefined ? 'after a warm-up' : 'both networks in turns after a warm-up'
+    }.</p>`
   }
 </section>`
 }
 
-const value = ({ key, text }: Row, figures: Figures) => figures[key] === undefined ? '–' : text(figures[key])
+const value = ({ key, text }: Row, figures: Figures) => figures[key] === undefined ? '–' : text(figures[key], figures)
 
 /** `−1.25 pts` (hundredths), or `× 0.50`. */
 function change({ fraction }: Row, before: number | undefined, after: number | undefined): string {
   if (before === undefined || after === undefined) return ''
   if (fraction) return `${after < before ? '−' : '+'}${Math.abs(100 * (after - before)).toFixed(2)} pts`
   return before > 0 ? `× ${(after / before).toPrecision(after / before < 1 ? 2 : 3)}` : ''
+}
+
+/** Of networks that took turns, the ratio of each round counts, and whether it differs from 1 at all. */
+function timeChange(row: Row, before: Figures, after: Figures): string {
+  const { timeShare } = after
+  if (timeShare === undefined) return change(row, before[row.key], after[row.key])
+  if (!differsInTime(after)) return 'no difference beyond noise'
+  const factor = row.key === 'msPerImage' ? timeShare : 1 / timeShare
+  return `× ${factor.toPrecision(factor < 1 ? 2 : 3)}`
 }
 
 function bars(before: number | undefined, after: number | undefined): Html | null {

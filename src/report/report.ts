@@ -1,7 +1,7 @@
 // A report: one HTML file that holds everything it shows, fetches nothing and runs no script.
 import { curveSection } from './curves.ts'
 import { figureSection } from './figures.ts'
-import { percent } from './format.ts'
+import { differsInTime, percent } from './format.ts'
 import { html, type Html } from './html.ts'
 import { unitSection } from './kept.ts'
 import { style } from './style.ts'
@@ -54,7 +54,7 @@ function facts({ model, data, test, method, rate, seed, adapter, version }: Repo
 /** What most readers came for, in large type. */
 function tiles({ before, after }: Report): Html | null {
   if (!after) return null
-  const left = (key: 'macs' | 'params' | 'msPerImage', label: string): [string, string] | null =>
+  const left = (key: 'macs' | 'params', label: string): [string, string] | null =>
     before[key] && after[key] !== undefined ? [percent(after[key] / before[key], 1), label] : null
   const accuracy: [string, string] | null = before.top1 === undefined || after.top1 === undefined
     ? null
@@ -63,7 +63,11 @@ function tiles({ before, after }: Report): Html | null {
     accuracy,
     left('macs', 'of the multiply-adds'),
     left('params', 'of the parameters'),
-    left('msPerImage', 'of the time'),
+    after.timeShare === undefined
+      ? null
+      : differsInTime(after)
+      ? [percent(after.timeShare, 1), 'of the time']
+      : ['≈ 100 %', 'of the time: no difference beyond noise'],
   ]
   return html`<div class="tiles">${
     shown.map((tile) => tile && html`<div class="tile"><b>${tile[0]}</b><span>${tile[1]}</span></div>`)

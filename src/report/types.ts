@@ -13,7 +13,13 @@ export interface Figures {
   /** Size of its file. */
   bytes?: number
   msPerImage?: number
+  /** Median absolute deviation of the times from their median. */
+  msPerImageMad?: number
   imagesPerSecond?: number
+  /** Time as a share of the dense network's, measured in turns; between what it lies with 95 % confidence. */
+  timeShare?: number
+  timeShareLow?: number
+  timeShareHigh?: number
 }
 
 /** What is left of one unit. */
@@ -33,6 +39,8 @@ export interface CurvePoint {
   macs: number
   params: number
   msPerImage?: number
+  /** Time as a share of the dense network's, in turns with it. */
+  timeShare?: number
 }
 
 /** Accuracy of one method against the pruning rate. */

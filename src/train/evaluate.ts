@@ -8,19 +8,26 @@ import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
+import { tuned } from '../gpu/tune.ts'
+import { type Timing, timingOf } from './timing.ts'
 
-/** Figures over a data set. Fractions are 0..1, times milliseconds. */
-export interface Evaluation {
+/** How good a network is. Fractions are 0..1. */
+export interface Accuracy {
   top1: number
   top5: number
   loss: number
   images: number
-  /** Median over batches of the time from handing a batch to the device to having its logits, per image. */
-  msPerImage: number
-  imagesPerSecond: number
   /** The predicted class of each image, in the order of the data set. */
   predictions: Int32Array
 }
+
+/**
+ * Figures over a data set. Times are milliseconds per image, from handing a batch of normalised images to the device to
+ * having its logits on the host; reading, decoding and resizing of images is not in them. They are the median over
+ * batches and its spread. The first batch, which compiles and tunes, the second, whose launches are captured, and a last
+ * one of another size do not count; where fewer than five are left, the first batch is run again and counted.
+ */
+export interface Evaluation extends Accuracy, Timing {}
 
 /** Options of `evaluate`. */
 export interface EvaluateOptions {
@@ -37,27 +44,50 @@ export interface EvaluateOptions {
 }
 
 /**
- * Runs the network over a data set.
+ * Runs the network over a data set, and says what an image takes.
  * @throws NumericError naming the first image whose logits are not finite; InputError for a label that has no logit.
  */
-export async function evaluate(
+export async function evaluate(model: Model, data: Dataset, options: EvaluateOptions = {}): Promise<Evaluation> {
+  const times: number[] = []
+  const accuracy = await pass(model, data, options, times)
+  return { ...accuracy, ...timingOf(times) }
+}
+
+/** As `evaluate`, without a clock: no batch is run that accuracy does not need. @throws as `evaluate`. */
+export const accuracyOf = (model: Model, data: Dataset, options: EvaluateOptions = {}): Promise<Accuracy> =>
+  pass(model, data, options, null)
+
+const leastTimes = 5, patience = 2000 // milliseconds of batches that are run for their time alone
+
+/** Notes the time per image of warm batches in `times`, if given. */
+async function pass(
   model: Model,
   data: Dataset,
-  { batch = 16, classes: subset, foreign = 'excluded', onProgress }: EvaluateOptions = {},
-): Promise<Evaluation> {
+  { batch = 16, classes: subset, foreign = 'excluded', onProgress }: EvaluateOptions,
+  times: number[] | null,
+): Promise<Accuracy> {
   const own = subset && new Set(subset)
-  const forward = compile((images: Tensor) => inference(() => model.call(images)))
+  const eager = (images: Tensor) => inference(() => model.call(images))
+  const forward = compile(eager)
+  const logitsOf = async (run: typeof eager, { images, shape }: Pick<Batch, 'images' | 'shape'>) => {
+    const start = performance.now()
+    const input = tensor(images, shape), output = run(input)
+    const logits = await output.data() as Float32Array
+    const ms = (performance.now() - start) / shape[0]
+    disposeTree([input, output])
+    return { logits, ms }
+  }
   const predictions = new Int32Array(data.length)
-  const times: number[] = []
-  let top1 = 0, top5 = 0, loss = 0, done = 0
+  let top1 = 0, top5 = 0, loss = 0, done = 0, passes = 0
+  let first: Pick<Batch, 'images' | 'shape'> | null = null
   try {
     for await (const { images, shape, labels } of data.batches({ size: batch })) {
-      const start = performance.now()
-      const input = tensor(images, shape)
-      const output = forward(input)
-      const logits = await output.data() as Float32Array
-      times.push((performance.now() - start) / shape[0])
-      disposeTree([input, output])
+      // Run op by op, the first batch shows the tuner what there is; what it finds is in what is captured afterwards.
+      const { logits, ms } = await logitsOf(times && !first ? eager : forward, { images, shape })
+      if (!first) {
+        first = { images, shape }
+        if (times) await tuned()
+      } else if (shape[0] === first.shape[0] && passes++ > 0) times?.push(ms)
       const classes = logits.length / shape[0]
       checkLabels('evaluate', { name: data.name, labels }, classes)
       if (!logits.every(Number.isFinite)) await explainDamage(model, images, shape, logits, `${data.name}: image`, done)
@@ -73,17 +103,19 @@ export async function evaluate(
       done += shape[0]
       onProgress?.(done)
     }
+    const start = performance.now()
+    while (times && first && times.length < leastTimes && !(times.length && performance.now() - start > patience)) {
+      const { ms } = await logitsOf(forward, first)
+      if (passes++ > 0) times.push(ms)
+    }
   } finally {
     forward.clear()
   }
-  const msPerImage = median(times)
   return {
     top1: top1 / done,
     top5: top5 / done,
     loss: loss / done,
     images: done,
-    msPerImage,
-    imagesPerSecond: 1000 / msPerImage,
     predictions,
   }
 }
@@ -139,10 +171,4 @@ function judge(
   let sum = 0
   for (const logit of logits) sum += Math.exp(logit - logits[best])
   return { best, rank, negativeLogLikelihood: logits[best] + Math.log(sum) - logits[label] }
-}
-
-/** The middle value; of an even count the mean of the middle two. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
 }

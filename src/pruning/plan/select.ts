@@ -159,7 +159,9 @@ export function withinBudget(
   const least = cost(ranking.plan(high))
   if (least > most) {
     throw new InputError(
-      `a budget of ${most} ${what} cannot be met: with all that may go gone, ${least} are left; raise it, or prune more kinds of units`,
+      `a budget of ${shortly(most)} ${what} cannot be met: with all that may go gone, ${
+        shortly(least)
+      } are left; raise it, or prune more kinds of units`,
     )
   }
   while (low < high) {
@@ -169,6 +171,9 @@ export function withinBudget(
   }
   return { plan: ranking.plan(low), count: low }
 }
+
+/** Whole numbers as they are, others with four digits: nobody measures more. */
+const shortly = (value: number): string => Number.isInteger(value) ? String(value) : String(+value.toPrecision(4))
 
 /** Elements of a plan that stay. */
 export const keptOf = (plan: Plan): number =>
