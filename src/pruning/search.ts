@@ -1,6 +1,6 @@
-// Search for the composite whose relevance prunes best (Hatefi et al., arXiv 2408.12568, section (c) 11 of the notes):
-// grid, or Bayesian optimisation with a Gaussian process over categories. The space is small, so the acquisition looks
-// at all of it.
+// Search for the composite whose relevance prunes best (Hatefi et al., arXiv 2408.12568): grid, or
+// Bayesian optimisation with a Gaussian process over categories. The space is small, so the acquisition looks at all of
+// it.
 import { random } from '../base/random.ts'
 
 /** A choice for each dimension, as positions in its list of values. */

@@ -351,7 +351,7 @@ describe('by hand', () => {
     expect(attention(q, k, v, null, nd([N, M])).data.every((value) => value === 0)).toBe(true)
   })
 
-  // Worked example of the FLatten core: shared/papers/channel-pruning-mha.md, section (h), six decimals
+  // Worked example of the FLatten core (arXiv 2308.00442), six decimals
   test('focused linear attention', () => {
     close(focus(nd([2], [3, 4])), [2], [1.943503, 4.606821], 1e-6)
     const mapped = (values: number[]) =>

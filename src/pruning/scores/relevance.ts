@@ -1,6 +1,6 @@
-// Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568), sections (c) 4-6 of the notes. The
-// relevance of a class is seeded with 1 / logit, so images weigh equally; filters sum over their map before the
-// absolute value, neurons and heads do not.
+// Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568). The relevance of a class
+// is seeded with 1 / logit, so images weigh equally; filters sum over their map before the absolute value, neurons and
+// heads do not.
 import { criterionOf } from '../../attribution/criteria.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'

@@ -1,5 +1,5 @@
-// Order, rates, rounding and budgets; areas of curves. Worked numbers from section (h) of the notes on Pruning by
-// eXplaining.
+// Order, rates, rounding and budgets; areas of curves. Worked numbers for the definitions of Pruning by
+// eXplaining (arXiv 2408.12568).
 import { describe, expect, test } from 'vitest'
 import { InputError, ShapeError } from '../../../src/base/errors.ts'
 import { atChance, meanAndError, meanArea, parseRates, topRate, trapezoidArea } from '../../../src/pruning/curve.ts'
