@@ -4,6 +4,8 @@
 // t = (1 - smoothing) target + smoothing / width;   row loss = -sum t (x - logsum);   dx = (weight softmax(x) - t)
 // dloss / rows.
 
+// #include shared/row-sum.wgsl
+
 struct Params { rows: u32, width: u32, smoothing: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> given: array</*type*/i32>;
@@ -14,8 +16,6 @@ struct Params { rows: u32, width: u32, smoothing: f32 }
 @group(0) @binding(6) var<storage, read> dloss: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(8) var<uniform> p: Params;
-override THREADS: u32 = 8;
-var<workgroup> partial: array<f32, 64>;
 
 // A label outside the classes makes the loss NaN, which the caller's check of the loss then reports.
 fn one_hot(label: i32, c: u32) -> f32 {
@@ -26,26 +26,6 @@ fn one_hot(label: i32, c: u32) -> f32 {
 fn expected(row: u32, c: u32) -> f32 {
   let given_target = /*target*/one_hot(given[row], c);
   return (1.0 - p.smoothing) * given_target + p.smoothing / f32(p.width);
-}
-
-fn row_sum(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = 0.0;
-  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
-  workgroupBarrier();                     // all have read it before the next call overwrites it
-  return result;
-}
-
-fn row_max(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = value;
-  for (var i = 0u; i < THREADS; i++) { result = max(result, partial[lid - lid % THREADS + i]); }
-  workgroupBarrier();
-  return result;
 }
 
 @compute @workgroup_size(64)

@@ -27,14 +27,10 @@ override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixtee
 override EDEPTH: u32 = 16;
 
 // Spliced in: load_q, load_k, load_v, load_dout, load_dq: four entries of a row from d on, zeros past its end;
-// store_dq, store_dk, store_dv; logit_bias.
+// store_dq, store_dk, store_dv.
 /*rows*/
-/*logit bias*/
-
-const Q = 0u;                              // which rows `rows_of` reads
-const K = 1u;
-const V = 2u;
-const DOUT = 3u;
+// #include rows-of.wgsl
+// #include logit-bias.wgsl
 
 // Keys, then values, [OWN / (4 COLUMNS)][depth][COLUMNS]: four rows each. The keys once more, [OWN][DDEPTH / 4]: four
 // entries each.
@@ -43,18 +39,6 @@ var<workgroup> entries: array<vec4f, OWN / 4u * DDEPTH>;
 // Queries, then dout, each [OTHER][depth / 4]: four entries each. w, then g, each [OTHER][OWN / 4]: four keys each.
 var<workgroup> staged: array<vec4f, OTHER / 4u * (DDEPTH + EDEPTH)>;
 var<workgroup> weights: array<vec4f, OWN * OTHER / 2u>;
-
-// Four entries of row i of one head, the last row for those past the end; q comes scaled.
-fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
-  let query = (b * p.N + min(i, p.N - 1u)) * p.H + h;
-  let key = (b * p.M + min(i, p.M - 1u)) * p.H + h;
-  switch what {
-    case 0u: { return load_q(query, d) * p.scale; }
-    case 1u: { return load_k(key, d); }
-    case 2u: { return load_v(key, d); }
-    default: { return load_dout(query, d); }
-  }
-}
 
 fn width_of(what: u32) -> u32 { return select(p.E, p.D, what == Q || what == K); }
 

@@ -22,9 +22,10 @@ override DDEPTH: u32 = 16;                 // D and E, up to multiples of sixtee
 override EDEPTH: u32 = 16;
 override E_TILES: u32 = 1;                  // E in tiles of OTHER, at most 4
 
-// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out; logit_bias.
+// Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out.
 /*rows*/
-/*logit bias*/
+// #include row-index.wgsl
+// #include logit-bias.wgsl
 
 // queries: [OWN / (4 COLUMNS)][DDEPTH][COLUMNS], four queries each
 var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;
@@ -32,9 +33,6 @@ var<workgroup> own: array<vec4f, OWN / 4u * DDEPTH>;
 var<workgroup> staged: array<vec4f, OTHER / 4u * max(DDEPTH, EDEPTH)>;
 var<workgroup> weights: array<vec4f, OWN * OTHER / 4u>;    // [OWN / (4 COLUMNS)][OTHER][COLUMNS], four queries each
 var<workgroup> factors: array<vec4f, OWN / 4u>;            // what the sums of a query have to be multiplied by
-
-fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
-fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,

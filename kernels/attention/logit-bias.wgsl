@@ -1,4 +1,4 @@
-// Spliced into the attention kernels for the embedded device: what is added to scores.
+// What is added to scores.
 // biases: [H, N, M]   masks: [G, N, M]
 
 override BIAS: u32 = 0;                    // whether there are a bias and a mask

@@ -32,24 +32,11 @@ override KEYS: u32 = 2;                    // LANES x KEYS rows of the other sid
 // Spliced in: load_q, load_k, load_v, load_dout, load_dq, load_dk, load_dv: four entries of a row from 4d on; store_dq
 // ...
 /*rows*/
+// #include row-index.wgsl
+// #include pair-bias.wgsl
 
 alias Tile = array<f32, 64>;               // [(r LANES + i) KEYS + c]: own row r, other row c LANES + i
 alias Rows = array<u32, 8>;
-
-const lowest = -3.0e38;
-
-fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
-fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
-
-// Bias plus mask of one pair, clamped so that infinities cannot turn into NaN.
-fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> f32 {
-  let row = min(query, p.N - 1u);
-  let column = min(key, p.M - 1u);
-  var x = 0.0;
-  if (p.bias != 0u) { x += biases[(h * p.N + row) * p.M + column]; }
-  if (p.mask != 0u) { x += masks[(b % p.G * p.N + row) * p.M + column]; }
-  return max(x, lowest);
-}
 
 fn clear(s: ptr<function, Tile>) {
   for (var i = 0u; i < R * LANES; i++) { for (var c = 0u; c < KEYS; c++) { (*s)[i * KEYS + c] = 0.0; } }
@@ -85,7 +72,7 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
-          let x = logit_bias(b, h, first + r * LANES + u, j + c * LANES + lane);
+          let x = pair_bias(b, h, first + r * LANES + u, j + c * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], subgroupShuffle(x, i), lane == u);
@@ -161,7 +148,7 @@ fn keys(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
           // Lanes read neighbouring keys of query u; here the owner of a key keeps it for other row i = u.
-          let x = logit_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
+          let x = pair_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], x, i == u);
@@ -254,7 +241,7 @@ fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
         for (var c = 0u; c < KEYS; c++) {
-          let x = logit_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
+          let x = pair_bias(b, h, j + c * LANES + u, first + r * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
             s[z] = select(s[z], x, i == u);

@@ -23,8 +23,8 @@ override KEYS: u32 = 4;
 
 // Spliced in: load_q, load_k, load_v, load_out: four entries of a row from 4d on, zeros past its end; store_out.
 /*rows*/
-
-const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
+// #include row-index.wgsl
+// #include pair-bias.wgsl
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -43,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var total: array<f32, 8>;
   var shrink: array<f32, 8>;
   for (var r = 0u; r < R; r++) {
-    at[r] = (b * p.N + min(first + r * LANES + lane, p.N - 1u)) * p.H + h;
+    at[r] = query_row(b, h, first + r * LANES + lane);
     high[r] = -1.0e30;
     total[r] = 0.0;
   }
@@ -53,16 +53,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     // bias and mask; a constant would unroll the loop.
     for (var u = 0u; u < p.biased_lanes; u++) {
       for (var r = 0u; r < R; r++) {
-        let row = min(first + r * LANES + u, p.N - 1u);
         for (var c = 0u; c < KEYS; c++) {
-          let column = min(j + c * LANES + lane, p.M - 1u);
-          var logit_bias = 0.0;
-          if (p.bias != 0u) { logit_bias += biases[(h * p.N + row) * p.M + column]; }
-          if (p.mask != 0u) { logit_bias += masks[(b % p.G * p.N + row) * p.M + column]; }
-          logit_bias = max(logit_bias, lowest);
+          let more = pair_bias(b, h, first + r * LANES + u, j + c * LANES + lane);
           for (var i = 0u; i < LANES; i++) {
             let z = (r * LANES + i) * KEYS + c;
-            s[z] = select(s[z], subgroupShuffle(logit_bias, i), lane == u);
+            s[z] = select(s[z], subgroupShuffle(more, i), lane == u);
           }
         }
       }
@@ -71,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var x: array<vec4f, 8>;
       for (var r = 0u; r < R; r++) { x[r] = load_q(at[r], d) * p.scale; }
       for (var c = 0u; c < KEYS; c++) {
-        let mine = load_k((b * p.M + min(j + c * LANES + lane, p.M - 1u)) * p.H + h, d);
+        let mine = load_k(key_row(b, h, j + c * LANES + lane), d);
         for (var i = 0u; i < LANES; i++) {
           let y = subgroupShuffle(mine, i);
           for (var r = 0u; r < R; r++) { s[(r * LANES + i) * KEYS + c] += dot(x[r], y); }
@@ -102,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var x: array<vec4f, 8>;
       for (var r = 0u; r < R; r++) { x[r] = select(load_out(at[r], e) * shrink[r], vec4f(0), j == 0u); }
       for (var c = 0u; c < KEYS; c++) {
-        let mine = load_v((b * p.M + min(j + c * LANES + lane, p.M - 1u)) * p.H + h, e);
+        let mine = load_v(key_row(b, h, j + c * LANES + lane), e);
         for (var i = 0u; i < LANES; i++) {
           let y = subgroupShuffle(mine, i);
           for (var r = 0u; r < R; r++) { x[r] += s[(r * LANES + i) * KEYS + c] * y; }

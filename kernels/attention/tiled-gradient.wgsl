@@ -22,45 +22,18 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(11) var<uniform> p: Params;
 override D_TILES: u32 = 2;                 // D and E in tiles of 32, at most 4
 override E_TILES: u32 = 2;
-override BIAS: u32 = 0;                    // whether there are a bias and a mask
-override MASK: u32 = 0;
 
 // Spliced in: load_q, load_k, load_v, load_dout: four entries of a row from d on, zeros past its end; store_dq,
 // store_dk, store_dv.
 /*rows*/
-
-const lowest = -3.0e38;
-const Q = 0u;                              // which rows `rows_of` reads
-const K = 1u;
-const V = 2u;
-const DOUT = 3u;
+// #include rows-of.wgsl
+// #include logit-bias.wgsl
 
 var<workgroup> left: array<vec4f, 256>;    // [32 own rows, 8]: four entries each
 var<workgroup> right: array<vec4f, 256>;   // [32 entries, 8]: four other rows each; later [32 other rows, 8]
 var<workgroup> weights: array<vec4f, 256>; // [32 own rows, 8]: four other rows each
 
-// Four entries of row i of one head, the last row for those past the end; q comes scaled.
-fn rows_of(what: u32, b: u32, h: u32, i: u32, d: u32) -> vec4f {
-  let query = (b * p.N + min(i, p.N - 1u)) * p.H + h;
-  let key = (b * p.M + min(i, p.M - 1u)) * p.H + h;
-  switch what {
-    case 0u: { return load_q(query, d) * p.scale; }
-    case 1u: { return load_k(key, d); }
-    case 2u: { return load_v(key, d); }
-    default: { return load_dout(query, d); }
-  }
-}
-
 fn count_of(what: u32) -> u32 { return select(p.M, p.N, what == Q || what == DOUT); }
-
-fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> f32 {
-  let row = min(query, p.N - 1u);
-  let column = min(key, p.M - 1u);
-  var x = 0.0;
-  if (BIAS > 0u) { x += biases[(h * p.N + row) * p.M + column]; }
-  if (MASK > 0u) { x += masks[(b % p.G * p.N + row) * p.M + column]; }
-  return max(x, lowest);
-}
 
 // Products of 32 own rows with 32 other rows over `width` entries: own row 4y + r, other rows 4x .. 4x + 3 in column r.
 fn products(own: u32, other: u32, b: u32, h: u32, first: u32, j: u32, width: u32, lid: u32) -> mat4x4f {
@@ -144,8 +117,7 @@ fn queries(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;
-      let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query, key + 1u),
-        logit_bias(b, h, query, key + 2u), logit_bias(b, h, query, key + 3u));
+      let more = logit_bias(b, h, vec4u(query), vec4u(key) + vec4u(0u, 1u, 2u, 3u));
       weights[(4u * y + r) * 8u + x] = select(vec4f(0), exp(s[r] + more - vec4f(stat.x)) * (g[r] - vec4f(stat.y)),
         inside);
     }
@@ -174,8 +146,7 @@ fn stats_of(b: u32, h: u32, query: u32) -> mat4x2f {
 
 // Weights of four queries on one key from their scores.
 fn weights_of(score: vec4f, stat: mat4x2f, b: u32, h: u32, query: u32, key: u32) -> vec4f {
-  let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query + 1u, key), logit_bias(b, h, query + 2u, key),
-    logit_bias(b, h, query + 3u, key));
+  let more = logit_bias(b, h, vec4u(query) + vec4u(0u, 1u, 2u, 3u), vec4u(key));
   let w = exp(score + more - vec4f(stat[0].x, stat[1].x, stat[2].x, stat[3].x));
   return select(vec4f(0), w, vec4u(query) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.N));
 }
@@ -275,8 +246,7 @@ fn bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let query = first + 4u * y + r;
       let stat = stats[(b * p.H + h) * p.N + min(query, p.N - 1u)];
       let key = j + 4u * x;
-      let more = vec4f(logit_bias(b, h, query, key), logit_bias(b, h, query, key + 1u),
-        logit_bias(b, h, query, key + 2u), logit_bias(b, h, query, key + 3u));
+      let more = logit_bias(b, h, vec4u(query), vec4u(key) + vec4u(0u, 1u, 2u, 3u));
       sums[r] += exp(s[r] + more - vec4f(stat.x)) * (g[r] - vec4f(stat.y));
     }
   }

@@ -15,37 +15,16 @@ struct Params { B: u32, N: u32, M: u32, H: u32, D: u32, E: u32, G: u32, scale: f
 @group(0) @binding(6) var<storage, read_write> logsum: array<f32>;
 @group(0) @binding(7) var<uniform> p: Params;
 override E_TILES: u32 = 2;                  // E in tiles of 32, at most 4
-override BIAS: u32 = 0;                    // whether there are a bias and a mask
-override MASK: u32 = 0;
 
 // Spliced in: load_q, load_k, load_v: four entries of a row from d on, zeros past its end; store_out.
 /*rows*/
-
-const lowest = -3.0e38;                    // stands for -infinity, which would turn differences into NaN
+// #include row-index.wgsl
+// #include logit-bias.wgsl
 
 var<workgroup> left: array<vec4f, 256>;    // [32 queries, 8]: four entries of d each
 var<workgroup> right: array<vec4f, 256>;   // [32 entries of d, 8]: four keys each; later values, [32 keys, 8]
 var<workgroup> weights: array<vec4f, 256>; // [32 queries, 8]: scores of four keys each, then their weights
 var<workgroup> factors: array<f32, 32>;    // what the sums of a query have to be multiplied by
-
-fn query_row(b: u32, h: u32, i: u32) -> u32 { return (b * p.N + min(i, p.N - 1u)) * p.H + h; }
-fn key_row(b: u32, h: u32, j: u32) -> u32 { return (b * p.M + min(j, p.M - 1u)) * p.H + h; }
-
-// Bias plus mask of four keys of one query.
-fn logit_bias(b: u32, h: u32, query: u32, key: u32) -> vec4f {
-  let row = min(query, p.N - 1u);
-  let columns = min(vec4u(key) + vec4u(0u, 1u, 2u, 3u), vec4u(p.M - 1u));
-  var x = vec4f(0);
-  if (BIAS > 0u) {
-    let at = vec4u((h * p.N + row) * p.M) + columns;
-    x += vec4f(biases[at.x], biases[at.y], biases[at.z], biases[at.w]);
-  }
-  if (MASK > 0u) {
-    let at = vec4u((b % p.G * p.N + row) * p.M) + columns;
-    x += vec4f(masks[at.x], masks[at.y], masks[at.z], masks[at.w]);
-  }
-  return max(x, vec4f(lowest));
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -94,8 +73,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     let inside = vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.M);
     for (var r = 0u; r < 4u; r++) {
-      weights[(4u * y + r) * 8u + x] = select(vec4f(lowest), s[r] + logit_bias(b, h, first + 4u * y + r, j + 4u * x),
-        inside);
+      let more = logit_bias(b, h, vec4u(first + 4u * y + r), vec4u(j + 4u * x) + vec4u(0u, 1u, 2u, 3u));
+      weights[(4u * y + r) * 8u + x] = select(vec4f(lowest), s[r] + more, inside);
     }
     workgroupBarrier();
     if (lid < 32u) {                                    // one invocation a query: nothing is computed twice

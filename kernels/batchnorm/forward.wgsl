@@ -1,6 +1,9 @@
 // Batch norm: statistics per channel, and y = x scale + shift. x, y: [batch, channels, size]; the rest is per channel.
 // Everything moves in vec4f; where `size` is no multiple of 4, a vector holds the ends of two channels.
 
+// #include ../shared/group-sum.wgsl
+alias Sum = vec2f;
+
 struct Params {
   batch: u32, channels: u32, size: u32, splits: u32, per_split: u32, per_thread: u32, eps: f32, momentum: f32,
 }
@@ -18,8 +21,6 @@ struct Params {
 @group(0) @binding(10) var<storage, read> factors: array<vec2f>;
 @group(0) @binding(11) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(12) var<uniform> p: Params;
-override THREADS: u32 = 64;
-var<workgroup> partial: array<vec2f, THREADS>;
 
 // A workgroup sums one channel of a split of the batch. Subtracting the channel's first value keeps the squares from
 // cancelling.
@@ -46,13 +47,8 @@ fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
       squares += value * value;
     }
   }
-  partial[lid] = vec2f(dot(sum, vec4f(1.0)), dot(squares, vec4f(1.0)));
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (lid < half) { partial[lid] += partial[lid + half]; }
-    workgroupBarrier();
-  }
-  if (lid == 0u && split < p.splits) { split_sums[number] = partial[0]; }
+  let all = group_sum(lid, vec2f(dot(sum, vec4f(1.0)), dot(squares, vec4f(1.0))));
+  if (lid == 0u && split < p.splits) { split_sums[number] = all; }
 }
 
 // The batch's statistics, and the running ones moved towards them in place (with the unbiased variance, as PyTorch

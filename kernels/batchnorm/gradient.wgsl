@@ -1,6 +1,9 @@
 // Gradients of batch norm. x, dy, dx: [batch, channels, size]; the rest is per channel. See batchnorm/forward.wgsl for
 // the vectors.
 
+// #include ../shared/group-sum.wgsl
+alias Sum = vec2f;
+
 struct Params { batch: u32, channels: u32, size: u32, splits: u32, per_split: u32, per_thread: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
@@ -15,8 +18,6 @@ struct Params { batch: u32, channels: u32, size: u32, splits: u32, per_split: u3
 @group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
 @group(0) @binding(10) var<storage, read_write> scale: array<vec2f>;
 @group(0) @binding(11) var<uniform> p: Params;
-override THREADS: u32 = 64;
-var<workgroup> partial: array<vec2f, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -40,13 +41,8 @@ fn sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       products += grad * select(vec4f(0.0), x[i] - centre, inside);
     }
   }
-  partial[lid] = vec2f(dot(sum, vec4f(1.0)), dot(products, vec4f(1.0)));
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (lid < half) { partial[lid] += partial[lid + half]; }
-    workgroupBarrier();
-  }
-  if (lid == 0u && split < p.splits) { split_sums[number] = partial[0]; }
+  let all = group_sum(lid, vec2f(dot(sum, vec4f(1.0)), dot(products, vec4f(1.0))));
+  if (lid == 0u && split < p.splits) { split_sums[number] = all; }
 }
 
 // dgain and dbias, and for dx = a (dy - mean(dy) - (x - mean) b): a, mean(dy), mean and b.

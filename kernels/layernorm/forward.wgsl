@@ -2,7 +2,8 @@
 // THREADS invocations share a row. Two passes for the statistics: the squares are taken about the mean, which loses no
 // digits.
 
-alias V = /*V*/f32;                       // vec4f where the width divides by 4; `width` counts V
+// #include ../shared/row-vector.wgsl
+// #include ../shared/row-sum.wgsl
 
 struct Params { rows: u32, width: u32, scale: f32, eps: f32 }       // scale: 1 / (scalars in a row)
 @group(0) @binding(0) var<storage, read> x: array<V>;
@@ -12,21 +13,7 @@ struct Params { rows: u32, width: u32, scale: f32, eps: f32 }       // scale: 1 
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
-override THREADS: u32 = 8;
 override PAIRS: u32 = 0;                  // 1, with THREADS 1: two entries a turn
-var<workgroup> partial: array<f32, 64>;
-
-fn total(v: V) -> f32 { return /*total*/v; }
-
-fn row_sum(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = 0.0;
-  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
-  workgroupBarrier();                     // all have read it before the next call overwrites it
-  return result;
-}
 
 // A whole row, two entries a turn, which the embedded device may do at once.
 fn in_pairs(row: u32) {

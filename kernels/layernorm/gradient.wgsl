@@ -2,7 +2,8 @@
 // With n = (x - mean) rstd and g = dy gain:  dx = rstd (g - mean(g) - n mean(g n)), dgain = sum dy n, dbias = sum dy.
 // A detached call holds rstd constant, which drops the last term of dx.
 
-alias V = /*V*/f32;                       // vec4f where the width divides by 4; `width` counts V
+// #include ../shared/row-vector.wgsl
+// #include ../shared/row-sum.wgsl
 
 struct Params { rows: u32, width: u32, scale: f32, detached: u32, splits: u32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
@@ -16,20 +17,6 @@ struct Params { rows: u32, width: u32, scale: f32, detached: u32, splits: u32 }
 @group(0) @binding(7) var<storage, read_write> dgain: array<V>;
 @group(0) @binding(8) var<storage, read_write> dbias: array<V>;
 @group(0) @binding(9) var<uniform> p: Params;
-override THREADS: u32 = 8;
-var<workgroup> partial: array<f32, 64>;
-
-fn total(v: V) -> f32 { return /*total*/v; }
-
-fn row_sum(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = 0.0;
-  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
-  workgroupBarrier();
-  return result;
-}
 
 @compute @workgroup_size(64)
 fn input(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,

@@ -4,7 +4,7 @@
 // stay in the first-level cache while all rows pass by.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
-/*product*/
+// #include tile.wgsl
 
 // Rows and columns of a tile are multiples of sixteen, as blocks of four are laid four at a time: X and Y COLUMNS are
 // multiples of four.

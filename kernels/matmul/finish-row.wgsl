@@ -1,4 +1,4 @@
-// Spliced into matmul/blocked.wgsl where rows of out are whole blocks of 4 COLUMNS elements: a block is one element of
+// Part of blocked.wgsl where rows of out are whole blocks of 4 COLUMNS elements: a block is one element of
 // an array, so its index is checked once, and neighbouring vectors of it are read and written together.
 
 alias Block = array<vec4f, /*columns*/4>;

@@ -1,4 +1,4 @@
-// Spliced in after matmul/output.wgsl: four neighbouring sums at a time, whatever the rows of out are.
+// Goes with output.wgsl: four neighbouring sums at a time, whatever the rows of out are.
 
 // The sums of four columns from n on in one row of matrix `which`, which starts at `start`. Outside M x N nothing
 // happens.

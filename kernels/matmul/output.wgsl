@@ -1,4 +1,4 @@
-// Spliced into the matrix products and the second pass of split ones: what happens to sums on their way out.
+// Part of the matrix products and the second pass of split ones: what happens to sums on their way out.
 // bias: [N]   residual: the shape of out; matmul/finish.wgsl or matmul/finish-row.wgsl reads them.
 // Overrides, because an epilogue that may happen costs a driver seconds to compile.
 

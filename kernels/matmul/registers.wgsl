@@ -2,7 +2,7 @@
 // outputs, four steps of k at a time, so that few loads feed many multiply-adds. No workgroup memory, no subgroups.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
-/*product*/
+// #include tile.wgsl
 
 override ROWS: u32 = 4;                    // 4 or 8
 override COLUMNS: u32 = 1;                 // vectors of four, 1 or 2

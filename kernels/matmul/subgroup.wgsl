@@ -4,7 +4,7 @@ enable subgroups;
 // at a time: a lane owns four columns; the elements of a are dealt out over the lanes and handed round by shuffles.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
-/*product*/
+// #include tile.wgsl
 
 override ROWS: u32 = 16;                   // a multiple of LANES and of 4, at most 32
 override LANES: u32 = 8;                   // lanes of a subgroup of this adapter

@@ -1,4 +1,4 @@
-// The second pass of a split product, and sums over a middle axis (gradients of a bias, of a broadcast argument):
+// The second pass of whatever was split, and sums over a middle axis (gradients of a bias, of a broadcast argument):
 // out[o, split, m, n] = sum over s of a[o, s, m, n], then the epilogue. Always in the same order, so two runs give the
 // same bits. The sum over s may itself be split into `per_split` terms each, which another launch adds. a: [outer,
 // count, M, N]

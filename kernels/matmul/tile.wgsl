@@ -1,4 +1,4 @@
-// Spliced into every matrix product: sizes, which tile a workgroup makes, how b is read, what happens to sums on their
+// Part of every matrix product: sizes, which tile a workgroup makes, how b is read, what happens to sums on their
 // way out.
 
 struct Params {

@@ -4,7 +4,7 @@
 // that every adapter has.
 // a: matrices [M, K], or [K, M] if TRANSPOSE_A   b: [K, N], or [N, K] if TRANSPOSE_B   out: [splits, batch, M, N]
 
-/*product*/
+// #include tile.wgsl
 
 override STEP: u32 = 16;                   // a multiple of 4, at most 32
 var<workgroup> a_tile: array<f32, STEP * 64>;

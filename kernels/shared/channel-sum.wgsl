@@ -1,12 +1,13 @@
 // Sums over everything but the channel: the gradient of a bias. x: [batch, channels, size] -> out: [channels].
 // One workgroup per channel; every lid keeps four partial sums.
 
+// #include group-sum.wgsl
+alias Sum = f32;
+
 struct Params { batch: u32, channels: u32, size: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<uniform> p: Params;
-override THREADS: u32 = 64;
-var<workgroup> partial: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -23,11 +24,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       for (; i < p.size; i++) { sum.x += x[base + i]; }
     }
   }
-  partial[lid] = dot(sum, vec4f(1.0));
-  workgroupBarrier();
-  for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-    if (lid < half) { partial[lid] += partial[lid + half]; }
-    workgroupBarrier();
-  }
-  if (lid == 0u && channel < p.channels) { out[channel] = partial[0]; }
+  let all = group_sum(lid, dot(sum, vec4f(1.0)));
+  if (lid == 0u && channel < p.channels) { out[channel] = all; }
 }

@@ -2,40 +2,16 @@
 // `inner` apart. THREADS invocations share a row: one where there are rows enough, more where they are few or memory
 // likes neighbours.
 
-alias V = /*V*/f32;                       // vec4f where inner is 1 and the width divides by 4; `width` counts V
+// #include ../shared/row-vector.wgsl
+// #include ../shared/row-sum.wgsl
 
 struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(0) var<storage, read> x: array<V>;
 @group(0) @binding(1) var<storage, read_write> y: array<V>;
 @group(0) @binding(2) var<uniform> p: Params;
-override THREADS: u32 = 8;
 // 1: y keeps exp(x - high) until the sum is known. On a CPU that is sooner read than computed again. 2, with THREADS
 // and inner 1: the same, two entries a turn.
 override KEEP: u32 = 0;
-var<workgroup> partial: array<f32, 64>;
-
-fn largest(v: V) -> f32 { return /*largest*/v; }
-fn total(v: V) -> f32 { return /*total*/v; }
-
-fn row_max(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = value;
-  for (var i = 0u; i < THREADS; i++) { result = max(result, partial[lid - lid % THREADS + i]); }
-  workgroupBarrier();                     // all have read it before the next call overwrites it
-  return result;
-}
-
-fn row_sum(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = 0.0;
-  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
-  workgroupBarrier();
-  return result;
-}
 
 // A whole row, two entries a turn, which the embedded device may do at once.
 fn in_pairs(base: u32, width: u32) {

@@ -1,26 +1,14 @@
 // Backward of softmax/forward.wgsl from its output. y, dy, dx: [outer, width, inner]; THREADS invocations share a row.
 // softmax: dx = y (dy - sum dy y).  log-softmax: dx = dy - e^y sum dy.
 
-alias V = /*V*/f32;                       // as in softmax/forward.wgsl
+// #include ../shared/row-vector.wgsl
+// #include ../shared/row-sum.wgsl
 
 struct Params { rows: u32, width: u32, inner: u32, log: u32 }
 @group(0) @binding(0) var<storage, read> y: array<V>;
 @group(0) @binding(1) var<storage, read> dy: array<V>;
 @group(0) @binding(2) var<storage, read_write> dx: array<V>;
 @group(0) @binding(3) var<uniform> p: Params;
-override THREADS: u32 = 8;
-var<workgroup> partial: array<f32, 64>;
-
-fn total(v: V) -> f32 { return /*total*/v; }
-
-fn row_sum(lid: u32, value: f32) -> f32 {
-  if (THREADS == 1u) { return value; }
-  partial[lid] = value;
-  workgroupBarrier();
-  var result = 0.0;
-  for (var i = 0u; i < THREADS; i++) { result += partial[lid - lid % THREADS + i]; }
-  return result;
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,

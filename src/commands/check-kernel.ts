@@ -1,13 +1,14 @@
 // `espalier check-kernel`: does a WGSL file compile on every backend at hand, and does it stay in bounds, without races
 // and without NaN when it runs?
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import type { CompiledKernel } from '../cpu/abi.ts'
 import { analyse, compile } from '../cpu/compiler/compile.ts'
 import { type CpuDevice, createCpuGpu, type Mode } from '../cpu/index.ts'
 import type { Program } from '../cpu/compiler/tree.ts'
 import { InputError } from '../base/errors.ts'
 import { nameOf } from '../gpu/adapters.ts'
+import { assemble } from '../gpu/source.ts'
 import { probeDawn } from './doctor/probe.ts'
 import { packageVersion } from '../files/package.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
@@ -58,13 +59,17 @@ export const checkKernel: CommandSpec<CheckOptions> = {
       .option('--time-limit <seconds>', 'most seconds of one run, there are five of each entry point', seconds, 10)
   },
   async run({ args: [file], entry, setup: setupFile, dawn, timeLimit }, reporter) {
-    const source = readText(file)
+    const root = file.split(sep).join('/'), whole = assemble(root, readText)
+    const written = ({ file: at, line, ...found }: KernelFinding): KernelFinding => {
+      const origin = line === null ? undefined : whole.origins[line - 1]
+      return { ...found, file: !origin || origin.file === root ? at : origin.file, line: origin?.line ?? line }
+    }
     const beside = setupFile ?? file.replace(/\.wgsl$/, '') + '.json'
     const setups = setupFile || existsSync(beside) ? readSetups(readText(beside), beside) : [{}]
     const findings: KernelFinding[] = [], runs: Run[] = []
     let backends: string[] = []
     for (const setup of setups) {
-      const text = splice(source, setup, file)
+      const text = splice(whole.text, setup, file)
       const compiled = await compileEverywhere(text, file, setup, entry ?? setup.entry, dawn, findings, reporter.say)
       backends = compiled.backends
       if (!compiled.program) continue
@@ -90,14 +95,16 @@ export const checkKernel: CommandSpec<CheckOptions> = {
         findings.push(...await runModes(text, file, kernel.entry, setup, inputs, timeLimit))
       }
     }
+    const quoted = findings.map(({ line }) => line ? whole.text.split('\n')[line - 1]?.trim() ?? '' : '')
+    const placed = findings.map(written)
     return {
       exitCode: findings.length ? 1 : 0,
-      text: report(file, source, backends, runs, findings),
+      text: report(file, backends, runs, placed, quoted),
       json: {
         file,
         backends,
         runs,
-        findings,
+        findings: placed,
         modes: ['run', 'bounds', 'race', 'nan', 'permuted'],
         version: packageVersion(),
       },
@@ -434,7 +441,14 @@ async function runOnce(
   return { device, outputs, problem: problem as string | null }
 }
 
-function report(file: string, source: string, backends: string[], runs: Run[], findings: KernelFinding[]): string {
+/** The report as text; `quoted` are the lines that findings are about. */
+function report(
+  file: string,
+  backends: string[],
+  runs: Run[],
+  findings: KernelFinding[],
+  quoted: readonly string[],
+): string {
   const lines = backends.map((name) =>
     `${basename(file)}: ${
       findings.some(({ mode, backend }) => mode === 'compile' && backend === name)
@@ -449,14 +463,14 @@ function report(file: string, source: string, backends: string[], runs: Run[], f
       }`,
     )
   }
-  for (const { mode, backend, kernel, line, column, message, count } of findings) {
-    const place = `${file}${line ? `:${line}${column ? `:${column}` : ''}` : ''}`
+  for (const [i, { mode, backend, file: at, kernel, line, column, message, count }] of findings.entries()) {
+    const place = `${at}${line ? `:${line}${column ? `:${column}` : ''}` : ''}`
     lines.push(
       `${place}: ${mode}${mode === 'compile' ? ` on ${backend}` : `, ${kernel}`}: ${message}${
         count > 1 ? ` (${count} times)` : ''
       }`,
     )
-    if (line) lines.push(`    ${source.split('\n')[line - 1]?.trim() ?? ''}`)
+    if (line) lines.push(`    ${quoted[i]}`)
   }
   if (!findings.length) lines.push('no findings: in bounds, no race, no NaN, the same in reverse order')
   return lines.join('\n')

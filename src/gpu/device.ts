@@ -116,7 +116,7 @@ async function open(options: InitOptions): Promise<Gpu> {
     requiredLimits: adapterLimits(adapter.limits),
   })
   const launches = new Launches(device)
-  const failures = new Failures(device, () => launches.context)
+  const failures = new Failures(device, () => launches.context, (message) => launches.located(message))
   launches.failures = failures
   const pool = new Pool(device, {
     failures,

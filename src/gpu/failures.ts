@@ -49,12 +49,15 @@ export class Failures {
   private readonly device: GPUDevice
   private readonly context: () => string
 
-  /** `context` describes what was submitted last (ops, shapes), for errors that name no kernel of ours. */
-  constructor(device: GPUDevice, context: () => string) {
+  /**
+   * `context` describes what was submitted last (ops, shapes), for errors that name no kernel of ours; `located` puts
+   * the files and lines of kernels into a message.
+   */
+  constructor(device: GPUDevice, context: () => string, located: (message: string) => string) {
     this.device = device
     this.context = context
     device.addEventListener('uncapturederror', (event) => {
-      this.reported ??= describe((event as GPUUncapturedErrorEvent).error, this.context())
+      this.reported ??= describe((event as GPUUncapturedErrorEvent).error, this.context(), located)
     })
     void device.lost.then((info) => {
       if (!this.closing) {
@@ -188,8 +191,8 @@ export class Failures {
   }
 }
 
-function describe(error: GPUError, context: string): EspalierError {
-  const text = error.message.split('\n').slice(0, 6).join('\n')
+function describe(error: GPUError, context: string, located: (message: string) => string): EspalierError {
+  const text = located(error.message.split('\n').slice(0, 6).join('\n'))
   const kind = error.constructor.name
   if (kind === 'GPUOutOfMemoryError') {
     return new DeviceError(`out of device memory (${context}): ${text}; use a smaller batch`)

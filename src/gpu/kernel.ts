@@ -2,9 +2,13 @@
 // and compares the names at load, so WGSL and TypeScript cannot drift apart.
 import { KernelError } from '../base/errors.ts'
 import { reflect, type Reflection } from './reflect.ts'
+import { assemble, type SourceText } from './source.ts'
 import { wgsl } from './wgsl.generated.ts'
 
-/** What the launcher says about a kernel. `splice` replaces marker comments such as `/*expression*\/` in the text. */
+/**
+ * What the launcher says about a kernel. `splice` replaces marker comments such as `/*expression*\/` in the text, also
+ * by lines that include files; see `assemble`.
+ */
 export interface KernelOptions {
   buffers: readonly string[]
   params?: readonly string[]
@@ -28,7 +32,7 @@ export class Kernel {
   readonly params: readonly string[]
   readonly label: string
   private readonly splice: Record<string, string>
-  private text: string | null = null
+  private assembled: SourceText | null = null
   private reflected: Reflection | null = null
 
   constructor(file: string, options: KernelOptions) {
@@ -40,26 +44,31 @@ export class Kernel {
     this.label = options.label ? `${file} (${options.label})` : this.entry === 'main' ? file : `${file}:${this.entry}`
   }
 
-  /** The WGSL text after splicing. */
+  private get sourceText(): SourceText {
+    return this.assembled ??= assemble(this.file, (file) => wgsl[file], this.splice)
+  }
+
+  /** The WGSL text with what it includes, after splicing. */
   get source(): string {
-    if (this.text === null) {
-      let text = wgsl[this.file]
-      if (text === undefined) {
-        throw new KernelError(`${this.file}: no such kernel file; run 'npm run embed' after adding one to kernels/`)
-      }
-      for (const [marker, replacement] of Object.entries(this.splice)) {
-        if (!text.includes(marker)) throw new KernelError(`${this.file}: no marker ${marker} to splice into`)
-        text = text.replaceAll(marker, () => replacement)
-      }
-      this.text = text
-    }
-    return this.text
+    return this.sourceText.text
+  }
+
+  /** Where a line of `source` stands: `line 9`, or `line 9 of shared/row-sum.wgsl` if it is not of the kernel's file. */
+  whereIs(line: number): string {
+    const origin = this.sourceText.origins[line - 1]
+    if (!origin) return `line ${line}`
+    return `line ${origin.line}${origin.file === this.file ? '' : ` of ${origin.file}`}`
+  }
+
+  /** One line of `source` and where it stands, for messages. */
+  quote(line: number): string {
+    return `${this.whereIs(line)}: ${this.source.split('\n')[line - 1]?.trim() ?? ''}`
   }
 
   /** Bindings, parameters and overrides, compared with the launcher's names on first use. */
   get reflection(): Reflection {
     if (!this.reflected) {
-      const found = reflect(this.label, this.source, this.entry)
+      const found = reflect(this.label, this.source, this.entry, (line) => this.quote(line))
       sameNames(this.label, 'buffers', this.buffers, found.storage.map((slot) => slot.name))
       sameNames(this.label, 'params', this.params, found.uniform?.fields.map((field) => field.name) ?? [])
       this.reflected = found
@@ -103,9 +112,4 @@ function sameNames(label: string, what: string, launcher: readonly string[], fil
     extra.length ? `the WGSL uses ${extra.join(', ')}, which the launcher does not name` : '',
   ].filter(Boolean)
   throw new KernelError(`${label}: ${what} differ: ${parts.join('; ')}`)
-}
-
-/** One line of a WGSL text with its number, for messages. */
-export function sourceLine(source: string, line: number): string {
-  return `line ${line}: ${source.split('\n')[line - 1]?.trim() ?? ''}`
 }

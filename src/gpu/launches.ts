@@ -3,7 +3,7 @@
 import { DeviceError, type EspalierError, KernelError, ShapeError } from '../base/errors.ts'
 import type { Buffer } from './buffers.ts'
 import type { Failures } from './failures.ts'
-import { type Kernel, type Overrides, sourceLine } from './kernel.ts'
+import type { Kernel, Overrides } from './kernel.ts'
 import type { Reflection } from './reflect.ts'
 
 /** Workgroups along x, y, z. */
@@ -389,10 +389,18 @@ export class Launches {
     const { messages } = await module.getCompilationInfo()
     const first = messages.find((message) => message.type === 'error')
     const at = first
-      ? `${sourceLine(kernel.source, first.lineNum)}\n  ${first.message}`
+      ? `${kernel.quote(first.lineNum)}\n  ${first.message}`
       : errors[0].message.split('\n')[0]
     const variant = Object.entries(overrides).map(([name, value]) => `${name}=${value}`).join(' ')
     return new KernelError(`${kernel.label}${variant ? ` [${variant}]` : ''}: does not compile, ${at}`)
+  }
+
+  /** A message of the device about lines of a kernel's text, with the files and lines these came from. */
+  located(message: string): string {
+    const named = [...this.pipelines.keys()].filter(({ label }) => message.includes(label))
+    if (named.length === 0) return message
+    const about = named.reduce((best, kernel) => kernel.label.length > best.label.length ? kernel : best)
+    return message.replace(/\bline (\d+)\b/g, (_, line: string) => about.whereIs(Number(line)))
   }
 
   private bind(pipeline: Pipeline, buffers: readonly Buffer[], uniforms: GPUBuffer, label: string): GPUBindGroup {

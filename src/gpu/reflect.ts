@@ -28,12 +28,17 @@ export interface Reflection {
 }
 
 /**
- * Reflects one entry point of a WGSL text.
+ * Reflects one entry point of a WGSL text; `quote` gives a line of it for messages.
  * @throws KernelError if the text does not parse, has no such entry point, or uses a parameter type other than f32,
  * i32, u32.
  */
-export function reflect(file: string, source: string, entry: string): Reflection {
-  const { decls } = parsed(file, source)
+export function reflect(
+  file: string,
+  source: string,
+  entry: string,
+  quote: (line: number) => string,
+): Reflection {
+  const { decls } = parsed(file, source, quote)
   const functions = new Map(decls.filter((decl) => decl.kind === 'function').map((decl) => [decl.name, decl]))
   const points = [...functions.values()].filter((fn) => fn.attributes.some(({ name }) => name === 'compute'))
   const point = points.find(({ name }) => name === entry)
@@ -66,16 +71,13 @@ export function reflect(file: string, source: string, entry: string): Reflection
   }
 }
 
-function parsed(file: string, source: string): Program {
+function parsed(file: string, source: string, quote: (line: number) => string): Program {
   try {
     return parseTree(source)
   } catch (error) {
     if (!(error instanceof WgslError)) throw error
     const { message, line } = error
-    throw new KernelError(
-      `${file}: the text does not parse as WGSL: ${message}\n  line ${line}: ${source.split('\n')[line - 1]?.trim()}`,
-      { cause: error },
-    )
+    throw new KernelError(`${file}: the text does not parse as WGSL: ${message}\n  ${quote(line)}`, { cause: error })
   }
 }
 

@@ -97,8 +97,8 @@ export const batchNorm = op({
 
 /**
  * The same with the mean and biased variance of x itself over every axis but the channel. Moves the running statistics
- * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A detached call holds the
- * batch's statistics constant in the backward pass.
+ * in place: running += momentum (batch - running), with the unbiased variance, as PyTorch does. A detached call holds
+ * the batch's statistics constant in the backward pass.
  * @throws ShapeError as `batchNorm` does, and for one value per channel, which has no variance.
  */
 export const batchNormTrain = op({
@@ -119,7 +119,8 @@ export const batchNormTrain = op({
     const { channels, splits } = sizes
     if (x.size === channels) {
       throw new ShapeError(
-        `batch-norm-train: x [${x.shape}] has one value per channel, expected at least two to take a variance of; use a larger batch or larger images, or hold the statistics (training: false)`,
+        `batch-norm-train: x [${x.shape}] has one value per channel, expected at least two to take a variance of; `
+          + 'use a larger batch or larger images, or hold the statistics (training: false)',
       )
     }
     const partial = empty([splits, channels, 2]),

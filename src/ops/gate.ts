@@ -55,8 +55,8 @@ function check(x: Tensor, mask: Tensor, attrs: GateAttributes) {
 }
 
 /**
- * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1]. A mask with one
- * axis more has a row per image: [B, H] or [B, H, D], B the entries of axis 0 of x or, where that is `windowed`, a
+ * x times a mask over the named axes: x [B, N, H, D], mask [H], axes [2]; or mask [H, D], axes [-2, -1]. A mask with
+ * one axis more has a row per image: [B, H] or [B, H, D], B the entries of axis 0 of x or, where that is `windowed`, a
  * divisor. Without a mask it is x itself: nothing is computed, but a tape records the place, where units are found and
  * relevance is read.
  * @throws ShapeError if the mask's sizes are not those of the named axes.

@@ -32,7 +32,7 @@ const forwardVariants = variants<RowWork, Variant<RowWork> & { KEEP: number }>('
 ])
 
 const params = ['rows', 'width', 'inner', 'log']
-const forward = rowKernels('softmax/forward.wgsl', { buffers: ['x', 'y'], params }, ['total', 'largest'])
+const forward = rowKernels('softmax/forward.wgsl', { buffers: ['x', 'y'], params })
 const backward = rowKernels('softmax/gradient.wgsl', { buffers: ['y', 'dy', 'dx'], params })
 
 /**

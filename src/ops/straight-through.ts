@@ -7,7 +7,8 @@ import { sameShape } from './shared/broadcast.ts'
 
 /**
  * The values of `hard`, with the gradient of `soft`: what comes back goes to `soft` unchanged, nothing to `hard`. Both
- * have the same shape, e.g. `straightThrough(s, greater(s, half))` for a soft mask s. @throws ShapeError if they differ.
+ * have the same shape, e.g. `straightThrough(s, greater(s, half))` for a soft mask s. @throws ShapeError if they
+ * differ.
  */
 export const straightThrough = op<[soft: Tensor, hard: Tensor], object>({
   name: 'straight-through',

@@ -257,6 +257,21 @@ describe('check-kernel', () => {
     }
   })
 
+  test('an included file is read, and its findings name it and its line', async () => {
+    writeFileSync(join(folder, 'piece.wgsl'), '// a piece\nfn at(i: u32) -> u32 {\n  return x_index(i) + 1u;\n}')
+    writeFileSync(join(folder, 'index.wgsl'), 'fn x_index(i: u32) -> u32 { return i; }')
+    const including = `// #include ./index.wgsl\n// #include piece.wgsl\n${shifted('at(id.x)')}`
+    const { code, findings } = await check('including', including, { setup: { params: { n: 64 } } })
+    expect(code).toBe(1)
+    expect(findings[0]).toMatchObject({ mode: 'bounds', file: join(folder, 'including.wgsl'), line: 9 })
+    writeFileSync(join(folder, 'piece.wgsl'), '// a piece\nfn at(i: u32) -> u32 {\n  return nothing;\n}')
+    expect((await check('including', including, { setup: { params: { n: 64 } } })).findings).toMatchObject([
+      { mode: 'compile', file: join(folder, 'piece.wgsl'), line: 3 },
+    ])
+    rmSync(join(folder, 'piece.wgsl'))
+    expect(await check('including', including)).toMatchObject({ code: 2, error: expect.stringMatching(/piece\.wgsl/) })
+  })
+
   test('bad input ends with 2 and one sentence', async () => {
     expect(await runNode(file, ['check-kernel', join(folder, 'absent.wgsl')])).toMatchObject({
       code: 2,

@@ -1,23 +1,20 @@
 // Launches of the attention kernels for the embedded device: many rows of a head at a time, in blocks that fit the
 // caches.
-import { wgsl } from '../../gpu/wgsl.generated.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
 import { tiledBackward, forwardRows, gradReads, gradRows, numbered, numbers, switches } from './tiled.ts'
-import { sumMiddle } from '../matmul/product.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 
-const splice = { '/*logit bias*/': wgsl['attention/logit-bias.wgsl'] }
 const forwardKernel = rowVersions('attention/blocked.wgsl', forwardRows, {
   buffers: ['q', 'k', 'v', 'biases', 'masks', 'out', 'logsum'],
   params: numbered,
-  splice,
 })
 const gradKernel = rowVersions('attention/blocked-gradient.wgsl', {
   ...gradRows,
   dq: { width: 'D', load: true, store: true },
-}, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'splits'], splice })
+}, { buffers: [...gradReads, 'dq', 'dk', 'dv'], params: [...numbered, 'splits'] })
 
 /**
  * The forward pass into `out` and `logsum`, for head widths up to 128. `columns`: vectors of four an invocation makes
@@ -69,12 +66,8 @@ export function blockedBackward(
     grid(B * H * splits),
     { overrides: tile(call, own, other, columns), flops: 2 * B * H * N * M * (3 * D + 2 * E) },
   )
-  const dq = !needs[0]
-    ? null
-    : splits === 1
-    ? partial.view(q.shape)
-    : sumMiddle(partial, { count: splits, N: q.size }, q.shape)
-  partial.dispose()
+  const dq = needs[0] ? sumSplits(partial, q.shape) : null
+  if (!dq) partial.dispose()
   for (const [grad, needed] of [[dk, needs[1]], [dv, needs[2]]] as const) if (!needed) grad.dispose()
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }

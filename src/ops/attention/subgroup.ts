@@ -4,7 +4,7 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
-import { sum } from '../reduce.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 import { machine } from '../shared/variants.ts'
 
 const load = true, store = true
@@ -103,7 +103,7 @@ export function subgroupBackward(
       overrides,
       flops: 2 * B * H * N * M * (D + E),
     })
-    dbias = splits === 1 ? partial.view([H, N, M]) : sum(partial, { axes: [0] })
+    dbias = sumSplits(partial, [H, N, M])
   }
   return [dq, needs[1] ? dk : null, needs[2] ? dv : null, dbias]
 }

@@ -3,7 +3,7 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import type { AttentionCall } from './shapes.ts'
-import { sum } from '../reduce.ts'
+import { sumSplits } from '../shared/split-sum.ts'
 
 const load = true, store = true
 /** Parameters of the kernels in their order; `numbers` gives their values. */
@@ -107,7 +107,7 @@ export function tiledBackward(
       overrides: switches(call),
       flops: 2 * B * H * N * M * (D + E),
     })
-    dbias = splits === 1 ? partial.view([H, N, M]) : sum(partial, { axes: [0] })
+    dbias = sumSplits(partial, [H, N, M])
   }
   return [dq, dk, dv, dbias]
 }

@@ -1,5 +1,5 @@
-// The variants of softmax attention. To add one, write its kernels and launcher and a row here. Each adds in an order of
-// its own, so the choice depends on adapter and sizes only.
+// The variants of softmax attention. To add one, write its kernels and launcher and a row here. Each adds in an order
+// of its own, so the choice depends on adapter and sizes only.
 import type { Tensor } from '../../core/tensor.ts'
 import { type Variant, variants } from '../shared/variants.ts'
 import { blockedBackward, blockedForward } from './blocked.ts'

@@ -46,8 +46,8 @@ export interface PaddedInput {
 
 /**
  * Taps along one axis: `count` of them, at a distance of `dilation`, on inputs at a distance of `stride`.
- * Horizontally they come in `parts` groups of `shared` taps that read neighbouring columns of the sorted image: tap = part
- * + v * `sharedTap`.
+ * Horizontally they come in `parts` groups of `shared` taps that read neighbouring columns of the sorted image: tap =
+ * part + v * `sharedTap`.
  */
 export interface Taps {
   count: number

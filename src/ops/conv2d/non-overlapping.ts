@@ -92,13 +92,15 @@ export function nonOverlappingInput(dy: Tensor, w: Tensor, shape: readonly numbe
   return dx
 }
 
-/**
- * Gradient to the weight of `shape`, one product per image. Null where the products would be much larger than the
- * images: the general kernel, which sums over the batch as it goes, is the better one then.
- */
-export function nonOverlappingWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor | null {
+/** Elements of the gradients to the weight of all images. */
+export function productSize(w: readonly number[], at: Windows): number {
+  const { N, M, K } = sizes(w, at)
+  return N * at.groups * M * K
+}
+
+/** Gradient to the weight of `shape`, one product per image. */
+export function nonOverlappingWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor {
   const { N, M, K, P } = sizes(shape, at), { groups } = at
-  if (N > 1 && N * groups * M * K > 2 * (x.size + dy.size)) return null
   const partial = empty([N, ...shape])
   product(dy, im2col(x, at), partial, {
     M,

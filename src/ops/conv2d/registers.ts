@@ -1,4 +1,5 @@
-// Convolution with register tiles: many products per load, no workgroup memory. Weights come in blocks of output channels.
+// Convolution with register tiles: many products per load, no workgroup memory. Weights come in blocks of output
+// channels.
 import type { Kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'

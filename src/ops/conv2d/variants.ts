@@ -1,6 +1,6 @@
-// The variants of a convolution: of pixels times weights (forward, gradient to the input) and of pixels times gradients
-// (gradient to the weight). To add one, write its kernel and launcher and a row here. Each adds in an order of its own, so
-// the choice depends on adapter and sizes only.
+// The variants of a general convolution: of pixels times weights (forward, gradient to the input) and of pixels times
+// gradients (gradient to the weight). To add one, write its kernel and launcher and a row here. Each adds in an order
+// of its own, so the choice depends on adapter and sizes only.
 import type { Tensor } from '../../core/tensor.ts'
 import { choose, type Variant, variants } from '../shared/variants.ts'
 import type { PixelWork, WeightWork } from './convolution.ts'
@@ -55,7 +55,9 @@ export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', 
   },
 ])
 
-/** Pixels times gradients. The embedded device likes register tiles too, but not where many outputs make them narrow. */
+/**
+ * Pixels times gradients. The embedded device likes register tiles too, but not where many outputs make them narrow.
+ */
 export const weightVariants = variants<WeightWork, WeightVariant>('conv2d weight', [
   {
     name: 'tiled',

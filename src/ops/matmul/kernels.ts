@@ -1,7 +1,8 @@
 // The WGSL of matrix products, put together: a loop (registers, subgroup, workgroup memory), how operands are read
 // (four at a time where rows are whole vectors, else one by one; b through a mask or not), and the common output.
-import { kernel, type Kernel } from '../../gpu/kernel.ts'
+import { kernel, type Kernel, type Overrides } from '../../gpu/kernel.ts'
 import { wgsl } from '../../gpu/wgsl.generated.ts'
+import type { Tensor } from '../../core/tensor.ts'
 
 /**
  * Whether every row of an operand begins at a multiple of four elements. `block` is 2 or 4 where rows of out are whole
@@ -13,6 +14,21 @@ export interface Alignment {
   out: boolean
   block?: 2 | 4
 }
+
+/** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
+export interface Epilogue {
+  bias?: Tensor | null
+  gelu?: boolean
+  residual?: Tensor | null
+}
+
+/** The overrides of matmul/output.wgsl. */
+export function switches({ bias, gelu, residual }: Epilogue): Overrides {
+  return bias || gelu || residual ? { BIAS: bias ? 1 : 0, GELU: gelu ? 1 : 0, RESIDUAL: residual ? 1 : 0 } : {}
+}
+
+/** Whether all of these are whole vectors of four. */
+export const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
 
 const productParams = [
   'M',
@@ -49,7 +65,7 @@ export function productKernel(
     ? maskedReader(b)
     : several('b', form, (name, i) => reader(name, 10 + i, b))
   const ends = block
-    ? wgsl['matmul/finish-row.wgsl'].replace('/*columns*/4', String(block))
+    ? '// #include finish-row.wgsl'
     : typeof form === 'number'
     ? severalOutputs(out, form)
     : outputs(out)
@@ -58,9 +74,9 @@ export function productKernel(
       buffers: productBuffers(form),
       params: productParams,
       splice: {
-        '/*product*/': wgsl['matmul/tile.wgsl'],
         '/*memory*/': [reader('a', 0, a), weights, ends].join('\n'),
-        '/*output*/': block ? wgsl['matmul/output.wgsl'] : output,
+        '/*output*/': block ? '// #include output.wgsl' : output,
+        ...block ? { '/*columns*/4': String(block) } : {},
         ...wgsl[file].includes('/*finish*/') ? { '/*finish*/': block ? finishBlock : finishVectors } : {},
       },
       label: [
@@ -71,7 +87,7 @@ export function productKernel(
     }))
 }
 
-const output = [wgsl['matmul/output.wgsl'], wgsl['matmul/finish.wgsl']].join('\n')
+const output = '// #include output.wgsl\n// #include finish.wgsl'
 
 // What becomes of row r of an invocation's sums.
 const finishVectors =

@@ -7,7 +7,9 @@ import { activeTape, pullback, record } from '../../core/tape.ts'
 import { empty, isTracing, Tensor } from '../../core/tensor.ts'
 import { add, gelu, mul } from '../elementwise.ts'
 import { op, recordCall, type TypedCall } from '../../core/op.ts'
-import { type Epilogue, product, products, sumMiddle } from './product.ts'
+import type { Epilogue } from './kernels.ts'
+import { product, products } from './product.ts'
+import { sumMiddle } from '../shared/split-sum.ts'
 
 /** How many trailing axes of x and of the weight are contracted; default 1. */
 export interface LinearOptions {

@@ -5,7 +5,8 @@ import { ShapeError } from '../../base/errors.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { mul } from '../elementwise.ts'
 import { op } from '../../core/op.ts'
-import { product, type ProductShape, sumMiddle } from './product.ts'
+import { product, type ProductShape } from './product.ts'
+import { sumMiddle } from '../shared/split-sum.ts'
 
 /** Whether either side is stored with its last two axes swapped. */
 export interface MatmulOptions {

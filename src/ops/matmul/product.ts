@@ -2,20 +2,13 @@
 // nothing is recorded: matmul.ts, linear.ts and others that contract (1x1 convolution) stand on this. Kernels:
 // matmul-kernels.ts.
 import { gpu } from '../../gpu/device.ts'
-import type { Overrides } from '../../gpu/kernel.ts'
 import { type Trial } from '../../gpu/tune.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, isTracing, type Tensor } from '../../core/tensor.ts'
-import { type Alignment, productKernel, sumKernel } from './kernels.ts'
-import { choose, type Variant, variants } from '../shared/variants.ts'
+import { addUp } from '../shared/split-sum.ts'
+import { choose } from '../shared/variants.ts'
+import { type Alignment, type Epilogue, productKernel, switches, whole } from './kernels.ts'
 import { type ProductVariant, productVariants, splitsFor } from './variants.ts'
-
-/** What is done to a product before it is stored: the bias has N entries, the residual has the shape of the output. */
-export interface Epilogue {
-  bias?: Tensor | null
-  gelu?: boolean
-  residual?: Tensor | null
-}
 
 /**
  * Sizes of a product out[batch, M, N] = a b. `batch` is [outer, inner] with the distance in elements between
@@ -57,7 +50,7 @@ export function productWith(
   shape: ProductShape,
   epilogue: Epilogue = {},
   mask?: Tensor,
-  split = splitsFor(gpu(), shape),
+  split = splitsFor(shape),
 ): void {
   const {
     M,
@@ -116,7 +109,7 @@ export function productWith(
     },
   )
   if (!partial) return
-  launchSum(partial, out, { outer: 1, count: splits, M: matrices * M, N, splits: 1, per_split: splits }, epilogue)
+  addUp(partial, out, { outer: 1, count: splits, M: matrices * M, N, splits: 1, per_split: splits }, epilogue)
   partial.dispose()
 }
 
@@ -132,10 +125,10 @@ export function products(
   biases: readonly (Tensor | null)[],
 ): boolean {
   if (isTracing() || weights.length < 2 || weights.length > 3) return false
-  const shape = { M, N, K, transposeB: true }, device = gpu()
+  const shape = { M, N, K, transposeB: true }
   const variant = choose(productVariants, shape)
-  if (!variant.together || splitsFor(device, shape) > 1) return false
-  if (device.limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
+  if (!variant.together || splitsFor(shape) > 1) return false
+  if (gpu().limits.maxStorageBuffersPerShaderStage < 1 + 3 * weights.length) return false
   if (biases.some((bias) => (bias === null) !== (biases[0] === null))) return false
   const buffers: Record<string, Tensor> = { a }
   weights.forEach((weight, i) => {
@@ -216,60 +209,4 @@ function trial(
       for (const scratch of [a, b, out]) scratch.dispose()
     },
   }
-}
-
-/** Sums x, seen as [outer, count, M, N], over count: a tensor of the given shape with outer x M x N elements. */
-export function sumMiddle(
-  x: Tensor,
-  { outer = 1, count, M = 1, N }: { outer?: number, count: number, M?: number, N: number },
-  shape: readonly number[],
-): Tensor {
-  const out = empty(shape)
-  // A few columns with many rows would keep only a few invocations busy: split the rows and add those in a
-  // second launch.
-  const wanted = count >= 64 && outer * M * N < 16384 ? Math.min(64, Math.ceil(count / 32)) : 1
-  const per_split = Math.ceil(count / wanted), splits = Math.ceil(count / per_split)
-  if (splits === 1) {
-    launchSum(x, out, { outer, count, M, N, splits, per_split })
-    return out
-  }
-  const partial = empty([outer, splits, M, N])
-  launchSum(x, partial, { outer, count, M, N, splits, per_split })
-  launchSum(partial, out, { outer, count: splits, M, N, splits: 1, per_split: splits })
-  partial.dispose()
-  return out
-}
-
-/** How many quads of columns an invocation sums side by side: four fill a line of a processor's cache. */
-const sumVariants = variants<Sum, Variant<Sum> & { EACH: number }>('matmul sum', [
-  { name: '4 quads', numeric: 'exact-order', adapters: ['embedded'], fits: ({ N }) => N % 16 === 0, EACH: 4 },
-  { name: '1 quad', numeric: 'exact-order', EACH: 1 },
-])
-
-interface Sum {
-  outer: number
-  count: number
-  M: number
-  N: number
-  splits: number
-  per_split: number
-}
-
-function launchSum(a: Tensor, out: Tensor, sum: Sum, epilogue: Epilogue = {}) {
-  const { EACH } = choose(sumVariants, sum)
-  launch(
-    sumKernel(whole(sum.N)),
-    { a, bias: epilogue.bias ?? a, residual: epilogue.residual ?? a, out },
-    { ...sum },
-    grid(Math.ceil(sum.outer * sum.splits * sum.M * Math.ceil(sum.N / (4 * EACH)) / 64)),
-    { overrides: { ...switches(epilogue), EACH } },
-  )
-}
-
-/** Whether all of these are whole vectors of four. */
-const whole = (...sizes: number[]) => sizes.every((size) => size % 4 === 0)
-
-/** The overrides of matmul/output.wgsl. */
-function switches({ bias, gelu, residual }: Epilogue): Overrides {
-  return bias || gelu || residual ? { BIAS: bias ? 1 : 0, GELU: gelu ? 1 : 0, RESIDUAL: residual ? 1 : 0 } : {}
 }

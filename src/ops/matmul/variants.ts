@@ -1,9 +1,8 @@
 // The variants of a matrix product: which loop and tile on which kind of adapter. To add one, write its loop in
 // kernels/matmul/ and a row here. All rows add the same products in the same order, so they give the same bits, and the
 // tuner may change its mind in the middle of a training run; a row that does not is of another numeric class.
-import type { Gpu } from '../../gpu/device.ts'
 import type { Overrides } from '../../gpu/kernel.ts'
-import { type Machine, type Variant, variants } from '../shared/variants.ts'
+import { choose, type Machine, type Variant, variants } from '../shared/variants.ts'
 import type { ProductShape } from './product.ts'
 
 /** One way to compute a product: the loop, its tile in outputs, and the overrides that make it so. */
@@ -114,14 +113,20 @@ export const productVariants = variants<Pick<ProductShape, 'M' | 'N'>, ProductVa
   { ...blocked(16, 64, 8, 4), adapters: [] },
 ])
 
+/** Tiles of 64 x 64 outputs that keep a device busy; another number would split sums elsewhere and change last bits. */
+const splitVariants = variants<ProductShape, Variant<ProductShape> & { tiles: number }>('matmul splits', [
+  { name: 'for a GPU', numeric: 'reordered', adapters: ['gpu'], tiles: 256 },
+  { name: 'for a processor', numeric: 'reordered', tiles: 8 },
+])
+
 /**
  * In how many splits k is summed: few outputs with many steps of k leave most of a device idle, so splits are summed
- * side by side and added in a second launch. Depends on sizes and the kind of adapter only: another split would give
- * other last bits.
+ * side by side and added in a second launch. Depends on sizes and the kind of adapter only.
  */
-export function splitsFor({ adapter }: Gpu, { M, N, K, batch = [1, 1] }: ProductShape): number {
-  const enough = adapter.kind === 'gpu' ? 256 : 8 // tiles that keep the device busy
+export function splitsFor(shape: ProductShape, on?: Machine): number {
+  const { M, N, K, batch = [1, 1] } = shape
   const tiles = Math.ceil(M / 64) * Math.ceil(N / 64) * batch[0] * batch[1]
+  const enough = choose(splitVariants, shape, undefined, on).tiles
   // More than 8192 terms in one sum would lose more digits than the tests allow.
   return Math.max(1, Math.min(Math.floor(enough / tiles), Math.floor(K / 128)), Math.ceil(K / 8192))
 }

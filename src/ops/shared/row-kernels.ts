@@ -47,17 +47,9 @@ const vectorText = {
   '/*largest*/v': 'max(max(v.x, v.y), max(v.z, v.w))',
 }
 
-/** Declares both versions; `horizontal` names the helpers of the text that add or compare the parts of a vector. */
-export function rowKernels(
-  file: string,
-  options: KernelOptions,
-  horizontal: ('total' | 'largest')[] = ['total'],
-): RowKernels {
-  const splice = { ...options.splice }
-  for (const [marker, text] of Object.entries(vectorText)) {
-    if (marker.startsWith('/*V*/') || horizontal.some((name) => marker.startsWith(`/*${name}*/`))) splice[marker] = text
-  }
-  const name = options.entry ? `${options.entry}, vec4` : 'vec4'
+/** Declares both versions of a text that includes shared/row-vector.wgsl. */
+export function rowKernels(file: string, options: KernelOptions): RowKernels {
+  const splice = { ...options.splice, ...vectorText }, name = options.entry ? `${options.entry}, vec4` : 'vec4'
   return { scalar: kernel(file, options), vector: kernel(file, { ...options, splice, label: name }) }
 }
 

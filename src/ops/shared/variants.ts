@@ -89,6 +89,19 @@ export function force(table: AnyTable, name: string | null): void {
   }
 }
 
+let asked: Set<AnyTable> | null = null
+
+/** The tables that `work` chooses from: for tests that take every row of those. */
+export async function tablesAsked(work: () => Promise<unknown>): Promise<ReadonlySet<AnyTable>> {
+  const seen = asked = new Set<AnyTable>()
+  try {
+    await work()
+    return seen
+  } finally {
+    asked = null
+  }
+}
+
 const known = new WeakMap<Gpu, Machine>()
 const traced: Machine = {
   kind: 'gpu',
@@ -151,8 +164,10 @@ export function choose<W, V extends Variant<W>>(
   table: VariantTable<W, V>,
   work: W,
   tuning?: { key: string, prepare: () => Trial<V> },
+  on = machine(),
 ): V {
-  const on = machine(), name = forced.size ? forced.get(table) : undefined
+  asked?.add(table)
+  const name = forced.size ? forced.get(table) : undefined
   const taken = name === undefined ? undefined : table.rows.find((row) => row.name === name)
   if (taken && canRun(taken, work, on)) return taken
   const gpu = currentGpu()

@@ -7,14 +7,34 @@ import { KernelError } from '../../../src/base/errors.ts'
 import { declaredKernels, kernelFromText } from '../../../src/gpu/kernel.ts'
 import { launch } from '../../../src/core/launch.ts'
 import { empty } from '../../../src/core/tensor.ts'
+import { force, tablesAsked, variantTables } from '../../../src/ops/shared/variants.ts'
 import { opCase } from '../../support/golden.ts'
-import { goldenChecks, shapeChecks } from '../../support/op-checks.ts'
+import { type Check, goldenChecks, shapeChecks } from '../../support/op-checks.ts'
 
 const checks = [...shapeChecks(), ...goldenChecks(opCase)]
 
 /** Lines that read past a tensor on purpose: what they get there is used for outputs that are not stored. */
 // conv2d/registers.wgsl, reduce.wgsl
 const harmless = [/pixels\[t\] = x\[at \+ t\]/, /return vec4f\(x\[at\.x \/ 4u\]\[at\.x % 4u\], /]
+
+// Every row of every table of variants, whatever this adapter would choose. A row that it cannot run changes nothing.
+const rows = variantTables().flatMap((table) => table.rows.map(({ name }) => ({ table, name })))
+
+const users = new Map<object, Check[]>()
+beforeAll(async () => {
+  await init({ adapter: 'cpu', fixedVariants: true })
+  for (const check of checks) {
+    for (const table of await tablesAsked(() => check.run())) users.set(table, [...users.get(table) ?? [], check])
+  }
+  await close()
+}, 300_000)
+
+/** Two of the checks that choose from a table, one in the middle and the last one. */
+function usersOf(table: object): Check[] {
+  const all = users.get(table) ?? []
+  expect(all.length, 'checks that choose from this table').toBeGreaterThan(0)
+  return all.filter((_, i) => i === all.length - 1 || i === Math.floor(all.length / 2) - 1)
+}
 
 const linesOf = (findings: Finding[]) =>
   findings.map(({ kernel, line, message }) => {
@@ -36,6 +56,15 @@ for (const mode of ['race', 'permuted'] as const) {
         expect((gpu().device as CpuDevice).takeFindings()).toEqual([])
       })
     }
+    test.each(rows)('$table.name by $name', async ({ table, name }) => {
+      force(table, name)
+      try {
+        for (const { run, tolerance } of usersOf(table)) expect(await run()).toBeLessThanOrEqual(tolerance)
+      } finally {
+        force(table, null)
+      }
+      expect((gpu().device as CpuDevice).takeFindings()).toEqual([])
+    })
   })
 }
 
@@ -45,15 +74,26 @@ describe('bounds mode', () => {
     await init({ mode: 'bounds', fixedVariants: true })
   })
   afterEach(close)
-  for (const { name, tolerance, run } of checks) {
-    test(name, async () => {
-      const outcome = await run().catch((error: Error) => error)
-      const found = linesOf((gpu().device as CpuDevice).takeFindings())
-      expect(found.filter((line) => !harmless.some((known) => known.test(line)))).toEqual([])
-      if (found.length) expect(outcome).toBeInstanceOf(KernelError)
-      else expect(outcome).toBeLessThanOrEqual(tolerance)
-    })
+  const inBounds = async ({ tolerance, run }: Check) => {
+    const outcome = await run().catch((error: Error) => error)
+    const found = linesOf((gpu().device as CpuDevice).takeFindings())
+    expect(found.filter((line) => !harmless.some((known) => known.test(line)))).toEqual([])
+    if (found.length) expect(outcome).toBeInstanceOf(KernelError)
+    else expect(outcome).toBeLessThanOrEqual(tolerance)
   }
+  for (const check of checks) test(check.name, () => inBounds(check))
+  test.each(rows)('$table.name by $name', async ({ table, name }) => {
+    force(table, name)
+    try {
+      for (const check of usersOf(table)) {
+        await close()
+        await init({ mode: 'bounds', fixedVariants: true })
+        await inBounds(check)
+      }
+    } finally {
+      force(table, null)
+    }
+  })
 })
 
 test('an off-by-one store past a tensor is seen, because nothing is rounded up', async () => {

@@ -5,7 +5,7 @@ import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import '../../../src/ops/batchnorm.ts'
 import { registersKernel, registersWeightKernel } from '../../../src/ops/conv2d/registers.ts'
-import { tiledKernel, tiledWeightKernel, tiles } from '../../../src/ops/conv2d/tiled.ts'
+import { tiledKernel, smallTile, tiledWeightKernel, tiles } from '../../../src/ops/conv2d/tiled.ts'
 import '../../../src/ops/conv2d/conv2d.ts'
 import '../../../src/ops/conv2d/depthwise.ts'
 import '../../../src/ops/pool.ts'
@@ -18,11 +18,14 @@ describeDawn('variants on the null backend', () => {
   afterAll(close)
 
   test('all compile', async () => {
-    for (const shared of [1, 2, 3, 4, 5, 6, 7, 8]) for (const TM of [1, 2]) registersKernel(TM, 8, shared)
+    for (const shared of [1, 2, 3, 4, 5, 6, 7, 8]) {
+      for (const TM of [1, 2]) for (const TN of [4, 8]) registersKernel(TM, TN, shared)
+      registersWeightKernel(1, 2, shared, 1)
+    }
     for (const shared of [1, 2, 3, 4, 5, 6, 7, 8]) {
       for (const TC of [1, shared === 1 ? 8 : shared <= 3 ? 4 : 2]) registersWeightKernel(2, TC, shared, 2)
     }
-    for (const tile of tiles) {
+    for (const tile of [...tiles, smallTile]) {
       tiledKernel(tile)
       tiledWeightKernel(tile)
     }
