@@ -13,10 +13,11 @@ import { cpuName, embeddedRows } from './embedded.ts'
 import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
 import { prunedRows } from './pruned.ts'
+import { variantRows } from './variants.ts'
 import { loadPeer, type Peer, type PeerName } from './peers.ts'
 
 /** Groups of cases. */
-export type Suite = 'kernels' | 'models' | 'pruned' | 'overhead' | 'embedded'
+export type Suite = 'kernels' | 'variants' | 'models' | 'pruned' | 'overhead' | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
 export interface BenchOptions extends InitOptions, MeasureOptions {
@@ -85,9 +86,9 @@ export async function runBench(
       )
     }
     if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, onProgress }))
-    const cases = suite === 'kernels'
-      ? kernels.flatMap((each) => each(peers)).filter(({ name }) => wanted(name))
-      : []
+    const makers = kernels.flatMap((each) => each(peers)).filter(({ name }) => wanted(name))
+    if (suite === 'variants') rows.push(...await variantRows(makers, { rounds, msPerRound, onProgress }))
+    const cases = suite === 'kernels' ? makers : []
     for (const [i, { make }] of cases.entries()) {
       const work = await make()
       for (const { run } of work.subjects) await run() // first use: lets the tuner see the shape

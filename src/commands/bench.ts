@@ -6,7 +6,7 @@ import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
-const suites: readonly Suite[] = ['kernels', 'models', 'pruned', 'overhead', 'embedded'],
+const suites: readonly Suite[] = ['kernels', 'variants', 'models', 'pruned', 'overhead', 'embedded'],
   peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
 
 interface BenchOptions extends CommonOptions {

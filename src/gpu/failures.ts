@@ -48,6 +48,7 @@ export class Failures {
   private events: Event[] = []
   private readonly device: GPUDevice
   private readonly context: () => string
+  private readonly located: (message: string) => string
 
   /**
    * `context` describes what was submitted last (ops, shapes), for errors that name no kernel of ours; `located` puts
@@ -56,8 +57,9 @@ export class Failures {
   constructor(device: GPUDevice, context: () => string, located: (message: string) => string) {
     this.device = device
     this.context = context
+    this.located = located
     device.addEventListener('uncapturederror', (event) => {
-      this.reported ??= describe((event as GPUUncapturedErrorEvent).error, this.context(), located)
+      this.reported ??= describe((event as GPUUncapturedErrorEvent).error, this.context(), this.located)
     })
     void device.lost.then((info) => {
       if (!this.closing) {
@@ -112,7 +114,7 @@ export class Failures {
       if (!error) return
       while (this.unsure) await Promise.all(this.creations)
       const explained = steps.some(({ pipeline, buffers }) => pipeline.error ?? buffers.some(({ lost }) => lost))
-      if (!explained) this.reported ??= describe(error, context)
+      if (!explained) this.reported ??= describe(error, context, this.located)
     }).catch((reason: unknown) => {
       this.reported ??= new DeviceError(String(reason))
     }).finally(() => this.consequences.delete(settled))

@@ -89,16 +89,16 @@ export function force(table: AnyTable, name: string | null): void {
   }
 }
 
-let asked: Set<AnyTable> | null = null
+let taken: Map<AnyTable, Set<string>> | null = null
 
-/** The tables that `work` chooses from: for tests that take every row of those. */
-export async function tablesAsked(work: () => Promise<unknown>): Promise<ReadonlySet<AnyTable>> {
-  const seen = asked = new Set<AnyTable>()
+/** The tables that `work` chooses from, and the names of the rows that it takes: for tests and benches. */
+export async function rowsTaken(work: () => Promise<unknown>): Promise<ReadonlyMap<AnyTable, ReadonlySet<string>>> {
+  const seen = taken = new Map<AnyTable, Set<string>>()
   try {
     await work()
     return seen
   } finally {
-    asked = null
+    taken = null
   }
 }
 
@@ -166,10 +166,20 @@ export function choose<W, V extends Variant<W>>(
   tuning?: { key: string, prepare: () => Trial<V> },
   on = machine(),
 ): V {
-  asked?.add(table)
+  const row = pick(table, work, tuning, on)
+  if (taken) taken.set(table, (taken.get(table) ?? new Set()).add(row.name))
+  return row
+}
+
+function pick<W, V extends Variant<W>>(
+  table: VariantTable<W, V>,
+  work: W,
+  tuning: { key: string, prepare: () => Trial<V> } | undefined,
+  on: Machine,
+): V {
   const name = forced.size ? forced.get(table) : undefined
-  const taken = name === undefined ? undefined : table.rows.find((row) => row.name === name)
-  if (taken && canRun(taken, work, on)) return taken
+  const named = name === undefined ? undefined : table.rows.find((row) => row.name === name)
+  if (named && canRun(named, work, on)) return named
   const gpu = currentGpu()
   if (tuning && gpu) return quickest(gpu, tuning.key, candidates(table, work, on), tuning.prepare)
   for (const row of table.rows) if (row.leads?.(work, on) && suits(row, work, on)) return row
