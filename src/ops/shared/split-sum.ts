@@ -9,7 +9,7 @@ const sumChannels = kernel('shared/channel-sum.wgsl', { buffers: ['x', 'out'], p
 
 /** How many quads of columns an invocation sums side by side: four fill a line of a processor's cache. */
 const sumVariants = variants<Sum, Variant<Sum> & { EACH: number }>('matmul sum', [
-  { name: '4 quads', numeric: 'exact-order', adapters: ['embedded'], fits: ({ N }) => N % 16 === 0, EACH: 4 },
+  { name: '4 quads', numeric: 'exact-order', adapters: ['embedded'], runs: (_, { N }) => N % 16 === 0, EACH: 4 },
   { name: '1 quad', numeric: 'exact-order', EACH: 1 },
 ])
 

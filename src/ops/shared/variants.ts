@@ -167,7 +167,7 @@ export function choose<W, V extends Variant<W>>(
   on = machine(),
 ): V {
   const row = pick(table, work, tuning, on)
-  if (taken) taken.set(table, (taken.get(table) ?? new Set()).add(row.name))
+  if (taken) taken.set(table, (taken.get(table) ?? new Set<string>()).add(row.name))
   return row
 }
 

@@ -24,7 +24,9 @@ const users = new Map<object, Check[]>()
 beforeAll(async () => {
   await init({ adapter: 'cpu', fixedVariants: true })
   for (const check of checks) {
-    for (const table of (await rowsTaken(() => check.run())).keys()) users.set(table, [...users.get(table) ?? [], check])
+    for (const table of (await rowsTaken(() => check.run())).keys()) {
+      users.set(table, [...users.get(table) ?? [], check])
+    }
   }
   await close()
 }, 300_000)
