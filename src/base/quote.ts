@@ -12,18 +12,33 @@ const unsafe = new RegExp(
 
 const short: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\u001b': '\\e' }
 
+const escaped = (character: string) => short[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`
+
 /**
  * The text on one line, without a character that a terminal obeys: those are written as escapes (`\e`, `\n`,
  * `\u202e`); what is longer than `limit` characters is cut in the middle, which is said.
  */
 export function plain(text: string, limit = 200): string {
-  const escape = (part: string) =>
-    part.replace(unsafe, (character) => short[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`)
+  const escape = (part: string) => part.replace(unsafe, escaped)
   if (text.length <= limit) return escape(text)
   const head = Math.ceil(limit * 2 / 3), tail = limit - head
   return `${escape(text.slice(0, head))}[...${text.length - limit} characters...]${
     escape(text.slice(text.length - tail))
   }`
+}
+
+/** Text of several lines, each safe: only line feeds and tabs stay as they are. For what is ours and quotes others. */
+export function printable(text: string): string {
+  return text.replace(unsafe, (character) => character === '\n' || character === '\t' ? character : escaped(character))
+}
+
+/** JSON on one line whose strings hold no character that a terminal obeys; it reads back as the same value. */
+export function printableJson(value: unknown): string {
+  const unit = (code: number) => `\\u${code.toString(16).padStart(4, '0')}`
+  return JSON.stringify(value).replace(
+    unsafe,
+    (character) => Array.from({ length: character.length }, (_, i) => unit(character.charCodeAt(i))).join(''),
+  )
 }
 
 /** As `plain`, in single quotes: `'layer\n1'`. For names inside a sentence. */

@@ -7,6 +7,7 @@ import { analyse, compile } from '../cpu/compiler/compile.ts'
 import { type CpuDevice, createCpuGpu, type Mode } from '../cpu/index.ts'
 import type { Program } from '../cpu/compiler/tree.ts'
 import { InputError } from '../base/errors.ts'
+import { plain, quoted } from '../base/quote.ts'
 import { nameOf } from '../gpu/adapters.ts'
 import { assemble } from '../gpu/source.ts'
 import { probeDawn } from './doctor/probe.ts'
@@ -115,7 +116,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
 function seconds(text: string): number {
   const value = Number(text)
   if (!(value > 0 && value <= 86400)) {
-    throw new InputError(`--time-limit: expected seconds, above 0 and at most 86400, got '${text}'`)
+    throw new InputError(`--time-limit: expected seconds, above 0 and at most 86400, got ${quoted(text, 40)}`)
   }
   return value
 }
@@ -131,7 +132,9 @@ function readText(file: string): string {
     if (found.size > TEXT_LIMIT) throw new Error(`it has ${found.size} bytes, more than the ${TEXT_LIMIT} of a kernel`)
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new InputError(`check-kernel: expected a file to read, but '${file}': ${(error as Error).message}`)
+    throw new InputError(
+      `check-kernel: expected a file to read, but ${quoted(file)}: ${plain((error as Error).message, 200)}`,
+    )
   }
 }
 
@@ -139,7 +142,7 @@ function splice(source: string, { splice: parts = {} }: Setup, file: string): st
   let text = source
   for (const [marker, value] of Object.entries(parts)) {
     if (!text.includes(marker)) {
-      throw new InputError(`${file}: the setup splices into ${marker}, which the file does not have`)
+      throw new InputError(`${file}: the setup splices into ${quoted(marker, 60)}, which the file does not have`)
     }
     // on one line, so that line numbers stay those of the file
     text = text.replace(

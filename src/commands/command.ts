@@ -1,5 +1,6 @@
 // What every command shares: its flags, how it answers, and how a wrong number in a flag is refused.
 import { InvalidArgumentError } from 'commander'
+import { printable } from '../base/quote.ts'
 import type { Command } from 'commander'
 import type { OnProgress } from '../pruning/progress.ts'
 import { progress } from './progress.ts'
@@ -47,7 +48,11 @@ export function addCommonOptions(command: Command): Command {
     .option('--quiet', 'no progress on stderr')
     .option('--seed <n>', 'seed of everything random', wholeNumber(0, 2 ** 32 - 1))
     .option('--adapter <part of its name>', 'the adapter to compute on')
-    .option('--threads <n>', 'threads of the embedded device', wholeNumber(1, 1024))
+    .option(
+      '--threads <n>',
+      'threads of the embedded device, at most 256',
+      (text) => Math.min(256, wholeNumber(1, 1024)(text)),
+    )
 }
 
 /** A parser for flags whose value is a whole number between two bounds, both allowed. */
@@ -65,7 +70,7 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 export function reporterFor({ quiet = false }: CommonOptions): Reporter {
   return {
     say: (line) => {
-      if (!quiet) process.stderr.write(`${line}\n`)
+      if (!quiet) process.stderr.write(`${printable(line)}\n`)
     },
     progress: (what, total) => progress(what, total, { quiet }),
   }

@@ -1,4 +1,5 @@
 // `espalier eval`: how good a checkpoint is on labelled images, and how long one takes.
+import { plain } from '../base/quote.ts'
 import { modelOf } from '../checkpoint/checkpoint.ts'
 import { packageVersion } from '../files/package.ts'
 import { evaluate } from '../train/evaluate.ts'
@@ -73,7 +74,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           ...predictions && { predictions: [...found.predictions] },
         },
         text: [
-          `${args[0]} on ${data} (${images} images, ${name}):`,
+          `${plain(args[0])} on ${plain(data)} (${images} images, ${name}):`,
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
           `  ${preparedText({ ...prepared, preprocessing: set.preprocessing }, checked)}`,
           `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,

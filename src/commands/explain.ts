@@ -6,6 +6,7 @@ import { type Flow, summarize } from '../attribution/conservation.ts'
 import { criterionNames, criterionOf } from '../attribution/criteria.ts'
 import type { Criterion } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
+import { plain } from '../base/quote.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { parseDataSpec } from '../data/datasets.ts'
@@ -95,7 +96,7 @@ export const explain: CommandSpec<ExplainOptions> = {
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
       throw new InputError(
-        `--out ${out}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; `
+        `--out ${plain(out)}: ${count} images are too many for one sheet, expected at most ${sheetLimit}; `
           + 'give a folder, which gets a file per image',
       )
     }
@@ -277,10 +278,14 @@ function textOf(
   asked: { conservation: boolean, units: boolean },
 ): string {
   const lines = found.slice(0, 20).flatMap(({ file, best, explained }) => [
-    file,
-    ...best.map(({ name, probability, class: at }) => `  ${percent(probability, 1).padStart(7)}  ${name} (${at})`),
+    plain(file),
+    ...best.map(({ name, probability, class: at }) =>
+      `  ${percent(probability, 1).padStart(7)}  ${plain(name, 100)} (${at})`
+    ),
     ...explained.map(({ composite, name, logit, input }) =>
-      `  ${composite} for ${name}: logit ${logit.toFixed(3)}, sum of relevance at the input ${input.toFixed(3)}`
+      `  ${composite} for ${plain(name, 100)}: logit ${logit.toFixed(3)}, sum of relevance at the input ${
+        input.toFixed(3)
+      }`
     ),
     '',
   ])
@@ -307,7 +312,11 @@ function textOf(
     )
   }
   if (files.length) {
-    lines.push(files.length > 3 ? `${files.length} pictures, ${files[0]} to ${files.at(-1)}` : files.join('\n'))
+    lines.push(
+      files.length > 3
+        ? `${files.length} pictures, ${plain(files[0])} to ${plain(files.at(-1)!)}`
+        : files.map((file) => plain(file)).join('\n'),
+    )
   }
   return lines.join('\n').trimEnd()
 }

@@ -1,5 +1,6 @@
 // `espalier inspect`: what a checkpoint is, where its parameters and its compute are, and what can be cut. Needs no
 // device.
+import { plain, shown } from '../base/quote.ts'
 import { Option } from 'commander'
 import { type Architecture, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
@@ -66,7 +67,7 @@ export const inspect: CommandSpec<InspectOptions> = {
         version: packageVersion(),
       },
       text: [
-        `${model}: ${type} ${JSON.stringify(options)}`,
+        `${plain(model)}: ${type} ${shown(options, 2000)}`,
         `tensors named as ${about.naming}, ${about.classCount} classes, input [${input}]`,
         ...about.origins
           ? [preparedText({ preprocessing: about.preprocessing, origins: about.origins }, { architecture, ...about })]

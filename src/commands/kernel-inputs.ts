@@ -4,6 +4,7 @@ import type { BindingInfo } from '../cpu/abi.ts'
 import type { Program, VarDecl } from '../cpu/compiler/tree.ts'
 import { elementScalar, sizeOf, strideOf, type Type, typeName } from '../cpu/compiler/types.ts'
 import { InputError } from '../base/errors.ts'
+import { plain, quoted, shown } from '../base/quote.ts'
 
 /**
  * One way to start a kernel: everything may be left out. The JSON beside a kernel holds one of these, or an array of
@@ -61,20 +62,22 @@ export function readSetups(text: string, file: string): Setup[] {
   try {
     parsed = JSON.parse(text)
   } catch (error) {
-    throw new InputError(`${file}: expected JSON, found something else: ${(error as Error).message}`)
+    throw new InputError(`${file}: expected JSON, found something else: ${plain((error as Error).message, 120)}`)
   }
   const list: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
   for (const setup of list) {
     if (typeof setup !== 'object' || setup === null || Array.isArray(setup)) {
-      throw new InputError(`${file}: expected an object or an array of objects, found ${JSON.stringify(setup)}`)
+      throw new InputError(`${file}: expected an object or an array of objects, found ${shown(setup)}`)
     }
     for (const [field, value] of Object.entries(setup)) {
-      if (!(field in known)) {
-        throw new InputError(`${file}: there is no field '${field}'; expected ${Object.keys(known).join(', ')}`)
+      if (!Object.hasOwn(known, field)) {
+        throw new InputError(
+          `${file}: there is no field ${quoted(field, 60)}; expected ${Object.keys(known).join(', ')}`,
+        )
       }
       if (!fits(known[field as keyof Setup], value)) {
         throw new InputError(
-          `${file}: field '${field}' is ${JSON.stringify(value)}, expected ${wanted[known[field as keyof Setup]]}`,
+          `${file}: field '${field}' is ${shown(value)}, expected ${wanted[known[field as keyof Setup]]}`,
         )
       }
     }
@@ -84,7 +87,9 @@ export function readSetups(text: string, file: string): Setup[] {
     }
     for (const [name, n] of Object.entries(sizes)) {
       if (!Number.isInteger(n) || n < 1 || n > 2 ** 26) {
-        throw new InputError(`${file}: the size of '${name}' is ${n}, expected a whole number from 1 to ${2 ** 26}`)
+        throw new InputError(
+          `${file}: the size of ${quoted(name, 60)} is ${n}, expected a whole number from 1 to ${2 ** 26}`,
+        )
       }
     }
   }
@@ -153,7 +158,7 @@ export function makeInputs(
     )
     if (stray) {
       throw new InputError(
-        `${file}: ${field} names '${stray}', which the kernel does not use; it has ${[...all].join(', ')}`,
+        `${file}: ${field} names ${quoted(stray, 60)}, which the kernel does not use; it has ${[...all].join(', ')}`,
       )
     }
   }

@@ -1,5 +1,6 @@
 // What commands that take a model share: how it is named, its preprocessing flags, and its figures.
 import { type Command, InvalidArgumentError } from 'commander'
+import { plain } from '../base/quote.ts'
 import { architectures } from '../../models/registry.ts'
 import { type Preprocessing, withFlags } from '../data/preprocess.ts'
 import type { CommonOptions } from './command.ts'
@@ -87,7 +88,7 @@ export function large(count: number): string {
 
 /** Rows as text in columns, numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows]
+  const all = [head, ...rows].map((row) => row.map((cell) => plain(cell, 400)))
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column].length)))
   const numeric = head.map((_, column) =>
     rows.length > 0 && rows.every((row) => /^-?[\d.,]* ?[%GMk]?$|^$/.test(row[column]))

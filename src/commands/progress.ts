@@ -1,5 +1,6 @@
 // Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere (logs, pipes).
 import { Presets, SingleBar } from 'cli-progress'
+import { plain } from '../base/quote.ts'
 
 /** A running count of something with a known end. */
 export interface Progress {
@@ -23,7 +24,8 @@ export function progress(
   { quiet = false, stream = process.stderr, every = 10_000 }: ProgressOptions = {},
 ): Progress {
   if (quiet) return { update() {}, stop() {} }
-  return stream.isTTY ? bar(what, total, stream) : lines(what, total, stream, every)
+  const safe = plain(what, 80)
+  return stream.isTTY ? bar(safe, total, stream) : lines(safe, total, stream, every)
 }
 
 function bar(what: string, total: number, stream: NodeJS.WriteStream): Progress {

@@ -2,7 +2,7 @@
 // file or none, never half of one. Node only.
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, realpathSync, renameSync, rmSync, statSync,
   writeSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { atEnd } from './at-end.ts'
@@ -121,7 +121,13 @@ export function writeOutput(path: string, data: string | Uint8Array): void {
 
 /** Makes a folder with those above it; one that is there is fine. @throws InputError where there cannot be one. */
 export function makeFolder(path: string): void {
-  guard(path, () => mkdirSync(path, { recursive: true }), true)
+  guard(path, () => {
+    // Folder by folder: Node's own `recursive` never returns where a file system refuses with ENOENT, as /proc does.
+    const missing: string[] = []
+    for (let at = resolve(path); !existsSync(at) && dirname(at) !== at; at = dirname(at)) missing.unshift(at)
+    for (const each of missing) if (!existsSync(each)) mkdirSync(each)
+    if (!statSync(path).isDirectory()) mkdirSync(path) // says what stands there
+  }, true)
 }
 
 function writeAll(descriptor: number, data: Uint8Array): void {

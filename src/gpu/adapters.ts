@@ -1,7 +1,7 @@
 // Which adapter computes: a GPU or software driver through dawn (Node) or the browser, or the embedded device, which is
 // always there.
 import type { Mode } from '../cpu/abi.ts'
-import { AdapterError } from '../base/errors.ts'
+import { AdapterError, InputError } from '../base/errors.ts'
 import { embeddedGpu, mayHaveGpu, platformGpu } from './entry.ts'
 
 /** What an adapter is: a GPU, a software driver, the embedded device, or dawn's null backend. */
@@ -68,6 +68,7 @@ async function embedded({ threads, mode, memoryLimit, worker }: AdapterChoice): 
     const gpu = await embeddedGpu({ threads, mode, memoryLimit, worker })
     return { adapter: (await gpu.requestAdapter())!, kind: 'embedded' }
   } catch (error) {
+    if (error instanceof RangeError) throw new InputError(`the embedded device: ${error.message}`, { cause: error })
     throw new AdapterError(`the embedded device: ${(error as Error).message}`, { cause: error })
   }
 }
