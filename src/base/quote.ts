@@ -46,7 +46,10 @@ export function quoted(text: string, limit = 200): string {
   return `'${plain(text, limit)}'`
 }
 
-/** A value of unknown origin as JSON, safe and at most `limit` characters long; what JSON cannot hold is described. */
+/**
+ * A value of unknown origin as JSON, safe and at most `limit` characters long; what JSON cannot hold is described, and
+ * where there is none it is `nothing`.
+ */
 export function shown(value: unknown, limit = 80): string {
   const safe = plain(textOf(value), limit * 2)
   return safe.length > limit ? `${safe.slice(0, limit - 3)}...` : safe
@@ -54,6 +57,7 @@ export function shown(value: unknown, limit = 80): string {
 
 // Neither JSON nor String is safe: both run out of stack in deep nesting, and an object may bring a toString of its own.
 function textOf(value: unknown): string {
+  if (value === undefined) return 'nothing'
   if (typeof value === 'bigint') return `${value}n`
   try {
     const text = JSON.stringify(value)

@@ -60,7 +60,7 @@ export const demo: CommandSpec<DemoOptions> = {
       finetune: 10,
       rate: 1e-3,
     }
-    const job = await prepareJob(network, options)
+    const job = await prepareJob(network, options, reporter)
     namedFolder('--out', out)
     claimOutputs(filesWritten(options), filesRead({ model: network, ...job }), overwrite)
     makeFolder(out)

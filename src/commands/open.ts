@@ -80,7 +80,14 @@ export function preparedText(
     [p.crop === null ? 'no crop' : `crop ${p.crop}`, origins.crop],
     [`mean ${p.mean.join(' ')}`, origins.mean],
     [`std ${p.std.join(' ')}`, origins.std],
-    ...origins.heads ? [[`${String(architecture.heads)} heads`, origins.heads] as [string, string]] : [],
+    ...origins.heads
+      ? [
+        [`${String(architecture.heads)} ${architecture.heads === 1 ? 'head' : 'heads'}`, origins.heads] as [
+          string,
+          string,
+        ],
+      ]
+      : [],
     ...origins.eps && architecture.eps !== undefined
       ? [[`eps ${String(architecture.eps)}`, origins.eps] as [string, string]]
       : [],

@@ -28,6 +28,7 @@ import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
+import { preparedText } from './open.ts'
 import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
   type PrunerOptions } from './pruner.ts'
 
@@ -207,7 +208,10 @@ export async function pruneJob(
       }),
     onProgress,
   }).finally(stop)
-  const { plan, rate, notes } = pruned
+  const { plan, rate } = pruned
+  // what was guessed or ignored was said on opening; files that are read later need it too
+  const said = [`pictures and network: ${preparedText(job.prepared, checked)}`, ...pruned.notes]
+  const notes = [...checked.notes, ...said]
   const scores = digestOf(pruned.scores)
   const pruning = recordOf(pruned.model, found, plan, { method, rate, seed, residual, scores }, checked.pruning)
   // What was written is what is checked: the bytes on the disk, parsed and run like any other file.
@@ -268,9 +272,10 @@ export async function pruneJob(
     scores,
     difference: error,
     finetune: options.finetune ?? 0,
+    ...job.prepared,
     notes,
   }
-  return { json, report, text: textOf(options, before, after, rate, error, units, notes) }
+  return { json, report, text: textOf(options, before, after, rate, error, units, said) }
 }
 
 /** Some options of many. */

@@ -16,7 +16,7 @@ import type { Plan } from '../pruning/plan/slice.ts'
 import { type Unit, units } from '../pruning/units/units.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { follow, type Reporter, wholeNumber } from './command.ts'
-import { openCheckpoint, openLabelled, preparedFor, type Say } from './open.ts'
+import { openCheckpoint, openLabelled, preparedFor, type Prepared, type Say } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, type PreprocessingOptions } from './model.ts'
 
 /** Flags of all commands that prune. */
@@ -82,6 +82,8 @@ export interface Job {
   chosen: readonly Unit[]
   data: Dataset | null
   test: Dataset | null
+  /** How the pictures of `data`, else of `test`, are prepared, and where that comes from. */
+  prepared: Prepared
 }
 
 /** @throws InputError where a method needs images and has none. */
@@ -97,10 +99,12 @@ export async function prepareJob(path: string, options: PrunerOptions, reporter?
   const open = async (data: string | undefined) =>
     data === undefined ? null : openLabelled(data, checked, preparedFor(checked, options, data).preprocessing, reporter)
   const data = await open(options.data), test = await open(options.test)
+  const { origins } = preparedFor(checked, options, options.data ?? options.test ?? { pictures: false })
+  const prepared = { preprocessing: (data ?? test ?? checked).preprocessing, origins }
   const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
   const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))
   const chosen = chooseUnits(found, options.units?.split(',').map((kind) => kind.trim()))
-  return { checked, input, found, chosen, data, test }
+  return { checked, input, found, chosen, data, test, prepared }
 }
 
 /**

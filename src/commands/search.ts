@@ -71,7 +71,7 @@ export const search: CommandSpec<SearchOptions> = {
       writes: ['search.json'],
       isEntry: (value, { checked, input }) => isEntry(value, known ??= spaceOf(checked.shape, input), rates),
       more: { seed, strategy, holdout, rates },
-    })
+    }, reporter)
     const { journal } = folder
     const classes = classSubset(options, job.checked.classCount, seed)
     const space = known ?? spaceOf(job.checked.shape, job.input)

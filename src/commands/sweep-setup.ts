@@ -9,6 +9,7 @@ import type { Figures } from '../report/types.ts'
 import { filesRead, namedFolder } from './claims.ts'
 import { wholeNumber } from './command.ts'
 import { type CurveMethod, curveMethods } from './method.ts'
+import type { Say } from './open.ts'
 import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
 import { dataDigest, openResults, type ResultFolder } from './result-folder.ts'
 
@@ -91,7 +92,7 @@ export interface SweepSetup {
 }
 
 /** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
-export async function setUpSweep(options: SweepOptions & { args: string[] }): Promise<SweepSetup> {
+export async function setUpSweep(options: SweepOptions & { args: string[] }, reporter: Say): Promise<SweepSetup> {
   const methods = await curveMethods(options.methods)
   for (const { name, method } of methods) checkData(name, method.reads, options)
   const learns = methods.find(({ method }) => !method.criterion)
@@ -108,7 +109,7 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }): Pr
     writes: ['report.html', 'sweep.json'],
     isEntry: isPoint,
     more: { rates: methods.some(({ iterative }) => iterative) ? rates : null },
-  })
+  }, reporter)
   const { seed = 0, seeds, references, perClass, subset } = options
   const drawn = subset !== undefined || references !== undefined || perClass !== undefined
   const runs = methods.flatMap(({ name, ...method }) =>
@@ -140,10 +141,11 @@ interface FolderContent {
 export async function openFolder<T>(
   options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] },
   { journal, writes, isEntry, more }: FolderContent,
+  reporter: Say,
 ): Promise<{ job: Job, folder: ResultFolder<T> }> {
   const [model] = options.args
   namedFolder('--out', options.out)
-  const job = await prepareJob(model, options)
+  const job = await prepareJob(model, options, reporter)
   classSubset(options, job.checked.classCount, options.seed ?? 0)
   const {
     data = null,

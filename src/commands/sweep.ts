@@ -18,6 +18,7 @@ import { disposeTree } from '../core/tree.ts'
 import { commandLine } from './command-line.ts'
 import { type CommandSpec, follow, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
+import { preparedText } from './open.ts'
 import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
 import { StoredVectors } from './result-folder.ts'
 import { declareSweep, setUpSweep, type Point, type Run, type SweepOptions, type SweepSetup } from './sweep-setup.ts'
@@ -29,14 +30,14 @@ export const sweep: CommandSpec<SweepOptions> = {
     'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
   declare: declareSweep,
   async run(options, reporter) {
-    const plan = await setUpSweep(options)
+    const plan = await setUpSweep(options, reporter)
     let model: Model | null = null
     try {
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
       model = openModel(plan.job)
       for (const run of plan.runs) await new CurveRun(run, plan, options, model, reporter).measure()
       const { curves, stopped } = summarize(plan)
-      const { job: { checked, chosen, found } } = plan, entries = currentPoints(plan)
+      const { job: { checked, chosen, found, prepared } } = plan, entries = currentPoints(plan)
       const before: Figures = { ...pointAt(entries, plan.runs[0], 0)!.after, bytes: checked.bytes }
       const best = curves.toSorted((a, b) => b.area - a.area)[0]
       const shown = entries.find(({ method, rate }) => method === best.name && rate === best.topRate) ?? entries[0]
@@ -45,6 +46,8 @@ export const sweep: CommandSpec<SweepOptions> = {
       )
       const common = { seed: options.seed ?? 0, adapter: gpu.adapter.name, version: packageVersion() }
       const notes = [
+        ...checked.notes,
+        `Pictures and network: ${preparedText(prepared, checked)}.`,
         `Kept units are those of ${best.name} at its Top-PR, ${percent(shown.rate, 0)}.`,
         ...stopped.length
           ? [
@@ -71,6 +74,7 @@ export const sweep: CommandSpec<SweepOptions> = {
         data: options.data,
         test: options.test,
         ...common,
+        ...prepared,
         before,
         curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
         notes,

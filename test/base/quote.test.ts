@@ -27,7 +27,7 @@ test('a megabyte is cut, and says so', () => {
 test('values of strangers', () => {
   expect(shown({ a: '\u001b[2J' })).toBe('{"a":"\\u001b[2J"}')
   expect(shown('\u202e')).toBe('"\\u{202e}"')
-  expect(shown(undefined)).toBe('undefined')
+  expect(shown(undefined)).toBe('nothing')
   expect(shown(12n)).toBe('"12n"'.replaceAll('"', ''))
   expect(shown(['x'.repeat(1000)]).length).toBeLessThanOrEqual(80)
   const circle: Record<string, unknown> = {}

@@ -62,7 +62,6 @@ const refused = async (sentence: RegExp, options: PullOptions = {}, left: string
   const failure = await load(options) as Error
   expect(failure).toBeInstanceOf(EspalierError)
   expect(failure.message).toMatch(sentence)
-  // eslint-disable-next-line no-control-regex -- what a terminal obeys must not be there
   expect(failure.message).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/)
   expect(readdirSync(dir).sort()).toEqual(left)
   return failure
