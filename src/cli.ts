@@ -10,8 +10,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => {}) // nobody listens: the work goes on
 
 try {
-  const { main } = await import('./commands/main.ts')
-  process.exitCode = await main(process.argv.slice(2))
+  const { withoutDriverLines } = await import('./commands/driver-lines.ts')
+  const words = process.argv.slice(2)
+  process.exitCode = await withoutDriverLines(words, async () => (await import('./commands/main.ts')).main(words))
 } catch (error) {
   // Where a file of the package itself cannot be opened (`ulimit -n`, a damaged installation), no module of ours may help.
   const { code, message } = error as NodeJS.ErrnoException

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from 'commander'
 import { printable } from '../base/quote.ts'
 import type { Command } from 'commander'
 import type { OnProgress } from '../pruning/progress.ts'
-import { progress } from './progress.ts'
+import { besideBars, progress } from './progress.ts'
 import type { Progress } from './progress.ts'
 
 /** Flags that every command takes. */
@@ -70,7 +70,7 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 export function reporterFor({ quiet = false }: CommonOptions): Reporter {
   return {
     say: (line) => {
-      if (!quiet) process.stderr.write(`${printable(line)}\n`)
+      if (!quiet) besideBars(() => process.stderr.write(`${printable(line)}\n`))
     },
     progress: (what, total) => progress(what, total, { quiet }),
   }

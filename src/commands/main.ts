@@ -10,6 +10,7 @@ import { doctor } from './doctor/doctor.ts'
 import { evalCommand } from './eval.ts'
 import { explain as explainCommand } from './explain.ts'
 import { inspect } from './inspect.ts'
+import { endBars } from './progress.ts'
 import { prune } from './prune.ts'
 import { pullCommand } from './pull.ts'
 import { search } from './search.ts'
@@ -69,6 +70,7 @@ export async function main(args: string[]): Promise<number> {
     return exitCode
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0 // --help, --version
+    endBars()
     const { message: said, code } = explain(error, args, program)
     // Whatever a message repeats of files and flags, it stays one line that no terminal obeys; a stack has its lines.
     const message = process.env.ESPALIER_DEBUG ? printable(said) : plain(said, LONGEST)

@@ -31,19 +31,84 @@ export function progress(
 function bar(what: string, total: number, stream: NodeJS.WriteStream): Progress {
   const shown = new SingleBar({
     stream,
-    hideCursor: true,
-    clearOnComplete: false,
-    etaBuffer: 20,
+    // Neither a hidden cursor nor a mode of the terminal that Ctrl-C would leave behind; results take the bar's place.
+    hideCursor: false,
+    linewrap: true,
+    clearOnComplete: true,
     gracefulExit: false,
-    format: '{what} {bar} {value}/{total}  {rate}/s  {eta_formatted} left  {note}',
+    format: (_, { value, progress: share }, { note }: { note: string }) =>
+      barLine({ what, share, note, count: `${value}/${total}`, pace: pace(value, total, start) }, stream.columns || 80),
   }, Presets.shades_classic)
   const start = performance.now()
-  shown.start(total, 0, { what, rate: '-', note: '' })
+  let note = '', done = 0, drawn = false
+  const self = {
+    draw() {
+      if (!drawn) shown.start(total, done, { note })
+      drawn = true
+    },
+    erase() {
+      if (drawn) shown.stop()
+      drawn = false
+    },
+  }
+  bars.at(-1)?.erase()
+  bars.push(self)
+  self.draw()
   return {
-    update: (done, note = '') => shown.update(done, { rate: rate(done, start), note }),
-    stop: () => shown.stop(),
+    update(now, text = '') {
+      done = now
+      note = text
+      if (drawn) shown.update(now, { note })
+    },
+    stop() {
+      if (!bars.includes(self)) return
+      self.erase()
+      bars.splice(bars.indexOf(self), 1)
+      bars.at(-1)?.draw()
+    },
   }
 }
+
+/** Bars that are at work, of which the last is drawn: what one of them does in between may have a bar of its own. */
+const bars: { draw(): void, erase(): void }[] = []
+
+/** Prints something while a bar may be drawn, which makes room for it. */
+export function besideBars(print: () => void) {
+  bars.at(-1)?.erase()
+  print()
+  bars.at(-1)?.draw()
+}
+
+/** Takes all bars away for good. */
+export function endBars() {
+  for (const bar of bars.splice(0)) bar.erase()
+}
+
+interface BarText {
+  what: string
+  share: number
+  note: string
+  count: string
+  pace: string
+}
+
+/** A line that is never wider than the terminal: first the bar gives way, then the note, then everything. */
+export function barLine({ what, share, note, count, pace }: BarText, columns: number): string {
+  const room = columns - 1 - [what, count, pace].join('   ').length - 2, wish = note ? note.length + 2 : 0
+  const size = Math.max(8, Math.min(40, room - wish)), full = Math.round(size * Math.min(1, share))
+  const line = `${what} ${'█'.repeat(full)}${'░'.repeat(size - full)} ${count}  ${pace}${note && `  ${note}`}`
+  return line.length < columns ? line : `${line.slice(0, Math.max(0, columns - 2))}…`
+}
+
+/** Rate, and what is left where that is known. */
+function pace(done: number, total: number, start: number): string {
+  if (!done) return '-/s'
+  const left = (performance.now() - start) / done * (total - done) / 1000
+  return `${rate(done, start)}/s  ${duration(left)} left`
+}
+
+const duration = (seconds: number): string =>
+  seconds < 100 ? `${Math.round(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
 
 function lines(what: string, total: number, stream: NodeJS.WriteStream, every: number): Progress {
   const start = performance.now()
@@ -54,9 +119,10 @@ function lines(what: string, total: number, stream: NodeJS.WriteStream, every: n
       if (ended || (now - last < every && done < total)) return
       last = now
       ended = done >= total
-      const left = done ? Math.round((now - start) / done * (total - done) / 1000) : 0
       stream.write(
-        `${what}: ${done}/${total}, ${rate(done, start)}/s${ended ? '' : `, ${left} s left`}${note && `, ${note}`}\n`,
+        `${what}: ${done}/${total}${done ? `, ${rate(done, start)}/s` : ''}${
+          done && !ended ? `, ${Math.round((now - start) / done * (total - done) / 1000)} s left` : ''
+        }${note && `, ${note}`}\n`,
       )
     },
     stop() {},

@@ -18,6 +18,7 @@ import { initialize } from '../nn/init.ts'
 import { fit } from '../train/fit.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
+import type { Progress } from './progress.ts'
 import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
 import { type TrainingSetup, prepare, type TrainOptions } from './train-setup.ts'
 
@@ -138,14 +139,13 @@ async function runTraining(
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
   const model = startingModel(setup, seed, reporter)
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
-  let progress = reporter.progress('', 1), shown = -1, seen = 0
-  progress.stop()
+  let progress: Progress | null = null, shown = -1, seen = 0
   const begin = performance.now()
   let testing = 0
   const onStep = (images: number, loss: number, epoch: number) => {
     if (epoch !== shown) progress = reporter.progress(`epoch ${epoch + 1}/${epochs}`, data.length)
     shown = epoch
-    progress.update(images, `loss ${loss.toFixed(4)}`)
+    progress!.update(images, `loss ${loss.toFixed(4)}`)
     seen = (epoch - (stored?.history.epoch ?? 0)) * data.length + images
     check(epoch)
   }
@@ -176,7 +176,7 @@ async function runTraining(
       }
       : undefined,
     async onEpoch(now) {
-      progress.stop()
+      progress?.stop()
       const start = performance.now(), best = now.average ?? model
       if (test) {
         const { top1, top5, loss } = await accuracyOf(best, test, {
@@ -200,7 +200,7 @@ async function runTraining(
       )
     },
   }).finally(() => {
-    progress.stop()
+    progress?.stop()
   })
   const history: TrainingHistory = { epoch: state.epoch, losses: state.losses, steps: state.steps, tests, recipe }
   return { history, last: tests.at(-1), msPerImage: seen ? (performance.now() - begin - testing) / seen : 0 }

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { progress } from '../../src/commands/progress.ts'
+import { barLine, besideBars, progress } from '../../src/commands/progress.ts'
 
 function collect(): { stream: NodeJS.WriteStream, text: () => string } {
   let text = ''
@@ -44,4 +44,34 @@ test('on a terminal: one bar, with count and note', () => {
   expect(text()).toContain('images')
   expect(text()).toContain('2/2')
   expect(text()).toContain('done')
+})
+
+test.each([20, 40, 80, 200])('a bar is never wider than a terminal of %i columns', (columns) => {
+  for (
+    const [what, note] of [['images', ''], ['scoring by relevance', 'x'.repeat(60)], ['n'.repeat(300), 'loss 0.5']]
+  ) {
+    const line = barLine({ what, note, share: 0.4, count: '40/100', pace: '3.2/s  19 s left' }, columns)
+    expect(line.length).toBeLessThan(columns)
+  }
+})
+
+test('a bar within a bar has the line to itself, and what is printed in between stands alone', () => {
+  const { stream, text } = collect()
+  const acts: string[] = []
+  Object.assign(stream, { isTTY: true, columns: 80, cursorTo() {}, clearLine() {} })
+  const outer = progress('curve', 4, { stream })
+  const inner = progress('scoring', 4, { stream })
+  inner.update(2)
+  besideBars(() => acts.push('printed'))
+  inner.stop()
+  outer.stop()
+  expect(acts).toEqual(['printed'])
+  expect(text()).not.toMatch(/\u001b\[\?25l|\u001b\[\?7l/) // no hidden cursor, no mode left behind
+  expect(text().indexOf('scoring')).toBeGreaterThan(text().indexOf('curve'))
+})
+
+test('nothing is said of the time left before anything is done', () => {
+  const { stream, text } = collect()
+  progress('case', 3, { stream, every: 0 }).update(0, 'matmul')
+  expect(text()).toBe('case: 0/3, matmul\n')
 })
