@@ -2,7 +2,7 @@
 // and without NaN when it runs?
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, sep } from 'node:path'
-import type { CompiledKernel } from '../cpu/abi.ts'
+import type { CompiledKernel, OverrideInfo } from '../cpu/abi.ts'
 import { analyse, compile } from '../cpu/compiler/compile.ts'
 import { type CpuDevice, createCpuGpu, type Mode } from '../cpu/index.ts'
 import type { Program } from '../cpu/compiler/tree.ts'
@@ -14,11 +14,14 @@ import { probeDawn } from './doctor/probe.ts'
 import { packageVersion } from '../files/package.ts'
 import type { CommandSpec, CommonOptions } from './command.ts'
 import { type Inputs, makeInputs, readSetups, type Setup } from './kernel-inputs.ts'
+import { linesOf, type Opinion, secondOpinion } from './kernel-opinion.ts'
 
-/** What was found: by a compiler (`mode` is `compile`, `backend` says which), by a run that did not end
- * (`run`), or by a run in a debug mode. */
+/**
+ * What was found: by a compiler (`mode` is `compile`, `backend` says which), by a run that did not end (`run`), by a run
+ * in a debug mode, or by wgsl_reflect (`backend` says so), whose reflection or races are others.
+ */
 export interface KernelFinding {
-  mode: 'compile' | 'run' | 'bounds' | 'race' | 'nan' | 'permuted'
+  mode: 'compile' | 'run' | 'bounds' | 'race' | 'nan' | 'permuted' | 'reflection'
   backend: string
   file: string
   kernel: string
@@ -67,7 +70,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
     }
     const beside = setupFile ?? file.replace(/\.wgsl$/, '') + '.json'
     const setups = setupFile || existsSync(beside) ? readSetups(readText(beside), beside) : [{}]
-    const findings: KernelFinding[] = [], runs: Run[] = []
+    const findings: KernelFinding[] = [], runs: Run[] = [], opinions: ({ entry: string } & Opinion)[] = []
     let backends: string[] = []
     for (const setup of setups) {
       const text = splice(whole.text, setup, file)
@@ -93,19 +96,31 @@ export const checkKernel: CommandSpec<CheckOptions> = {
             bytes: bytes.length,
           })),
         })
-        findings.push(...await runModes(text, file, kernel.entry, setup, inputs, timeLimit))
+        const found = await runModes(text, file, kernel.entry, setup, inputs, timeLimit)
+        const reflected = {
+          text,
+          entry: kernel.entry,
+          compiled: kernel.compiled,
+          overrides: compiled.overrides,
+          constants: setup.overrides ?? {},
+        }
+        const ended = found.every(({ mode }) => mode !== 'run')
+        const opinion = await secondOpinion(reflected, ended ? inputs : null, timeLimit)
+        opinions.push({ entry: kernel.entry, ...opinion })
+        findings.push(...found, ...disagreements(opinion, found, file, kernel.entry))
       }
     }
     const quoted = findings.map(({ line }) => line ? whole.text.split('\n')[line - 1]?.trim() ?? '' : '')
     const placed = findings.map(written)
     return {
       exitCode: findings.length ? 1 : 0,
-      text: report(file, backends, runs, placed, quoted),
+      text: report(file, backends, runs, placed, quoted, opinions),
       json: {
         file,
         backends,
         runs,
         findings: placed,
+        opinions,
         modes: ['run', 'bounds', 'race', 'nan', 'permuted'],
         version: packageVersion(),
       },
@@ -158,6 +173,7 @@ function splice(source: string, { splice: parts = {} }: Setup, file: string): st
 
 interface Compiled {
   program: Program | null
+  overrides: readonly OverrideInfo[]
   kernels: { entry: string, compiled: CompiledKernel }[]
   backends: string[]
 }
@@ -231,6 +247,7 @@ async function compileEverywhere(
   return {
     backends,
     program: module && module.program as Program,
+    overrides: module?.overrides ?? [],
     kernels: module
       ? entries.map((entry) => ({
         entry,
@@ -295,6 +312,25 @@ async function complaints(
     }
   }
   return found
+}
+
+const OTHER = 'wgsl_reflect'
+
+/** What the second opinion finds and this package does not. */
+function disagreements(opinion: Opinion, found: KernelFinding[], file: string, kernel: string): KernelFinding[] {
+  const one = { backend: OTHER, file, kernel, variable: null, index: null, count: 1 }
+  const [race] = opinion.races
+  const agreed = race === undefined || race.known !== null || found.length > 0
+  return [
+    ...opinion.differences.map((message) => ({ ...one, mode: 'reflection' as const, line: null, message })),
+    ...agreed ? [] : [{
+      ...one,
+      mode: 'race' as const,
+      line: race.line,
+      message: race.message,
+      count: opinion.races.length,
+    }],
+  ]
 }
 
 /** Runs one entry point in each debug mode; order mode is a plain run and one in reverse, compared bit by bit. */
@@ -451,6 +487,7 @@ function report(
   runs: Run[],
   findings: KernelFinding[],
   quoted: readonly string[],
+  opinions: readonly ({ entry: string } & Opinion)[],
 ): string {
   const lines = backends.map((name) =>
     `${basename(file)}: ${
@@ -466,12 +503,13 @@ function report(
       }`,
     )
   }
+  for (const { entry, ...opinion } of opinions) lines.push(...linesOf(entry, opinion))
   for (const [i, { mode, backend, file: at, kernel, line, column, message, count }] of findings.entries()) {
     const place = `${at}${line ? `:${line}${column ? `:${column}` : ''}` : ''}`
     lines.push(
-      `${place}: ${mode}${mode === 'compile' ? ` on ${backend}` : `, ${kernel}`}: ${message}${
-        count > 1 ? ` (${count} times)` : ''
-      }`,
+      `${place}: ${mode}${
+        mode === 'compile' ? ` on ${backend}` : `, ${kernel}${backend === OTHER ? `, by ${OTHER}` : ''}`
+      }: ${message}${count > 1 ? ` (${count} times)` : ''}`,
     )
     if (line) lines.push(`    ${quoted[i]}`)
   }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KernelFinding } from '../../src/commands/check-kernel.ts'
+import type { Opinion } from '../../src/commands/kernel-opinion.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
 
 let file = ''
@@ -33,6 +34,7 @@ async function check(
   const ended = await runNode(file, ['check-kernel', path, '--json', ...flags])
   const answer = JSON.parse(ended.stdout) as {
     findings: KernelFinding[],
+    opinions: ({ entry: string } & Opinion)[],
     backends: string[],
     runs: { grid: number[], buffers: { name: string, elements: number }[] }[],
     error?: string,
@@ -67,11 +69,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
 describe('check-kernel', () => {
   test('a correct kernel compiles on every backend, the null one included, and gives no findings', async () => {
-    const { code, findings, backends, runs } = await check('good', reduction('workgroupBarrier();'), { flags: [] })
+    const { code, findings, backends, runs, opinions } = await check('good', reduction('workgroupBarrier();'), {
+      flags: [],
+    })
     expect(findings).toEqual([])
     expect(code).toBe(0)
     expect(backends).toEqual(expect.arrayContaining(['embedded device', 'dawn, null backend']))
     expect(runs).toMatchObject([{ entry: 'sum', grid: [3, 1, 1], workgroup: [64, 1, 1] }])
+    expect(opinions).toEqual([{ entry: 'sum', differences: [], races: [], notes: [] }])
   })
 
   test('a missing barrier is a race at its line, of a word of the variable', async () => {
@@ -86,8 +91,10 @@ describe('check-kernel', () => {
       message: expect.stringMatching(/no barrier between/),
     })
     expect(findings.map(({ mode }) => mode)).not.toContain('bounds')
+    expect(findings.map(({ backend }) => backend)).not.toContain('wgsl_reflect') // agreed, so not said twice
     // the same, as people read it
     const { stdout } = await runNode(file, ['check-kernel', join(folder, 'race.wgsl'), '--no-dawn'])
+    expect(stdout).toMatch(/sum: second opinion, wgsl_reflect: the same reflection, \d+ reports of races/)
     expect(stdout).toMatch(/race\.wgsl:9: race, sum: race: word \d+ of part .*\n {4}if \(i < half\)/)
   })
 

@@ -3,7 +3,7 @@
 import { expect } from 'vitest'
 import { detectRaces } from 'wgsl_reflect/wgsl_reflect.module.js'
 import { gpu } from '../../src/gpu/device.ts'
-import type { Kernel } from '../../src/gpu/kernel.ts'
+import { constantText } from '../../src/commands/kernel-opinion.ts'
 import type { ObservedLaunch } from '../../src/gpu/launches.ts'
 import { type DType, tensor, Tensor } from '../../src/core/tensor.ts'
 import { scope, vjp } from '../../src/core/transform.ts'
@@ -97,7 +97,7 @@ export function checkRaces(
     seen.add(key)
     if (falseAlarms[launch.kernel.file]) continue
     const { races, errors } = detectRaces(
-      constantText(launch.kernel, launch.overrides),
+      constantText(launch.kernel.source, launch.overrides),
       launch.kernel.entry,
       [1, 1, 1],
       bindings(launch),
@@ -105,24 +105,6 @@ export function checkRaces(
     expect(errors, `${launch.kernel.label}: race detector`).toEqual([])
     expect(races.map(({ message }) => message), `${launch.kernel.label}: races`).toEqual([])
   }
-}
-
-/** The text with overrides made constants: the detector does not know override-sized arrays. */
-export function constantText({ source }: Kernel, overrides: Readonly<Record<string, number>>): string {
-  return source.replace(
-    /(@id\(\d+\)\s*)?override\s+(\w+)\s*(:\s*\w+)?\s*(=\s*([^;]+))?;/g,
-    (_, __, name: string, type: string | undefined, ___, value: string | undefined) => {
-      const set = overrides[name]
-      const literal = set === undefined
-        ? value
-        : type?.includes('bool')
-        ? String(Boolean(set))
-        : type?.includes('f32')
-        ? String(set)
-        : `${set}u`
-      return `const ${name}${type ?? ''} = ${literal};`
-    },
-  )
 }
 
 function bindings({ kernel, buffers, values }: ObservedLaunch) {
