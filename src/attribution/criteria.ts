@@ -1,5 +1,6 @@
 // Ways to attribute, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention
 // rollout.
+import { checkOptions } from '../base/options.ts'
 import { InputError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
 import { attention, type AttentionOptions } from '../ops/attention/attention.ts'
@@ -51,8 +52,10 @@ interface Gathered {
  * @throws ShapeError for a number of steps below 1.
  */
 export function integratedGradients(
-  { steps = 20, kind = 'true' }: { steps?: number, kind?: 'true' | 'averaged' } = {},
+  options: { steps?: number, kind?: 'true' | 'averaged' } = {},
 ): Criterion {
+  checkOptions('integratedGradients', options, { steps: true, kind: true })
+  const { steps = 20, kind = 'true' } = options
   if (!Number.isInteger(steps) || steps < 1) {
     throw new ShapeError(`integratedGradients: ${steps} steps; expected a whole number of at least 1`)
   }

@@ -1,6 +1,7 @@
 // Checkpoints: a safetensors file to an architecture and a model, and back. Ours hold everything in the metadata
 // `espalier`; of published ones the architecture comes from metadata `arch`, else from names and shapes. All checks
 // happen before the device is touched.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
@@ -24,6 +25,9 @@ import { checkComplete, published, recognise, type Shapes } from './published.ts
 import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
 import { checkShape, type HostTensor, layoutOf, loadWeights, saveWeights } from './weights.ts'
+
+const loadKeys: OptionKeys<LoadOptions> = { arch: true, masks: true, files: true, name: true }
+const saveKeys: OptionKeys<SaveOptions> = { naming: true, floats: true, masks: true }
 
 /** Where weights came from: a file's name and the SHA-256 of its bytes. */
 export interface Origin {
@@ -190,8 +194,10 @@ export interface LoadOptions {
  */
 export async function loadCheckpoint(
   source: ByteSource,
-  { arch, masks, files = nodeFiles, name = 'checkpoint' }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Checkpoint> {
+  checkOptions('loadCheckpoint', options, loadKeys)
+  const { arch, masks, files = nodeFiles, name = 'checkpoint' } = options
   const read = await bytesOf(source, files, name),
     beside = typeof source === 'string' ? await besideOf(source, files) : []
   const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
@@ -231,8 +237,10 @@ export interface SaveOptions {
 export async function encodeCheckpoint(
   model: Model,
   info: CheckpointInfo,
-  { naming = 'espalier', floats, masks = false }: SaveOptions = {},
+  options: SaveOptions = {},
 ): Promise<Uint8Array> {
+  checkOptions('saveCheckpoint', options, saveKeys)
+  const { naming = 'espalier', floats, masks = false } = options
   const { architecture, preprocessing, classes, source, metadata, others } = info
   const pruning = recordFor(model, info)
   const tensors = new Map<string, TensorToStore>()

@@ -2,10 +2,24 @@
 // /{owner}/{name}/resolve/{revision}/{file}. The headers of the hub's own answer carry the content's SHA-256
 // (`x-linked-etag`) or git blob hash (`etag`); bytes go to a .part file named after that hash, so an interrupted
 // download resumes and a changed file starts afresh. What another host says it sends is no checksum. Needs Node.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { EspalierError, InputError } from '../base/errors.ts'
 import { plain, quoted } from '../base/quote.ts'
 import { type ContentCheck, contentCheck } from './content.ts'
 import { checkEndpoint, PassingError, refusal, request } from './http.ts'
+
+const pullKeys: OptionKeys<PullOptions> = {
+  file: true,
+  endpoint: true,
+  revision: true,
+  dir: true,
+  overwrite: true,
+  limit: true,
+  token: true,
+  progress: true,
+  patience: true,
+  retries: true,
+}
 
 /** Options of `pull`. */
 export interface PullOptions {
@@ -64,6 +78,7 @@ const LIMIT = 4 * 2 ** 30
  * when the network, the disk or the content fails.
  */
 export async function pull(model: string, options: PullOptions = {}): Promise<Pulled> {
+  checkOptions('pull', options, pullKeys)
   const { file = 'model.safetensors', endpoint = 'https://huggingface.co', revision = 'main', dir = '.' } = options
   const base = checkNames(model, file, revision, endpoint)
   checkToken(options.token)

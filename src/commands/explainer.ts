@@ -4,6 +4,8 @@ import { type Flow, Ledger } from '../attribution/conservation.ts'
 import { isShareOfLogit } from '../attribution/criteria.ts'
 import { type Criterion, oneHot } from '../attribution/relevance.ts'
 import { NumericError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
+import { firstNonFinite } from '../core/diagnose.ts'
 import type { Model } from '../nn/model.ts'
 import { heatmapOf, pictureOf, type Row } from '../report/heatmap.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
@@ -119,16 +121,16 @@ export class Explainer {
     const logits = inference(() => this.folded!.call(images))
     const values = await logits.data() as Float32Array
     logits.dispose()
-    return names.map((name, i) => {
-      const row = values.subarray(i * classes, (i + 1) * classes)
-      const bad = row.findIndex((value) => !Number.isFinite(value))
-      if (bad >= 0) {
-        throw new NumericError(
-          `${name}: the logit of class ${bad} is ${row[bad]}; the weights or the image are damaged`,
-        )
-      }
-      return row
-    })
+    const bad = values.findIndex((value) => !Number.isFinite(value))
+    if (bad >= 0) {
+      const where = await firstNonFinite(this.options.model, () => this.options.model.call(images))
+      throw new NumericError(
+        `${quoted(names[Math.floor(bad / classes)])}: the logit of class ${bad % classes} is ${
+          values[bad]
+        }; the weights or the image are damaged: ${where ?? 'run again, every value is finite'}`,
+      )
+    }
+    return names.map((_, i) => values.subarray(i * classes, (i + 1) * classes))
   }
 
   private async attribute(

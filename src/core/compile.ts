@@ -1,4 +1,5 @@
 // Capture once, replay: runs a function once, keeps its launches with their buffers and bind groups, and replays them.
+import { checkOptions } from '../base/options.ts'
 import { DeviceError, InputError } from '../base/errors.ts'
 import { copyInto, copyOf } from './fill.ts'
 import { type Buffer, Pool } from '../gpu/buffers.ts'
@@ -55,8 +56,10 @@ export interface Compiled<A extends unknown[], R> {
  */
 export function compile<A extends unknown[], R>(
   f: (...args: A) => R,
-  { limit = 4 }: { limit?: number } = {},
+  options: { limit?: number } = {},
 ): Compiled<A, R> {
+  checkOptions('compile', options, { limit: true })
+  const { limit = 4 } = options
   const captures = new Map<string, Capture>()
   const drop = (key: string) => {
     const capture = captures.get(key)

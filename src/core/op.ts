@@ -2,6 +2,7 @@
 import type { AxesSpec } from './axes.ts'
 import { DTypeError, InputError, ShapeError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { named } from './launch.ts'
 import { type Role, roles } from './roles.ts'
 import { activeTape, type AnyOp, type Call, unrecorded, type ZeroRule } from './tape.ts'
@@ -20,6 +21,8 @@ export interface TypedCall<T extends readonly unknown[], A> extends Omit<Call, '
 export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> {
   /** In kebab-case: composites, messages and reports name the op so. */
   name: string
+  /** The names of its attributes, `{ axis: true }`; default none. Calls with any other are refused. */
+  attrs?: OptionKeys<A>
   /** What it is to relevance rules and to pruning; default nothing in particular. */
   roles?: readonly Role[]
   /** Which argument is the weight: what rules by sign change, and what names the layer. */
@@ -84,7 +87,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
     else if (tape === null) onCall?.(any, args, attrs, out)
     return out
   }
-  const own = rolesOf(spec)
+  const own = rolesOf(spec), known: Readonly<Record<string, true>> = spec.attrs ?? {}
   const macs: AnyOp['macs'] = (args, out, attrs) => spec.macs?.(args as unknown as T, out, attrs as A) ?? 0
   const any: AnyOp = {
     name: spec.name,
@@ -110,6 +113,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
   const callable = (...all: unknown[]): Tensor => {
     const last = all.at(-1)
     const hasAttrs = typeof last === 'object' && last !== null && !(last instanceof Tensor)
+    if (hasAttrs) checkOptions(spec.name, last, known)
     return invoke((hasAttrs ? all.slice(0, -1) : all) as (Tensor | null)[], (hasAttrs ? last : {}) as object)
   }
   return Object.assign(callable, { op: any }) as unknown as OpFunction<T, A>

@@ -54,6 +54,14 @@ export function labelsFor(source: Source, { count, names, ids, assumed = false }
       )
     }
     refuseGaps(source)
+    const fewer = count === undefined ? null : fewerClasses(source, count)
+    if (fewer !== null) {
+      notes.push(
+        `${name}: labels of ${fewer} classes, the network tells ${count} apart; they are taken as its numbers 0 to ${
+          fewer - 1
+        }, and where those are other classes no figure here means anything`,
+      )
+    }
     return { labels, classes: own, notes }
   }
   if (!own || !names || (count !== undefined && names.length !== count)) return asTheyAre()
@@ -102,6 +110,17 @@ export function labelsFor(source: Source, { count, names, ids, assumed = false }
     notes.push(`${name}: holds ${used.length} of the network's ${names.length} classes`)
   }
   return { labels: labels.map((label) => target.get(label) ?? label), classes: [...names], notes }
+}
+
+/**
+ * How many classes the labels tell apart, where that is less than the network does; null if it is not. A list does not
+ * say how many there are: its greatest label speaks only where that is far below the network's.
+ */
+function fewerClasses({ labels, classes, classCount }: Source, count: number): number | null {
+  const said = classCount ?? classes?.length
+  if (said !== undefined) return said < count ? said : null
+  const seen = labels.reduce((most, label) => Math.max(most, label), 0) + 1
+  return labels.length >= 10 && seen * 10 <= count ? seen : null
 }
 
 /** A class whose folder holds nothing to read would move the numbers of all after it. */

@@ -1,5 +1,6 @@
 // `<data>` of the command line, opened and cut into batches: cifar10:, idx:, images:, folder:, tensors:, each with an
 // optional #first-last (zero-based, both ends included). Pictures are decoded ahead while the device works.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import { permutation } from '../base/random.ts'
 import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mixBatch } from './augment.ts'
@@ -10,6 +11,8 @@ import { folderSource } from './folder.ts'
 import { labelsFor, type NetworkClasses } from './class-names.ts'
 import { cifarSource, type Floats, idxSource, listSource, parent, readClasses, type Source,
   tensorSource } from './sources.ts'
+
+const openKeys: OptionKeys<OpenOptions> = { preprocessing: true, classes: true, files: true }
 
 /** One batch: images [n, c, h, w] ready for the network, labels [n], positions in the data set [n]. */
 export interface Batch {
@@ -108,6 +111,7 @@ export function parseDataSpec(text: string): DataSpec {
 
 /** Opens a `<data>`: reads and checks its index and labels; pictures are decoded when asked for. Throws InputError. */
 export async function openDataset(spec: string | DataSpec, options: OpenOptions): Promise<Dataset> {
+  checkOptions('openDataset', options, openKeys)
   const { preprocessing, files = nodeFiles } = options
   const network = typeof options.classes === 'number' ? { count: options.classes } : options.classes ?? {}
   const { kind, paths, slice } = typeof spec === 'string' ? parseDataSpec(spec) : spec

@@ -1,5 +1,6 @@
 // Some images of a data set, decoded once and kept in memory: references that are scored by several methods, a test set
 // that a sweep evaluates many times.
+import { checkOptions } from '../base/options.ts'
 import { sizeOf } from '../base/shape.ts'
 import { permutation } from '../base/random.ts'
 import type { Batch, BatchOptions, Dataset } from './datasets.ts'
@@ -74,8 +75,10 @@ export function ofClasses({ labels }: Dataset, classes: readonly number[]): numb
  */
 export function drawReferences(
   data: Dataset,
-  { most, perClass, seed, classes }: { most?: number, perClass?: number, seed: number, classes?: readonly number[] },
+  options: { most?: number, perClass?: number, seed: number, classes?: readonly number[] },
 ): number[] {
+  checkOptions('drawReferences', options, { most: true, perClass: true, seed: true, classes: true })
+  const { most, perClass, seed, classes } = options
   const own = classes && new Set(classes)
   const rank = new Map<number, number>()
   const order = [...permutation(data.length, seed, 'references')].flatMap((at) => {

@@ -36,6 +36,9 @@ const usage = 0x80 | 0x8 | 0x4
 // Acquisitions after which an idle buffer is stale. A training step of a large network makes a few thousand.
 const patience = 10_000
 
+// Sizes with a list of free buffers, beyond which the empty ones are cleared away.
+const mostSizes = 1024
+
 let nextId = 1
 
 /** Rounds a byte count up to its size class: eight classes per doubling, so at most an eighth is wasted. */
@@ -163,6 +166,10 @@ export class Pool {
 
   /** Gives back buffers of sizes that nobody asks for any more: those of a smaller network that was tried and freed. */
   private dropStale(): void {
+    // Weights of many small networks have ever new sizes, and each would leave an empty list behind.
+    if (this.free.size > mostSizes) {
+      for (const [size, list] of this.free) if (list.length === 0) this.free.delete(size)
+    }
     const old = (buffer: Buffer) => this.acquired - buffer.idleSince > patience
     const stale = new Set([...this.free.values()].flatMap((list) => list.filter(old)))
     const bytes = [...stale].reduce((sum, buffer) => sum + buffer.bytes, 0)

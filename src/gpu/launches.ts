@@ -213,13 +213,16 @@ export class Launches {
     this.counts.submits++
   }
 
-  /** Copies the first bytes of a buffer to a staging buffer, after everything submitted so far. */
-  copy(buffer: Buffer, staging: { readonly gpu: GPUBuffer, readonly lost: boolean }, bytes: number): void {
+  /** Copies the first bytes of a buffer to a staging buffer, after everything submitted so far, and maps that. */
+  copy(buffer: Buffer, staging: { readonly gpu: GPUBuffer, readonly lost: boolean }, bytes: number): Promise<void> {
+    let mapped!: Promise<undefined>
     this.failures.guard([{ pipeline: noPipeline, buffers: [buffer, staging] }], () => {
       const encoder = this.device.createCommandEncoder()
       encoder.copyBufferToBuffer(buffer.gpu, 0, staging.gpu, 0, bytes)
       this.device.queue.submit([encoder.finish()])
+      mapped = staging.gpu.mapAsync(0x1)
     })
+    return mapped
   }
 
   private encode(list: readonly Launch[]) {

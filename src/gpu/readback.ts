@@ -36,11 +36,11 @@ export class Readback {
     this.launches.flush()
     const size = sizeClass(bytes)
     const staging = this.free.get(size)?.pop() ?? this.create(size)
-    this.launches.copy(buffer, staging, Math.ceil(bytes / 4) * 4)
     try {
-      await staging.gpu.mapAsync(0x1)
+      await this.launches.copy(buffer, staging, Math.ceil(bytes / 4) * 4)
     } catch (error) {
       await this.failures.settle()
+      if (reading.failure) throw reading.failure
       if (staging.lost) throw noRoom(bytes)
       throw new DeviceLostError(`reading back ${bytes} bytes failed: ${String(error)}`, { cause: error })
     }

@@ -1,3 +1,4 @@
+import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { attention } from '../ops/attention/attention.ts'
 import { linear, linears } from '../ops/matmul/linear.ts'
@@ -38,8 +39,10 @@ export class Attention {
   constructor(
     width: number,
     heads: number,
-    { dim = width / heads, bias = true, windowed = false }: { dim?: number, bias?: boolean, windowed?: boolean } = {},
+    options: { dim?: number, bias?: boolean, windowed?: boolean } = {},
   ) {
+    checkOptions('Attention', options, { dim: true, bias: true, windowed: true })
+    const { dim = width / heads, bias = true, windowed = false } = options
     const project = () => zeros([heads, dim, width], true)
     const offset = () => bias ? zeros([heads, dim], true) : null
     this.query = project()

@@ -1,7 +1,10 @@
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { conv2d } from '../ops/conv2d/conv2d.ts'
 import { depthwise } from '../ops/conv2d/depthwise.ts'
 import type { Tensor } from '../core/tensor.ts'
+
+const convKeys: OptionKeys<ConvOptions> = { stride: true, padding: true, dilation: true, groups: true, bias: true }
 
 /** Sizes and steps of a convolution, as PyTorch names them. */
 export interface ConvOptions {
@@ -25,8 +28,10 @@ export class Conv2d {
     inputs: number,
     outputs: number,
     size: number,
-    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true }: ConvOptions = {},
+    options: ConvOptions = {},
   ) {
+    checkOptions('Conv2d', options, convKeys)
+    const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options
     this.weight = zeros([outputs, inputs / groups, size, size], true)
     this.bias = bias ? zeros([outputs], true) : null
     this.stride = stride
@@ -48,7 +53,9 @@ export class Depthwise {
   bias: Tensor | null
   readonly padding: number
 
-  constructor(channels: number, size: number, { padding = 0, bias = true }: { padding?: number, bias?: boolean } = {}) {
+  constructor(channels: number, size: number, options: { padding?: number, bias?: boolean } = {}) {
+    checkOptions('Depthwise', options, { padding: true, bias: true })
+    const { padding = 0, bias = true } = options
     this.weight = zeros([channels, 1, size, size], true)
     this.bias = bias ? zeros([channels], true) : null
     this.padding = padding

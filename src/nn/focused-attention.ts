@@ -1,5 +1,6 @@
 // Focused linear attention (Han et al., "FLatten Transformer", ICCV 2023, equations 5-12).
 //   B windows, N tokens, H heads, D channels of a head, C = H D
+import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { add, div, mul, offset, pow, relu, softplus } from '../ops/elementwise.ts'
 import { depthwise } from '../ops/conv2d/depthwise.ts'
@@ -55,7 +56,14 @@ export class FocusedAttention {
   values: Gate
   heads: Gate
 
-  constructor(width: number, heads: number, window: number, { power = 3, kernel = 5, windowed = false } = {}) {
+  constructor(
+    width: number,
+    heads: number,
+    window: number,
+    options: { power?: number, kernel?: number, windowed?: boolean } = {},
+  ) {
+    checkOptions('FocusedAttention', options, { power: true, kernel: true, windowed: true })
+    const { power = 3, kernel = 5, windowed = false } = options
     const dim = width / heads
     const project = () => zeros([heads, dim, width], true)
     this.query = project()

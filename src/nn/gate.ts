@@ -1,10 +1,20 @@
 // The one place that says "this axis may shrink": where a mask multiplies, where relevance and activations are read,
 // and what gives a prunable unit its name (the gate's path in the model, `blocks.3.attention.heads`).
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { ShapeError } from '../base/errors.ts'
 import { gate } from '../ops/gate.ts'
 import { scatter } from '../ops/scatter.ts'
 import { activeTape } from '../core/tape.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
+
+const gateKeys: OptionKeys<GateOptions> = {
+  kind: true,
+  readAt: true,
+  step: true,
+  branchLocal: true,
+  scatter: true,
+  windowed: true,
+}
 
 /** Where the slices of a narrow axis go in a wider one. */
 export interface Scatter {
@@ -64,6 +74,7 @@ export class Gate {
   readonly windowed: boolean
 
   constructor(axes: readonly number[], options: GateOptions = {}) {
+    checkOptions('Gate', options, gateKeys)
     const { kind = kindOf(axes), branchLocal = false, windowed = false, scatter } = options
     this.axes = axes
     this.kind = kind

@@ -1,3 +1,4 @@
+import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { linear } from '../ops/matmul/linear.ts'
 import type { Tensor } from '../core/tensor.ts'
@@ -10,7 +11,9 @@ export class Linear {
   weight: Tensor
   bias: Tensor | null
 
-  constructor(inputs: number, outputs: number, { bias = true }: { bias?: boolean } = {}) {
+  constructor(inputs: number, outputs: number, options: { bias?: boolean } = {}) {
+    checkOptions('Linear', options, { bias: true })
+    const { bias = true } = options
     this.weight = zeros([outputs, inputs], true)
     this.bias = bias ? zeros([outputs], true) : null
   }

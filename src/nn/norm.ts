@@ -1,3 +1,4 @@
+import { checkOptions } from '../base/options.ts'
 import { full, zeros } from '../core/fill.ts'
 import { batchNorm, batchNormTrain } from '../ops/batchnorm.ts'
 import { layerNorm } from '../ops/layernorm.ts'
@@ -11,7 +12,9 @@ export class LayerNorm {
   bias: Tensor
   readonly eps: number
 
-  constructor(width: number | readonly number[], { eps = 1e-5 }: { eps?: number } = {}) {
+  constructor(width: number | readonly number[], options: { eps?: number } = {}) {
+    checkOptions('LayerNorm', options, { eps: true })
+    const { eps = 1e-5 } = options
     const shape = typeof width === 'number' ? [width] : width
     this.gain = full(shape, 1, true)
     this.bias = zeros(shape, true)
@@ -41,7 +44,9 @@ export class BatchNorm {
   readonly eps: number
   readonly momentum: number
 
-  constructor(channels: number, { eps = 1e-5, momentum = 0.1 }: { eps?: number, momentum?: number } = {}) {
+  constructor(channels: number, options: { eps?: number, momentum?: number } = {}) {
+    checkOptions('BatchNorm', options, { eps: true, momentum: true })
+    const { eps = 1e-5, momentum = 0.1 } = options
     this.gain = full([channels], 1, true)
     this.bias = zeros([channels], true)
     this.mean = zeros([channels], true)

@@ -60,6 +60,7 @@ export interface BatchNormTrainAttrs extends BatchNormAttrs {
  */
 export const batchNorm = op({
   name: 'batch-norm',
+  attrs: { eps: true },
   roles: ['normalization'],
   addends: [2],
   /** The bias minus the mean, normalised. */
@@ -103,6 +104,7 @@ export const batchNorm = op({
  */
 export const batchNormTrain = op({
   name: 'batch-norm-train',
+  attrs: { eps: true, momentum: true },
   roles: ['normalization'],
   addends: [2],
   axes: batchNormAxes,

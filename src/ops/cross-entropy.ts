@@ -48,6 +48,7 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
   })
   return op({
     name,
+    attrs: { smoothing: true },
     axes: type === 'i32' ? 'b c!, b -> ' : 'b c!, b c! -> ',
     dtypes: ['f32', type],
     zero: ['breaks', 'breaks'],

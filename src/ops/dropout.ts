@@ -56,6 +56,7 @@ function applied(x: Tensor, key: Tensor, rate: number): Tensor {
  */
 export const dropout = op<[Tensor, Tensor], { rate: number }>({
   name: 'dropout',
+  attrs: { rate: true },
   dtypes: ['f32', 'u32'],
   axes: '..., . -> ...',
   run(x, state, { rate }) {
@@ -72,6 +73,7 @@ export const dropout = op<[Tensor, Tensor], { rate: number }>({
  */
 export const dropPath = op<[Tensor, Tensor], { rate: number }>({
   name: 'drop-path',
+  attrs: { rate: true },
   dtypes: ['f32', 'u32'],
   axes: '..., . -> ...',
   run(x, state, { rate }) {

@@ -157,7 +157,7 @@ function launchUnary(made: Kernel, x: Tensor, cotangent: Tensor | null, [a, b]: 
 function unary<A extends object = object>(
   name: UnaryName,
   constants: (attrs: A) => readonly number[] = () => [0, 0],
-  rest: Pick<OpSpec<[Tensor], A>, 'constant'> = {},
+  rest: Pick<OpSpec<[Tensor], A>, 'constant' | 'attrs'> = {},
 ): OpFunction<[Tensor], A> {
   const row: UnaryRow = unaryTable[name]
   return op<[Tensor], A>({
@@ -227,18 +227,23 @@ export const sin = unary('sin')
 /** cos x, of any shape. */
 export const cos = unary('cos')
 /** x where x > 0, slope x elsewhere; of any shape. */
-export const leakyRelu = unary<{ slope: number }>('leaky-relu', ({ slope }) => [slope, 0])
+export const leakyRelu = unary<{ slope: number }>('leaky-relu', ({ slope }) => [slope, 0], { attrs: { slope: true } })
 /**
  * x to a constant exponent, of any shape. Whole exponents up to 16 are exact products; other exponents of x < 0 give
  * NaN.
  */
-export const pow = unary<{ exponent: number }>('pow', ({ exponent }) => [exponent, 0])
+export const pow = unary<{ exponent: number }>('pow', ({ exponent }) => [exponent, 0], { attrs: { exponent: true } })
 /** min(max(x, low), high), of any shape; passes the gradient inside and at the bounds. */
-export const clamp = unary<{ low: number, high: number }>('clamp', ({ low, high }) => [low, high])
+export const clamp = unary<{ low: number, high: number }>('clamp', ({ low, high }) => [low, high], {
+  attrs: { low: true, high: true },
+})
 /** x times a constant, of any shape. */
-export const scale = unary<{ by: number }>('scale', ({ by }) => [by, 0])
+export const scale = unary<{ by: number }>('scale', ({ by }) => [by, 0], { attrs: { by: true } })
 /** x plus a constant, of any shape. */
-export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0], { constant: (_, { by }) => full([], by) })
+export const offset = unary<{ by: number }>('offset', ({ by }) => [by, 0], {
+  attrs: { by: true },
+  constant: (_, { by }) => full([], by),
+})
 
 // ---- two arguments ----------------------------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ function check(x: Tensor, mask: Tensor, attrs: GateAttributes) {
  */
 export const gate = op<[Tensor, Tensor | null], GateAttributes>({
   name: 'gate',
+  attrs: { axes: true, windowed: true, at: true },
   roles: ['gate'],
   axes(shapes, _, given): Mapping {
     const attrs = given as GateAttributes, x = shapes[0]!, mask = shapes[1]

@@ -81,6 +81,7 @@ function layout(name: string, x: readonly number[], index: readonly number[], ax
  */
 export const gather: OpFunction<[Tensor, Tensor], { axis: number }> = op<[Tensor, Tensor], { axis: number }>({
   name: 'gather',
+  attrs: { axis: true },
   roles: ['movement', 'indexing'],
   dtypes: ['f32', 'index'],
   axes: (shapes, out, attrs) => mapping(shapes, out, (attrs as { axis: number }).axis, true),
@@ -112,6 +113,7 @@ export const scatterAdd: OpFunction<[Tensor, Tensor], { axis: number, size: numb
   { axis: number, size: number }
 >({
   name: 'scatter-add',
+  attrs: { axis: true, size: true },
   roles: ['indexing'],
   dtypes: ['f32', 'index'],
   axes: (shapes, out, attrs) => mapping(shapes, out, (attrs as { axis: number }).axis, false),

@@ -59,6 +59,7 @@ const combineSums = rowKernels('layernorm/gradient.wgsl', {
  */
 export const layerNorm = op({
   name: 'layer-norm',
+  attrs: { eps: true },
   roles: ['normalization'],
   addends: [2],
   axes: (shapes, out, attrs) => {

@@ -31,6 +31,7 @@ function checkedOrder({ shape }: Tensor, order: readonly number[]): number[] {
 /** Axis i of the result is axis order[i] of x. @throws ShapeError if `order` does not name every axis once. */
 export const permute: OpFunction<[Tensor], { order: readonly number[] }> = op<[Tensor], { order: readonly number[] }>({
   name: 'permute',
+  attrs: { order: true },
   roles: ['movement'],
   axes([shape], _, attrs): Mapping {
     return {
@@ -87,6 +88,7 @@ function ranges(shape: readonly number[], { starts, stops, steps }: SliceAttribu
  */
 export const slice = op<[Tensor], SliceAttributes>({
   name: 'slice',
+  attrs: { starts: true, stops: true, steps: true },
   roles: ['movement', 'indexing'],
   axes([shape], _, attrs): Mapping {
     return {
@@ -145,6 +147,7 @@ export interface PadAttributes {
  */
 export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttributes>({
   name: 'pad',
+  attrs: { before: true, after: true, value: true },
   roles: ['movement'],
   axes([shape], out, attrs): Mapping {
     return {
@@ -194,6 +197,7 @@ function turns(shape: readonly number[], { shifts, axes }: RollAttributes, sign 
 /** Entry j of a named axis moves to (j + shift) mod size. @throws ShapeError if shifts and axes differ in number. */
 export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttributes>({
   name: 'roll',
+  attrs: { shifts: true, axes: true },
   roles: ['movement', 'indexing'],
   axes([shape], _, attrs): Mapping {
     return {
@@ -211,6 +215,7 @@ export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttri
 
 const join = op<Tensor[], { axis: number }>({
   name: 'concat',
+  attrs: { axis: true },
   roles: ['concat'],
   axes(shapes, out, attrs): Mapping {
     const along = axisOf('concat', (attrs as { axis: number }).axis, out.length)

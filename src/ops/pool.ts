@@ -41,6 +41,7 @@ export interface PoolAttrs {
  */
 export const maxPool = op({
   name: 'max-pool',
+  attrs: { size: true, stride: true, padding: true },
   axes: 'n c . . -> n c . .',
   run(x: Tensor, attrs: PoolAttrs) {
     const { shape, values } = windows('max-pool', x.shape, attrs)
@@ -63,6 +64,7 @@ export const maxPool = op({
  */
 export const avgPool = op({
   name: 'avg-pool',
+  attrs: { size: true, stride: true, padding: true },
   axes: 'n c . . -> n c . .',
   run(x: Tensor, attrs: PoolAttrs) {
     const { shape, values } = windows('avg-pool', x.shape, attrs)
@@ -88,6 +90,7 @@ export const avgPool = op({
  */
 export const adaptiveAvgPool = op({
   name: 'adaptive-avg-pool',
+  attrs: { out: true },
   axes: 'n c . . -> n c . .',
   run(x: Tensor, { out: size }: { out: Pair }) {
     const shape = adaptiveShape(x.shape, size)

@@ -72,6 +72,7 @@ function reduction(
 ): OpFunction<[Tensor], Reduction> {
   return op<[Tensor], Reduction>({
     name,
+    attrs: { axes: true, keep: true },
     roles,
     axes: axesOf(name, mixes),
     run: (x, attrs) => run(x, plan(name, x.shape, attrs)),

@@ -59,6 +59,7 @@ function axes([shape]: readonly (readonly number[] | null)[], out: readonly numb
  */
 export const reshape = op<[Tensor], { shape: readonly number[] }>({
   name: 'reshape',
+  attrs: { shape: true },
   roles: ['movement', 'reshape'],
   axes,
   run: (x, { shape }) => x.view(resolved(x, shape)),

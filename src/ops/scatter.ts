@@ -23,6 +23,7 @@ export interface ScatterAttributes {
  */
 export const scatter = op<[Tensor, Tensor], ScatterAttributes>({
   name: 'scatter',
+  attrs: { axis: true, width: true, positions: true },
   roles: ['movement'],
   dtypes: ['f32', 'u32'],
   axes([shape], out, attrs) {

@@ -47,6 +47,7 @@ export const logSoftmax = define('log-softmax', 1)
 function define(name: string, log: 0 | 1) {
   return op({
     name,
+    attrs: { axis: true },
     axes: normalisedAxis,
     zero: ['breaks'],
     run(x: Tensor, { axis = -1 }: SoftmaxOptions) {

@@ -1,6 +1,7 @@
 // Does a network compute what it should? Logits of a few images, and how far two lots of them lie apart.
 import { sizeOf } from '../base/shape.ts'
 import { fillNormal } from '../base/random.ts'
+import { firstNonFinite } from '../core/diagnose.ts'
 import { tensor } from '../core/tensor.ts'
 import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
@@ -52,4 +53,16 @@ export function difference(a: Float32Array, b: Float32Array): number {
     largest = Math.max(largest, Math.abs(b[i]))
   }
   return most / (largest || 1)
+}
+
+/** Which op of which layer first gave a value that is no number, for the first probe where one did; null if none did. */
+export async function notFinite(model: Model, probes: readonly Probe[]): Promise<string | null> {
+  for (const { images, shape } of probes) {
+    const input = tensor(images, shape)
+    const where = await firstNonFinite(model, () => model.call(input)).finally(() => {
+      input.dispose()
+    })
+    if (where) return where
+  }
+  return null
 }

@@ -1,5 +1,6 @@
 // Accuracy against pruning rate: plans that contain each other, measured one after the other; areas, the largest rate
 // that keeps the accuracy, and when to stop.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import { disposeTree } from '../core/tree.ts'
 import type { Model } from '../nn/model.ts'
@@ -9,6 +10,17 @@ import type { Plan } from './plan/slice.ts'
 import type { Scores } from './scores/score.ts'
 import type { TrialResult, Trials } from './trial.ts'
 import type { Unit } from './units/units.ts'
+
+const curveKeys: OptionKeys<CurveOptions> = {
+  trials: true,
+  units: true,
+  select: true,
+  rates: true,
+  scores: true,
+  iterative: true,
+  known: true,
+  onPoint: true,
+}
 
 /** What a curve is measured with. */
 export interface CurveOptions {
@@ -33,6 +45,7 @@ export interface CurveOptions {
  * for rates that are known, since each depends on what went before.
  */
 export async function measureCurve(options: CurveOptions): Promise<void> {
+  checkOptions('measureCurve', options, curveKeys)
   const { trials, units, select, rates, scores, iterative = false, known = () => false, onPoint } = options
   const rankBy = (found: Scores) => rank(units, found, select)
   let ranking: ReturnType<typeof rankBy> | null = null

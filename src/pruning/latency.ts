@@ -1,5 +1,6 @@
 // How long a pruned network takes on this device, without making each one: layers of equal shape are measured together
 // at some widths, and what lies between is interpolated. What is chosen by the table is measured afterwards.
+import { checkOptions } from '../base/options.ts'
 import { compareTurns, median } from '../base/turns.ts'
 import type { Model } from '../nn/model.ts'
 import { timeInTurns } from '../train/timing.ts'
@@ -30,8 +31,10 @@ export async function latencyTable(
   found: readonly Unit[],
   units: readonly Unit[],
   shape: readonly number[],
-  { rounds = 5, onProgress }: { rounds?: number, onProgress?: (done: number, total: number) => void } = {},
+  options: { rounds?: number, onProgress?: (done: number, total: number) => void } = {},
 ): Promise<LatencyTable> {
+  checkOptions('latencyTable', options, { rounds: true, onProgress: true })
+  const { rounds = 5, onProgress } = options
   const groups = [...groupBy(units, signatureOf(model)).values()]
   const weights: ReadonlyMap<string, HostTensor> = await hostWeights(model)
   const turns = (models: Model[]) => timeInTurns(models, shape, { rounds, least: Math.min(rounds, 3) })

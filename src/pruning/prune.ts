@@ -1,16 +1,17 @@
 // The pipeline: a method says what stays, the plan is cut, what was cut is trained if asked, and what is left is
 // compared with the masked network. The commands and a library's user call the same.
-import { EspalierError, InputError } from '../base/errors.ts'
+import { checkOptions, type OptionKeys } from '../base/options.ts'
+import { EspalierError, InputError, NumericError } from '../base/errors.ts'
 import type { Aggregation } from '../attribution/relevance.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
-import { fit, type FitOptions } from '../train/fit.ts'
+import { fit, fitKeys, type FitOptions } from '../train/fit.ts'
 import { noStore, type StateStore } from '../train/resume.ts'
 import { type Budget, planWithin } from './budget.ts'
-import { difference, logitsOf, type Probe, probesOf } from './check.ts'
+import { difference, logitsOf, notFinite, type Probe, probesOf } from './check.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method, PruningJob } from './methods/method.ts'
 import { maskModel, unmaskModel } from './plan/mask.ts'
@@ -20,6 +21,35 @@ import type { OnProgress } from './progress.ts'
 import type { Scores } from './scores/score.ts'
 import { chooseUnits } from './units/kinds.ts'
 import { type Unit, units } from './units/units.ts'
+
+const pruneKeys: OptionKeys<PruneOptions> = {
+  ranking: true,
+  multipleOf: true,
+  minimum: true,
+  keep: true,
+  macs: true,
+  params: true,
+  bytes: true,
+  ms: true,
+  method: true,
+  name: true,
+  data: true,
+  references: true,
+  input: true,
+  classes: true,
+  found: true,
+  units: true,
+  residual: true,
+  aggregation: true,
+  steps: true,
+  batch: true,
+  seed: true,
+  finetune: true,
+  options: true,
+  store: true,
+  fileBytes: true,
+  onProgress: true,
+}
 
 /** How to prune; one of `keep`, `macs`, `params`, `ms` and `bytes` says how much may stay. */
 export interface PruneOptions extends SelectOptions, Partial<Record<Budget['kind'], number>> {
@@ -78,6 +108,8 @@ export interface PruneResult<M> {
  * cannot be cut, or images that are missing; EspalierError if the smaller network differs from the masked one.
  */
 export async function prune<M extends Model>(model: M, options: PruneOptions): Promise<PruneResult<M>> {
+  checkOptions('prune', options, pruneKeys)
+  if (options.finetune) checkOptions("prune's finetune", options.finetune, fitKeys)
   const method = typeof options.method === 'object' ? options.method : methodOf(options.method ?? 'pxp')
   const job = await jobOf(model, method, options)
   const { found, units: chosen, input } = job
@@ -91,6 +123,15 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
   unmaskModel(source)
   if (trained) disposeTree(trained)
   const apart = difference(await logitsOf(small, probes), logits)
+  if (Number.isNaN(apart)) {
+    const where = await notFinite(model, probes) ?? await notFinite(small, probes)
+    disposeTree(small)
+    throw new NumericError(
+      `prune: the network gives values that are no numbers, so that nothing can be compared: ${
+        where ?? 'only what was trained in between does'
+      }`,
+    )
+  }
   if (!(apart <= 1e-3)) {
     disposeTree(small)
     throw new EspalierError(

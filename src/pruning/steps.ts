@@ -1,5 +1,6 @@
 // The steps of pruning one by one, for those who want to look in between: units, score, select, slice. `prune` is all
 // of them in one call.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import type { Aggregation } from '../attribution/relevance.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { trace } from '../core/transform.ts'
@@ -12,6 +13,16 @@ import type { OnProgress } from './progress.ts'
 import type { Score, Scores } from './scores/score.ts'
 import { chooseUnits } from './units/kinds.ts'
 import type { Unit } from './units/units.ts'
+
+const scoreKeys: OptionKeys<ScoreOptions> = {
+  method: true,
+  data: true,
+  kinds: true,
+  aggregation: true,
+  batch: true,
+  seed: true,
+  onProgress: true,
+}
 
 /** How to score. */
 export interface ScoreOptions {
@@ -32,6 +43,7 @@ export interface ScoreOptions {
  * @throws InputError for a criterion that needs images and has none, or if nothing can be cut.
  */
 export async function score(model: Model, found: readonly Unit[], options: ScoreOptions = {}): Promise<Scores> {
+  checkOptions('score', options, scoreKeys)
   const { method = 'pxp', data = null, kinds, aggregation = 'mean-of-abs', batch = 16, seed = 0, onProgress } = options
   const criterion = typeof method === 'string' ? scoreOf(method) : method
   const input = await data?.inputShape()

@@ -86,7 +86,8 @@ export class Trials {
   }
 
   private async accuracy(model: Model): Promise<Omit<Accuracy, 'predictions'>> {
-    const { predictions: _, ...found } = await accuracyOf(model, this.test, this.options)
+    const { clock: _clock, ...options } = this.options
+    const { predictions: _, ...found } = await accuracyOf(model, this.test, options)
     return found
   }
 }

@@ -1,8 +1,11 @@
 // A heatmap by itself, for programs and pages: as pixels, as a PNG file, on a canvas; alone or over its picture.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { encode } from 'fast-png'
 import { ShapeError } from '../base/errors.ts'
 import { colourOf, enlarged, fullScale, type Heatmap, overlaid, type Picture, resized, shade,
   smoothed } from './heatmap.ts'
+
+const heatmapKeys: OptionKeys<HeatmapOptions> = { over: true, width: true, scale: true }
 
 /** How a heatmap is shown. */
 export interface HeatmapOptions {
@@ -32,7 +35,9 @@ export interface CanvasLike {
  * The heatmap in colour: red speaks for the class, blue against it, white is nothing.
  * @throws ShapeError for a width that is no whole number from 1 to 16384, or a picture of other proportions.
  */
-export function heatmapPixels(map: Heatmap, { over, width = map.width, scale }: HeatmapOptions = {}): Shown {
+export function heatmapPixels(map: Heatmap, options: HeatmapOptions = {}): Shown {
+  checkOptions('heatmap', options, heatmapKeys)
+  const { over, width = map.width, scale } = options
   if (!Number.isInteger(width) || width < 1 || width > 16384) {
     throw new ShapeError(`heatmap: width ${width}, expected a whole number from 1 to 16384`)
   }

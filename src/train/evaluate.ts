@@ -1,4 +1,5 @@
 // How good a network is on a data set: top-1, top-5, loss, and how long an image takes.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import { NumericError } from '../base/errors.ts'
@@ -10,6 +11,8 @@ import { inference } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import { tuned } from '../gpu/tune.ts'
 import { type Timing, timingOf } from './timing.ts'
+
+const evaluateKeys: OptionKeys<EvaluateOptions> = { batch: true, classes: true, foreign: true, onProgress: true }
 
 /** How good a network is. Fractions are 0..1. */
 export interface Accuracy {
@@ -63,9 +66,11 @@ const leastTimes = 5, patience = 2000 // milliseconds of batches that are run fo
 async function pass(
   model: Model,
   data: Dataset,
-  { batch = 16, classes: subset, foreign = 'excluded', onProgress }: EvaluateOptions,
+  options: EvaluateOptions,
   times: number[] | null,
 ): Promise<Accuracy> {
+  checkOptions('evaluate', options, evaluateKeys)
+  const { batch = 16, classes: subset, foreign = 'excluded', onProgress } = options
   const own = subset && new Set(subset)
   const eager = (images: Tensor) => inference(() => model.call(images))
   const forward = compile(eager)

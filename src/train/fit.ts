@@ -1,4 +1,5 @@
 // The training loop: from scratch, fine-tuning, and what pruning methods learn. A step is captured and replayed.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import { InputError, NumericError } from '../base/errors.ts'
@@ -20,6 +21,32 @@ import { updateAverage } from './optim.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { trace, valueAndGrad } from '../core/transform.ts'
 import { disposeTree, leaves, mapTree, parameters } from '../core/tree.ts'
+
+/** The keys of `FitOptions`. */
+export const fitKeys: OptionKeys<FitOptions> = {
+  epochs: true,
+  batch: true,
+  rate: true,
+  warmup: true,
+  decay: true,
+  clip: true,
+  smoothing: true,
+  seed: true,
+  augment: true,
+  classes: true,
+  average: true,
+  extra: true,
+  groups: true,
+  distillation: true,
+  forward: true,
+  loss: true,
+  penalty: true,
+  hooks: true,
+  onNote: true,
+  onStep: true,
+  onEpoch: true,
+  resume: true,
+}
 
 /** How to train. `M` is the model, `X` what is learnt beside it. */
 export interface FitOptions<M extends Model = Model, X = unknown> {
@@ -89,6 +116,7 @@ export async function fit<M extends Model, X = unknown>(
   data: Dataset,
   options: FitOptions<M, X>,
 ): Promise<TrainingState> {
+  checkOptions('fit', options, fitKeys)
   const { epochs, batch = 64, seed = 0, augment, classes, average, hooks = [], resume } = options
   const groups = groupsOf(model, options)
   checkHooks(hooks)

@@ -1,10 +1,24 @@
 // Groups of parameters, each with an optimiser, a rate over time and decay of its own. What a method learns beside the
 // weights (masks, thresholds, multipliers) is in a group like any weight.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { describedLeaves, parameters } from '../core/tree.ts'
 import { isDecayed } from '../core/traits.ts'
 import { adamW, cosineRate, type Optimizer, type OptimizerOptions } from './optim.ts'
+
+const groupKeys: OptionKeys<ParameterGroup> = {
+  name: true,
+  parameters: true,
+  frozen: true,
+  optimizer: true,
+  rate: true,
+  schedule: true,
+  decay: true,
+  decays: true,
+  clip: true,
+  ascent: true,
+}
 
 /** Where training is. Steps count from 0 over the whole run. */
 export interface Moment {
@@ -75,6 +89,7 @@ export function openGroups(
   // Weights decay; biases, gains, position tables, masks and what is no weight of the model do not.
   const decays = (path: string, parameter: Tensor) => traits.has(path) && isDecayed(traits.get(path)!, parameter)
   return groups.flatMap((group, i) => {
+    checkOptions(`group ${i + 1} of fit`, group, groupKeys)
     const { name = `group ${i}`, parameters: wanted = () => true, frozen = false, ascent = false } = group
     const wants = typeof wanted === 'function' ? wanted : (_: string, tensor: Tensor) => wanted.includes(tensor)
     const mine = new Map([...left].filter(([path, tensor]) => wants(path, tensor)))

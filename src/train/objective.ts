@@ -1,5 +1,6 @@
 // What is minimised: the loss of a batch. Classification is the usual one, alone or with what a second model says
 // (distillation); a method brings its own where it must see the labels on the way through the network.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import type { Batch } from '../data/datasets.ts'
 import type { Context } from '../nn/context.ts'
@@ -10,6 +11,8 @@ import { max, sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { inference, stopGradient } from '../core/transform.ts'
+
+const classificationKeys: OptionKeys<ClassificationOptions> = { smoothing: true, distillation: true, forward: true }
 
 /** A batch on the device: images [B, C, Y, X], labels i32 [B], and soft labels [B, classes] where mixup made them so. */
 export interface Examples {
@@ -57,9 +60,10 @@ export interface ClassificationOptions<M = Model, X = unknown> {
 
 /** Cross-entropy with hard or soft labels; with a teacher, (1 - alpha) of it and alpha of what the teacher says. */
 export function classification<M extends Model, X = unknown>(
-  { smoothing = 0, distillation, forward = (model, { images }, context) => model.call(images, context) }:
-    ClassificationOptions<M, X>,
+  options: ClassificationOptions<M, X>,
 ): BatchLoss<M, X> {
+  checkOptions('classification', options, classificationKeys)
+  const { smoothing = 0, distillation, forward = (model, { images }, context) => model.call(images, context) } = options
   const alpha = distillation?.alpha ?? 0.5
   return (model, examples, context) => {
     const logits = forward(model, examples, context)

@@ -1,5 +1,6 @@
 // Optimisers. State is shaped like the model and lives on the device, with rate and step count, so that a step can be
 // captured.
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
 import { type Kernel, kernel } from '../gpu/kernel.ts'
@@ -61,6 +62,10 @@ export interface Optimizer {
   /** Frees the state. */
   dispose(): void
 }
+
+const optimizerKeys: OptionKeys<OptimizerOptions> = { rate: true, decay: true, decays: true, clip: true }
+const adamKeys = { ...optimizerKeys, beta1: true, beta2: true, eps: true } as const
+const sgdKeys = { ...optimizerKeys, momentum: true, nesterov: true } as const
 
 interface Method {
   step: Kernel
@@ -155,6 +160,7 @@ export function adamW(
   model: unknown,
   options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number },
 ): Optimizer {
+  checkOptions('adamW', options, adamKeys)
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = options
   return optimizer(model, options, { step: kernels.adam, moments: 2, values: { eps }, beta1, beta2 })
 }
@@ -164,12 +170,14 @@ export function adam(
   model: unknown,
   options: OptimizerOptions & { beta1?: number, beta2?: number, eps?: number },
 ): Optimizer {
+  checkOptions('adam', options, adamKeys)
   const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = options
   return optimizer(model, options, { step: kernels.adam, moments: 2, values: { eps, nesterov: 1 }, beta1, beta2 })
 }
 
 /** Stochastic gradient descent with momentum, Nesterov's or plain, and coupled decay, as PyTorch's. */
 export function sgd(model: unknown, options: OptimizerOptions & { momentum?: number, nesterov?: boolean }): Optimizer {
+  checkOptions('sgd', options, sgdKeys)
   const { momentum = 0, nesterov = false } = options
   return optimizer(model, options, {
     step: kernels.sgd,
@@ -183,8 +191,10 @@ export function sgd(model: unknown, options: OptimizerOptions & { momentum?: num
 /** Cosine schedule with linear warm-up: the rate of step `step` (from 0) of `steps`, between `peak` and `last`. */
 export function cosineRate(
   step: number,
-  { steps, peak, warmup = 0, last = 0 }: { steps: number, peak: number, warmup?: number, last?: number },
+  options: { steps: number, peak: number, warmup?: number, last?: number },
 ): number {
+  checkOptions('cosineRate', options, { steps: true, peak: true, warmup: true, last: true })
+  const { steps, peak, warmup = 0, last = 0 } = options
   if (step < warmup) return peak * (step + 1) / warmup
   const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup))
   return last + (peak - last) * 0.5 * (1 + Math.cos(Math.PI * progress))

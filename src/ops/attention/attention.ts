@@ -35,6 +35,7 @@ const stats = rowVersions(
  */
 export const attention = op({
   name: 'attention',
+  attrs: { scale: true },
   roles: ['attention'],
   addends: [3],
   axes: 'b n h d, b m h d, b m h e, h n m, g n m -> b n h e',

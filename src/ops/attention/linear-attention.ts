@@ -36,6 +36,7 @@ const cotangents = version('cotangents', ['v', 'dout', 'z', 'appended'])
  */
 export const linearAttention = op({
   name: 'linear-attention',
+  attrs: { eps: true },
   roles: ['attention'],
   axes: 'b n h d, b m h d, b m h e -> b n h e',
   run(q: Tensor, k: Tensor, v: Tensor, { eps = 1e-6 }: LinearAttentionOptions) {

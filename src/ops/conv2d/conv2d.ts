@@ -24,6 +24,7 @@ export interface ConvAttrs {
  */
 export const conv2d = op({
   name: 'conv2d',
+  attrs: { stride: true, padding: true, dilation: true, groups: true },
   roles: ['convolution'],
   weight: 1,
   bias: 2,

@@ -20,6 +20,7 @@ export interface DepthwiseAttrs {
  */
 export const depthwise = op({
   name: 'depthwise',
+  attrs: { stride: true, padding: true, dilation: true },
   roles: ['convolution'],
   weight: 1,
   bias: 2,

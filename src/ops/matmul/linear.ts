@@ -24,6 +24,7 @@ export interface LinearOptions {
  */
 export const linear = op({
   name: 'linear',
+  attrs: { over: true },
   roles: ['dense'],
   weight: 1,
   bias: 2,
@@ -52,6 +53,7 @@ export const linear = op({
  */
 export const maskedLinear = op({
   name: 'masked-linear',
+  attrs: { over: true },
   roles: ['dense'],
   weight: 1,
   bias: 3,
@@ -155,6 +157,7 @@ export function linearAdd(
 
 const fusedGelu = op({
   name: 'linear+gelu',
+  attrs: { over: true },
   axes: linear.op.axes,
   zero: ['breaks', 'breaks', 'breaks'],
   run: (x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) =>
@@ -164,6 +167,7 @@ const fusedGelu = op({
 
 const fusedAdd = op({
   name: 'linear+add',
+  attrs: { over: true },
   axes: (shapes, out, attrs) => {
     const { links } = linksOf(linear.op.axes, shapes.slice(0, 3), out, attrs)
     const whole = (tensor: number, axis: number) => ({ tensor, axis, offset: 0, stride: 1 })

@@ -21,6 +21,7 @@ export interface MatmulOptions {
  */
 export const matmul = op({
   name: 'matmul',
+  attrs: { transposeA: true, transposeB: true },
   roles: ['product'],
   zero: 'any',
   axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) =>
@@ -46,6 +47,7 @@ export const matmul = op({
  */
 export const maskedMatmul = op({
   name: 'masked-matmul',
+  attrs: { transposeA: true, transposeB: true },
   roles: ['product'],
   zero: 'any',
   axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) => {

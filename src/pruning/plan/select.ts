@@ -1,9 +1,12 @@
 // Scores to a plan. Everything that may go is put in one order, least important first; a plan is how far along it one
 // goes, so plans of higher rates contain those of lower ones.
+import { checkOptions, type OptionKeys } from '../../base/options.ts'
 import { InputError, ShapeError } from '../../base/errors.ts'
 import type { Plan } from './slice.ts'
 import type { Unit } from '../units/units.ts'
 import type { Scores } from '../scores/score.ts'
+
+const selectKeys: OptionKeys<SelectOptions> = { ranking: true, multipleOf: true, minimum: true }
 
 /** How elements of different units compare, and which widths are allowed. */
 export interface SelectOptions {
@@ -47,8 +50,10 @@ export interface Ranking {
 export function rank(
   units: readonly Unit[],
   scores: Scores,
-  { ranking = 'global', multipleOf = 4, minimum = 1 }: SelectOptions = {},
+  options: SelectOptions = {},
 ): Ranking {
+  checkOptions('rank', options, selectKeys)
+  const { ranking = 'global', multipleOf = 4, minimum = 1 } = options
   const lists = units.map((unit) => {
     const score = scores.get(unit.name)
     if (score?.length !== unit.size) {

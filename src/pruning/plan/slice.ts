@@ -1,4 +1,5 @@
 // A plan as a smaller model.
+import { checkOptions, type OptionKeys } from '../../base/options.ts'
 import { sizeOf } from '../../base/shape.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { type DType, empty, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
@@ -6,6 +7,8 @@ import { leaves, mapTree } from '../../core/tree.ts'
 import { gatesOf } from '../../nn/gates.ts'
 import { rememberSlice } from './history.ts'
 import { type Member, type Traceable, type Unit, type UnitOptions, units } from '../units/units.ts'
+
+const sliceKeys: OptionKeys<SliceOptions> = { found: true, weights: true, residual: true }
 
 /** What stays: a flag per element of each unit, by the unit's name. Units that are not named stay whole. */
 export type Plan = ReadonlyMap<string, Uint8Array>
@@ -45,6 +48,7 @@ export async function sliceModel<M extends Traceable>(
   plan: Plan,
   options: SliceOptions = {},
 ): Promise<M> {
+  checkOptions('sliceModel', options, sliceKeys)
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
   const weights = options.weights ?? await hostWeights(model)
