@@ -78,7 +78,7 @@ async function withinTime(
   limit: number,
   { model, input, found, units, batch, onProgress }: BudgetContext,
 ): Promise<Choice> {
-  const shape = [batch, ...input], each = (ms: number) => `${(ms / batch).toPrecision(3)} ms`
+  const shape = [batch, ...input], each = (ms: number) => `${Number((ms / batch).toPrecision(3))} ms`
   const table = await latencyTable(model, found, units, shape, {
     onProgress: (done, total) => onProgress?.('measuring widths', done, total),
   })
@@ -98,10 +98,10 @@ async function withinTime(
   if (table.predict(most) > limit * batch && canSlice(found, most)) {
     // Before it is refused, what goes furthest is measured itself.
     const { ms, text } = await measure(most)
-    checkSteady(limit, times, spread())
+    checkSteady(limit, ms / batch, times, spread())
     if (ms > limit * batch) {
       throw new InputError(
-        `--ms ${limit}: with all that may go gone, an image takes ${text}; the dense network takes ${spread()}; `
+        `--ms ${limit}: cannot be met: with all that may go gone, an image takes ${text}; the dense network takes ${spread()}; `
           + 'raise it, or prune more kinds of units',
       )
     }
@@ -112,9 +112,12 @@ async function withinTime(
     const choice = withinBudget(ranking, (plan) => factor * table.predict(plan) / batch, limit, 'ms per image')
     const predicted = table.predict(choice.plan), { ms, text } = await measure(choice.plan)
     notes.push(`chosen by the table for ${each(factor * predicted)}, measured ${text}`)
-    checkSteady(limit, times, spread())
+    checkSteady(limit, ms / batch, times, spread())
     if (ms <= limit * batch) {
-      return { ...choice, notes: [`dense ${spread()} per image at batch ${batch}, in turns`, ...notes] }
+      return {
+        ...choice,
+        notes: [`dense ${each(dense().median)} per image at batch ${batch}`, ...notes, `dense in turns: ${spread()}`],
+      }
     }
     if (ms < fastest) said = text
     fastest = Math.min(fastest, ms)
@@ -130,9 +133,10 @@ async function withinTime(
 const unsteady = 0.3
 
 /** @throws InputError where the dense network itself did not take about the same time all along. */
-function checkSteady(limit: number, times: readonly number[], said: string) {
+function checkSteady(limit: number, found: number, times: readonly number[], said: string) {
   const { median, mad, runs } = spreadOf(times)
-  if (mad <= unsteady * median) return
+  // Where the budget is far off, no noise decides.
+  if (mad <= unsteady * median || found > 2 * limit || found < limit / 2) return
   throw new InputError(
     `--ms ${limit}: the dense network took ${said} per image over ${runs} runs, too uneven to tell what ${limit} ms hold; `
       + 'try again when the machine has less to do, or give --macs',
