@@ -43,6 +43,9 @@ function planOf(model: Traceable, side: number, kinds?: readonly string[]): Plan
   )
 }
 
+// Names are the process's, and these tests run once for each device.
+let registered = 0
+
 describeDevice('model files', () => {
   test.each(
     [
@@ -133,7 +136,8 @@ describeDevice('model files', () => {
   })
 
   test('half trained, with optimiser and random stream, it goes on to the same numbers', async () => {
-    registerArchitecture('tied', () => new Tied())
+    const type = `tied ${registered++}`
+    registerArchitecture(type, () => new Tied())
     const x = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.cos(i)), [4, 6])
     const labels = tensor(Int32Array.from([0, 1, 2, 3]))
     const step = async (model: Tied, optimizer: ReturnType<typeof adamW>, random: Tensor) => {
@@ -144,7 +148,7 @@ describeDevice('model files', () => {
     const model = initialize(new Tied(), 4), optimizer = adamW(model, { rate: 0.05 }), random = randomState(9)
     for (let i = 0; i < 3; i++) await step(model, optimizer, random)
     const file = at('half.safetensors')
-    await saveModel(file, model, { architecture: { type: 'tied' }, optimizers: [optimizer], random: { drop: random } })
+    await saveModel(file, model, { architecture: { type }, optimizers: [optimizer], random: { drop: random } })
     const whole: number[] = []
     for (let i = 0; i < 3; i++) whole.push(await step(model, optimizer, random))
 
@@ -219,8 +223,9 @@ describeDevice('model files', () => {
       InputError,
     )
     expect(() => registerArchitecture('resnet20', () => wide)).toThrow(/already/)
-    registerArchitecture('once', () => wide)
-    expect(() => registerArchitecture('once', () => wide)).toThrow(/already/)
+    const once = `once ${registered++}`
+    registerArchitecture(once, () => wide)
+    expect(() => registerArchitecture(once, () => wide)).toThrow(/already/)
     writeFileSync(at('junk.safetensors'), 'junk')
     await expect(loadModel(at('junk.safetensors'), { template: wide })).rejects.toThrow(InputError)
     const checkpoint = await encodeCheckpoint(buildModel({ type: 'mlp', hidden: [4] }), {

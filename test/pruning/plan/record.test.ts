@@ -161,7 +161,7 @@ describeDevice('records of pruned networks', () => {
       'resnet',
       'scatter null',
       (r) => void (r.scatters[Object.keys(r.scatters)[0]] = null as never),
-      /a width of undefined/,
+      /a width of nothing/,
     ],
     [
       'resnet',
