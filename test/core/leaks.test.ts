@@ -9,18 +9,20 @@ import { growth, sample } from '../support/leaks.ts'
 
 describe('heap after forced collection', () => {
   test.each([
-    ['resnet evaluate', 40],
-    ['vit evaluate', 60],
-    ['vit explain', 60],
-    ['vit prune', 30],
-    ['vit sweep', 20],
-    ['vit train', 40],
-  ])('%s, %i calls', async (kind, calls) => {
+    ['resnet evaluate', 40, 1],
+    ['vit evaluate', 60, 1],
+    ['vit explain', 60, 1],
+    // Networks of ever other widths: the pool and its bind groups come to know them by and by. What grew with every
+    // call would double from half of the calls to all of them.
+    ['vit prune', 90, 1.5],
+    ['vit sweep', 40, 1.5],
+    ['vit train', 40, 1],
+  ])('%s, %i calls', async (kind, calls, most) => {
     const samples = await sample('cpu', kind, calls)
     expect(samples).toHaveLength(10)
     const last = samples.at(-1)!
     expect(last.live).toBe(samples[0].live)
-    expect(last.bindGroups).toBeLessThanOrEqual(samples[4].bindGroups)
+    expect(last.bindGroups).toBeLessThanOrEqual(most * samples[4].bindGroups)
     expect(growth(samples, 'heap')).toBeLessThan(30) // KB a call; 130 when bind groups of freed captures stayed
   }, 240_000)
 })
