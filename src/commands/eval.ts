@@ -6,6 +6,7 @@ import { evaluate } from '../train/evaluate.ts'
 import { timeText } from '../report/format.ts'
 import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
+import { nodeHint } from './node-hint.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
 import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, large, percent, type PreprocessingOptions } from './model.ts'
@@ -50,6 +51,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
       })
       const { top1, top5, loss, images, msPerImage, msPerImageMad, imagesPerSecond } = found
       const { name } = gpu.adapter
+      const hint = nodeHint(gpu.adapter.architecture)
       return {
         json: {
           model: args[0],
@@ -68,7 +70,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           seed,
           preprocessing: set.preprocessing,
           origins: prepared.origins,
-          notes: [...checked.notes, ...set.notes ?? []],
+          notes: [...checked.notes, ...set.notes ?? [], ...hint ? [hint] : []],
           adapter: name,
           version: packageVersion(),
           ...predictions && { predictions: [...found.predictions] },
@@ -81,6 +83,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           `  ${timeText(found)} ms per image (median ± its spread, batch ${batch}), ${
             imagesPerSecond.toFixed(1)
           } images/s`,
+          ...hint ? [`  ${hint}`] : [],
         ].join('\n'),
       }
     } finally {

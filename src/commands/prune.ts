@@ -5,7 +5,7 @@ import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
-import { close, init } from '../gpu/device.ts'
+import { close, gpu, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
 import { folderStore } from '../files/folder-store.ts'
@@ -20,6 +20,7 @@ import { budgetOf, checkedOptions, prune as prunePipeline } from '../pruning/pru
 import type { Scores } from '../pruning/scores/score.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
+import { nodeHint } from './node-hint.ts'
 import { type CommandSpec, follow, type Reporter, wholeNumber } from './command.ts'
 import { claimOutputs, derived, filesRead, type NamedFile } from './claims.ts'
 import { shareText, timeText } from '../report/format.ts'
@@ -210,7 +211,12 @@ export async function pruneJob(
   }).finally(stop)
   const { plan, rate } = pruned
   // what was guessed or ignored was said on opening; files that are read later need it too
-  const said = [`pictures and network: ${preparedText(job.prepared, checked)}`, ...pruned.notes]
+  const hint = nodeHint(gpu().adapter.architecture)
+  const said = [
+    `pictures and network: ${preparedText(job.prepared, checked)}`,
+    ...pruned.notes,
+    ...hint ? [hint] : [],
+  ]
   const notes = [...checked.notes, ...said]
   const scores = digestOf(pruned.scores)
   const pruning = recordOf(pruned.model, found, plan, { method, rate, seed, residual, scores }, checked.pruning)

@@ -11,6 +11,7 @@ import { aptSources, installDriver, isRoot, osRelease, vulkanFacts } from './hos
 import { probeDawn } from './probe.ts'
 import type { DawnAdapter } from './probe.ts'
 import { packageVersion } from '../../files/package.ts'
+import { nodeHint } from '../node-hint.ts'
 import type { Answer, CommandSpec, CommonOptions, Reporter } from '../command.ts'
 import { measureSpeed, type Speed } from './speed.ts'
 
@@ -178,11 +179,13 @@ async function report(
   const use = chosen === 'cpu'
     ? "Without --adapter, the embedded device ('cpu') is used: there is no GPU here."
     : `Without --adapter, '${chosen}' is used.`
+  const hint = nodeHint('wasm-simd')
   const text = [
     `espalier ${host.version}, node ${host.node}, ${host.platform}, dawn-node ${dawn}`,
     ...listed.map(describe),
     ...(problem ? [`Dawn has no adapter: ${problem.why}.\nTo mend it: ${problem.cure}`] : []),
     use,
+    ...(hint ? [`On the embedded device: ${hint}.`] : []),
   ].join('\n\n')
   return { json, text }
 }
