@@ -91,7 +91,7 @@ function faultsOf(each: HostileCase, { code, signal, hung, stdout, stderr }: End
     if (obeyed.test(text)) faults.push(`${name} holds control characters: ${JSON.stringify(text.slice(0, 300))}`)
     if (/\[object |\bundefined\b/.test(text)) faults.push(`${name} holds no sentence: ${text.slice(0, 300)}`)
   }
-  if (code !== 0 && !hung && each.stderr !== 'closed' && each.stdout !== 'closed' && !stderr.trim()) {
+  if (code !== 0 && !hung && each.stderr !== 'closed' && each.stdout !== 'closed' && !`${stderr}${stdout}`.trim()) {
     faults.push('fails without a word')
   }
   const longest = Math.max(...stderr.split('\n').map((line) => line.length))
