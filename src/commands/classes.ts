@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { classesNamed, type NetworkClasses } from '../data/class-names.ts'
 import { InputError } from '../base/errors.ts'
+import { shown } from '../base/quote.ts'
 import { packageFile } from '../files/package.ts'
 
 /** Where names of classes come from, in the words of reports. */
@@ -42,17 +43,18 @@ export function classOf(
   const [, how, rest] = /^(id|name):(.*)$/s.exec(text.trim()) ?? [null, null, text.trim()]
   const isNumber = how !== 'name' && /^\d+$/.test(rest), number = Number(rest)
   const named = how === 'id' || !names ? [] : classesNamed(rest, names, ids)
-  const choices = (list: readonly number[]) => list.slice(0, 6).map((at) => `${at} (${quoted(names?.[at])})`).join(', ')
+  const choices = (list: readonly number[]) =>
+    list.slice(0, 6).map((at) => `${at} (${shown(names?.[at] ?? null)})`).join(', ')
   if (isNumber && number < count) {
     if (named.length === 0 || named.includes(number)) return number
     throw new InputError(
-      `--class ${quoted(text)}: number ${number} is ${quoted(names![number])}, and ${choices(named)} has that name; `
+      `--class ${shown(text)}: number ${number} is ${shown(names![number])}, and ${choices(named)} has that name; `
         + `say id:${rest} or name:${rest}`,
     )
   }
   if (named.length === 1) return named[0]
   if (named.length > 1) {
-    throw new InputError(`--class ${quoted(text)}: several classes have that name; give a number: ${choices(named)}`)
+    throw new InputError(`--class ${shown(text)}: several classes have that name; give a number: ${choices(named)}`)
   }
   if (isNumber) throw new InputError(`--class ${text}: expected a number from 0 to ${count - 1}`)
   const near = names?.flatMap((name, at) => name.toLowerCase().includes(rest.toLowerCase()) ? [at] : []).slice(0, 5)
@@ -60,7 +62,5 @@ export function classOf(
   const found = !names
     ? 'the names of the classes are not known here'
     : `no class of that name${near.length ? `, near it: ${choices(near)}` : ''}`
-  throw new InputError(`--class ${quoted(text)}: ${found}; give its number, 0 to ${count - 1}`)
+  throw new InputError(`--class ${shown(text)}: ${found}; give its number, 0 to ${count - 1}`)
 }
-
-const quoted = (text: string | undefined) => JSON.stringify(text ?? null)
