@@ -3,7 +3,7 @@
 // curves; prints areas and paired bootstrap intervals against random order.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { criterionOf } from '../src/attribution/criteria.ts'
+import { attributionMethodOf } from '../src/attribution/methods.ts'
 import { areaUnder, flippingCurve, pairedBootstrap, patchOrder } from '../src/attribution/flipping.ts'
 import { oneHot } from '../src/attribution/relevance.ts'
 import { close, init } from '../src/gpu/device.ts'
@@ -49,7 +49,7 @@ try {
     const target = values.indexOf(Math.max(...values)) // what the network says, right or wrong
     const targets = oneHot([target], values.length)
     for (const name of methods) {
-      const reading = criterionOf(name, checkpoint.preprocessing)(model, image, targets)
+      const reading = attributionMethodOf(name, checkpoint.preprocessing)(model, image, targets)
       const heat = heatmapOf(await reading.input.data() as Float32Array, ...shape)
       disposeTree([reading.logits, reading.input])
       curves.get(name)!.push(

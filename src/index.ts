@@ -22,9 +22,9 @@ export { chooseUnits, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
 export { type LatencyTable, latencyTable } from './pruning/latency.ts'
 export { countAt, keptOf, onlyCuts, rank, type Ranking, type SelectOptions,
   withinBudget } from './pruning/plan/select.ts'
-export { type Score, type Scores, type Scoring } from './pruning/scores/score.ts'
-export { methodNames, methodOf, methods, scoreNames, scoreOf } from './pruning/methods/index.ts'
-export { byScore, goneFirst } from './pruning/methods/by-score.ts'
+export { type ImportanceCriterion, type Scores, type Scoring } from './pruning/scores/criterion.ts'
+export { criterionNames, criterionOf, methodNames, methodOf, methods } from './pruning/methods/index.ts'
+export { byCriterion, goneFirst } from './pruning/methods/by-criterion.ts'
 export { type Method, type MethodOption, type Pruned, type PruningJob } from './pruning/methods/method.ts'
 export { prune, type PruneOptions, type PruneResult } from './pruning/prune.ts'
 export { score, type ScoreOptions, select } from './pruning/steps.ts'
@@ -60,9 +60,9 @@ export * as rules from './attribution/rules.ts'
 export { attnLRP, attnLRPGamma, boxOf, compositeNames, compositeOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox,
   epsilonPlus, epsilonPlusFlat, recipe, type Recipe, type RuleName, type SoftmaxHandling, structure,
   zPlusEverywhere } from './attribution/composites.ts'
-export { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp,
-  taylor } from './attribution/criteria.ts'
-export { type Aggregation, attribute, type Criterion, oneHot, type Reading, type Request, scoreUnits,
+export { attentionRollout, attributionMethodNames, attributionMethodOf, gradient, gradientTimesInput,
+  integratedGradients, lrp, taylor } from './attribution/methods.ts'
+export { type Aggregation, attribute, type AttributionMethod, oneHot, type Reading, type Request, scoreUnits,
   type Walk } from './attribution/relevance.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
 export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, type LoadOptions, modelOf, type Origin,

@@ -51,10 +51,13 @@ export interface Reading {
   sites: Map<string, Tensor>
 }
 
-/** A way to attribute: `targets` [B, classes] has a 1 at each image's class. */
-export type Criterion = (model: Model, images: Tensor, targets: Tensor, request?: Request) => Reading
+/** An attribution method: `targets` [B, classes] has a 1 at each image's class. */
+export type AttributionMethod = (model: Model, images: Tensor, targets: Tensor, request?: Request) => Reading
 
-/** One walk back, for criteria: how relevance is seeded at the logits, by which rules it goes and how it is read. */
+/**
+ * One walk back, for attribution methods: how relevance is seeded at the logits, by which rules it goes and how it is
+ * read.
+ */
 export interface Walk {
   /** `unit`: relevance 1, the coefficient 1 / logit. `logit`: coefficient 1. `loss`: gradient of the cross-entropy. */
   seed: 'unit' | 'logit' | 'loss'
@@ -284,7 +287,7 @@ export interface Batch {
 export async function scoreUnits(
   model: Model,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  criterion: Criterion,
+  method: AttributionMethod,
   { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: {
     aggregation?: Aggregation,
     gates?: boolean,
@@ -295,7 +298,7 @@ export async function scoreUnits(
   const totals = new Map<string, Float64Array>()
   let images = 0
   for await (const batch of batches) {
-    const reading = criterion(model, batch.images, batch.targets, { gates, softmax: heads, absolute })
+    const reading = method(model, batch.images, batch.targets, { gates, softmax: heads, absolute })
     for (const [path, site] of reading.sites) {
       addUp(totals, path, await site.data() as Float32Array, batch.images.shape[0])
     }

@@ -7,7 +7,7 @@ import { lockFolder } from '../files/lock.ts'
 import { makeFolder, openOutput, type Output, writeOutput } from '../files/output.ts'
 import { packageFile, packageVersion } from '../files/package.ts'
 import { meanArea, measureCurve, topRate, trapezoidArea } from '../pruning/curve.ts'
-import { scoreOf } from '../pruning/methods/index.ts'
+import { criterionOf } from '../pruning/methods/index.ts'
 import { Trials } from '../pruning/trial.ts'
 import { htmlReport } from '../report/report.ts'
 import type { Curve } from '../report/types.ts'
@@ -87,7 +87,7 @@ export const demo: CommandSpec<DemoOptions> = {
           units: job.chosen,
           select: { multipleOf: 1, minimum: 1 },
           rates,
-          scores: () => scoresBy(method, scoreOf(method), model, job, references, options, reporter),
+          scores: () => scoresBy(method, criterionOf(method), model, job, references, options, reporter),
           onPoint({ rate, result: { top1, macs, params, msPerImage, timeShare } }) {
             points.push({ rate, top1, macs, params, msPerImage, timeShare, seeds: 1 })
             progress.update(points.length, `${percent(rate, 0)} of the filters gone, top-1 ${percent(top1, 1)}`)

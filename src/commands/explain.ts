@@ -3,8 +3,8 @@
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
 import { type Flow, summarize } from '../attribution/conservation.ts'
-import { criterionNames, criterionOf } from '../attribution/criteria.ts'
-import type { Criterion } from '../attribution/relevance.ts'
+import { attributionMethodNames, attributionMethodOf } from '../attribution/methods.ts'
+import type { AttributionMethod } from '../attribution/relevance.ts'
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { close, init } from '../gpu/device.ts'
@@ -50,7 +50,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         .option('--class <id or name...>', 'classes to explain; default the best one of each image')
         .option(
           '--composite <name...>',
-          `ways to attribute, side by side: ${criterionNames.join(', ')}; `
+          `ways to attribute, side by side: ${attributionMethodNames.join(', ')}; `
             + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma',
         )
         .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
@@ -92,7 +92,7 @@ export const explain: CommandSpec<ExplainOptions> = {
     const names = known.names ? [...known.names] : null
     const classes = wanted?.flatMap((text) => /^[\d,\s]+$/.test(text) ? text.split(',') : [text])
       .map((text) => classOf(text, known))
-    const criteria = criteriaOf(composite ?? [usualComposite(checked)], preprocessing)
+    const methods = attributionMethodsOf(composite ?? [usualComposite(checked)], preprocessing)
     const asSheet = out !== undefined && /\.png$/i.test(out)
     if (asSheet && count > sheetLimit) {
       throw new InputError(
@@ -115,7 +115,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         model: modelOf(checked),
         classes: checked.classCount,
         names,
-        criteria,
+        methods,
         preprocessing,
         flows: conservation || json,
         units,
@@ -141,7 +141,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       }
       const totals = explainer.averages()
       const explanations = totals.map((each) => ({
-        composite: each.criterion,
+        composite: each.method,
         input: each.input,
         layers: summarize(each.flows, -1),
         ...units && { units: Object.fromEntries([...each.units].map(([path, values]) => [path, [...values]])) },
@@ -266,9 +266,9 @@ async function namesBeside(
   return null
 }
 
-function criteriaOf(names: string[], preprocessing: Preprocessing): Map<string, Criterion> {
+function attributionMethodsOf(names: string[], preprocessing: Preprocessing): Map<string, AttributionMethod> {
   const list = names.flatMap((name) => name.includes('pxp:') ? [name] : name.split(',').map((each) => each.trim()))
-  return new Map(list.map((name) => [name, criterionOf(name, preprocessing)]))
+  return new Map(list.map((name) => [name, attributionMethodOf(name, preprocessing)]))
 }
 
 function textOf(
@@ -290,10 +290,10 @@ function textOf(
     '',
   ])
   if (found.length > 20) lines.push(`... and ${found.length - 20} more images`, '')
-  for (const { criterion, input, flows, units } of totals) {
-    if (asked.conservation) lines.push(...conservationText(criterion, input, flows), '')
+  for (const { method, input, flows, units } of totals) {
+    if (asked.conservation) lines.push(...conservationText(method, input, flows), '')
     if (!asked.units) continue
-    lines.push(`${criterion}: relevance of units (mean of absolute values over images), the strongest of each gate`)
+    lines.push(`${method}: relevance of units (mean of absolute values over images), the strongest of each gate`)
     lines.push(
       table(
         ['gate', 'units', 'strongest, as unit: relevance'],
@@ -325,8 +325,8 @@ function textOf(
  * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that took or made
  * some.
  */
-function conservationText(criterion: string, input: number, flows: readonly Flow[]): string[] {
-  if (!flows.length) return [`${criterion}: has no relevance to account for`]
+function conservationText(method: string, input: number, flows: readonly Flow[]): string[] {
+  if (!flows.length) return [`${method}: has no relevance to account for`]
   const rows = summarize(flows, 5e-5),
     isSoftmax = ({ op }: Flow) => op === 'attention',
     others = (flow: Flow) => !isSoftmax(flow)
@@ -340,7 +340,7 @@ function conservationText(criterion: string, input: number, flows: readonly Flow
     return `  ${total.padStart(8)}  ${where}${names.length ? `, most at ${names.join(', ')}` : ''}`
   }
   return [
-    `${criterion}: relevance ${number(flows.at(-1)!.entering)} at the logits ends up, mean per image,`,
+    `${method}: relevance ${number(flows.at(-1)!.entering)} at the logits ends up, mean per image,`,
     `  ${number(input).padStart(8)}  at the input`,
     ending('in biases and constants', rows, 'absorbed'),
     ...rows.some(isSoftmax) ? [ending('in the softmax of attention', rows.filter(isSoftmax), 'rest')] : [],

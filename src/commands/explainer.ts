@@ -1,8 +1,8 @@
 // What `espalier explain` does with a batch of images: classes, relevance, rows of a sheet, and sums over all batches.
 import { basename } from 'node:path'
 import { type Flow, Ledger } from '../attribution/conservation.ts'
-import { isShareOfLogit } from '../attribution/criteria.ts'
-import { type Criterion, oneHot } from '../attribution/relevance.ts'
+import { isShareOfLogit } from '../attribution/methods.ts'
+import { type AttributionMethod, oneHot } from '../attribution/relevance.ts'
 import { NumericError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
@@ -29,9 +29,9 @@ export interface Images {
   names: string[]
 }
 
-/** One criterion over all images and classes: means of relevance at the input, by layer and by unit. */
+/** One attribution method over all images and classes: means of relevance at the input, by layer and by unit. */
 export interface Totals {
-  criterion: string
+  method: string
   input: number
   flows: Flow[]
   units: Map<string, Float64Array>
@@ -49,7 +49,7 @@ export interface ExplainerOptions {
   model: Model
   classes: number
   names: string[] | null
-  criteria: ReadonlyMap<string, Criterion>
+  methods: ReadonlyMap<string, AttributionMethod>
   preprocessing: Preprocessing
   flows: boolean
   units: boolean
@@ -93,8 +93,8 @@ export class Explainer {
     }))
     for (let slot = 0; slot < (wanted?.length ?? 1); slot++) {
       const classes = logits.map((row) => wanted?.[slot] ?? bestOf(row, 1)[0].at)
-      for (const [composite, criterion] of this.options.criteria) {
-        const relevance = await this.attribute(images, classes, composite, criterion, names)
+      for (const [composite, method] of this.options.methods) {
+        const relevance = await this.attribute(images, classes, composite, method, names)
         rows.forEach((row, i) => {
           const at = classes[i], logit = logits[i][at], name = this.nameOf(at)
           // A share of a negative logit has the opposite sign; in pictures red always speaks for the class.
@@ -137,12 +137,12 @@ export class Explainer {
     images: Tensor,
     classes: number[],
     name: string,
-    criterion: Criterion,
+    method: AttributionMethod,
     files: readonly string[],
   ): Promise<Float32Array> {
     const ledger = this.options.flows ? new Ledger() : undefined
     const targets = oneHot(classes, this.options.classes)
-    const reading = criterion(this.folded!, images, targets, {
+    const reading = method(this.folded!, images, targets, {
       ledger,
       gates: this.options.units && name !== 'attention-rollout',
       absolute: true,
@@ -162,7 +162,7 @@ export class Explainer {
         units.set(path, sum)
       }
       this.sums.set(name, {
-        criterion: name,
+        method: name,
         units,
         input: (before?.input ?? 0) + total(relevance),
         flows: before ? flows.map((flow, i) => combined(flow, (field) => flow[field] + before.flows[i][field])) : flows,
@@ -176,12 +176,12 @@ export class Explainer {
   /** Sums divided by the number of explanations; gates in the order of the model. */
   averages(): Totals[] {
     const gates = gatesOf(this.options.model).map(([path]) => path)
-    return [...this.sums.values()].map(({ criterion, input, flows, units }) => {
+    return [...this.sums.values()].map(({ method, input, flows, units }) => {
       const count = this.found.flatMap(({ explained }) =>
         explained
-      ).filter(({ composite }) => composite === criterion).length
+      ).filter(({ composite }) => composite === method).length
       return {
-        criterion,
+        method,
         input: input / count,
         flows: flows.map((flow) => combined(flow, (field) => flow[field] / count)),
         units: new Map(gates.flatMap((path) =>

@@ -1,5 +1,5 @@
 // Heatmaps of some images before and after pruning, for reports.
-import { criterionOf } from '../attribution/criteria.ts'
+import { attributionMethodOf } from '../attribution/methods.ts'
 import type { Model } from '../nn/model.ts'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import type { Dataset } from '../data/datasets.ts'
@@ -17,10 +17,10 @@ export async function heatmapsOf(
   count = 2,
 ): Promise<Heatmaps[]> {
   const composite = usualComposite(checked), { preprocessing } = images
-  const criteria = new Map([[composite, criterionOf(composite, preprocessing)]])
+  const methods = new Map([[composite, attributionMethodOf(composite, preprocessing)]])
   const names = checked.classes ?? images.classes ?? networkClasses(checked).names?.slice() ?? null
   const explainers = [before, after].map((model) =>
-    new Explainer({ model, classes: checked.classCount, names, criteria, preprocessing, flows: false, units: false })
+    new Explainer({ model, classes: checked.classCount, names, methods, preprocessing, flows: false, units: false })
   )
   const found: Heatmaps[] = []
   for await (

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs'
 import { InputError } from '../base/errors.ts'
 import { plain, quoted } from '../base/quote.ts'
 import { isPluginPath, loadPlugin } from '../files/plugin.ts'
-import { byScore } from '../pruning/methods/by-score.ts'
+import { byCriterion } from '../pruning/methods/by-criterion.ts'
 import { methodOf } from '../pruning/methods/index.ts'
 import type { Method } from '../pruning/methods/method.ts'
-import type { Score } from '../pruning/scores/score.ts'
+import type { ImportanceCriterion } from '../pruning/scores/criterion.ts'
 
 /** A method by name or by file. @throws InputError. */
 export async function namedMethod(name: string): Promise<Method> {
@@ -57,7 +57,7 @@ const digestOf = (file: string): string => createHash('sha256').update(readFileS
 /** What a module exports as a method; a criterion is one too. Null for anything else. */
 function methodFrom(value: unknown, path: string): Method | null {
   if (typeof value !== 'object' || value === null) return null
-  const { prune, summary, reads } = value as Partial<Method>, { score, images } = value as Partial<Score>
+  const { prune, summary, reads } = value as Partial<Method>, { score, images } = value as Partial<ImportanceCriterion>
   if (typeof prune === 'function') {
     if (reads !== 'nothing' && reads !== 'references' && reads !== 'training') {
       throw new InputError(
@@ -66,5 +66,7 @@ function methodFrom(value: unknown, path: string): Method | null {
     }
     return typeof summary === 'string' ? value as Method : { ...value as Method, summary: path }
   }
-  return typeof score === 'function' && typeof images === 'boolean' ? byScore(value as Score, path) : null
+  return typeof score === 'function' && typeof images === 'boolean'
+    ? byCriterion(value as ImportanceCriterion, path)
+    : null
 }

@@ -9,8 +9,8 @@ import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { cached, drawReferences, ofClasses } from '../data/subset.ts'
 import { chooseUnits, unitKinds } from '../pruning/units/kinds.ts'
-import { scoreUnitsBy } from '../pruning/methods/by-score.ts'
-import type { Score, Scores } from '../pruning/scores/score.ts'
+import { scoreUnitsBy } from '../pruning/methods/by-criterion.ts'
+import type { ImportanceCriterion, Scores } from '../pruning/scores/criterion.ts'
 import type { Method } from '../pruning/methods/method.ts'
 import type { Plan } from '../pruning/plan/slice.ts'
 import { type Unit, units } from '../pruning/units/units.ts'
@@ -151,7 +151,7 @@ async function caching(
 /** Scores by a criterion that messages call `name`, on the network as it is or with a plan's masks on. */
 export async function scoresBy(
   name: string,
-  criterion: Score,
+  criterion: ImportanceCriterion,
   model: Model,
   { checked, chosen, found }: Job,
   references: Dataset | null,

@@ -12,7 +12,7 @@ import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { meanArea, measureCurve, parseRates } from '../pruning/curve.ts'
 import { type Candidate, compositeSpace, nextCandidate, type Space } from '../pruning/search.ts'
-import { scoreOf } from '../pruning/methods/index.ts'
+import { criterionOf } from '../pruning/methods/index.ts'
 import { Trials } from '../pruning/trial.ts'
 import { permutation } from '../base/random.ts'
 import { withoutDevice } from '../core/tensor.ts'
@@ -109,7 +109,7 @@ export const search: CommandSpec<SearchOptions> = {
           select: { ranking: options.ranking, multipleOf: options.multiple, minimum: options.minimum },
           rates,
           scores: () =>
-            scoresBy(method, scoreOf(method), network, job, references, { ...options, aggregation }, reporter),
+            scoresBy(method, criterionOf(method), network, job, references, { ...options, aggregation }, reporter),
           onPoint: ({ result }) => {
             top1.push(result.top1)
           },

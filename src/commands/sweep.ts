@@ -9,7 +9,7 @@ import { writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { atChance, type CurveOptions, meanAndError, meanArea, measureCurve, measureLearnedCurve, topRate,
   trapezoidArea } from '../pruning/curve.ts'
-import type { Scores } from '../pruning/scores/score.ts'
+import type { Scores } from '../pruning/scores/criterion.ts'
 import type { Plan } from '../pruning/plan/slice.ts'
 import { jobOf } from '../pruning/prune.ts'
 import { Trials } from '../pruning/trial.ts'

@@ -18,7 +18,7 @@ import { maskModel, unmaskModel } from './plan/mask.ts'
 import { narrowerThan, onlyCuts, rank, type SelectOptions } from './plan/select.ts'
 import { hostWeights, type Plan, sliceModel } from './plan/slice.ts'
 import type { OnProgress } from './progress.ts'
-import type { Scores } from './scores/score.ts'
+import type { Scores } from './scores/criterion.ts'
 import { chooseUnits } from './units/kinds.ts'
 import { type Unit, units } from './units/units.ts'
 

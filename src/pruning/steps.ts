@@ -5,12 +5,12 @@ import type { Aggregation } from '../attribution/relevance.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { trace } from '../core/transform.ts'
 import type { Model } from '../nn/model.ts'
-import { scoreUnitsBy } from './methods/by-score.ts'
-import { scoreOf } from './methods/index.ts'
+import { scoreUnitsBy } from './methods/by-criterion.ts'
+import { criterionOf } from './methods/index.ts'
 import { countAt, rank, type SelectOptions } from './plan/select.ts'
 import type { Plan } from './plan/slice.ts'
 import type { OnProgress } from './progress.ts'
-import type { Score, Scores } from './scores/score.ts'
+import type { ImportanceCriterion, Scores } from './scores/criterion.ts'
 import { chooseUnits } from './units/kinds.ts'
 import type { Unit } from './units/units.ts'
 
@@ -26,8 +26,8 @@ const scoreKeys: OptionKeys<ScoreOptions> = {
 
 /** How to score. */
 export interface ScoreOptions {
-  /** A criterion or the name of one (default `pxp`). */
-  method?: string | Score
+  /** An importance criterion or the name of one (default `pxp`). */
+  method?: string | ImportanceCriterion
   /** Labelled images; criteria of weights alone need none. */
   data?: Dataset
   /** Kinds of units, as `chooseUnits` takes them. */
@@ -45,7 +45,7 @@ export interface ScoreOptions {
 export async function score(model: Model, found: readonly Unit[], options: ScoreOptions = {}): Promise<Scores> {
   checkOptions('score', options, scoreKeys)
   const { method = 'pxp', data = null, kinds, aggregation = 'mean-of-abs', batch = 16, seed = 0, onProgress } = options
-  const criterion = typeof method === 'string' ? scoreOf(method) : method
+  const criterion = typeof method === 'string' ? criterionOf(method) : method
   const input = await data?.inputShape()
   const classes = input ? trace((image) => model.call(image([1, ...input]))).result.shape.at(-1)! : 0
   return scoreUnitsBy(criterion, {

@@ -4,7 +4,7 @@ import { decode } from 'fast-png'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { buildModel } from '../../models/registry.ts'
 import type { Flow } from '../../src/attribution/conservation.ts'
-import { criterionOf } from '../../src/attribution/criteria.ts'
+import { attributionMethodOf } from '../../src/attribution/methods.ts'
 import { explain } from '../../src/commands/explain.ts'
 import { Explainer, type Found } from '../../src/commands/explainer.ts'
 import { InputError } from '../../src/base/errors.ts'
@@ -111,7 +111,7 @@ describe('explain', () => {
       model: made,
       classes: 10,
       names: null,
-      criteria: new Map(names.map((name) => [name, criterionOf(name)])),
+      methods: new Map(names.map((name) => [name, attributionMethodOf(name)])),
       preprocessing: defaultPreprocessing('transformer', 32),
       flows: true,
       units: true,

@@ -30,17 +30,17 @@ test('a criterion in TypeScript, with types, an enum, a neighbour of its own and
   plugin('own/neighbour.ts', 'export enum Sign { Minus = -1 }\n')
   const file = plugin(
     'own/criterion.ts',
-    `import { scoreOf, type Score, type Scoring } from 'espalier'
+    `import { criterionOf, type ImportanceCriterion, type Scoring } from 'espalier'
 import { Sign } from './neighbour.ts'
 
 interface Weights { by: number }
 const weights: Weights = { by: Sign.Minus }
 
 /** The least magnitude stays. */
-const score: Score = {
+const score: ImportanceCriterion = {
   images: false,
   async score(scoring: Scoring) {
-    const all = await scoreOf('magnitude').score(scoring)
+    const all = await criterionOf('magnitude').score(scoring)
     return new Map([...all].map(([name, values]) => [name, values.map((value) => weights.by * value)]))
   },
 }
@@ -58,7 +58,7 @@ export default score
 test('a method in JavaScript learns with the loop of the package, takes an option and sees its data', async () => {
   const file = plugin(
     'learns.mjs',
-    `import { copyOf, fit, mapTree, scoreOf } from 'espalier'
+    `import { copyOf, fit, mapTree, criterionOf } from 'espalier'
 export const learns = {
   summary: 'trains a copy, then cuts by its weights',
   reads: 'training',
@@ -66,7 +66,7 @@ export const learns = {
   async prune({ model, data, classes, units, found, batch, seed, options, choose }) {
     const copy = mapTree(model, (leaf) => copyOf(leaf))
     const { losses } = await fit(copy, data, { epochs: 1, batch, classes, seed, rate: Number(options.rate) })
-    const scores = await scoreOf('magnitude').score({ model: copy, units, references: null, classes, batch, seed })
+    const scores = await criterionOf('magnitude').score({ model: copy, units, references: null, classes, batch, seed })
     const { plan } = await choose(scores)
     return { plan, scores, model: copy, notes: ['rate ' + options.rate + ', loss ' + losses.length] }
   },
@@ -92,7 +92,7 @@ test(
     const file = plugin(
       'dies.mjs',
       `import { existsSync, writeFileSync } from 'node:fs'
-import { copyOf, fitStage, mapTree, scoreOf } from 'espalier'
+import { copyOf, fitStage, mapTree, criterionOf } from 'espalier'
 const marker = ${JSON.stringify(join(dir, 'died'))}
 export default {
   summary: 'dies once, in its second epoch',
@@ -107,7 +107,7 @@ export default {
       throw new Error('the power fails')
     } }
     await fitStage(copy, data, { epochs: 2, batch, classes, seed, hooks: [hook] }, { store, stage: 'copy' })
-    const scores = await scoreOf('magnitude').score({ model: copy, units, references: null, classes, batch, seed })
+    const scores = await criterionOf('magnitude').score({ model: copy, units, references: null, classes, batch, seed })
     const { plan } = await choose(scores)
     return { plan, scores, model: copy, notes: ['trained ' + epochs + ' epochs'] }
   },
@@ -131,17 +131,17 @@ test('sweep takes criteria and methods that learn, and measures anew what has ch
   const criterion = (sign: number) =>
     plugin(
       'signed.mjs',
-      `import { scoreOf } from 'espalier'
+      `import { criterionOf } from 'espalier'
 export default { images: false, async score(scoring) {
-  const all = await scoreOf('magnitude').score(scoring)
+  const all = await criterionOf('magnitude').score(scoring)
   return new Map([...all].map(([name, values]) => [name, values.map((value) => ${sign} * value)]))
 } }`,
     )
   const learns = plugin(
     'aims.mjs',
-    `import { scoreOf } from 'espalier'
+    `import { criterionOf } from 'espalier'
 export default { summary: 'aims at a budget', reads: 'training', async prune({ model, units, budget, classes, choose }) {
-  const scores = await scoreOf('magnitude').score({ model, units, references: null, classes, batch: 1, seed: 0 })
+  const scores = await criterionOf('magnitude').score({ model, units, references: null, classes, batch: 1, seed: 0 })
   return { ...await choose(scores), scores, notes: [String(budget.limit)] }
 } }`,
   )

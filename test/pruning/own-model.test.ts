@@ -2,8 +2,8 @@
 // is compared with is our model of the same tensors.
 import { expect, test } from 'vitest'
 import { ViT } from '../../models/vit.ts'
-import { adamW, copyInto, disposeTree, fit, hostWeights, initialize, leaves, maskModel, type Plan, rank, scope, scoreOf,
-  sliceModel, tensor, unmaskModel, units } from '../../src/index.ts'
+import { adamW, copyInto, disposeTree, fit, hostWeights, initialize, leaves, maskModel, type Plan, rank, scope,
+  criterionOf, sliceModel, tensor, unmaskModel, units } from '../../src/index.ts'
 import type { Batch, Dataset } from '../../src/data/datasets.ts'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
 import { costOf } from '../../src/nn/macs.ts'
@@ -81,7 +81,7 @@ function pair(): { own: Tower, ours: ViT } {
 
 const scored = async (model: Model, name: string, kinds = ['heads', 'neurons', 'query-key', 'values']) => {
   const found = chooseUnits(units(model, [1, ...inputShape]), kinds)
-  const scores = await scoreOf(name).score({
+  const scores = await criterionOf(name).score({
     model,
     units: found,
     references: data(8),

@@ -5,8 +5,8 @@ import { disposeTree, leaves, record } from '../../src/index.ts'
 import type { Batch, Dataset } from '../../src/data/datasets.ts'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
 import { pathsOf } from '../../src/attribution/relevance.ts'
-import { scoreNames, scoreOf } from '../../src/pruning/methods/index.ts'
-import type { Score, Scoring } from '../../src/pruning/scores/score.ts'
+import { criterionNames, criterionOf } from '../../src/pruning/methods/index.ts'
+import type { ImportanceCriterion, Scoring } from '../../src/pruning/scores/criterion.ts'
 import { scope } from '../../src/core/transform.ts'
 import { unscoped } from '../../src/core/tensor.ts'
 import { type Unit, units } from '../../src/pruning/units/units.ts'
@@ -64,8 +64,8 @@ async function setUp(name: string) {
     scoring,
     data,
     shape,
-    by: (score: Score | string, more: Partial<Scoring> = {}) =>
-      (typeof score === 'string' ? scoreOf(score) : score).score({ ...scoring, ...more }),
+    by: (score: ImportanceCriterion | string, more: Partial<Scoring> = {}) =>
+      (typeof score === 'string' ? criterionOf(score) : score).score({ ...scoring, ...more }),
   }
 }
 
@@ -76,8 +76,8 @@ describeDevice('scores', (adapter) => {
   describe.each(adapter === 'cpu' ? [...small, ...others] : small)('%s', (name) => {
     test('every criterion gives a finite vector per unit; images are counted', async () => {
       const { found, by, model } = await setUp(name)
-      for (const criterion of [...scoreNames, 'pxp:cp-lrp', 'pxp:gamma/epsilon/z-plus/alpha2-beta1']) {
-        if (criterion.endsWith('-gradients')) continue // twenty passes; in attribution/criteria.test.ts
+      for (const criterion of [...criterionNames, 'pxp:cp-lrp', 'pxp:gamma/epsilon/z-plus/alpha2-beta1']) {
+        if (criterion.endsWith('-gradients')) continue // twenty passes; in attribution/methods.test.ts
         const scores = await by(criterion, { aggregation: 'mean-of-abs' })
         expect([...scores.keys()]).toEqual(found.map((unit) => unit.name))
         for (const { name: path, size } of found) {
@@ -161,9 +161,9 @@ describeDevice('scores', (adapter) => {
 })
 
 test('unknown criteria are refused with the names there are', () => {
-  expect(() => scoreOf('best')).toThrow(/method 'best': expected pxp, yeom, magnitude/)
-  expect(() => scoreOf('pxp:best')).toThrow(/composite 'best'/)
-  expect(() => scoreOf('pxp:epsilon/epsilon')).toThrow(/expected/)
+  expect(() => criterionOf('best')).toThrow(/method 'best': expected pxp, yeom, magnitude/)
+  expect(() => criterionOf('pxp:best')).toThrow(/composite 'best'/)
+  expect(() => criterionOf('pxp:epsilon/epsilon')).toThrow(/expected/)
 })
 
 /** Sums of |w|, w^2 and counts by element, index by index. */

@@ -1,7 +1,7 @@
 // Mixed work that a long-lived process does again and again, for tests that look at what each call leaves behind.
 import { resolve } from 'node:path'
 import { ResNet, ViT } from '../../models/index.ts'
-import { criterionOf } from '../../src/attribution/criteria.ts'
+import { attributionMethodOf } from '../../src/attribution/methods.ts'
 import { oneHot } from '../../src/attribution/relevance.ts'
 import { modelOf, parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { tensor } from '../../src/core/tensor.ts'
@@ -14,7 +14,7 @@ import { initialize } from '../../src/nn/init.ts'
 import type { Model } from '../../src/nn/model.ts'
 import { rank } from '../../src/pruning/plan/select.ts'
 import { sliceModel } from '../../src/pruning/plan/slice.ts'
-import { scoreOf } from '../../src/pruning/methods/index.ts'
+import { criterionOf } from '../../src/pruning/methods/index.ts'
 import { Trials } from '../../src/pruning/trial.ts'
 import { type Unit, units } from '../../src/pruning/units/units.ts'
 import { evaluate } from '../../src/train/evaluate.ts'
@@ -43,7 +43,7 @@ function roundsOf(model: Model, references: Dataset, test: Dataset): Record<stri
     },
     sweep: async (turn) => {
       const trials = new Trials(model, all, input, test, { batch: 8 })
-      const scores = await scoreOf('random').score(scoring(model, found, references, turn))
+      const scores = await criterionOf('random').score(scoring(model, found, references, turn))
       for (const rate of [0.1, 0.2, 0.3]) await trials.run(rank(found, scores, { multipleOf: 1, minimum: 1 }).at(rate))
     },
     train: async (turn) => {
@@ -82,7 +82,7 @@ export async function workload(images = 16): Promise<Record<string, Round>> {
 async function explain(model: Model, test: Dataset, turn: number): Promise<void> {
   for await (const { images, shape, labels } of test.batches({ size: 2, only: [turn % test.length] })) {
     const x = tensor(images, shape), targets = oneHot(labels, 10)
-    const reading = criterionOf(turn % 2 ? 'epsilon' : 'gradient')(model, x, targets, { gates: turn % 3 === 0 })
+    const reading = attributionMethodOf(turn % 2 ? 'epsilon' : 'gradient')(model, x, targets, { gates: turn % 3 === 0 })
     await reading.input.data()
     disposeTree([x, targets, reading.logits, reading.input, [...reading.sites.values()]])
   }
@@ -100,7 +100,7 @@ const scoring = (model: Model, found: readonly Unit[], references: Dataset, seed
 
 async function plan(model: Model, found: readonly Unit[], references: Dataset, turn: number) {
   const method = turn % 2 ? 'random' : 'taylor' // random cuts have ever new sizes
-  const scores = await scoreOf(method).score(scoring(model, found, references, turn))
+  const scores = await criterionOf(method).score(scoring(model, found, references, turn))
   return rank(found, scores, { multipleOf: 1, minimum: 1 }).at(0.1 + turn % 7 / 20)
 }
 

@@ -7,27 +7,33 @@ import { integratedGradients } from '../scores/integrated-gradients.ts'
 import { magnitude } from '../scores/magnitude.ts'
 import { random } from '../scores/random.ts'
 import { relevance } from '../scores/relevance.ts'
-import type { Score } from '../scores/score.ts'
+import type { ImportanceCriterion } from '../scores/criterion.ts'
 import { taylor } from '../scores/taylor.ts'
-import { byScore } from './by-score.ts'
+import { byCriterion } from './by-criterion.ts'
 import type { Method } from './method.ts'
 
 /** Every method that has a name of its own. */
 export const methods: Readonly<Record<string, Method>> = {
-  'pxp': byScore(relevance('epsilon'), 'relevance, epsilon rule everywhere (Pruning by eXplaining, arXiv 2408.12568)'),
-  'yeom': byScore(
+  'pxp': byCriterion(
+    relevance('epsilon'),
+    'relevance, epsilon rule everywhere (Pruning by eXplaining, arXiv 2408.12568)',
+  ),
+  'yeom': byCriterion(
     relevance('z-plus', 'mean-of-abs-everywhere'),
     'relevance, z-plus rule (Yeom et al., arXiv 1912.08881)',
   ),
-  'magnitude': byScore(magnitude('l1'), 'mean |weight| (Li et al., arXiv 1608.08710)'),
-  'magnitude-l2': byScore(magnitude('l2'), 'root of the mean weight^2'),
-  'activation': byScore(activation('mean'), 'mean |activation|'),
-  'apoz': byScore(activation('positive'), 'share of positive activations (APoZ, arXiv 1607.03250)'),
-  'taylor': byScore(taylor, '|activation x gradient of the loss| (Molchanov et al., arXiv 1611.06440)'),
-  'gradient': byScore(gradient, "|gradient of the class's logit|"),
-  'integrated-gradients': byScore(integratedGradients('true'), 'integrated gradients from the mean colour, 20 steps'),
-  'averaged-gradients': byScore(integratedGradients('averaged'), 'their gradients alone, averaged'),
-  'random': byScore(random, 'chance, by the seed'),
+  'magnitude': byCriterion(magnitude('l1'), 'mean |weight| (Li et al., arXiv 1608.08710)'),
+  'magnitude-l2': byCriterion(magnitude('l2'), 'root of the mean weight^2'),
+  'activation': byCriterion(activation('mean'), 'mean |activation|'),
+  'apoz': byCriterion(activation('positive'), 'share of positive activations (APoZ, arXiv 1607.03250)'),
+  'taylor': byCriterion(taylor, '|activation x gradient of the loss| (Molchanov et al., arXiv 1611.06440)'),
+  'gradient': byCriterion(gradient, "|gradient of the class's logit|"),
+  'integrated-gradients': byCriterion(
+    integratedGradients('true'),
+    'integrated gradients from the mean colour, 20 steps',
+  ),
+  'averaged-gradients': byCriterion(integratedGradients('averaged'), 'their gradients alone, averaged'),
+  'random': byCriterion(random, 'chance, by the seed'),
 }
 
 /** Names of all methods. */
@@ -45,7 +51,7 @@ export function methodOf(name: string): Method {
   if (name.startsWith('pxp:')) {
     const wanted = name.slice(4), composite = wanted.includes('/') ? `pxp:${wanted.replaceAll('/', ',')}` : wanted
     compositeOf(composite)
-    return byScore(relevance(composite), `relevance by ${wanted}`)
+    return byCriterion(relevance(composite), `relevance by ${wanted}`)
   }
   throw new InputError(
     `method '${name}': expected ${methodNames.join(', ')}, ${pxpForms[0]} with ${compositeNames.join(', ')}, or ${
@@ -54,11 +60,11 @@ export function methodOf(name: string): Method {
   )
 }
 
-/** Names of the methods that are a criterion, and score once for a whole curve. */
-export const scoreNames: readonly string[] = methodNames.filter((name) => methods[name].criterion)
+/** Names of the methods that are an importance criterion, and score once for a whole curve. */
+export const criterionNames: readonly string[] = methodNames.filter((name) => methods[name].criterion)
 
-/** A criterion by the name of its method. @throws InputError for a method that is none. */
-export function scoreOf(name: string): Score {
+/** An importance criterion by the name of its method. @throws InputError for a method that is none. */
+export function criterionOf(name: string): ImportanceCriterion {
   const { criterion } = methodOf(name)
   if (criterion) return criterion
   throw new InputError(`method '${name}': it learns what to cut and has no scores; expected one that scores`)

@@ -8,7 +8,7 @@ import type { Budget, Choice } from '../budget.ts'
 import type { SelectOptions } from '../plan/select.ts'
 import type { Plan } from '../plan/slice.ts'
 import type { OnProgress } from '../progress.ts'
-import type { Score, Scores } from '../scores/score.ts'
+import type { ImportanceCriterion, Scores } from '../scores/criterion.ts'
 import type { Unit } from '../units/units.ts'
 
 /** What a method is given. */
@@ -27,7 +27,7 @@ export interface PruningJob {
   readonly references: Dataset | null
   /** The whole data set to train on; null where the user gave none. */
   readonly data: Dataset | null
-  /** How much may stay. Score-based methods leave it to `choose`; others aim at it while they train. */
+  /** How much may stay. Methods that score leave it to `choose`; others aim at it while they train. */
   readonly budget: Budget
   /** How elements of different units compare, and which widths are allowed. */
   readonly select: SelectOptions
@@ -72,7 +72,7 @@ export interface Method {
   /** What it reads: `nothing` beside the weights, `references` to score by, or `training` data. */
   readonly reads: 'nothing' | 'references' | 'training'
   readonly options?: Readonly<Record<string, MethodOption>>
-  /** The criterion, where the method is one: a curve then scores once for all its rates. */
-  readonly criterion?: Score
+  /** The importance criterion, where the method is one: a curve then scores once for all its rates. */
+  readonly criterion?: ImportanceCriterion
   prune(job: PruningJob): Promise<Pruned>
 }

@@ -4,7 +4,7 @@ import { checkOptions, type OptionKeys } from '../../base/options.ts'
 import { InputError, ShapeError } from '../../base/errors.ts'
 import type { Plan } from './slice.ts'
 import type { Unit } from '../units/units.ts'
-import type { Scores } from '../scores/score.ts'
+import type { Scores } from '../scores/criterion.ts'
 
 const selectKeys: OptionKeys<SelectOptions> = { ranking: true, multipleOf: true, minimum: true }
 

@@ -1,21 +1,21 @@
 // How active a unit is: the mean of |activation|, or the share of positions where it is positive (one minus APoZ, the
 // average percentage of zeros of Hu et al., arXiv 1607.03250; of smooth activations, which are never quite zero, what
 // is not positive counts as one).
-import { perImage, pathsOf, type Criterion } from '../../attribution/relevance.ts'
+import { perImage, pathsOf, type AttributionMethod } from '../../attribution/relevance.ts'
 import { zeros } from '../../core/fill.ts'
 import { abs, greater, scale } from '../../ops/elementwise.ts'
 import { record } from '../../core/tape.ts'
 import { type Tensor, unscoped } from '../../core/tensor.ts'
 import { scope } from '../../core/transform.ts'
-import { readGates, type Score } from './score.ts'
+import { readGates, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean over images and positions of |activation|, or of activation > 0. */
-export const activation = (kind: 'mean' | 'positive'): Score => ({
+export const activation = (kind: 'mean' | 'positive'): ImportanceCriterion => ({
   images: true,
   score: (scoring) => readGates(scoring, reading(kind), { aggregation: 'signed' }),
 })
 
-const reading = (kind: 'mean' | 'positive'): Criterion => (model, images) => {
+const reading = (kind: 'mean' | 'positive'): AttributionMethod => (model, images) => {
   const { gates } = pathsOf(model), sites = new Map<string, Tensor>()
   const { logits, input } = scope(() => {
     const { result, calls } = record(() => model.call(images), [images])

@@ -1,6 +1,6 @@
 // The gradient of the class's logit at a unit.
-import { gradient as criterion } from '../../attribution/criteria.ts'
-import { readGates, type Score } from './score.ts'
+import { gradient as attribution } from '../../attribution/methods.ts'
+import { readGates, type ImportanceCriterion } from './criterion.ts'
 
 /** |gradient of the logit|. */
-export const gradient: Score = { images: true, score: (scoring) => readGates(scoring, criterion) }
+export const gradient: ImportanceCriterion = { images: true, score: (scoring) => readGates(scoring, attribution) }

@@ -6,10 +6,10 @@ import { isMeasured } from '../../core/traits.ts'
 import { describedLeaves } from '../../core/tree.ts'
 import type { Unit } from '../units/units.ts'
 import { hostWeights, type HostTensor } from '../plan/slice.ts'
-import { checkScores, type Score } from './score.ts'
+import { checkScores, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean absolute (L1) or root mean square (L2) of an element's weights. */
-export const magnitude = (norm: 'l1' | 'l2'): Score => ({
+export const magnitude = (norm: 'l1' | 'l2'): ImportanceCriterion => ({
   images: false,
   async score({ model, units }) {
     const weights = await hostWeights(model)

@@ -1,9 +1,9 @@
 // Scores drawn at random: what every criterion must beat.
 import { fillUniform } from '../../base/random.ts'
-import type { Score } from './score.ts'
+import type { ImportanceCriterion } from './criterion.ts'
 
 /** Uniform scores, a function of the seed and the unit's name. */
-export const random: Score = {
+export const random: ImportanceCriterion = {
   images: false,
   score: ({ units, seed }) =>
     Promise.resolve(

@@ -1,17 +1,17 @@
 // Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568). The relevance of a class
 // is seeded with 1 / logit, so images weigh equally; filters sum over their map before the absolute value, neurons and
 // heads do not.
-import { criterionOf } from '../../attribution/criteria.ts'
+import { attributionMethodOf } from '../../attribution/methods.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
-import { readGates, referencesOf, type Score } from './score.ts'
+import { readGates, referencesOf, type ImportanceCriterion } from './criterion.ts'
 
 /**
  * Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed
  * aggregation stands over the caller's.
  */
-export function relevance(composite: string, aggregation?: Aggregation): Score {
+export function relevance(composite: string, aggregation?: Aggregation): ImportanceCriterion {
   return {
     images: true,
     async score(scoring) {
@@ -21,7 +21,7 @@ export function relevance(composite: string, aggregation?: Aggregation): Score {
       try {
         return await readGates(
           { ...scoring, model: folded },
-          criterionOf(composite, references.preprocessing),
+          attributionMethodOf(composite, references.preprocessing),
           { softmax: true, aggregation },
         )
       } finally {

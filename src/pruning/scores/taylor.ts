@@ -1,7 +1,7 @@
 // First-order Taylor: activation times gradient of the loss (Molchanov et al. 2017), absolute per image after the sum
 // over a unit's map.
-import { taylor as criterion } from '../../attribution/criteria.ts'
-import { readGates, type Score } from './score.ts'
+import { taylor as attribution } from '../../attribution/methods.ts'
+import { readGates, type ImportanceCriterion } from './criterion.ts'
 
 /** |activation x gradient of the cross-entropy|. */
-export const taylor: Score = { images: true, score: (scoring) => readGates(scoring, criterion) }
+export const taylor: ImportanceCriterion = { images: true, score: (scoring) => readGates(scoring, attribution) }

@@ -1,7 +1,7 @@
 // What a program does with the package in a page, and in Node the same: a checkpoint and a picture from bytes, the
 // network's answer, why, as PNG. `read` gives the bytes of a file by its name.
 import { close, foldBatchNorm, heatmapOf, heatmapPixels, heatmapPng, init, loadImage, lrp, oneHot, tensor } from 'espalier'
-import { attnLRP, criterionOf, inference, matmul } from 'espalier'
+import { attnLRP, attributionMethodOf, inference, matmul } from 'espalier'
 import { loadCheckpoint } from 'espalier/models'
 
 export async function story(read, options) {
@@ -14,7 +14,7 @@ export async function story(read, options) {
     const shape = [1, pixels.channels, pixels.height, pixels.width], images = tensor(input, shape)
     const logits = [...await model.call(images).data()], best = logits.indexOf(Math.max(...logits))
     const folded = foldBatchNorm(model, shape)
-    const reading = criterionOf('epsilon-gamma-box', preprocessing)(folded, images, oneHot([best], classCount))
+    const reading = attributionMethodOf('epsilon-gamma-box', preprocessing)(folded, images, oneHot([best], classCount))
     const heatmap = heatmapOf(await reading.input.data(), ...shape.slice(1))
     const png = heatmapPng(heatmap, { over: pixels, width: 128 })
     answers[name] = {

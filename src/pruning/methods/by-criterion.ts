@@ -1,13 +1,13 @@
-// A criterion as a method: score, put in order, cut the least important within the budget; with several steps the
+// An importance criterion as a method: score, put in order, cut the least important within the budget; with several steps the
 // network is scored anew with what has gone masked (Yeom et al., arXiv 1912.08881, sections 3 and 4).
 import { maskModel, unmaskModel } from '../plan/mask.ts'
 import { rank } from '../plan/select.ts'
 import type { Plan } from '../plan/slice.ts'
-import type { Score, Scores } from '../scores/score.ts'
+import type { ImportanceCriterion, Scores } from '../scores/criterion.ts'
 import type { Method, PruningJob } from './method.ts'
 
-/** A method that prunes by a criterion. */
-export const byScore = (criterion: Score, summary: string): Method => ({
+/** A method that prunes by an importance criterion. */
+export const byCriterion = (criterion: ImportanceCriterion, summary: string): Method => ({
   summary,
   reads: criterion.images ? 'references' : 'nothing',
   criterion,
@@ -31,7 +31,7 @@ export type ScoringJob = Pick<
 >
 
 /** Scores of a network as it is, or with a plan's masks on; masks are taken away again. */
-export async function scoreUnitsBy(criterion: Score, job: ScoringJob, masks?: Plan): Promise<Scores> {
+export async function scoreUnitsBy(criterion: ImportanceCriterion, job: ScoringJob, masks?: Plan): Promise<Scores> {
   const { name, model, found, units, references, classes, batch, seed, aggregation } = job
   const onProgress = (images: number) => job.onProgress?.(`scoring by ${name}`, images, references?.length ?? images)
   if (masks) maskModel(model, found, masks)

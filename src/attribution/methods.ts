@@ -1,4 +1,4 @@
-// Ways to attribute, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention
+// Attribution methods, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention
 // rollout.
 import { checkOptions } from '../base/options.ts'
 import { InputError, ShapeError } from '../base/errors.ts'
@@ -15,24 +15,24 @@ import { scope } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import type { Composite } from './composite.ts'
 import { compositeNames, compositeOf } from './composites.ts'
-import { attribute, type Criterion, type Reading, type Request, type ToUnits } from './relevance.ts'
+import { attribute, type AttributionMethod, type Reading, type Request, type ToUnits } from './relevance.ts'
 
 /** Layer-wise relevance propagation by a composite; every image's relevance is 1 at its logit. */
-export const lrp = (composite: Composite): Criterion => (model, images, targets, request) =>
+export const lrp = (composite: Composite): AttributionMethod => (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'unit', composite, read: 'relevance' }, request)
 
 /** The gradient of the logit, as it is. */
-export const gradient: Criterion = (model, images, targets, request) =>
+export const gradient: AttributionMethod = (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'logit', composite: null, read: 'coefficient' }, request)
 
 /** Activation times gradient of the logit. */
-export const gradientTimesInput: Criterion = (model, images, targets, request) =>
+export const gradientTimesInput: AttributionMethod = (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'logit', composite: null, read: 'relevance' }, request)
 
 /**
  * Activation times gradient of the cross-entropy: to first order, what the loss would fall if the activation were 0.
  */
-export const taylor: Criterion = (model, images, targets, request) =>
+export const taylor: AttributionMethod = (model, images, targets, request) =>
   attribute(model, images, targets, { seed: 'loss', composite: null, read: 'relevance' }, request)
 
 /** What integrated gradients gather at one place. */
@@ -53,7 +53,7 @@ interface Gathered {
  */
 export function integratedGradients(
   options: { steps?: number, kind?: 'true' | 'averaged' } = {},
-): Criterion {
+): AttributionMethod {
   checkOptions('integratedGradients', options, { steps: true, kind: true })
   const { steps = 20, kind = 'true' } = options
   if (!Number.isInteger(steps) || steps < 1) {
@@ -130,9 +130,11 @@ function gather(
  * nor units.
  * @throws InputError where the model has no attention over all patches, or units are asked for.
  */
-export const attentionRollout: Criterion = (model, images, _targets, request = {}) => {
+export const attentionRollout: AttributionMethod = (model, images, _targets, request = {}) => {
   if (request.gates || request.softmax) {
-    throw new InputError('attention rollout: it scores patches of the image only, no units; choose another criterion')
+    throw new InputError(
+      'attention rollout: it scores patches of the image only, no units; choose another attribution method',
+    )
   }
   return scope((): Reading => {
     const { result: logits, calls } = record(() => model.call(images), [images])
@@ -145,7 +147,7 @@ export const attentionRollout: Criterion = (model, images, _targets, request = {
     const partial = attentions.some(({ args: [q] }) => q!.shape[0] !== batch || q!.shape[1] !== tokens)
     if (extra < 0 || !rows || height % rows || width % columns || partial) {
       throw new InputError(
-        'attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another criterion',
+        'attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another attribution method',
       )
     }
     return unrecorded(() => {
@@ -177,7 +179,7 @@ function probabilities({ args, attrs }: Call): Tensor {
   return scale(add(heads, identity), { by: 0.5 })
 }
 
-const plain: Readonly<Record<string, () => Criterion>> = {
+const plain: Readonly<Record<string, () => AttributionMethod>> = {
   'gradient': () => gradient,
   'gradient-x-input': () => gradientTimesInput,
   'taylor': () => taylor,
@@ -186,24 +188,24 @@ const plain: Readonly<Record<string, () => Criterion>> = {
   'attention-rollout': () => attentionRollout,
 }
 
-/** Whether a criterion's relevance is a share of the logit, 1 in all, rather than in units of the logit. */
+/** Whether an attribution method's relevance is a share of the logit, 1 in all, rather than in units of the logit. */
 export const isShareOfLogit = (name: string): boolean => !Object.hasOwn(plain, name)
 
-/** Names that `criterionOf` knows. */
-export const criterionNames: readonly string[] = [...compositeNames, ...Object.keys(plain)]
+/** Names that `attributionMethodOf` knows. */
+export const attributionMethodNames: readonly string[] = [...compositeNames, ...Object.keys(plain)]
 
 /**
- * A criterion by name: a composite, or one of the methods without. `pixels` bounds the z-box. @throws InputError
+ * An attribution method by name: a composite, or one without. `pixels` bounds the z-box. @throws InputError
  * listing the names.
  */
-export function criterionOf(name: string, pixels?: Parameters<typeof compositeOf>[1]): Criterion {
+export function attributionMethodOf(name: string, pixels?: Parameters<typeof compositeOf>[1]): AttributionMethod {
   if (Object.hasOwn(plain, name)) return plain[name]()
   try {
     return lrp(compositeOf(name, pixels))
   } catch (error) {
     if (!(error instanceof InputError) || name.startsWith('pxp:')) throw error
     throw new InputError(
-      `'${name}': expected ${criterionNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`,
+      `'${name}': expected ${attributionMethodNames.join(', ')}, or pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`,
       { cause: error },
     )
   }

@@ -1,13 +1,13 @@
-// Criteria without rules, read-outs and their aggregation, depth groups.
+// Attribution methods without rules, read-outs and their aggregation, depth groups.
 import { expect, test } from 'vitest'
 import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
 import { choose, on } from '../../src/attribution/composite.ts'
 import { type Group, Network } from '../../src/attribution/network.ts'
 import { attnLRP, boxOf, compositeNames, compositeOf, cpLRP } from '../../src/attribution/composites.ts'
-import { attentionRollout, criterionNames, criterionOf, gradient, gradientTimesInput, integratedGradients, lrp,
-  taylor } from '../../src/attribution/criteria.ts'
-import { type Aggregation, attribute, type Criterion, oneHot, pathsOf, type Reading,
+import { attentionRollout, attributionMethodNames, attributionMethodOf, gradient, gradientTimesInput,
+  integratedGradients, lrp, taylor } from '../../src/attribution/methods.ts'
+import { type Aggregation, attribute, type AttributionMethod, oneHot, pathsOf, type Reading,
   scoreUnits } from '../../src/attribution/relevance.ts'
 import { gatesOf } from '../../src/nn/gates.ts'
 import { epsilon } from '../../src/attribution/rules.ts'
@@ -27,7 +27,7 @@ const free = ({ logits, input, sites }: Reading) => {
   disposeTree([logits, input, [...sites.values()]])
 }
 
-describeDevice('criteria', () => {
+describeDevice('attribution methods', () => {
   test('gradient, gradient x input and Taylor are what the tape says', async () => {
     const { model, images } = loadGolden('deit_mini')
     const [count] = images.shape,
@@ -39,8 +39,8 @@ describeDevice('criteria', () => {
     const labels = tensor(classes)
     const [, lossGrad] = valueAndGrad((x: Tensor) => crossEntropy(model.call(x), labels))(images)
     const pixels = await images.data(), wanted = await grad!.data(), byLoss = await lossGrad!.data()
-    const read = async (criterion: Criterion) => {
-      const reading = criterion(model, images, targets)
+    const read = async (method: AttributionMethod) => {
+      const reading = method(model, images, targets)
       const values = await reading.input.data()
       free(reading)
       return values
@@ -155,10 +155,10 @@ describeDevice('criteria', () => {
     expect(() => on(['linear', { role: 'pooling' as Role }], epsilon())).toThrow(/no op has the role 'pooling'.*dense/)
   })
 
-  test('names: every criterion is found, an unknown one is refused with the list', () => {
-    for (const name of criterionNames) expect(criterionOf(name)).toBeTypeOf('function')
-    expect(() => criterionOf('lime')).toThrow('gradient-x-input')
-    expect(() => criterionOf('pxp:epsilon,epsilon')).toThrow('expected')
+  test('names: every attribution method is found, an unknown one is refused with the list', () => {
+    for (const name of attributionMethodNames) expect(attributionMethodOf(name)).toBeTypeOf('function')
+    expect(() => attributionMethodOf('lime')).toThrow('gradient-x-input')
+    expect(() => attributionMethodOf('pxp:epsilon,epsilon')).toThrow('expected')
     expect(boxOf({ mean: [0.5], std: [0.25], channels: 1 })).toEqual({ low: [-2], high: [2] })
   })
 })
@@ -175,7 +175,7 @@ describeDevice('aggregation', () => {
   ) {
     test(`the worked example of two images, ${aggregation}`, async () => {
       let at = 0
-      const criterion: Criterion = (_model, batch, _targets, request) => {
+      const method: AttributionMethod = (_model, batch, _targets, request) => {
         const row = images[at++].map((unit) => unit.map((value) => request!.absolute ? Math.abs(value) : value))
         return {
           logits: tensor([1]),
@@ -184,7 +184,7 @@ describeDevice('aggregation', () => {
         }
       }
       const batches = images.map(() => ({ images: tensor([[1]]), targets: tensor([[1]]) }))
-      const found = await scoreUnits({ call: (x: Tensor) => x }, batches, criterion, { aggregation })
+      const found = await scoreUnits({ call: (x: Tensor) => x }, batches, method, { aggregation })
       const flat = [...found.get('L1')!, ...found.get('L2')!]
       flat.forEach((value, i) => {
         expect(value).toBeCloseTo(scores[i], 6)

@@ -1,7 +1,7 @@
-// What every criterion is: a model, its units and reference images to a vector per unit. The less an element scores,
-// the sooner it goes.
+// What every importance criterion is: a model, its units and reference images to a vector per unit. The less an element
+// scores, the sooner it goes.
 import { oneHot, scoreUnits, softmaxSites } from '../../attribution/relevance.ts'
-import type { Aggregation, Criterion } from '../../attribution/relevance.ts'
+import type { Aggregation, AttributionMethod } from '../../attribution/relevance.ts'
 import { InputError, NumericError } from '../../base/errors.ts'
 import type { Model } from '../../nn/model.ts'
 import type { Dataset } from '../../data/datasets.ts'
@@ -26,25 +26,25 @@ export interface Scoring {
   onProgress?: (images: number) => void
 }
 
-/** A criterion by which units are pruned. */
-export interface Score {
+/** An importance criterion: what units are pruned by. */
+export interface ImportanceCriterion {
   /** Whether it looks at reference images. */
   readonly images: boolean
   score(scoring: Scoring): Promise<Scores>
 }
 
 /**
- * A criterion that reads gates by an attribution: per image, put together as `aggregation` says, summed over the gates
- * of a unit. Heads are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
+ * Scores read at the gates by an attribution method: per image, put together as `aggregation` says, summed over the
+ * gates of a unit. Heads are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
  */
 export async function readGates(
   scoring: Scoring,
-  criterion: Criterion,
+  method: AttributionMethod,
   { softmax = false, aggregation = scoring.aggregation } = {},
 ): Promise<Scores> {
   return toUnits(
     scoring,
-    await scoreUnits(scoring.model, batchesOf(scoring), criterion, { aggregation, softmax }),
+    await scoreUnits(scoring.model, batchesOf(scoring), method, { aggregation, softmax }),
     softmax,
   )
 }
