@@ -5,6 +5,7 @@ import { describedLeaves } from '../src/core/index.ts'
 import type { Model, Scheme } from '../src/nn/index.ts'
 import { defaultPreprocessing, type Preprocessing } from '../src/data/preprocess.ts'
 import { InputError, ShapeError } from '../src/base/errors.ts'
+import { distance } from '../src/base/options.ts'
 import { plain, shown } from '../src/base/quote.ts'
 import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
@@ -207,8 +208,11 @@ const options: Record<Family, Record<string, Check>> = {
 export function entryOf({ type }: Architecture, source = 'architecture'): ArchitectureEntry {
   const name = canonical(type)
   if (!Object.hasOwn(architectures, name)) {
+    const names = Object.keys(architectures), far = new Map(names.map((each) => [each, distance(name, each)]))
+    const near = [...names].sort((a, b) => far.get(a)! - far.get(b)!).slice(0, 4)
     throw new InputError(
-      `${source}: unknown architecture ${shown(type, 60)}, expected one of ${Object.keys(architectures).join(', ')}`,
+      `${source}: unknown architecture ${shown(type, 60)}, expected one of ${names.length} names, of which `
+        + `${near.join(', ')} are near; 'espalier inspect --list' has them all`,
     )
   }
   return architectures[name]

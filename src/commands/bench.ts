@@ -21,6 +21,7 @@ export const bench: CommandSpec<BenchOptions> = {
   name: 'bench',
   summary:
     'checks kernels and networks against references, then times them, beside other runtimes if asked (npm run peers installs those, in a checkout)',
+  example: 'espalier bench kernels --only matmul',
   declare(command: Command) {
     command.argument('[suite]', suites.join(', '), 'kernels')
       .option('--only <names>', 'cases whose name contains one of these words, with commas')

@@ -52,6 +52,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
   name: 'check-kernel',
   summary:
     'compile a WGSL file on every backend at hand, and look for indices out of bounds, races and the origin of a NaN',
+  example: 'espalier check-kernel mine.wgsl --time-limit 30',
   declare(command) {
     command.argument(
       '<file.wgsl>',

@@ -36,6 +36,8 @@ export interface Answer {
 export interface CommandSpec<Options extends CommonOptions = CommonOptions> {
   name: string
   summary: string
+  /** A command line for the help, complete enough to be run. */
+  example: string
   /** Adds the command's own arguments and flags. */
   declare(command: Command): void
   run(options: Options & { args: string[] }, reporter: Reporter): Promise<Answer>

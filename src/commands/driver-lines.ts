@@ -79,7 +79,18 @@ export async function withoutDriverLines(args: readonly string[], main: () => Pr
   return process.env.ESPALIER_DEBUG || !await loadsDawn(args) ? main() : runInner(args)
 }
 
-const computing = new Set(['eval', 'explain', 'prune', 'sweep', 'search', 'train', 'bench', 'demo', 'check-kernel'])
+const computing = new Set([
+  'doctor',
+  'eval',
+  'explain',
+  'prune',
+  'sweep',
+  'search',
+  'train',
+  'bench',
+  'demo',
+  'check-kernel',
+])
 
 /** Whether a command line will load dawn: it names an adapter other than the embedded device, or a GPU may be here. */
 export async function loadsDawn(args: readonly string[]): Promise<boolean> {
@@ -89,6 +100,7 @@ export async function loadsDawn(args: readonly string[]): Promise<boolean> {
   const at = args.findLastIndex((word) => word === '--adapter' || word.startsWith('--adapter='))
   const name = at < 0 ? undefined : args[at].includes('=') ? args[at].slice(10) : args[at + 1] as string | undefined
   if (name !== undefined) return name.toLowerCase() !== 'cpu'
+  if (args[0] === 'doctor') return true // it measures every adapter there is
   if (args[0] === 'bench' && (args.includes('embedded') || args.some((word) => word.startsWith('--against')))) {
     return true
   }

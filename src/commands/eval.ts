@@ -21,6 +21,7 @@ interface EvalOptions extends ArchOptions, PreprocessingOptions {
 export const evalCommand: CommandSpec<EvalOptions> = {
   name: 'eval',
   summary: 'top-1, top-5, loss and time per image of a checkpoint on labelled images',
+  example: 'espalier eval deit_tiny.safetensors --data folder:val#0-999 --batch 8',
   declare(command) {
     addPreprocessing(
       addArch(command.argument('<model>', 'a .safetensors file'))

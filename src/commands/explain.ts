@@ -9,7 +9,7 @@ import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
-import { parseDataSpec } from '../data/datasets.ts'
+import { pictureName } from '../data/datasets.ts'
 import { loadImage } from '../data/picture.ts'
 import { nodeFiles } from '../files/files.ts'
 import { type Row, sheet } from '../report/heatmap.ts'
@@ -20,7 +20,7 @@ import { parent, readClasses } from '../data/sources.ts'
 import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
 import { classOf, networkClasses } from './classes.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
-import { Explainer, type Found, type Images, type Totals, usualComposite } from './explainer.ts'
+import { Explainer, type Found, type Images, namelessClass, type Totals, usualComposite } from './explainer.ts'
 import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, percent, type PreprocessingOptions, table } from './model.ts'
 
@@ -42,11 +42,12 @@ const sheetLimit = 40
 export const explain: CommandSpec<ExplainOptions> = {
   name: 'explain',
   summary: 'relevance heatmaps beside the images, the best classes, relevance lost by layer, the units that matter',
+  example: 'espalier explain deit_tiny.safetensors --image cat.jpg --class tabby --out why.png',
   declare(command: Command) {
     addPreprocessing(
       addArch(command.argument('<model>', 'a .safetensors file'))
-        .option('--image <file...>', 'pictures to explain')
-        .option('--data <data>', 'a data set to explain, as in eval')
+        .option('--image <file...>', 'pictures to explain (this or --data is required)')
+        .option('--data <data>', 'a data set to explain, as in eval (this or --image is required)')
         .option('--class <id or name...>', 'classes to explain; default the best one of each image')
         .option(
           '--composite <name...>',
@@ -238,8 +239,7 @@ async function openData(
   reporter: Reporter,
 ): Promise<Source> {
   const set = await openLabelled(data, checked, preprocessing, reporter)
-  const { slice, paths: [path] } = parseDataSpec(data), first = slice?.[0] ?? 0
-  const title = (i: number) => `${path} ${first + i}`
+  const title = (i: number) => pictureName(set, i)
   return {
     count: set.length,
     names: Array.from(set.labels, (_, i) => title(i)),
@@ -280,7 +280,7 @@ function textOf(
   const lines = found.slice(0, 20).flatMap(({ file, best, explained }) => [
     plain(file),
     ...best.map(({ name, probability, class: at }) =>
-      `  ${percent(probability, 1).padStart(7)}  ${plain(name, 100)} (${at})`
+      `  ${percent(probability, 1).padStart(7)}  ${plain(name, 100)}${name === namelessClass(at) ? '' : ` (${at})`}`
     ),
     ...explained.map(({ composite, name, logit, input }) =>
       `  ${composite} for ${plain(name, 100)}: logit ${logit.toFixed(3)}, sum of relevance at the input ${
@@ -322,33 +322,39 @@ function textOf(
 }
 
 /**
- * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that took or made
- * some.
+ * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that relevance passed.
+ * What a softmax does not hand on is a column of its own, so that each sum of the list is the sum of its column.
  */
 function conservationText(method: string, input: number, flows: readonly Flow[]): string[] {
   if (!flows.length) return [`${method}: has no relevance to account for`]
-  const rows = summarize(flows, 5e-5),
-    isSoftmax = ({ op }: Flow) => op === 'attention',
-    others = (flow: Flow) => !isSoftmax(flow)
+  const rows = summarize(flows, -1).map((flow) => {
+    const isSoftmax = flow.op === 'attention'
+    return { ...flow, softmax: isSoftmax ? flow.rest : 0, elsewhere: isSoftmax ? 0 : flow.rest }
+  })
   const number = (value: number) => value.toFixed(4).replace(/^-(?=0\.0*$)/, '')
-  const ending = (where: string, of: readonly Flow[], field: 'absorbed' | 'rest') => {
-    const most = [...of].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((flow) =>
-      Math.abs(flow[field]) >= 5e-4
+  const ending = (where: string, field: 'absorbed' | 'softmax' | 'elsewhere') => {
+    const most = [...rows].sort((a, b) => Math.abs(b[field]) - Math.abs(a[field])).slice(0, 3).filter((row) =>
+      Math.abs(row[field]) >= 5e-4
     )
-    const total = number(of.reduce((sum, flow) => sum + flow[field], 0))
-    const names = most.map((flow) => `${flow.layer}${isSoftmax(flow) ? '' : ` ${flow.op}`} (${flow[field].toFixed(3)})`)
+    const total = number(rows.reduce((sum, row) => sum + row[field], 0))
+    const names = most.map((row) => `${row.layer}${field === 'softmax' ? '' : ` ${row.op}`} (${row[field].toFixed(3)})`)
     return `  ${total.padStart(8)}  ${where}${names.length ? `, most at ${names.join(', ')}` : ''}`
   }
+  const attends = rows.some(({ op }) => op === 'attention')
   return [
     `${method}: relevance ${number(flows.at(-1)!.entering)} at the logits ends up, mean per image,`,
     `  ${number(input).padStart(8)}  at the input`,
-    ending('in biases and constants', rows, 'absorbed'),
-    ...rows.some(isSoftmax) ? [ending('in the softmax of attention', rows.filter(isSoftmax), 'rest')] : [],
-    ending('elsewhere', rows.filter(others), 'rest'),
+    ending('in biases and constants', 'absorbed'),
+    ...attends ? [ending('in the softmax of attention', 'softmax')] : [],
+    ending('elsewhere', 'elsewhere'),
     '',
     table(
-      ['layer', 'op', 'entering', 'to its inputs', 'biases, constants', 'elsewhere'],
-      rows.map((flow) => [flow.layer, flow.op, ...[flow.entering, flow.leaving, flow.absorbed, flow.rest].map(number)]),
+      ['layer', 'op', 'entering', 'to its inputs', 'biases, constants', ...attends ? ['softmax'] : [], 'elsewhere'],
+      rows.map(({ layer, op, entering, leaving, absorbed, softmax, elsewhere }) => [
+        layer,
+        op,
+        ...[entering, leaving, absorbed, ...attends ? [softmax] : [], elsewhere].map(number),
+      ]),
     ),
   ]
 }

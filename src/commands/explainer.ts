@@ -55,6 +55,9 @@ export interface ExplainerOptions {
   units: boolean
 }
 
+/** What a class is called whose name nobody knows. */
+export const namelessClass = (at: number): string => `class ${at}`
+
 /** The first of a class's names, which ImageNet parts by commas. */
 const brief = (name: string) => name.split(',')[0]
 
@@ -192,7 +195,7 @@ export class Explainer {
   }
 
   private nameOf(at: number): string {
-    return this.options.names?.[at] ?? `class ${at}`
+    return this.options.names?.[at] ?? namelessClass(at)
   }
 }
 

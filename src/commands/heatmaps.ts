@@ -2,11 +2,11 @@
 import { attributionMethodOf } from '../attribution/methods.ts'
 import type { Model } from '../nn/model.ts'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
-import type { Dataset } from '../data/datasets.ts'
+import { type Dataset, pictureName } from '../data/datasets.ts'
 import { sheet } from '../report/heatmap.ts'
 import type { Heatmaps } from '../report/types.ts'
 import { networkClasses } from './classes.ts'
-import { Explainer, usualComposite } from './explainer.ts'
+import { Explainer, namelessClass, usualComposite } from './explainer.ts'
 
 /** The first images of a data set, explained for their own class by both networks. */
 export async function heatmapsOf(
@@ -24,12 +24,12 @@ export async function heatmapsOf(
   )
   const found: Heatmaps[] = []
   for await (
-    const { images: values, shape, labels } of images.batches({
+    const { images: values, shape, labels, indices } of images.batches({
       size: 1,
       only: Array.from({ length: Math.min(count, images.length) }, (_, i) => i),
     })
   ) {
-    const name = `${names?.[labels[0]] ?? `class ${labels[0]}`}, image ${found.length}`
+    const name = `${names?.[labels[0]] ?? namelessClass(labels[0])}, ${pictureName(images, indices[0])}`
     const pictures: Uint8Array[] = []
     for (const explainer of explainers) {
       pictures.push(sheet(await explainer.explain({ values, shape, names: [name] }, [labels[0]]), '').png())

@@ -1,8 +1,9 @@
 // `espalier inspect`: what a checkpoint is, where its parameters and its compute are, and what can be cut. Needs no
 // device.
-import { plain, shown } from '../base/quote.ts'
+import { InputError } from '../base/errors.ts'
+import { plain, quoted, shown } from '../base/quote.ts'
 import { Option } from 'commander'
-import { type Architecture, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture,
+import { type Architecture, architectures, buildModel, checkArchitecture, classesOf, inputOf, parseArchitecture,
   preprocessingFor } from '../../models/registry.ts'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
@@ -10,7 +11,7 @@ import { packageVersion } from '../files/package.ts'
 import { costOf } from '../nn/macs.ts'
 import { units } from '../pruning/units/units.ts'
 import { withoutDevice } from '../core/tensor.ts'
-import type { CommandSpec, Reporter } from './command.ts'
+import type { Answer, CommandSpec, Reporter } from './command.ts'
 import { openCheckpoint, preparedText } from './open.ts'
 import { addArch, type ArchOptions, large, percent, table } from './model.ts'
 import { aboutUnits, unitTable } from './unit-table.ts'
@@ -18,6 +19,7 @@ import { aboutUnits, unitTable } from './unit-table.ts'
 /** Flags of `espalier inspect`. */
 export interface InspectOptions extends ArchOptions {
   units?: boolean
+  list?: boolean
   residual: 'closing' | 'coupled'
 }
 
@@ -26,8 +28,15 @@ export const inspect: CommandSpec<InspectOptions> = {
   name: 'inspect',
   summary:
     'architecture, parameters and multiply-adds of each layer of a checkpoint, or of an architecture by name; its prunable units',
+  example: 'espalier inspect deit_tiny.safetensors --units',
   declare(command) {
-    addArch(command.argument('<model>', 'a .safetensors file, or the name or JSON of an architecture'))
+    addArch(
+      command.argument(
+        '[model]',
+        'a .safetensors file, or the name or JSON of an architecture (required but for --list)',
+      ),
+    )
+      .option('--list', 'the architectures that go by a name')
       .option(
         '--units',
         'what can be cut: each unit with its size, what goes with it, what an element costs, and whether a slice equals a mask',
@@ -40,7 +49,10 @@ export const inspect: CommandSpec<InspectOptions> = {
           .choices(['closing', 'coupled']).default('closing'),
       )
   },
-  async run({ arch, units: wanted, residual, args: [model] }, reporter) {
+  async run({ arch, units: wanted, residual, list = false, args }, reporter) {
+    const [model] = args as (string | undefined)[]
+    if (list) return listed(model)
+    if (model === undefined) throw new InputError('inspect: expected a file or an architecture, found none; or --list')
     const { architecture, shape, ...about } = await examine(model, arch, reporter)
     const input = inputOf(architecture), { params, macs, layers } = costOf(shape, input)
     const { type, ...options } = architecture
@@ -81,6 +93,23 @@ export const inspect: CommandSpec<InspectOptions> = {
       ].join('\n'),
     }
   },
+}
+
+/** Every architecture that goes by a name, with its size as it stands. */
+function listed(model: string | undefined): Answer {
+  if (model !== undefined) throw new InputError(`inspect: expected --list or ${quoted(model)}, found both`)
+  const found = Object.keys(architectures).map((name) => {
+    const architecture = checkArchitecture({ type: name }, 'model'), input = inputOf(architecture)
+    const { params, macs } = costOf(withoutDevice(() => buildModel(architecture, 'model')), input)
+    return { name, family: architectures[name].family, input, params, macs }
+  })
+  return {
+    json: { architectures: found, version: packageVersion() },
+    text: table(
+      ['name', 'family', 'input', 'params', 'MACs'],
+      found.map(({ name, family, input, params, macs }) => [name, family, `[${input}]`, large(params), large(macs)]),
+    ),
+  }
 }
 
 type Examined =

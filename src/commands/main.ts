@@ -1,6 +1,6 @@
 // The command line: picks the command, prints its answer, and turns every error into one sentence and an exit code
 // (0 done, 1 failed, 2 bad usage or input, 3 the adapter that was named is not here).
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Help } from 'commander'
 import { bench } from './bench.ts'
 import { checkKernel } from './check-kernel.ts'
 import { addCommonOptions, reporterFor } from './command.ts'
@@ -47,10 +47,16 @@ export async function main(args: string[]): Promise<number> {
     .description('Runs, explains and prunes vision networks on WebGPU.')
     .version(packageVersion())
     .exitOverride()
+    .configureHelp({
+      optionDescription(option) {
+        return `${option.mandatory ? '(required) ' : ''}${Help.prototype.optionDescription.call(this, option)}`
+      },
+    })
     .configureOutput({ writeErr: () => {}, outputError: () => {} }) // said below, as one sentence
   for (const spec of commands) {
     const command = program.command(spec.name).description(spec.summary).allowExcessArguments(false)
     spec.declare(command)
+    command.addHelpText('after', `\nExample:\n  ${spec.example}`)
     addCommonOptions(command).action(async () => {
       const options = command.opts<CommonOptions>()
       const answer = await spec.run({ ...options, args: command.args }, reporterFor(options))

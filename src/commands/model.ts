@@ -1,7 +1,6 @@
 // What commands that take a model share: how it is named, its preprocessing flags, and its figures.
 import { type Command, InvalidArgumentError } from 'commander'
 import { plain } from '../base/quote.ts'
-import { architectures } from '../../models/registry.ts'
 import { type Preprocessing, withFlags } from '../data/preprocess.ts'
 import type { CommonOptions } from './command.ts'
 
@@ -25,9 +24,7 @@ export interface PreprocessingOptions {
 export function addArch(command: Command): Command {
   return command.option(
     '--arch <name or JSON>',
-    `the architecture, or some of its options, where the file does not tell: ${
-      Object.keys(architectures).join(', ')
-    }; or {"heads":4}`,
+    'the architecture, or some of its options, where the file does not tell: a name of espalier inspect --list, or {"heads":4}',
   )
 }
 

@@ -59,6 +59,8 @@ export interface PruneOptions extends PrunerOptions {
 export const prune: CommandSpec<PruneOptions> = {
   name: 'prune',
   summary: 'scores units, cuts the least important ones, fine-tunes if asked, checks the smaller network and saves it',
+  example:
+    'espalier prune deit_tiny.safetensors --method pxp --macs 0.7 --data folder:train --test folder:val --out small.safetensors',
   declare,
   async run(options, reporter) {
     budgetOf(options)
@@ -120,7 +122,11 @@ function declare(command: Command) {
       `${methodHelp()}; or a .ts or .mjs file that exports one`,
     )
     .requiredOption('--out <file>', 'the pruned checkpoint')
-    .option('--keep <fraction>', 'keep this share of the elements', fraction)
+    .option(
+      '--keep <fraction>',
+      'keep this share of the elements (one of --keep, --macs, --params, --bytes, --ms is required)',
+      fraction,
+    )
     .option('--macs <fraction>', 'keep at most this share of the multiply-adds', fraction)
     .option('--params <fraction>', 'keep at most this share of the parameters', fraction)
     .option('--bytes <n>', 'make the file at most so many bytes', wholeNumber(1, Number.MAX_SAFE_INTEGER))

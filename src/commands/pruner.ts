@@ -45,7 +45,7 @@ export function addPruner(command: Command): Command {
     addArch(command.argument('<model>', 'a .safetensors file; may be pruned already'))
       .option(
         '--data <data>',
-        'reference images with labels, from the training split, as for eval (magnitude and random need none)',
+        'reference images with labels, from the training split, as for eval (required; magnitude and random need none)',
       ),
   )
     .option(

@@ -18,6 +18,7 @@ interface PullOptions extends CommonOptions {
 export const pullCommand: CommandSpec<PullOptions> = {
   name: 'pull',
   summary: 'loads a checkpoint from a model hub; goes on where it stopped, and checks the checksum',
+  example: 'espalier pull timm/deit_tiny_patch16_224.fb_in1k --dir models',
   declare(command) {
     command.argument('<owner/name>', 'the model on the hub, e.g. timm/deit_tiny_patch16_224.fb_in1k')
       .option('--file <path>', 'file inside the repository', 'model.safetensors')

@@ -44,6 +44,7 @@ interface Entry {
 export const search: CommandSpec<SearchOptions> = {
   name: 'search',
   summary: 'searches the LRP composite whose relevance prunes best (grid or Bayesian); goes on after an interruption',
+  example: 'espalier search net.safetensors --data folder:train --test folder:val --out search',
   declare(command: Command) {
     addCurveFlags(command)
       .option('--evaluations <n>', 'composites to try, plain epsilon included', wholeNumber(2, 100_000), 30)

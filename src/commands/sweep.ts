@@ -28,6 +28,8 @@ export const sweep: CommandSpec<SweepOptions> = {
   name: 'sweep',
   summary:
     'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
+  example:
+    'espalier sweep net.safetensors --methods pxp,magnitude,random --data folder:train --test folder:val --out sweep',
   declare: declareSweep,
   async run(options, reporter) {
     const plan = await setUpSweep(options, reporter)

@@ -5,7 +5,7 @@ import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, p
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
-import { type Dataset, openDataset, parseDataSpec } from '../data/datasets.ts'
+import { type Dataset, openDataset, parseDataSpec, pictureName } from '../data/datasets.ts'
 import { classesNamed } from '../data/class-names.ts'
 import { nodeFiles } from '../files/files.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
@@ -240,10 +240,12 @@ async function statisticsOf(data: Dataset): Promise<{ mean: number[], std: numbe
   }
 }
 
-function checkLabels({ name, labels }: Dataset, classes: number) {
-  const at = labels.findIndex((label) => label >= classes)
+function checkLabels(data: Dataset, classes: number) {
+  const { labels } = data, at = labels.findIndex((label) => label >= classes)
   if (at >= 0) {
-    throw new InputError(`${name}: image ${at} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`)
+    throw new InputError(
+      `${pictureName(data, at)} has label ${labels[at]}, expected 0 to ${classes - 1}; give --classes`,
+    )
   }
 }
 

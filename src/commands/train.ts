@@ -27,6 +27,7 @@ export const train: CommandSpec<TrainOptions> = {
   name: 'train',
   summary:
     'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
+  example: 'espalier train resnet20 --data folder:train --test folder:val --epochs 30 --flip 0.5 --pad-crop 4',
   declare,
   async run(options, reporter) {
     const setup = await prepare(options, reporter)

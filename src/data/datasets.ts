@@ -53,11 +53,17 @@ export interface Dataset {
   preprocessing: Preprocessing
   /** The files that it is read from: lists, and those of its own images. Absent for images in memory. */
   files?: readonly string[]
+  /** What the picture at a position is called: its file, or the file that holds it and its place there. */
+  nameOf?(index: number): string
   /** [channels, height, width] of the inputs, read off the first picture. */
   inputShape(): Promise<[number, number, number]>
   /** Goes through the data once. Throws InputError on the first picture that cannot be read. */
   batches(options: BatchOptions): AsyncGenerator<Batch>
 }
+
+/** The name of a picture in messages and reports, also where a data set of the user's own has no names. */
+export const pictureName = ({ name, nameOf }: Pick<Dataset, 'name' | 'nameOf'>, index: number): string =>
+  nameOf?.(index) ?? `${name}: image ${index}`
 
 /** Options of `openDataset`. */
 export interface OpenOptions {
@@ -237,6 +243,7 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     classes: source.classes,
     notes: source.notes,
     preprocessing,
+    nameOf: (index) => source.item(first + index),
     async inputShape() {
       if (!known) checkShape(await prepare(0, {}), 0)
       return known!

@@ -3,7 +3,7 @@
 import { checkOptions } from '../base/options.ts'
 import { sizeOf } from '../base/shape.ts'
 import { permutation } from '../base/random.ts'
-import type { Batch, BatchOptions, Dataset } from './datasets.ts'
+import { type Batch, type BatchOptions, type Dataset, pictureName } from './datasets.ts'
 
 const most = 2 ** 30
 
@@ -19,11 +19,13 @@ export async function cached(
   const chosen = Int32Array.from(positions ?? { length: data.length }, (_, i) => positions?.[i] ?? i)
   const input = await data.inputShape(), size = sizeOf(input)
   const labels = Int32Array.from(chosen, (at) => data.labels[at])
+  const nameOf = (index: number) => pictureName(data, chosen[index])
   if (4 * chosen.length * size > most) {
     return {
       ...data,
       length: chosen.length,
       labels,
+      nameOf,
       inputShape: () => Promise.resolve(input),
       batches: (options) =>
         data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }),
@@ -42,6 +44,7 @@ export async function cached(
     labels,
     classes: data.classes,
     preprocessing: data.preprocessing,
+    nameOf,
     inputShape: () => Promise.resolve(input),
     async *batches({ size: count, only, shuffle = false, seed = 0, epoch = 0 }: BatchOptions): AsyncGenerator<Batch> {
       const some = Int32Array.from(only ?? { length: chosen.length }, (_, i) => only?.[i] ?? i)

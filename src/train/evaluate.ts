@@ -4,7 +4,7 @@ import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import { NumericError } from '../base/errors.ts'
 import { checkLabels } from '../data/labels.ts'
-import type { Batch, Dataset } from '../data/datasets.ts'
+import { type Batch, type Dataset, pictureName } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { tensor, type Tensor } from '../core/tensor.ts'
 import { inference } from '../core/transform.ts'
@@ -94,12 +94,12 @@ async function pass(
         if (times) await tuned()
       } else if (shape[0] === first.shape[0] && passes++ > 0) times?.push(ms)
       const classes = logits.length / shape[0]
-      checkLabels('evaluate', { name: data.name, labels }, classes)
-      if (!logits.every(Number.isFinite)) await explainDamage(model, images, shape, logits, `${data.name}: image`, done)
+      checkLabels('evaluate', { name: data.name, nameOf: data.nameOf, labels }, classes, done)
+      if (!logits.every(Number.isFinite)) await explainDamage(model, images, shape, logits, data, done)
       labels.forEach((label, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes)
         if (own) restrict(row, own, foreign)
-        const { best, rank, negativeLogLikelihood } = judge(row, label, `${data.name}: image ${done + i}`)
+        const { best, rank, negativeLogLikelihood } = judge(row, label, pictureName(data, done + i))
         predictions[done + i] = best
         top1 += Number(best === label)
         top5 += Number(rank < 5)
@@ -131,7 +131,7 @@ async function explainDamage(
   images: Float32Array,
   shape: Batch['shape'],
   logits: Float32Array,
-  what: string,
+  data: Dataset,
   done: number,
 ): Promise<never> {
   const at = logits.findIndex((logit) => !Number.isFinite(logit)), classes = logits.length / shape[0]
@@ -140,7 +140,7 @@ async function explainDamage(
     input.dispose()
   })
   throw new NumericError(
-    `${what} ${done + Math.floor(at / classes)}: the logit of class ${at % classes} is ${
+    `${pictureName(data, done + Math.floor(at / classes))}: the logit of class ${at % classes} is ${
       logits[at]
     }; the weights or the input are damaged: ${where ?? 'run again, every value is finite'}`,
   )

@@ -21,6 +21,8 @@ test.each([
   [['eval', 'x', '--adapter', 'llvmpipe'], true],
   [['prune', '--adapter=dawn', 'x'], true],
   [['inspect', 'x'], false],
+  [['doctor'], true],
+  [['doctor', '--adapter', 'cpu'], false],
   [['eval', '--help', '--adapter', 'dawn'], false],
 ])('%j loads dawn: %j', async (args, expected) => {
   expect(await loadsDawn(args)).toBe(expected)
@@ -37,3 +39,13 @@ test.skipIf(Boolean(noDawn))('a command on dawn: only what is ours on stderr, an
   expect(wrong.code).toBe(2)
   expect(wrong.stderr.trimEnd().split('\n')).toHaveLength(1)
 }, 120_000)
+
+test.skipIf(Boolean(noDawn))('doctor measures dawn, and says nothing of its own but what is asked', async () => {
+  const doctor = await bundleForNode('src/cli.ts', 'cli-driver-lines')
+  for (const flags of [[], ['--quiet'], ['--json', '--adapter', 'dawn'], ['--fix']]) {
+    const { stderr, stdout, code } = await runNode(doctor, ['doctor', ...flags])
+    const said = flags[0] === '--fix' ? 'doctor: there is a working adapter, so nothing needs to be installed\n' : ''
+    expect({ stderr, code }).toEqual({ stderr: said, code: 0 })
+    expect(stdout).toMatch(/GFLOP|"gflops":\d/)
+  }
+}, 240_000)

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decode } from 'fast-png'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -16,6 +16,7 @@ import { run, scratch } from '../support/model.ts'
 
 const dir = scratch(),
   model = join(dir, 'vit.safetensors'),
+  nameless = join(dir, 'nameless.safetensors'),
   images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
 
 const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
@@ -25,14 +26,9 @@ beforeAll(async () => {
   const made = initialize(buildModel(architecture, 'test'), 3)
   const names = Array.from({ length: 10 }, (_, i) => `kind ${i}, number ${i}`)
   const preprocessing = defaultPreprocessing('transformer', 32)
-  await saveCheckpoint(model, made, {
-    architecture,
-    preprocessing,
-    classes: names,
-    naming: 'espalier',
-    metadata: {},
-    others: new Map(),
-  })
+  const facts = { architecture, preprocessing, naming: 'espalier' as const, metadata: {}, others: new Map() }
+  await saveCheckpoint(model, made, { ...facts, classes: names })
+  await saveCheckpoint(nameless, made, { ...facts, classes: undefined })
   await close()
   images.forEach((file, i) => {
     const canvas = new Canvas(32, 32)
@@ -88,8 +84,47 @@ describe('explain', () => {
       expect(units!['blocks.0.mlp.hidden']).toHaveLength(32)
       expect(units!['blocks.0.attention.heads']).toHaveLength(3)
     }
-    expect(text).toContain('in biases and constants')
     expect(text).toContain('kind 3, number 3')
+    expect(text).toMatch(/% {2}kind (\d), number \1 \(\1\)/)
+    for (const [i, { input, layers }] of result.explanations.entries()) {
+      const [list, rows] = text.split(/^(?=\S*: relevance \S* at the logits)/m)[i + 1].split(/^(?=layer )/m)
+      const [head, ...cells] = rows.split(/\n\n/)[0].trim().split('\n').map((line) => line.split(/ {2,}/))
+      // A layer that hands on all it gets is a row like the others.
+      expect(cells.map((row) => row.slice(0, 2))).toEqual(layers.map(({ layer, op }) => [layer, op]))
+      expect(layers.some(({ absorbed, rest }) => Math.abs(absorbed) + Math.abs(rest) < 1e-6)).toBe(true)
+      for (
+        const [column, words] of [
+          ['biases, constants', 'in biases and constants'],
+          ['softmax', 'in the softmax of attention'],
+          ['elsewhere', 'elsewhere'],
+        ]
+      ) {
+        const at = head.indexOf(column), total = cells.reduce((sum, row) => sum + Number(row[at]), 0)
+        const said = Number(new RegExp(`^ +(-?[\\d.]+)  ${words}`, 'm').exec(list)![1])
+        expect(Math.abs(said - total), `${column} ${said}`).toBeLessThan(1e-4 * cells.length)
+      }
+      expect(Number(/^ +(-?[\d.]+) {2}at the input/m.exec(list)![1])).toBeCloseTo(input, 3)
+    }
+    const softmax = result.explanations[0].layers.filter(({ op }) => op === 'attention')
+    expect(Math.abs(softmax.reduce((sum, { rest }) => sum + rest, 0))).toBeGreaterThan(1e-5)
+  }, 120_000)
+
+  test('pictures of a data set go by their files, and classes without names by their number alone', async () => {
+    const list = join(dir, 'list.json'), folder = join(dir, 'list'), out = join(dir, 'of-a-list')
+    mkdirSync(folder)
+    const rows = images.map((_, i) => ({ file: `photo ${i}.png`, label: i }))
+    rows.forEach(({ file }, i) => {
+      copyFileSync(images[i], join(folder, file))
+    })
+    writeFileSync(list, JSON.stringify(rows))
+    const { json, text } = await run(explain, [nameless, '--data', `images:${list}#1-2`, '--out', out])
+    expect((json as unknown as Result).images.map(({ file }) => file)).toEqual(
+      rows.slice(1).map(({ file }) => `${folder}/${file}`),
+    )
+    expect(text).toContain(`${folder}/photo 2.png\n`)
+    expect(readdirSync(out).sort()).toEqual(['1-photo 1.png', '2-photo 2.png'])
+    expect(text).toMatch(/% {2}class \d$/m)
+    expect(text).not.toMatch(/\(\d\)/)
   }, 120_000)
 
   test('a folder gets a picture per image; the best class is the default', async () => {
