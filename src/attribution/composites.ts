@@ -118,19 +118,6 @@ export function boxOf({ mean, std, channels }: Normalised): Box {
 
 const softmaxNames = Object.keys(attentions) as SoftmaxHandling[]
 
-/** Names that `compositeOf` knows, beside `pxp:<low>,<middle>,<high>,<classifier>,<softmax>`. */
-export const compositeNames = [
-  'epsilon',
-  'epsilon-plus',
-  'epsilon-plus-flat',
-  'epsilon-gamma-box',
-  'epsilon-alpha2-beta1',
-  'z-plus',
-  'attn-lrp',
-  'attn-lrp-gamma',
-  'cp-lrp',
-] as const
-
 /** How pixels 0..1 were normalised. */
 interface Normalised {
   mean: readonly number[]
@@ -138,27 +125,24 @@ interface Normalised {
   channels: number
 }
 
+const named = {
+  'epsilon': () => attnLRP,
+  'epsilon-plus': () => epsilonPlus,
+  'epsilon-plus-flat': () => epsilonPlusFlat,
+  'epsilon-gamma-box': (pixels: Normalised) => epsilonGammaBox(boxOf(pixels)),
+  'epsilon-alpha2-beta1': () => epsilonAlpha2Beta1,
+  'z-plus': () => zPlusEverywhere,
+  'attn-lrp': () => attnLRP,
+  'attn-lrp-gamma': () => attnLRPGamma,
+  'cp-lrp': () => cpLRP,
+}
+
+/** Names that `compositeOf` knows, beside `pxp:<low>,<middle>,<high>,<classifier>,<softmax>`. */
+export const compositeNames = Object.keys(named) as readonly (keyof typeof named)[]
+
 /** A composite by name; `pixels` bounds the z-box. @throws InputError listing the names. */
 export function compositeOf(name: string, pixels: Normalised = { mean: [0.5], std: [0.5], channels: 3 }): Composite {
-  switch (name) {
-    case 'epsilon':
-    case 'attn-lrp':
-      return attnLRP
-    case 'attn-lrp-gamma':
-      return attnLRPGamma
-    case 'cp-lrp':
-      return cpLRP
-    case 'epsilon-plus':
-      return epsilonPlus
-    case 'epsilon-plus-flat':
-      return epsilonPlusFlat
-    case 'epsilon-alpha2-beta1':
-      return epsilonAlpha2Beta1
-    case 'epsilon-gamma-box':
-      return epsilonGammaBox(boxOf(pixels))
-    case 'z-plus':
-      return zPlusEverywhere
-  }
+  if (Object.hasOwn(named, name)) return named[name as keyof typeof named](pixels)
   const parts = name.startsWith('pxp:') ? name.slice(4).split(',') : []
   const [low, middle, high, classifier, softmax = 'attn-lrp'] = parts
   const rules = [low, middle, high, classifier], known = rules.every((each) => Object.hasOwn(ruleNames, each))

@@ -1,6 +1,7 @@
 // Draws the rooms of the source and who imports whom into docs/architecture.md, from what dependency-cruiser finds:
 // `npm run architecture`. An arrow that others imply (a to c where a to b and b to c) is left out, so that the way up
-// can be followed; `--check` fails where the drawing is old.
+// can be followed. `--check`, which lint runs, fails where an import breaks a rule of .dependency-cruiser.cjs and where
+// the drawing is old.
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 
@@ -19,18 +20,17 @@ const cruise = () => {
   return JSON.parse(execFileSync(process.execPath, [cli, ...flags], { encoding: 'utf8', maxBuffer: 1 << 28 }))
 }
 
-/** Rooms with their number of files, and the rooms that each imports. */
+/** The rooms, and what each imports. */
 function rooms(modules) {
   const found = new Map()
   for (const { source, dependencies } of modules) {
-    const room = /\.ts$/.test(source) ? roomOf(source) : null
+    const room = /(?<!\.d)\.ts$/.test(source) ? roomOf(source) : null
     if (room === null) continue
-    const entry = found.get(room) ?? { files: 0, to: new Set() }
-    found.set(room, entry)
-    entry.files++
+    const others = found.get(room) ?? new Set()
+    found.set(room, others)
     for (const { resolved } of dependencies) {
       const other = roomOf(resolved)
-      if (other !== null && other !== room && /\.ts$/.test(resolved)) entry.to.add(other)
+      if (other !== null && other !== room && /\.ts$/.test(resolved)) others.add(other)
     }
   }
   return found
@@ -38,13 +38,13 @@ function rooms(modules) {
 
 /** Whether `to` can be reached from `from` in more than one step. */
 function isImplied(found, from, to) {
-  const seen = new Set([from]), open = [...found.get(from).to].filter((room) => room !== to)
+  const seen = new Set([from]), open = [...found.get(from)].filter((room) => room !== to)
   while (open.length) {
     const room = open.pop()
     if (room === to) return true
     if (seen.has(room)) continue
     seen.add(room)
-    open.push(...found.get(room)?.to ?? [])
+    open.push(...found.get(room) ?? [])
   }
   return false
 }
@@ -52,12 +52,9 @@ function isImplied(found, from, to) {
 function drawing(found) {
   const names = [...found.keys()].sort()
   const idOf = (room) => room.replace(/\W/g, '_')
-  const nodes = names.map((room) => {
-    const { files } = found.get(room)
-    return `  ${idOf(room)}["${room}${files > 1 ? `<br>${files} files` : ''}"]`
-  })
+  const nodes = names.map((room) => `  ${idOf(room)}["${room}"]`)
   const arrows = names.flatMap((room) =>
-    [...found.get(room).to].sort().filter((other) => !isImplied(found, room, other)).map((other) =>
+    [...found.get(room)].sort().filter((other) => !isImplied(found, room, other)).map((other) =>
       `  ${idOf(room)} --> ${idOf(other)}`
     )
   )
@@ -66,7 +63,13 @@ function drawing(found) {
 
 const old = readFileSync(file, 'utf8'), at = old.indexOf(start), after = old.indexOf(end)
 if (at < 0 || after < at) throw new Error(`${file}: expected the lines ${start} and ${end}`)
-const text = `${old.slice(0, at + start.length)}\n${drawing(rooms(cruise().modules))}\n${old.slice(after)}`
+const { modules, summary } = cruise()
+const text = `${old.slice(0, at + start.length)}\n${drawing(rooms(modules))}\n${old.slice(after)}`
 if (process.argv.includes('--check')) {
-  if (text !== old) throw new Error(`${file}: the drawing is old; npm run architecture draws it anew`)
-} else writeFileSync(file, text)
+  for (const { from, to, rule, cycle } of summary.violations) {
+    const way = cycle ? [from, ...cycle.map(({ name }) => name)] : [from, to]
+    console.log(`${rule.severity} ${rule.name}: ${way.join(' -> ')}`)
+  }
+  if (text !== old) console.log(`${file}: the drawing is old; npm run architecture draws it anew`)
+  if (summary.error || text !== old) process.exit(1)
+} else if (text !== old) writeFileSync(file, text)

@@ -1,12 +1,14 @@
 // Every criterion against what it says: weights and activations by plain loops, Taylor against PyTorch's gradients of
 // the masks.
+import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { disposeTree, leaves, record } from '../../src/index.ts'
 import type { Batch, Dataset } from '../../src/data/datasets.ts'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
 import { pathsOf } from '../../src/attribution/relevance.ts'
-import { criterionNames, criterionOf } from '../../src/pruning/methods/index.ts'
-import type { ImportanceCriterion, Scoring } from '../../src/pruning/scores/criterion.ts'
+import { criterionNames, criterionOf, methodOf } from '../../src/pruning/methods/index.ts'
+import type { Methods } from '../../src/pruning/methods/method.ts'
+import type { Criteria, ImportanceCriterion, Scoring } from '../../src/pruning/scores/criterion.ts'
 import { scope } from '../../src/core/transform.ts'
 import { unscoped } from '../../src/core/tensor.ts'
 import { type Unit, units } from '../../src/pruning/units/units.ts'
@@ -217,3 +219,21 @@ function unitIndex(i: number, sizes: readonly number[], axes: readonly number[])
     return at * sizes[d] + Math.floor(i / sizes.slice(d + 1).reduce((a, b) => a * b, 1)) % sizes[d]
   }, 0)
 }
+
+test.each(['scores', 'methods'])(
+  'the folder %s is the registry: every file is found, under its own names',
+  async (folder) => {
+    const plumbing = ['by-criterion.ts', 'criterion.ts', 'index.ts', 'method.ts']
+    const at = new URL(`../../src/pruning/${folder}/`, import.meta.url)
+    const files = readdirSync(at).filter((name) => !plumbing.includes(name))
+    for (const file of files) {
+      const { criteria, methods: learned } = await import(new URL(file, at).href) as {
+        criteria?: Criteria,
+        methods?: Methods,
+      }
+      const names = Object.keys(criteria ?? learned ?? {})
+      expect(names.length, file).toBeGreaterThan(0)
+      for (const name of names) expect(methodOf(name).summary).toBe((criteria ?? learned)![name].summary)
+    }
+  },
+)

@@ -1,39 +1,31 @@
-// Methods by name: one line each. The help text of `--method` and the messages about unknown names are made from this.
+// Methods by name, from what the files of two folders export. The help text of `--method` and the messages about unknown
+// names are made from this.
 import { compositeNames, compositeOf } from '../../attribution/composites.ts'
 import { InputError } from '../../base/errors.ts'
-import { activation } from '../scores/activation.ts'
-import { gradient } from '../scores/gradient.ts'
-import { integratedGradients } from '../scores/integrated-gradients.ts'
-import { magnitude } from '../scores/magnitude.ts'
-import { random } from '../scores/random.ts'
-import { relevance } from '../scores/relevance.ts'
+import { criteriaByFile } from '../criteria.generated.ts'
+import { methodsByFile } from '../methods.generated.ts'
 import type { ImportanceCriterion } from '../scores/criterion.ts'
-import { taylor } from '../scores/taylor.ts'
+import { relevance } from '../scores/relevance.ts'
 import { byCriterion } from './by-criterion.ts'
 import type { Method } from './method.ts'
 
-/** Every method that has a name of its own. */
-export const methods: Readonly<Record<string, Method>> = {
-  'pxp': byCriterion(
-    relevance('epsilon'),
-    'relevance, epsilon rule everywhere (Pruning by eXplaining, arXiv 2408.12568)',
+/** Every method that has a name of its own: what the files of `scores` and of this folder export. */
+export const methods: Readonly<Record<string, Method>> = registryOf([
+  ...Object.values(criteriaByFile).flatMap((criteria) =>
+    Object.entries(criteria).map(([name, criterion]) => [name, byCriterion(criterion, criterion.summary)] as const)
   ),
-  'yeom': byCriterion(
-    relevance('z-plus', 'mean-of-abs-everywhere'),
-    'relevance, z-plus rule (Yeom et al., arXiv 1912.08881)',
-  ),
-  'magnitude': byCriterion(magnitude('l1'), 'mean |weight| (Li et al., arXiv 1608.08710)'),
-  'magnitude-l2': byCriterion(magnitude('l2'), 'root of the mean weight^2'),
-  'activation': byCriterion(activation('mean'), 'mean |activation|'),
-  'apoz': byCriterion(activation('positive'), 'share of positive activations (APoZ, arXiv 1607.03250)'),
-  'taylor': byCriterion(taylor, '|activation x gradient of the loss| (Molchanov et al., arXiv 1611.06440)'),
-  'gradient': byCriterion(gradient, "|gradient of the class's logit|"),
-  'integrated-gradients': byCriterion(
-    integratedGradients('true'),
-    'integrated gradients from the mean colour, 20 steps',
-  ),
-  'averaged-gradients': byCriterion(integratedGradients('averaged'), 'their gradients alone, averaged'),
-  'random': byCriterion(random, 'chance, by the seed'),
+  ...Object.values(methodsByFile).flatMap((found) => Object.entries(found)),
+])
+
+/** One table of all; what papers compare with stands first in help and messages. @throws Error for a name given twice. */
+function registryOf(found: readonly (readonly [string, Method])[]): Record<string, Method> {
+  const usual = ['pxp', 'yeom', 'magnitude'], byName = new Map(found)
+  if (byName.size < found.length) {
+    const names = found.map(([name]) => name)
+    throw new Error(`two pruning methods are called '${names.find((name, i) => names.indexOf(name) < i)}'`)
+  }
+  const names = [...usual, ...[...byName.keys()].filter((name) => !usual.includes(name))]
+  return Object.fromEntries(names.map((name) => [name, byName.get(name)!]))
 }
 
 /** Names of all methods. */

@@ -65,7 +65,7 @@ export interface MethodOption {
   default?: string
 }
 
-/** A pruning method: one file in this folder, or a module of the user's own. */
+/** A pruning method: a file in this folder, which exports it in `methods`, or a module of the user's own. */
 export interface Method {
   /** One line for the help text. */
   readonly summary: string
@@ -76,3 +76,6 @@ export interface Method {
   readonly criterion?: ImportanceCriterion
   prune(job: PruningJob): Promise<Pruned>
 }
+
+/** What a file of this folder exports as `methods`: by the name that `--method` takes. */
+export type Methods = Readonly<Record<string, Method>>

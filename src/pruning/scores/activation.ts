@@ -7,7 +7,7 @@ import { abs, greater, scale } from '../../ops/elementwise.ts'
 import { record } from '../../core/tape.ts'
 import { type Tensor, unscoped } from '../../core/tensor.ts'
 import { scope } from '../../core/transform.ts'
-import { readGates, type ImportanceCriterion } from './criterion.ts'
+import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean over images and positions of |activation|, or of activation > 0. */
 export const activation = (kind: 'mean' | 'positive'): ImportanceCriterion => ({
@@ -32,4 +32,10 @@ const reading = (kind: 'mean' | 'positive'): AttributionMethod => (model, images
     return { logits: result, input: zeros(images.shape) }
   })
   return { logits, input, sites }
+}
+
+/** By name. */
+export const criteria: Criteria = {
+  'activation': { summary: 'mean |activation|', ...activation('mean') },
+  'apoz': { summary: 'share of positive activations (APoZ, arXiv 1607.03250)', ...activation('positive') },
 }

@@ -33,6 +33,9 @@ export interface ImportanceCriterion {
   score(scoring: Scoring): Promise<Scores>
 }
 
+/** What a file of this folder exports as `criteria`: by the name that `--method` takes, with a line for the help. */
+export type Criteria = Readonly<Record<string, ImportanceCriterion & { readonly summary: string }>>
+
 /**
  * Scores read at the gates by an attribution method: per image, put together as `aggregation` says, summed over the
  * gates of a unit. Heads are read at the softmax where `softmax` says so, as Pruning by eXplaining does.

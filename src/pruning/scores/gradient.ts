@@ -1,6 +1,11 @@
 // The gradient of the class's logit at a unit.
 import { gradient as attribution } from '../../attribution/methods.ts'
-import { readGates, type ImportanceCriterion } from './criterion.ts'
+import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** |gradient of the logit|. */
 export const gradient: ImportanceCriterion = { images: true, score: (scoring) => readGates(scoring, attribution) }
+
+/** By name. */
+export const criteria: Criteria = {
+  'gradient': { summary: "|gradient of the class's logit|", ...gradient },
+}

@@ -6,7 +6,7 @@ import { isMeasured } from '../../core/traits.ts'
 import { describedLeaves } from '../../core/tree.ts'
 import type { Unit } from '../units/units.ts'
 import { hostWeights, type HostTensor } from '../plan/slice.ts'
-import { checkScores, type ImportanceCriterion } from './criterion.ts'
+import { checkScores, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean absolute (L1) or root mean square (L2) of an element's weights. */
 export const magnitude = (norm: 'l1' | 'l2'): ImportanceCriterion => ({
@@ -44,4 +44,10 @@ function sizes(
     }
   }
   return Float32Array.from(sums, (sum, i) => norm === 'l1' ? sum / (counts[i] || 1) : Math.sqrt(sum / (counts[i] || 1)))
+}
+
+/** By name. */
+export const criteria: Criteria = {
+  'magnitude': { summary: 'mean |weight| (Li et al., arXiv 1608.08710)', ...magnitude('l1') },
+  'magnitude-l2': { summary: 'root of the mean weight^2', ...magnitude('l2') },
 }

@@ -1,6 +1,6 @@
 // Scores drawn at random: what every criterion must beat.
 import { fillUniform } from '../../base/random.ts'
-import type { ImportanceCriterion } from './criterion.ts'
+import type { Criteria, ImportanceCriterion } from './criterion.ts'
 
 /** Uniform scores, a function of the seed and the unit's name. */
 export const random: ImportanceCriterion = {
@@ -9,4 +9,9 @@ export const random: ImportanceCriterion = {
     Promise.resolve(
       new Map(units.map(({ name, size }) => [name, fillUniform(new Float32Array(size), seed, `score ${name}`)])),
     ),
+}
+
+/** By name. */
+export const criteria: Criteria = {
+  'random': { summary: 'chance, by the seed', ...random },
 }

@@ -5,7 +5,7 @@ import { attributionMethodOf } from '../../attribution/methods.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
-import { readGates, referencesOf, type ImportanceCriterion } from './criterion.ts'
+import { readGates, referencesOf, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /**
  * Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed
@@ -29,4 +29,16 @@ export function relevance(composite: string, aggregation?: Aggregation): Importa
       }
     },
   }
+}
+
+/** By name. */
+export const criteria: Criteria = {
+  'pxp': {
+    summary: 'relevance, epsilon rule everywhere (Pruning by eXplaining, arXiv 2408.12568)',
+    ...relevance('epsilon'),
+  },
+  'yeom': {
+    summary: 'relevance, z-plus rule (Yeom et al., arXiv 1912.08881)',
+    ...relevance('z-plus', 'mean-of-abs-everywhere'),
+  },
 }

@@ -1,7 +1,12 @@
 // First-order Taylor: activation times gradient of the loss (Molchanov et al. 2017), absolute per image after the sum
 // over a unit's map.
 import { taylor as attribution } from '../../attribution/methods.ts'
-import { readGates, type ImportanceCriterion } from './criterion.ts'
+import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** |activation x gradient of the cross-entropy|. */
 export const taylor: ImportanceCriterion = { images: true, score: (scoring) => readGates(scoring, attribution) }
+
+/** By name. */
+export const criteria: Criteria = {
+  'taylor': { summary: '|activation x gradient of the loss| (Molchanov et al., arXiv 1611.06440)', ...taylor },
+}
