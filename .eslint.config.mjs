@@ -29,6 +29,8 @@ export default tseslint.config(
     files: ['src/**/*.ts', 'models/**/*.ts', 'bench/**/*.ts', 'kernels/**/*.ts'],
     plugins: { jsdoc },
     rules: {
+      'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['error', { max: 120, skipBlankLines: true, skipComments: true }],
       'jsdoc/require-jsdoc': ['error', {
         enableFixer: false,                 // an empty comment is no docstring
         publicOnly: { ancestorsOnly: true, cjs: false },

@@ -1,30 +1,14 @@
 // The list of launches. `launch` appends; the list becomes one compute pass and one submit on read-back, on a host
 // write, or when it is long. Parameters of all launches travel in one uniform ring, uploaded once per submit.
 import { DeviceError, type EspalierError, KernelError, ShapeError } from '../base/errors.ts'
+import { below, type BindGroups, checkAliases, count, drop } from './bind-groups.ts'
 import type { Buffer } from './buffers.ts'
 import type { Failures } from './failures.ts'
 import type { Kernel, Overrides } from './kernel.ts'
-import type { Reflection } from './reflect.ts'
+import { type Pipeline, Pipelines } from './pipelines.ts'
 
 /** Workgroups along x, y, z. */
 export type Grid = readonly [x: number, y?: number, z?: number]
-
-/** A compiled variant of a kernel. */
-export interface Pipeline {
-  id: number
-  kernel: Kernel
-  reflection: Reflection
-  layout: GPUBindGroupLayout
-  pipeline: GPUComputePipeline
-  /**
-   * Frozen parameters that were written last, where, and before which flush: the next launch with them writes nothing.
-   */
-  written: { values: Readonly<Record<string, number>>, offset: number, flush: number } | null
-  /** Why it does not compile. */
-  error: EspalierError | null
-  /** Whether the device has said that it compiles, or that it does not. */
-  checked: boolean
-}
 
 /** One dispatch, ready to be encoded. `flops` and `bytes` feed the profiler only. */
 export interface Launch {
@@ -53,12 +37,6 @@ export interface ObservedLaunch {
   values: Readonly<Record<string, number>>
   buffers: Readonly<Record<string, Buffer>>
   grid: readonly [number, number, number]
-}
-
-/** A level of the bind group cache; the group itself stands at the level of the last buffer. */
-interface BindGroups {
-  next: Map<Pipeline | Buffer, BindGroups>
-  group: GPUBindGroup | null
 }
 
 const ringBytes = 1 << 18
@@ -93,9 +71,7 @@ export class Launches {
   private flushes = 0
   private list: Launch[] = []
   private recent = () => 'nothing launched yet'
-  private readonly pipelines = new Map<Kernel, Map<string, Pipeline>>()
-  // By pipeline and then by one buffer after the other: quicker than keys made of text, at thousands of launches a
-  // step.
+  private readonly pipelines: Pipelines
   private readonly bindGroups = new Map<Pipeline | Buffer, BindGroups>()
   private kept = 0
   private recording: { entries: Launch[], bytes: number[] } | null = null
@@ -103,6 +79,7 @@ export class Launches {
 
   constructor(device: GPUDevice) {
     this.device = device
+    this.pipelines = new Pipelines(device, this.counts, (check) => this.failures.watch(check))
     this.ring = device.createBuffer({ size: ringBytes, usage: 0x40 | 0x8, label: 'uniform ring' }) // UNIFORM | COPY_DST
     this.alignment = Math.max(16, device.limits.minUniformBufferOffsetAlignment)
   }
@@ -126,7 +103,7 @@ export class Launches {
     label: () => string,
     flops = 0,
   ): void {
-    const pipeline = this.pipeline(kernel, overrides)
+    const pipeline = this.pipelines.get(kernel, overrides)
     if (pipeline.error !== null) throw pipeline.error
     const { storage, uniform } = pipeline.reflection
     const x = grid[0], y = grid[1] ?? 1, z = grid[2] ?? 1
@@ -314,96 +291,14 @@ export class Launches {
     this.kept = 0
   }
 
-  /**
-   * The compiled variant of a kernel. Compilation errors are found by an error scope; they are thrown with file and line
-   * where a result of the kernel is read back or used, and at each further launch. Unknown overrides are thrown here.
-   */
+  /** The compiled variant of a kernel, as `Pipelines` has it. */
   pipeline(kernel: Kernel, overrides?: Overrides): Pipeline {
-    let variants = this.pipelines.get(kernel)
-    if (!variants) this.pipelines.set(kernel, variants = new Map())
-    let key = ''
-    if (overrides) { for (const name in overrides) key += `${name}=${overrides[name]},` }
-    const cached = variants.get(key)
-    if (cached) return cached
-    const made = this.createPipeline(kernel, overrides ?? {})
-    variants.set(key, made)
-    return made
-  }
-
-  private createPipeline(kernel: Kernel, overrides: Overrides): Pipeline {
-    const { reflection, label } = kernel
-    const unknown = Object.keys(overrides).filter((name) => !reflection.overrides.includes(name))
-    if (unknown.length) {
-      throw new KernelError(
-        `${label}: no override ${unknown.join(', ')}; the file has ${reflection.overrides.join(', ') || 'none'}`,
-      )
-    }
-    const entries: GPUBindGroupLayoutEntry[] = reflection.storage.map((slot) => ({
-      binding: slot.binding,
-      visibility: 0x4,
-      buffer: { type: slot.write ? 'storage' : 'read-only-storage' },
-    }))
-    if (reflection.uniform) {
-      entries.push({
-        binding: reflection.uniform.binding,
-        visibility: 0x4,
-        buffer: { type: 'uniform', hasDynamicOffset: true, minBindingSize: reflection.uniform.size },
-      })
-    }
-    const { device } = this
-    device.pushErrorScope('validation')
-    device.pushErrorScope('internal')
-    const layout = device.createBindGroupLayout({ label, entries })
-    const module = device.createShaderModule({ label, code: kernel.source })
-    const pipeline = device.createComputePipeline({
-      label,
-      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: kernel.entry, constants: overrides as Record<string, number> },
-    })
-    this.counts.pipelines++
-    const made: Pipeline = {
-      id: this.counts.pipelines,
-      kernel,
-      reflection,
-      layout,
-      pipeline,
-      written: null,
-      error: null,
-      checked: false,
-    }
-    this.failures.watch(
-      this.compilationError(kernel, overrides, module).then((error) => {
-        made.error = error
-        made.checked = error === null
-        return error
-      }),
-    )
-    return made
-  }
-
-  private async compilationError(
-    kernel: Kernel,
-    overrides: Overrides,
-    module: GPUShaderModule,
-  ): Promise<KernelError | null> {
-    const scopes = [this.device.popErrorScope(), this.device.popErrorScope()]
-    const errors = (await Promise.all(scopes)).filter((error) => error !== null)
-    if (errors.length === 0) return null
-    const { messages } = await module.getCompilationInfo()
-    const first = messages.find((message) => message.type === 'error')
-    const at = first
-      ? `${kernel.quote(first.lineNum)}\n  ${first.message}`
-      : errors[0].message.split('\n')[0]
-    const variant = Object.entries(overrides).map(([name, value]) => `${name}=${value}`).join(' ')
-    return new KernelError(`${kernel.label}${variant ? ` [${variant}]` : ''}: does not compile, ${at}`)
+    return this.pipelines.get(kernel, overrides)
   }
 
   /** A message of the device about lines of a kernel's text, with the files and lines these came from. */
   located(message: string): string {
-    const named = [...this.pipelines.keys()].filter(({ label }) => message.includes(label))
-    if (named.length === 0) return message
-    const about = named.reduce((best, kernel) => kernel.label.length > best.label.length ? kernel : best)
-    return message.replace(/\bline (\d+)\b/g, (_, line: string) => about.whereIs(Number(line)))
+    return this.pipelines.located(message)
   }
 
   private bind(pipeline: Pipeline, buffers: readonly Buffer[], uniforms: GPUBuffer, label: string): GPUBindGroup {
@@ -458,29 +353,6 @@ function parts(list: readonly Launch[]): Launch[][] {
   return found
 }
 
-function below(level: Map<Pipeline | Buffer, BindGroups>, key: Pipeline | Buffer): BindGroups {
-  let found = level.get(key)
-  if (!found) level.set(key, found = { next: new Map(), group: null })
-  return found
-}
-
-/** Removes the branches of a bind group cache that mention one of `buffers`. */
-function drop(level: Map<Pipeline | Buffer, BindGroups>, buffers: ReadonlySet<Buffer>) {
-  for (const [key, below] of level) {
-    if (buffers.has(key as Buffer)) level.delete(key)
-    else {
-      drop(below.next, buffers)
-      if (below.next.size === 0 && below.group === null) level.delete(key)
-    }
-  }
-}
-
-function count(level: Map<Pipeline | Buffer, BindGroups>): number {
-  let groups = 0
-  for (const { next, group } of level.values()) groups += count(next) + Number(group !== null)
-  return groups
-}
-
 /** Sets pipeline and bind group and dispatches, for each launch of a list. */
 export function encodeAll(pass: GPUComputePassEncoder, list: readonly Launch[]): void {
   let current: Pipeline | null = null
@@ -498,21 +370,4 @@ export function encodeAll(pass: GPUComputePassEncoder, list: readonly Launch[]):
     else if (grid[1] !== 1) pass.dispatchWorkgroups(grid[0], grid[1])
     else pass.dispatchWorkgroups(grid[0]) // each argument costs dawn-node a tenth of the call
   }
-}
-
-/**
- * One buffer cannot be read-only and read_write in the same dispatch; WebGPU would refuse the whole submit later on.
- */
-function checkAliases({ reflection, kernel }: Pipeline, buffers: readonly Buffer[], label: () => string) {
-  reflection.storage.forEach((slot, i) => {
-    if (!slot.write) return
-    const other = buffers.findIndex((buffer, j) => j !== i && buffer === buffers[i])
-    if (other >= 0) {
-      throw new KernelError(
-        `${label()}: ${kernel.label} got one tensor for '${slot.name}', which it writes, and '${
-          reflection.storage[other].name
-        }'; pass a copy`,
-      )
-    }
-  })
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { KernelFinding } from '../../src/commands/check-kernel.ts'
+import type { KernelFinding } from '../../src/commands/kernel-finding.ts'
 import type { Opinion } from '../../src/commands/kernel-opinion.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
 

@@ -135,10 +135,10 @@ export class Remote {
     this.connection.call(this.number, method, args)
   }
 
-  /** The same, for a method that returns an object. */
-  protected make<T extends Remote>(made: T, method: string, ...args: unknown[]): T {
+  /** The same, for a method that returns an object, which `made` stands for: a `G` to the page. */
+  protected make<G>(made: Remote, method: string, ...args: unknown[]): G {
     this.connection.call(this.number, method, args, made.number)
-    return made
+    return made as unknown as G
   }
 }
 

@@ -1,62 +1,28 @@
-// WASM code from the plan: the frame around the kernel, the loops over invocations, statements.
+// WASM code from the plan: the frame around the kernel and the loops over invocations.
 import { epochKind } from './debug.ts'
-import { Code, importedFunction } from './encode.ts'
+import { Code } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
-import { ExprEmitter } from './emit-expr.ts'
-import { bodies, get, operands, visit } from './ir.ts'
-import type { Expr, Label, Local, Stmt } from './ir.ts'
+import { StmtEmitter, TURNS } from './emit-stmt.ts'
+import type { EmitOptions } from './emit-stmt.ts'
+import { get } from './ir.ts'
+import type { Expr, Local } from './ir.ts'
 import type { Lowered } from './lower.ts'
 import type { Group, Plan, Region } from './regions.ts'
-
-/** How code is made, and where things lie in the scratch area. */
-export interface EmitOptions {
-  relaxed: boolean
-  permuted: boolean
-  /**
-   * Byte offsets of private memory (per invocation `privateStride`, 0 if one copy serves all) and of crossing locals.
-   */
-  privateOffset: number
-  privateStride: number
-  crossingOffset: number
-  /** Sixteen bytes through which vector constants go. */
-  constantOffset: number
-  /** Every loop looks at the clock, not only those that nothing shows to end soon. */
-  watchAll: boolean
-  /** Race mode: index of the function that notes an access, of the one that opens a new epoch, else null. */
-  traceFunction: number | null
-  epochFunction: number | null
-}
-
-/** Turns of watched loops between two looks at the clock. */
-const TURNS = 256
-
-const params = 4 // block, scratch, first, last
 
 /** Emits `run`. */
 export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): WasmFunction {
   return new Emitter(lowered, plan, options).run()
 }
 
-const hasLoop = (body: Stmt[]): boolean => body.some((s) => s.op === 'loop' || bodies(s).some(hasLoop))
-
-class Emitter extends ExprEmitter {
-  private readonly labels: (Label | null)[] = []
+class Emitter extends StmtEmitter {
   private readonly crossing = new Map<Local, { offset: number, wide: boolean }>()
   private readonly wideBytes: number
-  private readonly lowered: Lowered
   private readonly plan: Plan
-  private readonly options: EmitOptions
   private readonly ids: { x: number, y: number, z: number, index: number, narrow: number, wide: number }
-  private readonly reads = new Map<Local, number>()
-  /** Turns of watched loops left until the next look at the clock. */
-  private readonly turns: number
 
   constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
-    super(params, options.relaxed)
-    this.lowered = lowered
+    super(lowered, options)
     this.plan = plan
-    this.options = options
-    this.turns = this.fresh('i32')
     this.countReads(plan.groups)
     const { inputs } = lowered.state
     const id = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : this.fresh('i32')
@@ -82,33 +48,19 @@ class Emitter extends ExprEmitter {
   }
 
   private countReads(groups: Group[]) {
-    const read = (e: Expr) =>
-      visit(e, (x) => {
-        if (x.op === 'local') this.reads.set(x.local, (this.reads.get(x.local) ?? 0) + 1)
-      })
-    const statements = (list: Stmt[]): void => {
-      for (const s of list) {
-        operands(s).forEach(read)
-        if (s.op === 'if') {
-          statements(s.then)
-          statements(s.otherwise)
-        }
-        if (s.op === 'block' || s.op === 'loop') statements(s.body)
-      }
-    }
     for (const g of groups) {
-      if (g.op === 'set') read(g.value)
+      if (g.op === 'set') this.countExpr(g.value)
       else if (g.op === 'if') {
-        read(g.cond)
+        this.countExpr(g.cond)
         this.countReads(g.then)
         this.countReads(g.otherwise)
       } else if (g.op === 'block' || g.op === 'loop') this.countReads(g.body)
       else if (g.op === 'region') {
-        statements(g.body)
-        g.again.forEach((a) => read(a.value))
-        for (const local of [...g.store, ...g.restore]) read(get(local))
-        if (g.from) read(g.from)
-        if (g.to) read(g.to)
+        this.countStatements(g.body)
+        g.again.forEach((a) => this.countExpr(a.value))
+        for (const local of [...g.store, ...g.restore]) this.countExpr(get(local))
+        if (g.from) this.countExpr(g.from)
+        if (g.to) this.countExpr(g.to)
       }
     }
   }
@@ -205,24 +157,6 @@ class Emitter extends ExprEmitter {
       }
     }
   }
-  /** Once in many turns of watched loops: the host ends the kernel by an exception if its time is over. */
-  private tick(line: number) {
-    const { code, turns } = this
-    code.get(turns).i32(1).op('i32.sub').tee(turns).op('i32.eqz').if()
-    code.i32(line).call(importedFunction.tick).i32(TURNS).set(turns)
-    code.end()
-  }
-  private nested(label: Label | null, inside: () => void) {
-    this.labels.push(label)
-    inside()
-    this.labels.pop()
-  }
-  private depth(label: Label): number {
-    const at = this.labels.lastIndexOf(label)
-    if (at < 0) throw new Error(`no way out to '${label.name}'`)
-    return this.labels.length - 1 - at
-  }
-
   /** The loop over invocations: x inside y inside z, or backwards if permuted. */
   private region(region: Region) {
     const { code, ids, lowered: { size } } = this
@@ -335,98 +269,5 @@ class Emitter extends ExprEmitter {
       const { offset, wide } = this.crossing.get(local)!
       code.get(wide ? ids.wide : ids.narrow).get(this.indexOf(local)).memory(`${local.type}.store`, offset)
     }
-  }
-
-  private list(list: Stmt[]) {
-    for (const s of list) this.statement(s)
-  }
-
-  private set(local: Local, value: Expr) {
-    if (!this.reads.get(local) && local.input === 'none') return // nobody reads it, and computing has no effect
-    this.expr(value)
-    this.code.set(this.indexOf(local))
-  }
-
-  private statement(s: Stmt) {
-    const { code } = this
-    switch (s.op) {
-      case 'set':
-        this.set(s.local, s.value)
-        break
-      case 'store':
-        this.expr(s.addr)
-        this.expr(s.value)
-        code.memory(s.name, s.offset, s.lane)
-        break
-      case 'br':
-        code.br(this.depth(s.label))
-        break
-      case 'if':
-        this.ifStatement(s)
-        break
-      case 'block':
-        if (!s.label.used) {
-          this.list(s.body)
-          break
-        }
-        code.block()
-        this.nested(s.label, () => this.list(s.body))
-        code.end()
-        break
-      case 'loop':
-        code.loop()
-        this.nested(s.label, () => {
-          const { loop } = s.label
-          if (loop && (this.options.watchAll || !loop.counted || hasLoop(s.body))) this.tick(loop.line)
-          this.list(s.body)
-        })
-        code.end()
-        break
-      case 'atomic':
-        this.expr(s.addr)
-        s.args.forEach((a) => this.expr(a))
-        code.memory(s.name, s.offset)
-        if (s.name.endsWith('store')) break
-        if (s.local) code.set(this.indexOf(s.local))
-        else code.byte(0x1a)
-        break
-      case 'report':
-        code.i32(s.kind).i32(s.line)
-        this.expr(s.a)
-        this.expr(s.b)
-        code.call(importedFunction.report)
-        break
-      case 'trace':
-        code.get(1)
-        this.expr(s.addr)
-        code.i32(s.offset).op('i32.add').i32(s.words).i32(s.write ? 1 : 0).i32(s.line).i32(s.where)
-        this.expr(this.lowered.state.inputs.index)
-        this.expr(s.base)
-        code.call(this.options.traceFunction!)
-        break
-      case 'barrier':
-        throw new Error('a barrier inside a region')
-    }
-  }
-
-  private ifStatement(s: Extract<Stmt, { op: 'if' }>) {
-    const { code } = this
-    const jump = s.then.length === 1 && s.then[0].op === 'br' && s.otherwise.length === 0 ? s.then[0] : null
-    if (s.cond.op === 'const') {
-      this.list(s.cond.value ? s.then : s.otherwise)
-      return
-    }
-    this.expr(s.cond)
-    if (jump) {
-      code.brIf(this.depth(jump.label))
-      return
-    }
-    code.if()
-    this.nested(null, () => this.list(s.then))
-    if (s.otherwise.length) {
-      code.else()
-      this.nested(null, () => this.list(s.otherwise))
-    }
-    code.end()
   }
 }
