@@ -45,6 +45,17 @@ export { type BatchLoss, classification, type ClassificationOptions, type Distil
   type LossContext } from './train/objective.ts'
 export { fitStage, memoryStore, noStore, type Stage, type StateStore } from './train/resume.ts'
 
+export { bytesOf, checkPacked, densityOf } from './sparse/check-packed.ts'
+export { sparseLinear, sparseLinearAdd, sparseLinearGelu } from './sparse/linear.ts'
+export { type Packing } from './sparse/packing.ts'
+export { definePattern, type MatrixShape, type Packed, type Pattern, type PatternSpec,
+  type TileWalk } from './sparse/pattern.ts'
+export { type PatternFamily, patternFamilies, patternForms, patternOf,
+  type PatternParameter } from './sparse/registry.ts'
+export { keepStrongestTiles, keepTiles, packTiles, placeInTile, positionsOf, strongest, stripOf, type Tile, tileScores,
+  tilesOf, unpackTiles } from './sparse/tiles.ts'
+export { type SparseAxes, SparseWeight } from './sparse/weight.ts'
+
 export { type Batch, type BatchOptions, type Dataset, openDataset } from './data/datasets.ts'
 export { cached, drawReferences, ofClasses } from './data/subset.ts'
 export { type ImageSource, loadImage, type LoadedImage, type RgbaPixels } from './data/picture.ts'

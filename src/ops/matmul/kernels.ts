@@ -124,7 +124,7 @@ function once(key: string, make: () => Kernel): Kernel {
  * WGSL of `load_<name>(i, left)`: elements i to i + 3 of a buffer, zero from the `left`-th on. `choice` adds the
  * parameter `which`.
  */
-function reader(name: string, binding: number, aligned: boolean, choice = false): string {
+export function reader(name: string, binding: number, aligned: boolean, choice = false): string {
   const head = `@group(0) @binding(${binding}) var<storage, read> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
 fn load_${name}(${choice ? 'which: u32, ' : ''}i: u32, left: u32) -> vec4f {`
   if (aligned) return `${head} return ${name}[i / 4u]; }`
@@ -141,7 +141,8 @@ ${reader('mask', 6, aligned)}
 fn load_b(which: u32, i: u32, left: u32) -> vec4f { return load_unmasked(i, left) * load_mask(i, left); }`
 }
 
-function outputs(aligned: boolean): string {
+/** WGSL of `load_bias`, `load_residual` and `store`, at bindings 2, 3 and 4, as finish.wgsl calls them. */
+export function outputs(aligned: boolean): string {
   return `${reader('bias', 2, aligned, true)}
 ${reader('residual', 3, aligned)}
 ${writer('out', 4, aligned).replace('fn store_out(', 'fn store(which: u32, ')}`

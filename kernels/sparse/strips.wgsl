@@ -1,0 +1,25 @@
+// Cuts a matrix x [rows, width] into strips of STRIP columns that lie one after the other: out [strips][height][STRIP],
+// height at least rows; what is beyond the matrix is zero. With strips of one column, it is the matrix transposed.
+
+struct Params { rows: u32, width: u32, height: u32, strips: u32 }
+@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(0) var<storage, read> x: array</*element*/f32>;
+@group(0) @binding(1) var<storage, read_write> out: array</*element*/f32>;
+
+override STRIP: u32 = 16;                  // in elements
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lid: u32) {
+  // One row of one strip; a strip's rows are neighbours.
+  let i = (group.y * groups.x + group.x) * 64u + lid;
+  if (i >= p.strips * p.height) { return; }
+  let strip = i / p.height;
+  let row = i % p.height;
+  for (var c = 0u; c < STRIP; c++) {
+    let column = strip * STRIP + c;
+    var value = /*element*/f32();
+    if (row < p.rows && column < p.width) { value = x[row * p.width + column]; }
+    out[i * STRIP + c] = value;
+  }
+}

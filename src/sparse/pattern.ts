@@ -1,0 +1,138 @@
+// What a sparsity pattern is: which entries of a weight it keeps, how it lies in memory, and how a kernel finds it again.
+// A pattern is one object, of the package or of a user's file, and nothing else in the package knows its name.
+import { InputError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
+import { listedIndex, listedPositions, listedWalk } from './listed.ts'
+import { packTiles, positionsOf, type Tile, unpackTiles } from './tiles.ts'
+
+/** A weight as the matrix of a linear map: outputs by inputs. A convolution's is [filters, channels * height * width]. */
+export type MatrixShape = readonly [rows: number, columns: number]
+
+/**
+ * A weight of which only some tiles are stored. A tile is the least that a pattern keeps: a block, or one entry. Kept
+ * tiles are numbered from 0 by row of tiles, then by column: that number is a tile's slot.
+ */
+export interface Packed {
+  /** Of the dense weight. */
+  shape: MatrixShape
+  tile: Tile
+  /** How many tiles are kept; 0 too, but `values` then has the room of one. */
+  slots: number
+  /**
+   * Tile after tile. A tile lies in strips of w rows, w the largest of 16, 8, 4 and 1 that divides its rows:
+   * [slots][rows / w][columns][w], which is the order in which the kernels read. Where tiles reach over the edge of the
+   * weight there are zeros.
+   */
+  values: Float32Array
+  /** What says where the tiles stand, by the names in the pattern's walk; empty for patterns that compute it. */
+  index: Readonly<Record<string, Uint32Array>>
+}
+
+/**
+ * How a kernel finds the kept tiles of a row of tiles: WGSL of three functions that is spliced into the products.
+ *
+ * - `fn first(row: u32) -> u32`: the first slot of that row of tiles
+ * - `fn last(row: u32) -> u32`: one past its last slot
+ * - `fn column(row: u32, slot: u32) -> u32`: the column of tiles where that slot stands; ascending within a row
+ *
+ * They may read the arrays named in `index`, which are `array<u32>`, and `p.N` and `p.K` (rows and columns of the weight),
+ * `p.tile_rows` and `p.tile_columns` (how many tiles it has down and across).
+ */
+export interface TileWalk {
+  readonly index: readonly string[]
+  readonly wgsl: string
+}
+
+/** A sparsity pattern. `definePattern` makes one of as little as `name`, `tile` and `keep`. */
+export interface Pattern {
+  /** Its text form, parameters included: `block:32x32`. */
+  readonly name: string
+  /** One line for help texts. */
+  readonly summary: string
+  /** The size of a tile in entries, rows by columns; may depend on the shape of the weight. */
+  tile(shape: MatrixShape): Tile
+  /** Why a weight of this shape cannot have this pattern, as the end of a sentence; null if it can. */
+  unfit(shape: MatrixShape): string | null
+  /** The share of entries that stay, where the pattern leaves no choice (2:4 keeps a half); else null. */
+  fixedDensity(shape: MatrixShape): number | null
+  /**
+   * Which entries of a weight stay, row by row, 1 or 0: about `density` of them, those with the highest scores that the
+   * pattern can keep together.
+   */
+  keep(scores: ArrayLike<number>, shape: MatrixShape, density: number): Uint8Array
+  /** The kept entries of a weight, row by row, in the pattern's layout. What is not kept is zero. */
+  pack(weight: ArrayLike<number>, keep: ArrayLike<number>, shape: MatrixShape): Packed
+  /** The dense weight, row by row: exactly what was packed. */
+  unpack(packed: Packed): Float32Array
+  /** Row and column of the tile in every slot, in turn: 2 x slots numbers, read off the index alone. */
+  positions(packed: Pick<Packed, 'shape' | 'tile' | 'slots' | 'index'>): Uint32Array
+  readonly walk: TileWalk
+}
+
+/** What `definePattern` needs: the rest has defaults that store the place of every kept tile. */
+export interface PatternSpec {
+  /** Starts with a letter; letters, digits and `-`, then parameters behind colons: `checkerboard:16`. */
+  name: string
+  summary?: string
+  /** Size of a tile; default one entry. */
+  tile?: Tile | ((shape: MatrixShape) => Tile)
+  /** Why a shape does not fit; default: every shape does. */
+  unfit?: (shape: MatrixShape) => string | null
+  fixedDensity?: (shape: MatrixShape) => number
+  keep: Pattern['keep']
+  pack?: Pattern['pack']
+  unpack?: Pattern['unpack']
+  /** The index arrays for tiles at these places (row, column, row, column, ...); goes with `positions` and `walk`. */
+  index?: (positions: Uint32Array, shape: MatrixShape, tile: Tile) => Packed['index']
+  positions?: Pattern['positions']
+  walk?: TileWalk
+}
+
+/** Names that the kernels have already. */
+const taken = new Set('p x bias values out residual first last column main finish store gelu'.split(' '))
+
+/**
+ * A pattern of what is particular to it: a tile, and which entries stay. Places are listed (the first slot of each row
+ * of tiles and the column of each slot) unless `index`, `positions` and `walk` say another way.
+ * @throws InputError if a name is none, or only some of these three are given.
+ */
+export function definePattern(spec: PatternSpec): Pattern {
+  const { name, summary = name, tile = [1, 1], unfit, fixedDensity, keep, unpack, positions, walk, index } = spec
+  if (!/^[a-z][a-z0-9-]*(:[a-z0-9.x-]+)*$/i.test(name)) {
+    throw new InputError(`pattern ${quoted(name)}: expected a name such as 'checkerboard' or 'checkerboard:16'`)
+  }
+  const own = [index, positions, walk].filter((part) => part !== undefined).length
+  if (own !== 0 && own !== 3) {
+    throw new InputError(
+      `pattern ${quoted(name)}: index, positions and walk belong together; give all three, or none for listed places`,
+    )
+  }
+  const odd = walk?.index.find((each) => !/^[a-z][a-z0-9_]*$/.test(each) || taken.has(each))
+  if (odd !== undefined) {
+    throw new InputError(
+      `pattern ${quoted(name)}: an index array cannot be named ${
+        quoted(odd)
+      }; take lower-case letters and _, and none of ${[...taken].join(', ')}`,
+    )
+  }
+  const tileOf = (shape: MatrixShape): Tile => typeof tile === 'function' ? tile(shape) : tile
+  const pack: Pattern['pack'] = spec.pack ?? ((weight, kept, shape) => {
+    const size = tileOf(shape), places = positionsOf(kept, shape, size)
+    return {
+      ...packTiles(weight, kept, shape, size, places),
+      index: (index ?? listedIndex)(places, shape, size),
+    }
+  })
+  return {
+    name,
+    summary,
+    tile: tileOf,
+    unfit: (shape) => unfit?.(shape) ?? null,
+    fixedDensity: (shape) => fixedDensity?.(shape) ?? null,
+    keep,
+    pack,
+    unpack: unpack ?? ((packed) => unpackTiles(packed, (positions ?? listedPositions)(packed))),
+    positions: positions ?? listedPositions,
+    walk: walk ?? listedWalk,
+  }
+}

@@ -1,0 +1,84 @@
+// The variants of sparse products: which loop and sizes on which kind of adapter.
+import { type Machine, type Variant, variants } from '../ops/shared/variants.ts'
+import type { Side } from './packing.ts'
+
+/** What a choice depends on. */
+export interface SparseWork extends Side {
+  M: number
+  slots: number
+}
+
+/** A loop over kept tiles; sizes for this work. */
+export interface SparseVariant extends Variant<SparseWork> {
+  readonly loop: 'tiles' | 'entries'
+  /** Steps of k that are laid at once, a multiple of four. */
+  steps(work: SparseWork): number
+  /** Blocks of four rows, for tiles. */
+  readonly X?: number
+  /** Strips (tiles) or outputs (entries) of a workgroup. */
+  across(work: SparseWork): number
+  /** Invocations that lay one block of rows. */
+  readonly packers?: number
+}
+
+const whole = (n: number, unit: number) => Math.ceil(n / unit) * unit
+/** Steps of k up to the end of the last tile. */
+const depth = ({ tile, tiles }: SparseWork) => whole(tiles[1] * tile[1], 4)
+const strips = ({ tile, tiles, strip }: SparseWork) => tiles[0] * tile[0] / strip
+
+const inTiles = (_: Machine, { strip }: SparseWork) => strip > 1
+
+/** Rows of the table, the first that fits is taken. Sums are added by ascending k in all of them. */
+export const sparseVariants = variants<SparseWork, SparseVariant>('sparse product', [
+  {
+    name: 'tiles, all of k at once',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    runs: (machine, work) => inTiles(machine, work) && depth(work) <= 1536,
+    loop: 'tiles',
+    X: 8,
+    steps: (work) => Math.max(4, depth(work)),
+    across: (work) => Math.min(64, strips(work)),
+    packers: 1,
+  },
+  {
+    name: 'tiles, steps of k',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    runs: inTiles,
+    loop: 'tiles',
+    X: 8,
+    steps: () => 768,
+    across: (work) => Math.min(64, strips(work)),
+    packers: 1,
+  },
+  {
+    name: 'tiles, for a GPU',
+    numeric: 'exact-order',
+    adapters: ['gpu', 'null', 'software'],
+    runs: inTiles,
+    loop: 'tiles',
+    X: 8,
+    steps: () => 64,
+    across: () => 8,
+    packers: 8,
+  },
+  {
+    name: 'entries, all of k at once',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    runs: (_, { shape }) => shape[1] <= 1536,
+    loop: 'entries',
+    steps: ({ shape }) => whole(shape[1], 4),
+    across: ({ shape }) => Math.min(1024, whole(shape[0], 16)),
+  },
+  {
+    name: 'entries, steps of k',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    loop: 'entries',
+    steps: () => 768,
+    across: ({ shape }) => Math.min(1024, whole(shape[0], 16)),
+  },
+  { name: 'entries, for a GPU', numeric: 'exact-order', loop: 'entries', steps: () => 64, across: () => 64 },
+])
