@@ -76,6 +76,7 @@ export { attentionRollout, attributionMethodNames, attributionMethodOf, gradient
 export { type Aggregation, attribute, type AttributionMethod, oneHot, type Reading, type Request, scoreUnits,
   type Walk } from './attribution/relevance.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
+export { firstNonFiniteRelevance } from './attribution/diagnose.ts'
 export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, type LoadOptions, modelOf, type Origin,
   type ParsedCheckpoint, parseCheckpoint, saveCheckpoint, type SaveOptions } from './checkpoint/checkpoint.ts'
 export { type Build, encodeModel, type LoadedModel, loadModel, type LoadModelOptions, type OwnArchitecture,

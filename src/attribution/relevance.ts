@@ -2,6 +2,7 @@
 // of a batch do not mix, so every image's figures are exact and as if it had been alone.
 //   B images, classes logits
 import { NumericError, ShapeError } from '../base/errors.ts'
+import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { attention } from '../ops/attention/attention.ts'
@@ -17,6 +18,7 @@ import type { Model } from '../nn/model.ts'
 import { choose, type Composite, type LrpRule } from './composite.ts'
 import { Network } from './network.ts'
 import { Ledger } from './conservation.ts'
+import { firstNonFiniteRelevance } from './diagnose.ts'
 
 /** What is asked for. */
 export interface Request {
@@ -68,10 +70,13 @@ export interface Walk {
 }
 
 /**
- * Runs the network and one walk back. @throws ShapeError if targets do not fit the logits, or a rule does not fit its
- * layer.
+ * Runs the network and one walk back. Nothing is read back here; where a reading turns out to hold a NaN,
+ * `firstNonFiniteRelevance` says which op of which layer made it. @throws ShapeError if targets do not fit the logits, or
+ * a rule does not fit its layer.
  */
 export function attribute(model: Model, images: Tensor, targets: Tensor, walk: Walk, request: Request = {}): Reading {
+  checkOptions('attribute', walk, { seed: true, composite: true, read: true })
+  checkOptions('attribute', request, { gates: true, softmax: true, absolute: true, ledger: true, visit: true })
   const names = pathsOf(model)
   const { logits, input, sites } = scope(() => {
     const { result: logits, calls } = record(() => model.call(images), [images])
@@ -278,46 +283,53 @@ export interface Batch {
   targets: Tensor
 }
 
+/** How `scoreUnits` reads: `gates` (default true) and heads at the softmax of attentions (default false). */
+export interface UnitReading {
+  /** Default `mean-of-abs`. */
+  aggregation?: Aggregation
+  gates?: boolean
+  softmax?: boolean
+}
+
 /**
  * Scores of every gate's units, averaged over images: how Pruning by eXplaining ranks components. Memory does not grow
  * with the number of batches; each batch's tensors are freed here. `from` picks gates, the softmax of attentions, or
  * both.
- * @throws NumericError naming the unit whose relevance is not finite.
+ * @throws NumericError naming the unit whose relevance is not finite, and the op and layer that first gave such a value.
  */
 export async function scoreUnits(
   model: Model,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
   method: AttributionMethod,
-  { aggregation = 'mean-of-abs', gates = true, softmax: heads = false }: {
-    aggregation?: Aggregation,
-    gates?: boolean,
-    softmax?: boolean,
-  } = {},
+  options: UnitReading = {},
 ): Promise<Map<string, Float32Array>> {
+  checkOptions('scoreUnits', options, { aggregation: true, gates: true, softmax: true })
+  const { aggregation = 'mean-of-abs', gates = true, softmax: heads = false } = options
   const absolute = aggregation === 'mean-of-abs-everywhere' ? 'everywhere' : aggregation === 'mean-of-abs'
   const totals = new Map<string, Float64Array>()
   let images = 0
   for await (const batch of batches) {
     const reading = method(model, batch.images, batch.targets, { gates, softmax: heads, absolute })
     for (const [path, site] of reading.sites) {
-      addUp(totals, path, await site.data() as Float32Array, batch.images.shape[0])
+      const values = await site.data() as Float32Array, bad = values.findIndex((value) => !Number.isFinite(value))
+      if (bad >= 0) {
+        const size = values.length / batch.images.shape[0]
+        const where = await firstNonFiniteRelevance(model, batch.images, batch.targets, method)
+        throw new NumericError(
+          `relevance of ${path}, unit ${bad % size}, is ${values[bad]} for image ${images + Math.floor(bad / size)}: ${
+            where ?? 'run again, every value is finite'
+          }`,
+        )
+      }
+      addUp(totals, path, values, batch.images.shape[0])
     }
     images += batch.images.shape[0]
     disposeTree([reading.logits, reading.input, [...reading.sites.values()], batch.images, batch.targets])
   }
-  return new Map([...totals].map(([path, total]) => {
-    const score = Float32Array.from(
-      total,
-      (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images,
-    )
-    const bad = score.findIndex((value) => !Number.isFinite(value))
-    if (bad >= 0) {
-      throw new NumericError(
-        `relevance of ${path}, unit ${bad}, is ${score[bad]}; a logit or an activation is not finite`,
-      )
-    }
-    return [path, score]
-  }))
+  return new Map([...totals].map(([path, total]) => [
+    path,
+    Float32Array.from(total, (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images),
+  ]))
 }
 
 function addUp(totals: Map<string, Float64Array>, path: string, values: Float32Array, batch: number) {

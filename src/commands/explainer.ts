@@ -1,6 +1,7 @@
 // What `espalier explain` does with a batch of images: classes, relevance, rows of a sheet, and sums over all batches.
 import { basename } from 'node:path'
 import { type Flow, Ledger } from '../attribution/conservation.ts'
+import { firstNonFiniteRelevance } from '../attribution/diagnose.ts'
 import { isShareOfLogit } from '../attribution/methods.ts'
 import { type AttributionMethod, oneHot } from '../attribution/relevance.ts'
 import { NumericError } from '../base/errors.ts'
@@ -153,7 +154,15 @@ export class Explainer {
     try {
       const relevance = await reading.input.data() as Float32Array
       const flows = await ledger?.flows() ?? []
-      refuseBroken(relevance, flows, name, files)
+      const bad = relevance.findIndex((value) => !Number.isFinite(value))
+      if (bad >= 0) {
+        const where = await firstNonFiniteRelevance(this.folded!, images, targets, method)
+        throw new NumericError(
+          `${quoted(files[Math.floor(bad * files.length / relevance.length)])}: relevance by ${name} is ${
+            relevance[bad]
+          }: ${where ?? 'run again, every value is finite'}`,
+        )
+      }
       const before = this.sums.get(name)
       const units = before?.units ?? new Map<string, Float64Array>()
       for (const [path, site] of reading.sites) {
@@ -207,17 +216,6 @@ function combined(flow: Flow, value: (field: 'entering' | 'leaving' | 'absorbed'
     absorbed: value('absorbed'),
     rest: value('rest'),
   }
-}
-
-/** @throws NumericError naming the image, and the op where relevance first ceased to be finite if flows were noted. */
-function refuseBroken(relevance: Float32Array, flows: readonly Flow[], name: string, files: readonly string[]) {
-  const bad = relevance.findIndex((value) => !Number.isFinite(value))
-  if (bad < 0) return
-  const broken = flows.findLast(({ leaving, absorbed }) => !Number.isFinite(leaving + absorbed))
-  const where = broken ? `, first at ${broken.op} in ${broken.layer}` : '; --conservation tells where'
-  throw new NumericError(
-    `${files[Math.floor(bad * files.length / relevance.length)]}: relevance by ${name} is ${relevance[bad]}${where}`,
-  )
 }
 
 function bestOf(logits: Float32Array, count: number): { at: number, probability: number }[] {

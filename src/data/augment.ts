@@ -4,6 +4,7 @@
 // al. 2020 (random erasing), Zhang et al. 2018 (mixup), Yun et al. 2019 (cutmix), Szegedy et al. 2015 (random resized
 // crop).
 import { InputError } from '../base/errors.ts'
+import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { type Draw, random } from '../base/random.ts'
 import { brightness, colourfulness, contrast, equalize, posterize, solarize, stretchContrast, warp } from './colour.ts'
 import type { Pixels } from './images.ts'
@@ -31,8 +32,19 @@ export interface Augmentation {
   cutmix?: number
 }
 
-/** Throws InputError where a parameter is out of range. */
+const augmentationKeys: OptionKeys<Augmentation> = {
+  padCrop: true,
+  resizedCrop: true,
+  flip: true,
+  randAugment: true,
+  erase: true,
+  mixup: true,
+  cutmix: true,
+}
+
+/** Throws InputError where a parameter is out of range, or there is none of that name. */
 export function checkAugmentation(a: Augmentation): void {
+  checkOptions('augmentation', a, augmentationKeys)
   const within = (name: string, value: number | undefined, low: number, high: number) => {
     if (value !== undefined && !(value >= low && value <= high)) {
       throw new InputError(`augmentation: ${name} must lie in ${low}..${high}, got ${value}`)

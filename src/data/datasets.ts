@@ -12,6 +12,19 @@ import { labelsFor, type NetworkClasses } from './class-names.ts'
 import { cifarSource, type Floats, idxSource, listSource, parent, readClasses, type Source,
   tensorSource } from './sources.ts'
 
+/** What `batches` takes. */
+export const batchKeys: OptionKeys<BatchOptions> = {
+  size: true,
+  seed: true,
+  epoch: true,
+  shuffle: true,
+  only: true,
+  dropLast: true,
+  augment: true,
+  classes: true,
+  prefetch: true,
+}
+
 const openKeys: OptionKeys<OpenOptions> = { preprocessing: true, classes: true, files: true }
 
 /** One batch: images [n, c, h, w] ready for the network, labels [n], positions in the data set [n]. */
@@ -249,6 +262,7 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
       return known!
     },
     async *batches(options) {
+      checkOptions('batches', options, batchKeys)
       const { size, seed = 0, epoch = 0, shuffle = false, dropLast = false, prefetch = 2, only } = options
       const some = Int32Array.from(only ?? { length }, (_, i) => only?.[i] ?? i)
       if (!(Number.isInteger(size) && size >= 1)) {

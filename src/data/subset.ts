@@ -1,9 +1,10 @@
 // Some images of a data set, decoded once and kept in memory: references that are scored by several methods, a test set
 // that a sweep evaluates many times.
+import { InputError } from '../base/errors.ts'
 import { checkOptions } from '../base/options.ts'
 import { sizeOf } from '../base/shape.ts'
 import { permutation } from '../base/random.ts'
-import { type Batch, type BatchOptions, type Dataset, pictureName } from './datasets.ts'
+import { type Batch, batchKeys, type BatchOptions, type Dataset, pictureName } from './datasets.ts'
 
 const most = 2 ** 30
 
@@ -46,10 +47,16 @@ export async function cached(
     preprocessing: data.preprocessing,
     nameOf,
     inputShape: () => Promise.resolve(input),
-    async *batches({ size: count, only, shuffle = false, seed = 0, epoch = 0 }: BatchOptions): AsyncGenerator<Batch> {
+    async *batches(options: BatchOptions): AsyncGenerator<Batch> {
+      checkOptions('batches', options, batchKeys)
+      const { size: count, only, shuffle = false, seed = 0, epoch = 0, dropLast = false, augment } = options
+      if (Object.values(augment ?? {}).some(Boolean)) {
+        throw new InputError(`${data.name}: images that are kept ready for the network are not augmented any more`)
+      }
       const some = Int32Array.from(only ?? { length: chosen.length }, (_, i) => only?.[i] ?? i)
       const order = shuffle ? permutation(some.length, seed, `order ${epoch}`).map((i) => some[i]) : some
       for (let start = 0; start < order.length; start += count) {
+        if (dropLast && start + count > order.length) break
         const indices = order.slice(start, start + count), part = new Float32Array(indices.length * size)
         indices.forEach((at, i) => {
           part.set(images.subarray(at * size, (at + 1) * size), i * size)

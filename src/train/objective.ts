@@ -79,8 +79,10 @@ export function classification<M extends Model, X = unknown>(
 export function distilled(
   logits: Tensor,
   teacher: Tensor,
-  { kind = 'soft', temperature = 1 }: Pick<Distillation, 'kind' | 'temperature'> = {},
+  options: Pick<Distillation, 'kind' | 'temperature'> = {},
 ): Tensor {
+  checkOptions('distilled', options, { kind: true, temperature: true })
+  const { kind = 'soft', temperature = 1 } = options
   if (kind === 'hard') {
     return softCrossEntropy(
       logits,

@@ -1,10 +1,15 @@
 // A mistyped option is refused wherever options are taken, with the ones there are.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkOptions, nearest } from '../../src/base/options.ts'
-import { adamW, Attention, BatchNorm, close, compile, conv2d, Conv2d, cosineRate, drawReferences, evaluate, fit, Gate,
-  heatmapPng, init, integratedGradients, layerNorm, LayerNorm, linear, Linear, loadCheckpoint, matmul, maxPool,
-  openDataset, prune, relu, score, sgd, sliceModel, softmax, sum, tensor } from '../../src/index.ts'
+import { adamW, attribute, Attention, BatchNorm, close, compile, conv2d, Conv2d, cosineRate, distilled, drawReferences,
+  evaluate, fit, Gate, heatmapPng, init, integratedGradients, layerNorm, LayerNorm, linear, Linear, loadCheckpoint,
+  matmul, maxPool, openDataset, prune, relu, score, sgd, sliceModel, softmax, sum, tensor,
+  units } from '../../src/index.ts'
+import { scoreUnits } from '../../src/attribution/relevance.ts'
 import { pull } from '../../src/checkpoint/hub.ts'
+import { checkAugmentation as augmentation } from '../../src/data/augment.ts'
+import { defaultPreprocessing } from '../../src/data/preprocess.ts'
+import { cached } from '../../src/data/subset.ts'
 
 beforeAll(async () => {
   await init({ adapter: 'cpu' })
@@ -14,6 +19,12 @@ afterAll(close)
 // What a program in JavaScript may pass: the type checker is not there.
 const bag = (options: object) => options as never
 const nothing = bag({})
+
+const firstBatch = async (options: never, inMemory = false) => {
+  const preprocessing = { ...defaultPreprocessing('cnn', 32), channels: 3 as const }
+  const data = await openDataset('cifar10:models/data/cifar10/test200.bin#0-1', { preprocessing })
+  return (inMemory ? await cached(data) : data).batches(options).next()
+}
 
 describe('ops', () => {
   const x = () => tensor([[1, 2], [3, 4]])
@@ -51,6 +62,15 @@ describe('layers, optimisers and calls', () => {
     ['compile', () => compile(() => 0, bag({ limits: 4 })), /did you mean limit\?/],
     ['integratedGradients', () => integratedGradients(bag({ step: 4 })), /did you mean steps\?/],
     ['drawReferences', () => drawReferences(nothing, bag({ per_class: 4 })), /did you mean perClass\?/],
+    ['units', () => units(nothing, [1], bag({ residuals: 'coupled' })), /^units: no option 'residuals' .*residual\?/],
+    ['distilled', () => distilled(nothing, nothing, bag({ temp: 2 })), /^distilled: no option 'temp'.*temperature/],
+    ['attribute', () => attribute(nothing, nothing, nothing, bag({ rules: [] })), /it takes seed, composite, read/],
+    [
+      'attribute request',
+      () => attribute(nothing, nothing, nothing, bag({ seed: 'unit' }), bag({ gate: true })),
+      /did you mean gates\?/,
+    ],
+    ['augment', () => augmentation(bag({ flips: 0.5 })), /^augmentation: no option 'flips' \(did you mean flip\?\)/],
     ['heatmapPng', () => heatmapPng(nothing, bag({ widht: 4 })), /did you mean width\?/],
   ])('%s', (_, call, message) => {
     expect(call).toThrow(message)
@@ -69,6 +89,15 @@ describe('layers, optimisers and calls', () => {
     ['sliceModel', () => sliceModel(nothing, nothing, nothing, bag({ weight: 1 })), /did you mean weights\?/],
     ['openDataset', () => openDataset('folder:x', bag({ class: 1 })), /it takes preprocessing, classes, files/],
     ['loadCheckpoint', () => loadCheckpoint('x', bag({ architecture: 'x' })), /it takes arch, masks, files, name/],
+    ['scoreUnits', () => scoreUnits(nothing, [], nothing, bag({ aggregate: 'signed' })), /it takes aggregation, gates/],
+    [
+      'batches',
+      () => firstBatch(bag({ size: 1, shufle: true })),
+      /^batches: no option 'shufle' \(did you mean shuffle/,
+    ],
+    ['batches in memory', () => firstBatch(bag({ size: 1, dropEnd: true }), true), /^batches: no option 'dropEnd'/],
+    ['batches, augment', () => firstBatch(bag({ size: 1, augment: { mirror: 1 } })), /no option 'mirror'/],
+    ['augment in memory', () => firstBatch(bag({ size: 1, augment: { flip: 1 } }), true), /not augmented any more/],
     ['pull', () => pull('x', bag({ overwrit: true })), /did you mean overwrite\?/],
   ])('%s', async (_, call, message) => {
     await expect(call()).rejects.toThrow(message)

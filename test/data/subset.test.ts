@@ -54,3 +54,13 @@ test('part of what is held can be held', async () => {
   }
   expect(some.labels).toEqual(all.labels.toReversed().slice(0, 70))
 })
+
+test('what is held goes by the names of its files, and leaves out a last batch as the data set does', async () => {
+  const data = await open(), held = await cached(await cached(data, [7, 5, 3, 9, 11]), [3, 1, 0])
+  expect([0, 1, 2].map((at) => held.nameOf?.(at))).toEqual(
+    [9, 5, 7].map((at) => `models/data/cifar10/test200.bin, record ${at}`),
+  )
+  const sizes: number[] = []
+  for await (const { shape } of held.batches({ size: 2, dropLast: true })) sizes.push(shape[0])
+  expect(sizes).toEqual([2])
+})

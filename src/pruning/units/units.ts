@@ -1,4 +1,5 @@
 // Prunable units: gates and axes to groups of slices that must go together, with no code per architecture.
+import { checkOptions } from '../../base/options.ts'
 import type { Gate, GateKind } from '../../nn/gate.ts'
 import type { Call } from '../../core/tape.ts'
 import type { Tensor } from '../../core/tensor.ts'
@@ -74,8 +75,10 @@ export interface Traceable {
 export function units(
   model: Traceable,
   inputShape: readonly number[],
-  { residual = 'closing' }: UnitOptions = {},
+  options: UnitOptions = {},
 ): Unit[] {
+  checkOptions('units', options, { residual: true })
+  const { residual = 'closing' } = options
   let image: Tensor | null = null
   const { calls, result } = trace((input) => model.call(image = input(inputShape)))
   const paths = new Map(gatesOf(model).map(([path, gate]) => [gate, path]))
