@@ -1,4 +1,5 @@
 // What every command shares: its flags, how it answers, and how a wrong number in a flag is refused.
+import { availableParallelism } from 'node:os'
 import { InvalidArgumentError } from 'commander'
 import { printable } from '../base/quote.ts'
 import type { Command } from 'commander'
@@ -52,10 +53,13 @@ export function addCommonOptions(command: Command): Command {
     .option('--adapter <part of its name>', 'the adapter to compute on')
     .option(
       '--threads <n>',
-      'threads of the embedded device, at most 256',
-      (text) => Math.min(256, wholeNumber(1, 1024)(text)),
+      'threads of the embedded device; at most 16, or eight for each processor',
+      (text) => Math.min(256, mostThreads(), wholeNumber(1, 1024)(text)),
     )
 }
+
+// Far more threads than processors take turns at waiting for each other: 256 on two took 20 s to begin.
+const mostThreads = () => Math.max(16, 8 * availableParallelism())
 
 /** A parser for flags whose value is a whole number between two bounds, both allowed. */
 export function wholeNumber(least: number, most: number): (text: string) => number {

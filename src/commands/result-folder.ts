@@ -135,11 +135,12 @@ function compare(old: Settings, now: Settings, where: string): void {
   )
 }
 
-/** A digest of a data set: its labels, and the content of its files. */
+/** A digest of a data set: its labels, where its slice begins, and the content of its files. */
 export function dataDigest(data: Dataset | null): string | null {
   if (!data) return null
-  const { labels, files = [] } = data
+  const { labels, files = [], first = 0 } = data
   const hash = createHash('sha256').update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength))
+  if (first > 0) hash.update(`from ${first}`) // images of one class are told apart by nothing else
   return hash.update(guard(data.name, () => digestOfFiles(files))).digest('hex')
 }
 

@@ -14,6 +14,8 @@ import { type Cost, costOf } from '../nn/macs.ts'
 import type { Scheme } from '../nn/init.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { claimOutputs, derived, filesRead } from './claims.ts'
+import { dataDigest } from './result-folder.ts'
+import { plain } from '../base/quote.ts'
 import { openCheckpoint, openLabelled, type Say } from './open.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
@@ -124,6 +126,8 @@ export async function prepare(
     preprocessing,
     scheme,
     start: start?.source.sha256 ?? null,
+    data: dataDigest(data),
+    test: dataDigest(test),
   }
   const out = options.out ?? `${architecture.type}.safetensors`
   const curve = `${out.replace(/\.safetensors$/i, '')}.svg`
@@ -278,13 +282,13 @@ function augmentationOf({ padCrop, resizedCrop, flip, randAugment, erase, mixup,
  * run.
  */
 async function findState(
-  { resume, overwrite }: TrainOptions,
+  options: TrainOptions,
   out: string,
   recipe: Record<string, unknown>,
 ): Promise<TrainingSetup['stored']> {
   const file = stateFileOf(out)
-  if (!resume) {
-    if (!overwrite && existsSync(out)) {
+  if (!options.resume) {
+    if (!options.overwrite && existsSync(out)) {
       throw new InputError(
         `${out}: there is a checkpoint already; --resume goes on with it, --overwrite replaces it, --out names another`,
       )
@@ -300,11 +304,18 @@ async function findState(
   const stored = parseState(await nodeFiles.read(file), file)
   for (const [key, value] of Object.entries(recipe)) {
     const before = JSON.stringify(stored.history.recipe[key]), now = JSON.stringify(value)
-    if (before !== now) {
+    if (before === now) continue
+    if (key === 'data' || key === 'test') {
+      if (before === undefined) continue // written before states knew their data
       throw new InputError(
-        `${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`,
+        `${file}: the run had other images as --${key} (by their content and labels) than ${
+          plain(options[key] ?? 'none')
+        }; give those of the run, or start anew with another --out`,
       )
     }
+    throw new InputError(
+      `${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`,
+    )
   }
   return stored
 }

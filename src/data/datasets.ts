@@ -68,6 +68,8 @@ export interface Dataset {
   files?: readonly string[]
   /** What the picture at a position is called: its file, or the file that holds it and its place there. */
   nameOf?(index: number): string
+  /** Where its slice begins among the images of those files; 0, or absent, for all and for images in memory. */
+  first?: number
   /** [channels, height, width] of the inputs, read off the first picture. */
   inputShape(): Promise<[number, number, number]>
   /** Goes through the data once. Throws InputError on the first picture that cannot be read. */
@@ -252,6 +254,7 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
   return {
     name: source.name,
     length,
+    first,
     labels,
     classes: source.classes,
     notes: source.notes,

@@ -139,6 +139,41 @@ describe('train refuses', () => {
     expect(existsSync(out)).toBe(false)
   })
 
+  test('to go on with other images: of the same name, of another slice, or tested on others', async () => {
+    // Two files and slices of them with the same labels in the same order.
+    const zeros = (count: number, value: number) =>
+      Buffer.alloc(3073 * count, value).map((byte, i) => i % 3073 ? byte : (i / 3073) % 2)
+    const file = join(dir, 'own.bin'), out = join(dir, 'digest.safetensors'), other = join(dir, 'other.bin')
+    writeFileSync(file, Buffer.concat([zeros(4, 10), zeros(4, 90)]))
+    writeFileSync(other, zeros(4, 50))
+    const args = (slice: string, epochs: string, tests = `${file}#4-7`) => [
+      '{"type":"mlp","hidden":[4],"inputs":3072,"classes":2}',
+      '--data',
+      `cifar10:${file}#${slice}`,
+      '--test',
+      `cifar10:${tests}`,
+      '--mean',
+      '0.5',
+      '--std',
+      '0.5',
+      '--batch',
+      '4',
+      '--epochs',
+      epochs,
+      '--out',
+      out,
+    ]
+    await run(train, args('0-3', '1'))
+    const before = readFileSync(out)
+    const again = (...more: Parameters<typeof args>) => run(train, [...args(...more), '--resume'])
+    await expect(again('4-7', '1')).rejects.toThrow(/had other images as --data .*own\.bin#4-7/)
+    await expect(again('0-3', '1', other)).rejects.toThrow(/had other images as --test/)
+    await expect(again('0-3', '1')).resolves.toBeDefined()
+    writeFileSync(file, Buffer.concat([zeros(4, 10), zeros(4, 91)]))
+    await expect(again('0-3', '1')).rejects.toThrow(/had other images as --data/)
+    expect(readFileSync(out).equals(before)).toBe(true)
+  })
+
   test('to replace a checkpoint, to go on without a state, and with a damaged one', async () => {
     writeFileSync(out, 'precious')
     await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(

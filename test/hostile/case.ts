@@ -18,4 +18,6 @@ export interface HostileCase {
   stderr?: 'read' | 'closed'
   /** Lines for the shell before the command starts (`ulimit -n 24`). */
   shell?: string
+  /** Words before the command: a program that starts it as another user, or with mounts of its own. */
+  through?: readonly string[]
 }

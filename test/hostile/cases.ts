@@ -22,7 +22,7 @@ export function* hostileCases(
     (i: number) => kernelCase(material, seed, i),
     (i: number) => architectureCase(material, seed, i),
     (i: number) => outputCase(material, seed, i),
-    (i: number) => streamCase(material, seed, i),
+    (i: number) => streamCase(material, endpoint, seed, i),
     (i: number) => folderCase(material, seed, i),
     (i: number) => hubCase(endpoint, seed, i),
   ]

@@ -215,7 +215,16 @@ export function architectureCase(material: Material, seed: number, i: number): H
     'toString',
     '__proto__',
   ])
-  const architecture = { type, [option]: big, ...draw.chance(0.3) ? { depth: 512, width: 1024 } : {} }
+  const architecture = draw.chance(0.2)
+    // tables of relative positions and masks of shifted windows grow with the fourth power of these
+    ? {
+      type: 'swin',
+      image: draw.pick([4096, 32_768, 2 ** 20]),
+      patch: 1,
+      windows: draw.pick([512, 4096, 2 ** 16]),
+      ...draw.chance(0.5) ? { fit: 'pad' } : {},
+    }
+    : { type, [option]: big, ...draw.chance(0.3) ? { depth: 512, width: 1024 } : {} }
   if (draw.chance(0.5)) {
     return {
       kind: 'architectures',

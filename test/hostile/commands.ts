@@ -1,6 +1,6 @@
 // Flags, outputs that meet inputs, streams, kernels, folders of results, hubs.
-import { execFileSync } from 'node:child_process'
-import { linkSync, mkdirSync, symlinkSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import type { HostileCase } from './case.ts'
 import type { Material } from './material.ts'
 import { drawer } from './random.ts'
@@ -132,6 +132,10 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
     'sweep.json': '[{"file":"a.png","label":0}]',
     'sweep/a.png': material.png,
     'folder/x': '',
+    'net.state.safetensors': (path) => linkSync(path.replace('.state', ''), path),
+    'net2.svg': (path) => linkSync(path.replace('net2.svg', 'ten.bin'), path),
+    'points.jsonl': '[{"file":"a.png","label":0}]',
+    'points/a.png': material.png,
   }
   const prune = (
     ...rest: string[]
@@ -168,6 +172,45 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
       'cpu',
     ],
     ['train', '$/net.safetensors', ...data, '--epochs', '1', '--out', '$/net.safetensors', '--adapter', 'cpu'],
+    // derived outputs that are inputs: the state, the curve, the points
+    ['train', '$/net.state.safetensors', ...data, '--epochs', '1', '--out', '$/net.safetensors', '--adapter', 'cpu'],
+    ['train', '$/net.safetensors', ...data, '--epochs', '1', '--out', '$/net2.safetensors', '--adapter', 'cpu'],
+    [
+      'sweep',
+      '$/net.safetensors',
+      '--methods',
+      'magnitude',
+      ...data,
+      '--test',
+      'images:$/points.jsonl',
+      '--out',
+      '$',
+      '--rates',
+      '0.5',
+      '--adapter',
+      'cpu',
+    ],
+    // places that take no files
+    prune(...data, '--out', draw.pick(['/proc/o.safetensors', '/proc/self/o.safetensors', '/dev/null/o.safetensors'])),
+    prune(...data, '--out', draw.pick(['/dev/full', '/dev/null', '/dev/stdout', '/proc/self/mem'])),
+    [
+      'explain',
+      '$/net.safetensors',
+      '--image',
+      '$/a.png',
+      '--out',
+      draw.pick(['/proc/a.png', '/dev/full', '/sys/a.png']),
+      '--adapter',
+      'cpu',
+    ],
+    ['train', '$/net.safetensors', ...data, '--epochs', '1', '--out', '/proc/net.safetensors', '--adapter', 'cpu'],
+    prune(
+      ...data,
+      '--out',
+      '$/o.safetensors',
+      '--report',
+      draw.pick(['/proc/r.html', '/dev/full', '/dev/null/r.html']),
+    ),
     ['train', '$/net.safetensors', ...data, '--epochs', '1', '--out', '$/ten.bin', '--adapter', 'cpu'],
   ])
   return {
@@ -179,8 +222,54 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
   }
 }
 
+/** A command by somebody who may write nowhere: as another user where this one is root. */
+function readOnly(material: Material, args: readonly string[], name: string): HostileCase {
+  const close = (path: string) => {
+    mkdirSync(path)
+    chmodSync(path, 0o555)
+    chmodSync(path.replace(/no$/, ''), 0o555)
+  }
+  const writes = args.some((arg) => arg.startsWith('$/no'))
+  return {
+    kind: 'streams',
+    name: `${name} in a folder that is read-only`,
+    files: { ...material.base, no: close },
+    args,
+    codes: writes ? [1, 2] : [0],
+    ...process.getuid?.() === 0
+      ? { through: ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all'] }
+      : {},
+  }
+}
+
+/** Whether a process may have mounts of its own here. */
+const mounts = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+
+// What is left of a file that did not fit is told on stderr; what goes on later may keep its journal.
+const mounted = `mount -t tmpfs -o size=8k tmpfs full; "$@"; code=$?; for file in full/* full/.[!.]*; do
+  case "$file" in *.part|*/points.*|*/scores|*/.espalier*|*'*'*) ;; *) echo "LEFT $file" >&2 ;; esac
+done; exit $code`
+
+/** A command on a disk of 8 KB, which says what it leaves there; where nothing can be mounted, a limit of file sizes. */
+function full(material: Material, args: readonly string[], name: string): HostileCase {
+  const disk = (path: string) => {
+    mkdirSync(path)
+  }
+  return {
+    kind: 'streams',
+    name: `${name} to a full disk`,
+    files: { ...material.base, full: disk },
+    args,
+    codes: [1],
+    ...mounts
+      ? { through: ['unshare', '-rm', 'sh', '-c', mounted, 'sh'] }
+      : { shell: "trap '' XFSZ; ulimit -f 8" },
+    leaves: ['full'],
+  }
+}
+
 /** Pipes, devices, closed and full streams, few descriptors, little memory. */
-export function streamCase(material: Material, seed: number, i: number): HostileCase {
+export function streamCase(material: Material, endpoint: string, seed: number, i: number): HostileCase {
   const draw = drawer(seed, `stream ${i}`),
     files: Files = {
       ...material.base,
@@ -224,6 +313,52 @@ export function streamCase(material: Material, seed: number, i: number): Hostile
     }),
     () => ({ ...base, name: `${i} kernel ${odd}`, args: ['check-kernel', odd, '--no-dawn'], codes: [2] }),
     () => ({ ...base, name: `${i} ulimit -n ${command}`, args, shell: 'ulimit -n 24', codes: [0, 1, 2] }),
+    () => {
+      const kilobytes = draw.pick([1e6, 2e6, 4e6, 6e6, 9e6, 12e6])
+      const shell = `ulimit -v ${kilobytes}`
+      return { ...base, name: `${i} ${shell} ${command}`, args, shell, codes: [0, 1, 2, 3] }
+    },
+    () => {
+      const bytes = draw.pick([2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, 2 ** 41]) // sparse: no block of it is written
+      const large = (path: string) => {
+        writeFileSync(path, material.small)
+        truncateSync(path, bytes)
+      }
+      return {
+        ...base,
+        files: { ...files, 'net.safetensors': large },
+        name: `${i} model of ${bytes} bytes`,
+        args,
+        codes: [2],
+      }
+    },
+    () => readOnly(material, args, `${i} ${command}`),
+    () => readOnly(material, ['explain', ...complete.explain, '--adapter', 'cpu', '--out', '$/no/o.png'], `${i} write`),
+    () => readOnly(material, ['pull', 'owner/short', '--dir', '$/no', '--endpoint', endpoint], `${i} pull`),
+    () =>
+      full(
+        material,
+        ['pull', 'owner/good', '--dir', '$/full', '--endpoint', endpoint],
+        `${i} pull`,
+      ),
+    () =>
+      full(material, [
+        'prune',
+        ...complete.prune.slice(0, -4),
+        '--keep',
+        '0.5',
+        '--out',
+        '$/full/o.safetensors',
+        '--adapter',
+        'cpu',
+      ], `${i} prune`),
+    () =>
+      full(
+        material,
+        ['train', ...complete.train.slice(0, -1), '$/full/o.safetensors', '--adapter', 'cpu'],
+        `${i} train`,
+      ),
+    () => full(material, ['sweep', ...complete.sweep, '--out', '$/full', '--adapter', 'cpu'], `${i} sweep`),
     () => ({
       ...base,
       name: `${i} threads`,

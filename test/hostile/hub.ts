@@ -15,6 +15,10 @@ const behaviours = [
   'redirect-file',
   'redirect-http',
   'redirect-loop',
+  'redirect-ftp',
+  'redirect-user',
+  'redirect-html',
+  'redirect-nowhere',
   'wrong-etag',
   'huge',
   'status-500',
@@ -39,6 +43,8 @@ export async function startHub(material: Material): Promise<{ server: Server, en
     }
     const good = material.small
     switch (what) {
+      case 'good':
+        return send(200, { 'content-length': good.length }, good)
       case 'html':
         return send(200, { 'content-type': 'text/html' }, '<!doctype html><title>Sign in</title>')
       case 'empty':
@@ -64,6 +70,14 @@ export async function startHub(material: Material): Promise<{ server: Server, en
         return send(302, { location: 'http://198.51.100.1/model.safetensors' }, '')
       case 'redirect-loop':
         return send(302, { location: request.url! }, '')
+      case 'redirect-ftp':
+        return send(307, { location: 'ftp://127.0.0.1/model.safetensors' }, '')
+      case 'redirect-user':
+        return send(308, { location: 'http://user:secret@198.51.100.1/model.safetensors' }, '')
+      case 'redirect-html':
+        return send(302, { location: request.url!.replace('redirect-html', 'html') }, '')
+      case 'redirect-nowhere':
+        return send(302, {}, '')
       case 'wrong-etag':
         return send(200, { etag: `"${'0'.repeat(64)}"`, 'content-length': good.length }, good)
       case 'huge':

@@ -14,6 +14,8 @@ export interface Material {
   cifar: Buffer
   png: Buffer
   jpeg: Buffer
+  /** A JPEG in scans. */
+  progressive: Buffer
   kernel: string
   /** Entries of the folder that most cases share. */
   base: { 'net.safetensors': Buffer, 'ten.bin': Buffer, 'a.png': Buffer }
@@ -23,7 +25,7 @@ const network = '{"type":"resnet","stem":"cifar","layers":[1,1,1],"width":8,"cla
 
 /** Trains and prunes a small network in `folder` with the command line as it is. */
 export async function makeMaterial(folder: string): Promise<Material> {
-  const cli = await bundleForNode('src/cli.ts', 'hostile')
+  const cli = await bundleForNode('src/cli.ts', 'hostile', true)
   const { writeFileSync } = await import('node:fs')
   const cifar = readFileSync(packageFile('models/data/cifar10/test200.bin')).subarray(0, 10 * 3073)
   const at = (name: string) => join(folder, name)
@@ -54,6 +56,7 @@ export async function makeMaterial(folder: string): Promise<Material> {
     cifar,
     png,
     jpeg: tensorOf(fixture, 'file.420.jpg'),
+    progressive: tensorOf(fixture, 'file.progressive.jpg'),
     kernel: readFileSync(packageFile('kernels/fill.wgsl'), 'utf8'),
     base: { 'net.safetensors': small, 'ten.bin': cifar, 'a.png': png },
   }
@@ -110,6 +113,15 @@ export function pngHead(width: number, height: number, depth = 8, colour = 2, in
 /** The first eight bytes of a PNG. */
 export const pngStart = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10])
 
+const packed = new Map<number, Buffer>()
+
+/** So many zero bytes, compressed; large ones are kept, since they take seconds. */
+export function zeros(bytes: number): Buffer {
+  const known = packed.get(bytes) ?? deflateSync(Buffer.alloc(bytes), { level: bytes > 2 ** 24 ? 1 : 6 })
+  if (bytes > 2 ** 24) packed.set(bytes, known)
+  return known
+}
+
 /** A PNG of these sizes; black, unless `data` holds other compressed rows. */
 export function pngOf(
   width: number,
@@ -117,7 +129,7 @@ export function pngOf(
   { depth = 8, colour = 2, interlaced = 0, data = null as Buffer | null } = {},
 ): Buffer {
   const samples = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }[colour] ?? 3
-  const rows = () => deflateSync(Buffer.alloc((Math.ceil(width * samples * depth / 8) + 1) * height))
+  const rows = () => zeros((Math.ceil(width * samples * depth / 8) + 1) * height)
   return Buffer.concat([
     pngStart,
     pngHead(width, height, depth, colour, interlaced),

@@ -1,15 +1,15 @@
 // Pictures and data sets.
-import { deflateSync, gzipSync } from 'node:zlib'
+import { gzipSync } from 'node:zlib'
 import type { HostileCase } from './case.ts'
 import { spoil } from './checkpoints.ts'
-import { assemble, type Material, pngChunk, pngHead, pngOf, pngStart } from './material.ts'
+import { assemble, type Material, pngChunk, pngHead, pngOf, pngStart, zeros } from './material.ts'
 import { drawer } from './random.ts'
 
 /** A picture that is damaged, or a bomb. */
 export function pictureCase(material: Material, seed: number, i: number): HostileCase {
   const draw = drawer(seed, `picture ${i}`)
   const original = Buffer.from(draw.pick([material.png, material.jpeg]))
-  const end = pngChunk('IEND', Buffer.alloc(0)), zeros = (n: number) => deflateSync(Buffer.alloc(n))
+  const end = pngChunk('IEND', Buffer.alloc(0))
   const makers: [string, () => Buffer][] = [
     ['cut', () => original.subarray(0, draw.below(original.length))],
     ['flipped', () => {
@@ -46,6 +46,11 @@ export function pictureCase(material: Material, seed: number, i: number): Hostil
         ]),
     ],
     ['data bomb', () => pngOf(8, 8, { data: zeros(2 ** 26) })],
+    ['many scans', () => scansOf(material.progressive, draw.pick([2, 100, 3000, 20_000]), draw.pick([64, 1000, 5000]))],
+    [
+      'large',
+      () => draw.pick([pngOf(8192, 8192, { depth: 16 }), pngOf(16_384, 4096), pngOf(6000, 6000, { colour: 6 })]),
+    ],
     ['interlace', () => pngOf(9, 7, { interlaced: draw.pick([1, 2, 255]) })],
     [
       'random',
@@ -68,6 +73,17 @@ export function pictureCase(material: Material, seed: number, i: number): Hostil
     args: ['explain', '$/net.safetensors', '--image', '$/a.png', ...resize, '--adapter', 'cpu'],
     codes: [0, 2],
   }
+}
+
+/** A progressive JPEG of that side that draws its last scan so many times over. */
+function scansOf(progressive: Buffer, times: number, side: number): Buffer {
+  const frame = progressive.indexOf(Buffer.from([0xff, 0xc2])),
+    scan = progressive.lastIndexOf(Buffer.from([0xff, 0xda]))
+  const start = Buffer.from(progressive.subarray(0, -2))
+  start.writeUInt16BE(side, frame + 5)
+  start.writeUInt16BE(side, frame + 7)
+  const again = progressive.subarray(scan, -2)
+  return Buffer.concat([start, ...Array.from({ length: times }, () => again), progressive.subarray(-2)])
 }
 
 /** Lists, idx and CIFAR files, tensors, folders. */

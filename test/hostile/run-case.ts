@@ -2,7 +2,7 @@
 // returned as sentences.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { HostileCase } from './case.ts'
@@ -38,6 +38,7 @@ export async function runCase(cli: string, each: HostileCase, slow = 1): Promise
       seconds,
     }
   } finally {
+    chmodSync(folder, 0o755)
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -54,9 +55,13 @@ function run(cli: string, args: readonly string[], each: HostileCase, folder: st
   return new Promise((resolve, reject) => {
     const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
     const redirect = `${each.stdout === 'full' ? ' >/dev/full' : ''}${each.stderr === 'closed' ? ' 2>&-' : ''}`
-    const line = each.shell || redirect
-      ? ['sh', '-c', `${each.shell ?? ':'}; exec ${[process.execPath, cli, ...args].map(quote).join(' ')}${redirect}`]
-      : [process.execPath, cli, ...args]
+    const plain = [process.execPath, cli, ...args]
+    const line = [
+      ...each.through ?? [],
+      ...each.shell || redirect
+        ? ['sh', '-c', `${each.shell ?? ':'}; exec ${plain.map(quote).join(' ')}${redirect}`]
+        : plain,
+    ]
     const child = spawn(line[0], line.slice(1), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const out: Buffer[] = [], err: Buffer[] = []
     if (each.stdout === 'closed') child.stdout.destroy()
@@ -91,6 +96,7 @@ function faultsOf(each: HostileCase, { code, signal, hung, stdout, stderr }: End
     if (obeyed.test(text)) faults.push(`${name} holds control characters: ${JSON.stringify(text.slice(0, 300))}`)
     if (/\[object |\bundefined\b/.test(text)) faults.push(`${name} holds no sentence: ${text.slice(0, 300)}`)
   }
+  for (const [left] of stderr.matchAll(/^LEFT .*$/gm)) faults.push(left)
   if (code !== 0 && !hung && each.stderr !== 'closed' && each.stdout !== 'closed' && !`${stderr}${stdout}`.trim()) {
     faults.push('fails without a word')
   }

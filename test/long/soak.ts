@@ -2,7 +2,9 @@
 //   npm run soak                    (an hour on the embedded device)
 // ESPALIER_SOAK_MINUTES (60), ESPALIER_SOAK_ADAPTER (cpu), ESPALIER_SOAK_DUTY (1: share of the time spent working),
 // ESPALIER_SOAK_OUT (.espalier/soak.jsonl). One JSON line a minute with megabytes after forced collection; the last line is the verdict, and the
-// exit code is 1 where heap, device memory or the process grew by more than a megabyte an hour and a hundredth of it.
+// exit code is 1 where heap, device memory or what the process holds outside the heap grew in the second half by more
+// than a megabyte an hour and a hundredth of it. `rss` is told and not judged: it counts pages of files and pages that V8
+// has emptied and keeps, and moves by tens of megabytes with neither.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { slope } from '../support/line.ts'
@@ -38,13 +40,14 @@ for (let turn = 0; seconds() < minutes * 60; turn++) {
 }
 
 const late = samples.slice(samples.length >> 1)
-const hourly = (what: 'heap' | 'rss' | 'live' | 'allocated') =>
+const judged = ['heap', 'outside', 'live', 'allocated'] as const
+const hourly = (what: typeof judged[number] | 'rss') =>
   3600 * slope(late.map((each) => each.seconds), late.map((each) => each[what]))
-const figures = (['heap', 'rss', 'live', 'allocated'] as const).map((what) => {
+const figures = judged.map((what) => {
   const level = late.reduce((sum, each) => sum + each[what], 0) / late.length, grows = hourly(what)
   return { what, level, perHour: grows, grows: grows * Math.min(1, minutes / 60) > 1 + level / 100 }
 })
 const failed = figures.some(({ grows }) => grows)
-note({ verdict: failed ? 'grows' : 'flat', turns: samples.at(-1)?.turns, figures })
+note({ verdict: failed ? 'grows' : 'flat', turns: samples.at(-1)?.turns, figures, rssPerHour: hourly('rss') })
 await close()
 process.exitCode = failed ? 1 : 0

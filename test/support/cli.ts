@@ -1,5 +1,6 @@
 // Runs the command line as a process of its own, from a bundle made of the sources as they are, so no build is needed.
 import { spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -13,20 +14,26 @@ export interface Ended {
   signal: NodeJS.Signals | null
 }
 
-/** Bundles a TypeScript file for Node into .espalier/test, where packages resolve as in the project. */
-export async function bundleForNode(entry: string, name: string): Promise<string> {
-  const outfile = `${root}.espalier/test/${name}.mjs`
+/**
+ * Bundles a TypeScript file for Node into .espalier/test, where packages resolve as in the project. `split` leaves what
+ * is imported late in files of its own, as in the package: a start that fails is then the starter's to tell.
+ */
+export async function bundleForNode(entry: string, name: string, split = false): Promise<string> {
+  const outdir = `${root}.espalier/test${split ? `/${name}` : ''}`
+  if (split) rmSync(outdir, { recursive: true, force: true })
   await build({
     absWorkingDir: root,
-    entryPoints: [entry],
-    outfile,
+    entryPoints: [{ in: entry, out: name }],
+    outdir,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: split,
     platform: 'node',
     format: 'esm',
     packages: 'external',
     logLevel: 'error',
   })
-  return outfile
+  return `${outdir}/${name}.mjs`
 }
 
 /** Runs a bundle with arguments and no stdin; `env` is added to the environment, `flags` are Node's own. */

@@ -15,7 +15,7 @@ export async function sample(adapter: string, kind: string, calls: number): Prom
 }
 
 /** Kilobytes a call, over the second half of the samples: the first fills caches. */
-export function growth(samples: readonly Sample[], what: 'heap' | 'rss' | 'live' | 'allocated'): number {
+export function growth(samples: readonly Sample[], what: 'heap' | 'rss' | 'outside' | 'live' | 'allocated'): number {
   const late = samples.slice(samples.length >> 1)
   return 1000 * slope(late.map(({ calls }) => calls), late.map((each) => each[what]))
 }

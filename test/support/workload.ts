@@ -1,5 +1,7 @@
 // Mixed work that a long-lived process does again and again, for tests that look at what each call leaves behind.
+import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { ResNet, ViT } from '../../models/index.ts'
 import { attributionMethodOf } from '../../src/attribution/methods.ts'
 import { oneHot } from '../../src/attribution/relevance.ts'
@@ -104,13 +106,26 @@ async function plan(model: Model, found: readonly Unit[], references: Dataset, t
   return rank(found, scores, { multipleOf: 1, minimum: 1 }).at(0.1 + turn % 7 / 20)
 }
 
-/** What the process holds: megabytes of JavaScript heap and of the process, of the device, and cached bind groups. */
+/**
+ * What the process holds: megabytes of JavaScript heap in use and of the process, of the device, and cached bind groups.
+ * `outside` is what the process has of its own (no files, on Linux) beyond the pages of this thread's heap: V8 gives
+ * those back when it likes, which alone moves `rss` by tens of megabytes; device memory, code, other threads and what
+ * native code keeps all lie outside.
+ */
 export interface Held {
   heap: number
   rss: number
+  outside: number
   live: number
   allocated: number
   bindGroups: number
+}
+
+/** Bytes of pages that belong to no file, as Linux counts them. */
+function ownPages(): number | null {
+  const path = '/proc/self/smaps_rollup'
+  const found = existsSync(path) ? /^Anonymous: +(\d+) kB$/m.exec(readFileSync(path, 'utf8')) : null
+  return found ? Number(found[1]) * 1024 : null
 }
 
 /** Collects garbage (needs `--expose-gc`) and says what is left. */
@@ -126,6 +141,7 @@ export async function held(): Promise<Held> {
   return {
     heap: mega(heapUsed),
     rss: mega(rss),
+    outside: mega((ownPages() ?? rss) - getHeapStatistics().total_physical_size),
     live: mega(memory.live),
     allocated: mega(memory.allocated),
     bindGroups: launches.cachedBindGroups,
