@@ -5,7 +5,7 @@ const floors = [
   ['gpu'],
   ['core'],
   ['ops'],
-  ['nn', 'files'],
+  ['nn', 'files', 'testing'],
   ['sparse', 'data'],
   ['train', 'attribution'],
   ['pruning'],
@@ -14,9 +14,10 @@ const floors = [
   ['report'],
   ['api'],
   ['bench'],
+  ['entries'],
   ['commands'],
 ]
-const where = { models: '^models/', bench: '^bench/', api: '^src/(index|models)\\.ts$' }
+const where = { models: '^models/', bench: '^bench/', api: '^src/(index|models)\\.ts$', entries: '^src/(bench|testing)\\.ts$' }
 const pathOf = (room) => where[room] ?? `^src/${room}/`
 
 const up = floors.flatMap((rooms, floor) =>

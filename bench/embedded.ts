@@ -3,7 +3,6 @@
 // threads.
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { Block } from '../models/vit.ts'
@@ -24,7 +23,7 @@ import { disposeTree } from '../src/core/tree.ts'
 import { quantile } from '../src/base/turns.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
 import { relativeError, type Row } from './harness.ts'
-import { loadOrtCpu, loadPeer, type Peer, type PeerName, peerNames } from './peers.ts'
+import { loadOrtCpu, loadPeer, type Peer, type PeerName } from './peers.ts'
 
 /** Threads of everything that can choose; words that pick cases; where progress goes. */
 export interface EmbeddedOptions {
@@ -48,7 +47,7 @@ interface Case {
 }
 
 const products = [[512, 512, 512], [197, 768, 192]] as const
-const lavapipe = 'espalier on lavapipe'
+const lavapipe = 'espalier on lavapipe', onWebGpu = ['tfjs', 'jax-js', 'ort'] as const
 
 /**
  * Rows of everything that issue 3 sets a mark for; a row of ours says in its note by how much it beats or misses its
@@ -85,9 +84,9 @@ export async function embeddedRows(
     : []
   if (both.length + alone.length) await onAdapter('cpu', 'espalier', [...both, ...alone])
   if (wanted('matmul')) {
-    const names: (PeerName | 'ort-cpu')[] = ['ort-cpu', ...peerNames]
+    const names: (PeerName | 'ort-cpu')[] = ['ort-cpu', ...onWebGpu]
     for (const name of names) {
-      const peer = name === 'ort-cpu' ? await loadOrtCpu(threads) : await loadPeer(name)
+      const peer = name === 'ort-cpu' ? await loadOrtCpu(threads) : await loadPeer(name, threads)
       for (const [i, shape] of products.entries()) {
         onProgress(name, i, products.length, `matmul ${shape.join('x')}`)
         rows.push(await measureCase(await peerCase(peer, shape), name, results))
@@ -103,9 +102,6 @@ export async function embeddedRows(
   return rows
 }
 
-/** The processor's name, for the head of the report. */
-export const cpuName = (): string => cpus()[0]?.model.trim() ?? 'unknown CPU'
-
 // ---- what has to be reached -------------------------------------------------------------------------------------
 
 function verdicts(row: Row, rows: readonly Row[]): string[] {
@@ -119,7 +115,7 @@ function verdicts(row: Row, rows: readonly Row[]): string[] {
   const speed = (other: Row | undefined) => other ? other.msMedian / row.msMedian : NaN
   if (row.name === 'matmul') {
     times(speed(of('ort-cpu')), "ONNX Runtime's CPU provider", row.shape === '512x512x512' ? 0.3 : 0.25)
-    const best = peerNames.flatMap((name) => of(name) ?? []).sort((a, b) => a.msMedian - b.msMedian)[0]
+    const best = onWebGpu.flatMap((name) => of(name) ?? []).sort((a, b) => a.msMedian - b.msMedian)[0]
     times(speed(best), `${best?.impl} on lavapipe`, 8)
   }
   if (row.name === 'softmax' || row.name === 'layernorm') times(speed(of(lavapipe)), lavapipe, 4)
@@ -241,7 +237,7 @@ const productSizes = ([M, K, N]: readonly [number, number, number]) => ({
 })
 
 async function peerCase(peer: Pick<Peer, 'prepare'>, [M, K, N]: readonly [number, number, number]): Promise<Case> {
-  const run = await peer.prepare({ kind: 'matmul', M, K, N, a: matrix(M, K, 'a'), b: matrix(K, N, 'b') })
+  const { run } = (await peer.prepare({ kind: 'matmul', M, K, N, a: matrix(M, K, 'a'), b: matrix(K, N, 'b') }))!
   return { ...productSizes([M, K, N]), run, check: run, dispose: () => undefined }
 }
 

@@ -3,8 +3,11 @@
 // alike.
 import { setTimeout } from 'node:timers/promises'
 import { InputError, NumericError } from '../src/base/errors.ts'
+import { gpu } from '../src/gpu/device.ts'
+import { deviceTime } from '../src/gpu/timing.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
 import { median, quantile, spreadOf, takeTurns } from '../src/base/turns.ts'
+import { isNoisy, medianOf, speedUp } from './statistics.ts'
 
 /**
  * One implementation of a case. `run` computes once and reads the result back; `device` gives the device time of one
@@ -16,6 +19,16 @@ export interface Subject {
   /** Brings a result into the order of `expected` before it is compared; not timed. */
   inOrder?(values: ArrayLike<number>): ArrayLike<number>
   device?: () => Promise<number>
+  /** Launches the work once and reads nothing back: what the clock 'device' times. */
+  launch?(): void
+  /** Where they differ from the case's: operations that count, bytes, and what the dense product would take. */
+  flops?: number
+  bytes?: number
+  denseFlops?: number
+  /** Kept entries as a share of all. */
+  density?: number
+  /** It computes elsewhere than on the open adapter, so that the adapter's roofs say nothing about it. */
+  offDevice?: boolean
   note?: string
   dispose?(): void
 }
@@ -35,6 +48,13 @@ export interface BenchCase {
   /** Largest max|a-b| / max|b| that counts as right; default 1e-5. */
   tolerance?: number
   subjects: Subject[]
+  /** Implementations that the others are compared with, round by round. */
+  baselines?: readonly string[]
+  /**
+   * 'wall' (default): `run` with its read-back, as peers have it. 'device': `launch` alone, many at a time, by
+   * timestamps where there are some.
+   */
+  clock?: 'wall' | 'device'
 }
 
 /** A case by its name, made when its turn comes. */
@@ -43,7 +63,15 @@ export interface CaseMaker {
   make(): Promise<BenchCase>
 }
 
-/** One line of a bench: the names of product.md, and the device time as a column of its own. Times are milliseconds. */
+/** How many times as fast as another implementation of the same case a row is, with its 95 % interval over rounds. */
+export interface SpeedUp {
+  over: string
+  value: number
+  low: number
+  high: number
+}
+
+/** One line of a bench: the names of product.md, and what docs/benchmarking.md adds. Times are milliseconds. */
 export interface Row {
   suite: string
   name: string
@@ -56,12 +84,22 @@ export interface Row {
   gbps: number | null
   maxRelError: number | null
   note: string
-  /**
-   * The fastest tenth, which a busy neighbour disturbs least; and device time by timestamps. In JSON both are part of
-   * the note.
-   */
+  /** The fastest tenth, which a busy neighbour disturbs least; and device time by timestamps. */
   msP10: number
   msDevice: number | null
+  /** The median of each round, by which implementations that took turns are compared. */
+  msRounds?: number[]
+  /** GFLOP/s that a dense product would need for the same time. */
+  gflopsDense?: number
+  density?: number
+  /** The least time under the adapter's measured roofs over the time it took, and which roof that is. */
+  roofline?: number
+  bound?: 'compute' | 'memory'
+  speedUps?: SpeedUp[]
+  /** Present where the machine was too noisy to trust the row to 10 %. */
+  noisy?: boolean
+  profile?: 'browser' | 'native'
+  offDevice?: boolean
 }
 
 /** How long to measure. */
@@ -72,11 +110,37 @@ export interface MeasureOptions {
   onProgress?: OnProgress
 }
 
+/** Rounds where nothing else is asked for. */
+export const defaultRounds = 9
+
 /** Checks, warms up and times all subjects of a case in turns. @throws NumericError if one of them is wrong. */
 export async function measure(
   work: BenchCase,
-  { rounds = 9, msPerRound = 60, onProgress }: MeasureOptions = {},
+  { rounds = defaultRounds, msPerRound = 60, onProgress }: MeasureOptions = {},
 ): Promise<Row[]> {
+  const errors = await checked(work)
+  const clock = work.clock === 'device' ? deviceClock : wallClock
+  const timers: (() => Promise<Turn>)[] = []
+  for (const subject of work.subjects) timers.push(await clock(subject, msPerRound))
+  const turns = await takeTurns(
+    timers.map((time) => async () => {
+      if (work.subjects.length > 1 && work.clock !== 'device') await setTimeout(100) // threads of the last one may spin
+      return time()
+    }),
+    {
+      rounds,
+      warmUp: 0, // done by the check
+      onRound: (done, of) => onProgress?.(`${work.name} ${work.shape}`, done, of),
+    },
+  )
+  const byRound = turns.map((taken) => taken.map(({ wall }) => median(wall)))
+  const rows = work.subjects.map((subject, i) => rowOf(work, subject, turns[i], byRound[i], errors[i]))
+  for (const { dispose } of work.subjects) dispose?.()
+  return compared(work, rows)
+}
+
+/** Computes each subject and holds it against the expected values; warms it up as well. */
+async function checked(work: BenchCase): Promise<number[]> {
   const errors: number[] = []
   for (const { impl, run, inOrder = (values: ArrayLike<number>) => values } of work.subjects) {
     const error = relativeError(inOrder(await run()), work.expected)
@@ -90,44 +154,94 @@ export async function measure(
     errors.push(error)
     for (let i = 0; i < 2; i++) await run() // code and caches warm
   }
+  return errors
+}
+
+interface Turn {
+  wall: number[]
+  device?: number
+}
+
+async function wallClock({ impl, run, device }: Subject, msPerRound: number): Promise<() => Promise<Turn>> {
   const { Bench } = await tinybench()
-  const turns = await takeTurns(
-    work.subjects.map(({ impl, run, device }) => async () => {
-      if (work.subjects.length > 1) await setTimeout(100) // threads of the last one may still spin
-      const bench = new Bench({ time: msPerRound, iterations: 1, warmup: false, retainSamples: true, throws: true })
-      bench.add(impl, async () => {
-        await run()
-      })
-      await bench.run()
-      const [{ result }] = bench.tasks
-      return { wall: result.state === 'completed' ? [...result.latency.samples ?? []] : [], device: await device?.() }
-    }),
-    {
-      rounds,
-      warmUp: 0, // done above
-      onRound: (done, of) => onProgress?.(`${work.name} ${work.shape}`, done, of),
-    },
-  )
-  return work.subjects.map(({ impl, note = '', dispose }, i) => {
-    dispose?.()
-    const wall = turns[i].flatMap((turn) => turn.wall), device = turns[i].flatMap((turn) => turn.device ?? [])
-    const { median: msMedian, mad: msMad, runs } = spreadOf(wall)
-    return {
-      suite: work.suite,
-      name: work.name,
-      shape: work.shape,
-      impl,
-      msMedian,
-      msMad,
-      runs,
-      gflops: work.flops ? work.flops / msMedian / 1e6 : null,
-      gbps: work.bytes / msMedian / 1e6,
-      maxRelError: errors[i],
-      note,
-      msP10: quantile(wall, 0.1),
-      msDevice: device.length ? median(device) : null,
-    }
-  })
+  return async () => {
+    const bench = new Bench({ time: msPerRound, iterations: 1, warmup: false, retainSamples: true, throws: true })
+    bench.add(impl, async () => {
+      await run()
+    })
+    await bench.run()
+    const [{ result }] = bench.tasks
+    return { wall: result.state === 'completed' ? [...result.latency.samples ?? []] : [], device: await device?.() }
+  }
+}
+
+/** Launches so many at once that a tick of the timestamps and the start of a submit do not count. */
+async function deviceClock({ impl, launch }: Subject, msPerRound: number): Promise<() => Promise<Turn>> {
+  if (!launch) throw new InputError(`bench: ${impl} has no 'launch', which the clock 'device' times`)
+  const perLaunch = await launchesOf(launch)
+  const first = await deviceTime(launch)
+  // One submit holds 1024 launches (src/gpu/launches.ts); more would not be timed.
+  const most = Math.max(1, Math.floor(500 / Math.max(1, perLaunch)))
+  const repeats = Math.max(1, Math.min(most, Math.round(3 / Math.max(first, 0.005))))
+  return async () => {
+    const wall: number[] = [], until = performance.now() + msPerRound
+    do {
+      wall.push(
+        await deviceTime(() => {
+          for (let i = 0; i < repeats; i++) launch()
+        }) / repeats,
+      )
+    } while (performance.now() < until)
+    return { wall, device: median(wall) }
+  }
+}
+
+async function launchesOf(launch: () => void): Promise<number> {
+  const { launches, device } = gpu(), before = launches.counts.launches
+  launch()
+  launches.flush()
+  await device.queue.onSubmittedWorkDone()
+  return launches.counts.launches - before
+}
+
+function rowOf(work: BenchCase, subject: Subject, turns: readonly Turn[], rounds: number[], error: number): Row {
+  const { impl, note = '', flops = work.flops, bytes = work.bytes, denseFlops, density, offDevice } = subject
+  const wall = turns.flatMap((turn) => turn.wall), device = turns.flatMap((turn) => turn.device ?? [])
+  const { median: msMedian, mad: msMad, runs } = spreadOf(wall)
+  const row: Row = {
+    suite: work.suite,
+    name: work.name,
+    shape: work.shape,
+    impl,
+    msMedian,
+    msMad,
+    runs,
+    gflops: flops ? flops / msMedian / 1e6 : null,
+    gbps: bytes ? bytes / msMedian / 1e6 : null,
+    maxRelError: error,
+    note,
+    msP10: quantile(wall, 0.1),
+    msDevice: device.length ? median(device) : null,
+    msRounds: rounds,
+  }
+  if (denseFlops !== undefined) row.gflopsDense = denseFlops / msMedian / 1e6
+  if (density !== undefined) row.density = density
+  if (offDevice) row.offDevice = true
+  return row
+}
+
+/** Adds how fast each row is beside the baselines, and whether the machine was too noisy to tell. */
+function compared({ baselines = [] }: BenchCase, rows: Row[]): Row[] {
+  for (const row of rows) {
+    const rounds = row.msRounds ?? []
+    const others = rows.filter((other) => other !== row && baselines.includes(other.impl))
+    const against = others.map(({ impl, msRounds = [] }) => ({ over: impl, ...speedUp(msRounds, rounds) }))
+    if (against.length) row.speedUps = against
+    // Of what took turns, ratios count: a machine that was slow for a while slowed all of them.
+    const judged = against.length ? against : [medianOf(rounds)]
+    if (judged.some((interval) => isNoisy(interval, rounds.length))) row.noisy = true
+  }
+  return rows
 }
 
 async function tinybench(): Promise<typeof import('tinybench')> {
@@ -149,70 +263,5 @@ export function relativeError(found: ArrayLike<number>, expected: ArrayLike<numb
     if (!(off <= difference)) difference = off
     scale = Math.max(scale, Math.abs(expected[i]))
   }
-  return difference / scale
-}
-
-/** How much faster espalier is than the fastest peer, per shape and as geometric mean; null without peers. */
-export function against(
-  rows: readonly Row[],
-  by: 'msMedian' | 'msP10' = 'msMedian',
-): { cases: { name: string, shape: string, peer: string, ratio: number }[], mean: number } | null {
-  const cases = rows.filter((row) => row.impl === 'espalier').flatMap((row) => {
-    const peers = rows.filter((other) =>
-      other.name === row.name && other.shape === row.shape && ['tfjs', 'jax-js', 'ort'].includes(other.impl)
-    )
-    const best = peers.sort((a, b) => a[by] - b[by])[0]
-    return best ? [{ name: row.name, shape: row.shape, peer: best.impl, ratio: best[by] / row[by] }] : []
-  })
-  return cases.length
-    ? { cases, mean: Math.exp(cases.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / cases.length) }
-    : null
-}
-
-/** The rows as a table for people. */
-export function table(rows: readonly Row[]): string {
-  const cells = rows.map((
-    row,
-  ) => [
-    row.name,
-    row.shape,
-    row.impl,
-    row.msMedian.toFixed(3),
-    row.msMad.toFixed(3),
-    row.msP10.toFixed(3),
-    row.msDevice?.toFixed(3) ?? '-',
-    String(row.runs),
-    row.gflops?.toFixed(2) ?? '-',
-    row.gbps?.toFixed(2) ?? '-',
-    row.maxRelError?.toExponential(1) ?? '-',
-    row.note,
-  ])
-  const lines = [[
-    'name',
-    'shape',
-    'impl',
-    'wall ms',
-    'mad',
-    'p10',
-    'device ms',
-    'runs',
-    'GFLOP/s',
-    'GB/s',
-    'max error',
-    'note',
-  ], ...cells]
-  const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => line[i].length)))
-  return lines.map((line) =>
-    line.map((cell, i) => i < 3 || i === 11 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join('  ').trimEnd()
-  ).join('\n')
-}
-
-/** A row with just the names of product.md. */
-export function jsonRow({ msP10, msDevice, ...row }: Row): Omit<Row, 'msP10' | 'msDevice'> {
-  const more = [
-    row.note,
-    Number.isFinite(msP10) ? `p10 ${msP10.toFixed(3)} ms` : '',
-    msDevice === null ? '' : `device ${msDevice.toFixed(3)} ms`,
-  ]
-  return { ...row, note: more.filter(Boolean).join(', ') }
+  return scale > 0 ? difference / scale : difference
 }

@@ -2,7 +2,6 @@
 // PyTorch's before anything is timed. The checkpoints: ResNet-20, which ships with the package, and DeiT-Tiny where
 // $ESPALIER_SHARED has it.
 import { existsSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import { type Checkpoint, loadCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { compile } from '../src/core/compile.ts'
@@ -20,17 +19,23 @@ import { inference, trace, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { deitGraph } from './deit-onnx.ts'
 import { quantile } from '../src/base/turns.ts'
-import { measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import type { OnProgress } from '../src/pruning/progress.ts'
+import { defaultRounds, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { meter } from './meter.ts'
+import { requireInstalled, requirePeer } from './rivals/peer.ts'
+import { onWasm, type Ort, webOrt } from './rivals/ort.ts'
 
 /**
- * What to measure, and whether beside ONNX Runtime: on its webgpu provider, for the embedded device on its CPU
- * provider.
+ * What to measure, and beside which builds of ONNX Runtime: `ort` is its webgpu provider, for the embedded device its
+ * CPU provider; `ort-web` its WASM.
  */
 export interface ModelOptions extends MeasureOptions {
   wanted: (name: string) => boolean
-  ort: boolean
-  threads?: number
+  peers: readonly ('ort' | 'ort-web')[]
+  threads: number
 }
+
+const stages = ['load', 'forward', 'training step'] as const
 
 /** A network, one batch of its data and what PyTorch makes of it. */
 interface Case {
@@ -50,22 +55,28 @@ interface Case {
 /** Rows of every network at hand. @throws NumericError if one computes wrong values, InputError if none is at hand. */
 export async function modelRows(options: ModelOptions): Promise<Row[]> {
   const rows: Row[] = []
+  const found: Case[] = []
   for (const make of [packagedResNet, deitTiny]) {
-    const found = await make()
-    if (!found || !['load', 'forward', 'training step'].some((what) => options.wanted(`${found.name} ${what}`))) {
-      continue
-    }
-    rows.push(...await networkRows(found, options))
+    const each = await make()
+    if (each && stages.some((what) => options.wanted(`${each.name} ${what}`))) found.push(each)
+  }
+  const jobs = found.flatMap(({ name }) => stages.map((what) => `${name} ${what}`).filter(options.wanted))
+  const count = meter('bench models', jobs.length, options.rounds ?? defaultRounds, options.onProgress)
+  for (const each of found) {
+    rows.push(...await networkRows(each, options, (job) => count.begin(jobs.indexOf(job), job)))
   }
   return rows
 }
 
-async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
-  const { wanted, ort, threads } = options
+async function networkRows(data: Case, options: ModelOptions, begin: (job: string) => OnProgress): Promise<Row[]> {
+  const { wanted, peers, threads } = options
   const { name, batch, side } = data, shape = `batch=${batch} image=${side}`
   const rows: Row[] = []
   const { memory } = gpu().pool
-  if (wanted(`${name} load`)) rows.push(await loading(data))
+  if (wanted(`${name} load`)) {
+    begin(`${name} load`)
+    rows.push(await loading(data))
+  }
 
   gpu().pool.trim()
   const before = memory.allocated
@@ -78,6 +89,7 @@ async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
   await tuned()
 
   if (wanted(`${name} forward`)) {
+    const onProgress = begin(`${name} forward`)
     gpu().pool.trim()
     memory.peak = memory.allocated
     const ours = forwardSubject(model, data)
@@ -86,7 +98,9 @@ async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
     ours.note = `memory.peak ${mega(peak)}: ${(peak / (weights + wide)).toFixed(2)} times weights (${mega(weights)}) `
       + `and the two largest activations (${mega(wide)})`
     const subjects = [ours]
-    if (ort && data.graph) subjects.push(await ortSubject(data.graph(batch), data, threads))
+    for (const peer of data.graph ? peers : []) {
+      subjects.push(await ortSubject(peer, data.graph!(batch), data, threads))
+    }
     const measured = await measure({
       suite: 'models',
       name: `${name} forward`,
@@ -96,13 +110,15 @@ async function networkRows(data: Case, options: ModelOptions): Promise<Row[]> {
       expected: data.expected,
       tolerance: data.tolerance,
       subjects,
-    }, options)
+    }, { ...options, onProgress })
     for (const row of measured) {
       row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
     }
     rows.push(...measured)
   }
-  if (wanted(`${name} training step`)) rows.push(await trainingStep(model, data, options))
+  if (wanted(`${name} training step`)) {
+    rows.push(await trainingStep(model, data, { ...options, onProgress: begin(`${name} training step`) }))
+  }
   disposeTree(model)
   return rows
 }
@@ -138,34 +154,35 @@ function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): S
   }
 }
 
-interface OrtSession {
-  run(feeds: object): Promise<Record<string, { data: Float32Array }>>
-}
-interface Ort {
-  InferenceSession: { create(model: Uint8Array, options: object): Promise<OrtSession> }
-  Tensor: new(type: string, data: Float32Array, shape: readonly number[]) => object
-}
-
+/** The network on ONNX Runtime, optimised as far as it can. */
 async function ortSubject(
+  peer: 'ort' | 'ort-web',
   graph: Uint8Array,
   { images, batch, side, inOrder }: Case,
-  threads?: number,
+  threads: number,
 ): Promise<Subject> {
+  requireInstalled(peer)
   const onCpu = gpu().adapter.kind === 'embedded'
-  const ort = createRequire(packageFile('bench/peers/package.json'))('onnxruntime-node') as Ort
+  const ort = peer === 'ort' ? requirePeer()('onnxruntime-node') as Ort : webOrt(threads)
   const session = await ort.InferenceSession.create(graph, {
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
-    ...onCpu
-      ? { executionProviders: ['cpu'], intraOpNumThreads: threads ?? 0, interOpNumThreads: 1 }
+    ...peer === 'ort-web'
+      ? onWasm
+      : onCpu
+      ? { executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1 }
       : { executionProviders: ['webgpu'], extra: { session: { disable_cpu_ep_fallback: '1' } } },
   }) // fail rather than time the CPU
   const input = new ort.Tensor('float32', images, [batch, 3, side, side])
   return {
-    impl: 'ort',
+    impl: peer,
     inOrder,
-    note: onCpu ? 'CPU provider' : 'webgpu provider',
+    offDevice: peer === 'ort-web' || onCpu,
+    note: peer === 'ort-web' ? `WASM SIMD, ${threads} threads` : onCpu ? 'CPU provider' : 'webgpu provider',
     run: async () => Object.values(await session.run({ images: input }))[0].data,
+    dispose: () => {
+      void session.release?.()
+    },
   }
 }
 

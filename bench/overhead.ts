@@ -14,16 +14,21 @@ import { disposeTree } from '../src/core/tree.ts'
 import { quantile } from '../src/base/turns.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
 import { type MeasureOptions, type Row } from './harness.ts'
+import { meter } from './meter.ts'
 
 /**
  * Rows: CPU time of the host per launch when launches are batched, and a training step of tiny tensors eager and
  * captured.
  */
 export async function overheadRows({ rounds = 15, onProgress }: MeasureOptions = {}): Promise<Row[]> {
-  return [await eagerLaunches(rounds), ...await trainingStep(rounds, onProgress)]
+  const count = meter('bench overhead', 2, rounds, onProgress)
+  return [
+    await eagerLaunches(rounds, count.begin(0, 'launch')),
+    ...await trainingStep(rounds, count.begin(1, 'training step')),
+  ]
 }
 
-async function eagerLaunches(rounds: number): Promise<Row> {
+async function eagerLaunches(rounds: number, onProgress: OnProgress): Promise<Row> {
   const count = 1000, { launches, device } = gpu()
   const x = tensor(new Float32Array(64)), y = tensor(new Float32Array(64).fill(1))
   const perLaunch: number[] = []
@@ -41,6 +46,7 @@ async function eagerLaunches(rounds: number): Promise<Row> {
     if (round >= 10) perLaunch.push((hostCpu() - start) / count)
     sum = (await last.data())[0]
     last.dispose()
+    onProgress('launch', round + 1, rounds + 10)
   }
   if (sum !== count) throw new NumericError(`overhead: ${count} additions of 1 gave ${sum}`)
   x.dispose()

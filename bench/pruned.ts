@@ -22,7 +22,8 @@ import { fillNormal } from '../src/base/random.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
 import { inference } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
-import { measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { defaultRounds, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { meter } from './meter.ts'
 
 /** Which cases. */
 export interface PrunedOptions extends MeasureOptions {
@@ -40,11 +41,19 @@ const networks = [
   },
 ]
 
+const shares = [0.5, 0.25] as const
+
 /** Dense against sliced to a half and a quarter of the multiply-adds, and scoring. */
 export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
   const rows: Row[] = []
+  const jobs = networks.filter(({ file }) => existsSync(file)).flatMap(({ name }) => [
+    ...options.wanted(`${name} pruned`) ? shares.map((share) => `${name} pruned to ${share}`) : [],
+    ...options.wanted(`${name} scoring`) ? [`${name} scoring`] : [],
+  ])
+  const count = meter('bench pruned', jobs.length, options.rounds ?? defaultRounds, options.onProgress)
+  const begin = (job: string) => ({ ...options, onProgress: count.begin(jobs.indexOf(job), job) })
   for (const { name, file, batch, kinds } of networks) {
-    if (!existsSync(file) || !['pruned', 'scoring'].some((what) => options.wanted(`${name} ${what}`))) continue
+    if (!jobs.some((job) => job.startsWith(`${name} `))) continue
     const { model, preprocessing: { crop, channels }, classCount } = await loadCheckpoint(file)
     const input: [number, number, number] = [channels, crop ?? 32, crop ?? 32], shape = [batch, ...input]
     const values = fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'images')
@@ -63,7 +72,8 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
         aggregation: 'signed',
       })
       const ranking = rank(chosen, scores, { ranking: 'per-unit' }), dense = costOf(model, input).macs
-      for (const share of [0.5, 0.25]) {
+      for (const share of shares) {
+        const measured = begin(`${name} pruned to ${share}`)
         const cost = (plan: Plan) => planCost(model, found, plan, input).macs
         const { plan } = withinBudget(ranking, cost, share * dense, 'multiply-adds')
         maskModel(model, found, plan)
@@ -87,12 +97,15 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
             expected,
             tolerance: 1e-4,
             subjects,
-          }, options),
+            baselines: ['dense'],
+          }, measured),
         )
         disposeTree(small)
       }
     }
-    if (options.wanted(`${name} scoring`)) rows.push(...await scoring(name, model, values, shape, classCount, options))
+    if (options.wanted(`${name} scoring`)) {
+      rows.push(...await scoring(name, model, values, shape, classCount, begin(`${name} scoring`)))
+    }
     disposeTree(model)
   }
   return rows

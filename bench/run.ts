@@ -1,136 +1,183 @@
-// The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter, measures, compares. `embedded` chooses
-// its adapters and peers itself.
+// The suites of `espalier bench` (npm run bench -- <suite>): opens an adapter in one profile or in both, measures the
+// roofs and then the cases, compares. `embedded` chooses its adapters and peers itself.
+import { availableParallelism } from 'node:os'
 import { InputError } from '../src/base/errors.ts'
-import { close, init, type InitOptions } from '../src/gpu/device.ts'
-import { tuned } from '../src/gpu/tune.ts'
+import { close, type Gpu, init, type InitOptions } from '../src/gpu/device.ts'
+import { tuned, tuning } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/files/package.ts'
-import { against, type CaseMaker, jsonRow, measure, type MeasureOptions, type Row, table } from './harness.ts'
+import { type CaseMaker, defaultRounds, measure, type MeasureOptions, type Row } from './harness.ts'
 import { attentionCases } from './kernels/attention.ts'
 import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
-import { cpuName, embeddedRows } from './embedded.ts'
+import { networkCases } from './kernels/networks.ts'
+import { embeddedRows } from './embedded.ts'
+import { cpuName, machineFacts } from './machine.ts'
+import { meter } from './meter.ts'
 import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
 import { prunedRows } from './pruned.ts'
 import { variantRows } from './variants.ts'
-import { loadPeer, type Peer, type PeerName } from './peers.ts'
+import { loadPeer, needsWebGpu, type Peer, type PeerName } from './peers.ts'
+import { measureRoofline, withRoofline } from './roofline.ts'
+import type { BenchReport } from './schema.ts'
 
 /** Groups of cases. */
 export type Suite = 'kernels' | 'variants' | 'models' | 'pruned' | 'overhead' | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
-export interface BenchOptions extends InitOptions, MeasureOptions {
+export interface BenchOptions extends Omit<InitOptions, 'profile'>, MeasureOptions {
   suite: Suite
   only?: string[]
   against?: PeerName[]
+  /** Batch sizes of the layers of networks; default 1, 8 and, on a GPU, 64; with `quick` 1. */
+  batches?: number[]
+  /** Three rounds of 20 ms and one batch size: for a look, not for a figure. */
+  quick?: boolean
+  /** 'both' measures in one after the other, where the adapter is not the embedded device, which has but one. */
+  profile?: 'browser' | 'native' | 'both'
 }
 
-/** The result of a bench: the shape of `bench --json`, with rows that keep their extra columns. */
-export interface BenchReport {
-  adapter: string
-  versions: Record<string, string>
-  profile: string
-  rows: Row[]
-}
-
-const kernels: readonly ((peers: readonly Peer[]) => CaseMaker[])[] = [
-  matmulCases,
-  attentionCases,
-  convolutionCases,
-  layerCases,
-]
+type Profile = 'browser' | 'native'
 
 /**
  * Opens the adapter, checks and times the cases of a suite one after the other.
  * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
  */
-export async function runBench(
-  { suite, only, against: names = [], onProgress, rounds, msPerRound, ...options }: BenchOptions,
-): Promise<BenchReport> {
-  if (suite === 'embedded') { // opens several adapters, one after the other
-    const { threads = 2 } = options
-    const rows = await embeddedRows({ threads, only, onProgress }),
-      versions = { espalier: packageVersion(), node: process.versions.node }
-    return { adapter: `embedded device, ${threads} threads on ${cpuName()}`, versions, profile: 'browser', rows }
+export async function runBench(options: BenchOptions): Promise<BenchReport> {
+  const {
+    suite,
+    only,
+    against: names = [],
+    quick,
+    onProgress,
+    rounds,
+    msPerRound,
+    profile = 'browser',
+    batches,
+    ...where
+  } = options
+  const report: BenchReport = {
+    suite,
+    adapter: '',
+    kind: '',
+    profile,
+    versions: { espalier: packageVersion(), node: process.versions.node },
+    machine: machineFacts(),
+    date: new Date().toISOString(),
+    rows: [],
+    rooflines: {},
+    breakEven: [],
+    tuning: {},
+    notes: [],
   }
-  if (suite === 'models' && names.some((name) => name !== 'ort')) {
+  const threads = where.threads ?? availableParallelism()
+  if (suite === 'embedded') { // opens several adapters, one after the other
+    const { threads = 2 } = where
+    const rows = await embeddedRows({ threads, only, onProgress })
+    return {
+      ...report,
+      adapter: `embedded device, ${threads} threads on ${cpuName()}`,
+      kind: 'embedded',
+      profile: 'browser',
+      rows,
+    }
+  }
+  const networks = names.flatMap((name) => name === 'ort' || name === 'ort-web' ? [name] : [])
+  if (suite === 'models' && networks.length < names.length) {
     throw new InputError(
-      `bench models --against ${names.join(',')}: expected ort, the only peer that runs whole networks here`,
+      `bench models --against ${names.join(',')}: expected ort or ort-web, the only peers that run whole networks here`,
     )
   }
   const peers: Peer[] = []
-  for (const name of names) peers.push(await loadPeer(name))
-  // Peers run on dawn, so we do too, unless another adapter is asked for.
-  const { adapter } = await init({
-    fixedVariants: false,
-    ...options,
-    adapter: options.adapter ?? (peers.length ? 'dawn' : undefined),
-  })
+  for (const name of names) peers.push(await loadPeer(name, threads))
+  for (const { name, version } of peers) report.versions[name] = version
+  const timing = { rounds: rounds ?? (quick ? 3 : defaultRounds), msPerRound: msPerRound ?? (quick ? 20 : undefined) }
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
-  const rows: Row[] = []
-  try {
-    if (suite === 'overhead') {
-      rows.push(...(await overheadRows({ rounds, onProgress })).filter(({ name }) => wanted(name)))
+  // Peers run on dawn or on the cores, so we do too, unless another adapter is asked for.
+  const adapter = where.adapter ?? (names.length ? needsWebGpu(names) ? 'dawn' : 'cpu' : undefined)
+  for (const one of profile === 'both' ? ['browser', 'native'] as const : [profile]) {
+    const opened = await init({ fixedVariants: false, ...where, adapter, profile: one })
+    try {
+      if (one === 'native' && profile === 'both' && opened.adapter.kind === 'embedded') {
+        report.notes.push('the embedded device has one profile: what a page may use is all there is')
+        report.profile = 'browser'
+        break
+      }
+      report.adapter = opened.adapter.name
+      report.kind = opened.adapter.kind
+      const rows = await suiteRows(suite, opened, {
+        ...timing,
+        wanted,
+        peers,
+        networks,
+        batches: batches ?? (quick ? [1] : opened.adapter.kind === 'gpu' ? [1, 8, 64] : [1, 8]),
+        threads,
+        report,
+        onProgress,
+      }, one)
+      report.rows.push(...rows)
+      Object.assign(report.tuning, tuning(opened))
+    } finally {
+      await close()
     }
-    if (suite === 'models') {
-      rows.push(
-        ...await modelRows({
-          wanted,
-          ort: names.includes('ort'),
-          threads: options.threads,
-          rounds,
-          msPerRound,
-          onProgress,
-        }),
-      )
-    }
-    if (suite === 'pruned') rows.push(...await prunedRows({ wanted, rounds, msPerRound, onProgress }))
-    const makers = kernels.flatMap((each) => each(peers)).filter(({ name }) => wanted(name))
-    if (suite === 'variants') rows.push(...await variantRows(makers, { rounds, msPerRound, onProgress }))
-    const cases = suite === 'kernels' ? makers : []
-    for (const [i, { make }] of cases.entries()) {
-      const work = await make()
-      for (const { run } of work.subjects) await run() // first use: lets the tuner see the shape
-      await tuned()
-      rows.push(
-        ...await measure(work, {
-          rounds,
-          msPerRound,
-          onProgress: (what, ...progress) => onProgress?.(`${what} (${i + 1} of ${cases.length})`, ...progress),
-        }),
-      )
-    }
-  } finally {
-    await close()
   }
-  if (!rows.length) throw new InputError(`bench ${suite}: nothing matches --only ${only?.join(',')}`)
-  const versions = {
-    espalier: packageVersion(),
-    node: process.versions.node,
-    ...Object.fromEntries(peers.map(({ name, version }) => [name, version])),
-  }
-  return { adapter: adapter.name, versions, profile: adapter.profile, rows }
-}
-
-/** The report as text: the table, and how it compares with the peers. */
-export function benchText({ adapter, versions, profile, rows }: BenchReport): string {
-  const lines = [
-    `adapter: ${adapter}   profile: ${profile}   ${Object.entries(versions).map((pair) => pair.join(' ')).join(', ')}`,
-    table(rows),
-  ]
-  for (const by of ['msMedian', 'msP10'] as const) {
-    const ratios = against(rows, by)
-    if (!ratios) continue
-    lines.push(
-      '',
-      `times as fast as the fastest peer (${by === 'msMedian' ? 'medians' : 'fastest tenth'}):`,
-      ...ratios.cases.map(({ name, shape, peer, ratio }) => `  ${name} ${shape}: ${ratio.toFixed(2)} (${peer})`),
-      `  geometric mean: ${ratios.mean.toFixed(2)}`,
+  if (!report.rows.length) {
+    throw new InputError(
+      `bench ${suite}: nothing matches --only ${only?.join(',')}${report.notes.map((note) => `; ${note}`).join('')}`,
     )
   }
-  return lines.join('\n')
+  return report
 }
 
-/** The report as the one object that `--json` prints. */
-export const jsonReport = ({ rows, ...report }: BenchReport): object => ({ ...report, rows: rows.map(jsonRow) })
+interface Job extends MeasureOptions {
+  rounds: number
+  wanted: (name: string) => boolean
+  peers: readonly Peer[]
+  networks: ('ort' | 'ort-web')[]
+  batches: readonly number[]
+  threads: number
+  report: BenchReport
+}
+
+/** The rows of a suite on the open device, with their share of its roofs. */
+async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Job, profile: Profile): Promise<Row[]> {
+  const { wanted, peers, batches, report, onProgress, rounds, msPerRound } = job
+  const timing = { rounds, msPerRound, onProgress }
+  if (suite === 'overhead') return (await overheadRows(timing)).filter(({ name }) => wanted(name))
+  const roofline = report.rooflines[profile] = await measureRoofline({ onProgress })
+  const named = (rows: readonly Row[]) =>
+    withRoofline(rows, roofline).map((row) => report.profile === 'both' ? { ...row, profile } : row)
+  if (suite === 'models') {
+    return named(await modelRows({ ...timing, wanted, peers: job.networks, threads: job.threads }))
+  }
+  if (suite === 'pruned') return named(await prunedRows({ ...timing, wanted }))
+  const makers = [matmulCases, attentionCases, convolutionCases, layerCases].flatMap((each): CaseMaker[] => each(peers))
+    .filter(({ name }) => wanted(name))
+  if (suite === 'variants') return named(await variantRows(makers, timing))
+  for (const maker of networkCases(peers, batches)) {
+    if (!wanted(maker.name)) continue
+    const most = Math.min(opened.limits.maxStorageBufferBindingSize, opened.limits.maxBufferSize)
+    if (maker.largest <= most) makers.push(maker)
+    else {report.notes.push(
+        `${maker.name} is left out: a tensor of ${maker.largest} bytes, a binding takes at most ${most}`,
+      )}
+  }
+  return named(await measureAll(`bench ${suite}`, makers, timing))
+}
+
+/** Makes, checks and times cases one after the other; the tuner sees each before it is timed. */
+export async function measureAll(
+  what: string,
+  makers: readonly CaseMaker[],
+  { rounds = defaultRounds, msPerRound, onProgress }: MeasureOptions = {},
+): Promise<Row[]> {
+  const rows: Row[] = [], count = meter(what, makers.length, rounds, onProgress)
+  for (const [i, { name, make }] of makers.entries()) {
+    const told = count.begin(i, name), work = await make()
+    for (const { run } of work.subjects) await run()
+    await tuned()
+    rows.push(...await measure(work, { rounds, msPerRound, onProgress: told }))
+  }
+  return rows
+}

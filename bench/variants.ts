@@ -2,12 +2,15 @@
 // worth, and whether another row would do better.
 import { tuned } from '../src/gpu/tune.ts'
 import { type AnyTable, force, rowsTaken } from '../src/ops/shared/variants.ts'
-import { type CaseMaker, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { type CaseMaker, defaultRounds, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { meter } from './meter.ts'
 
 /** Rows of the table that is printed: a case as it is run usually, and by each row that can run it, in turns. */
 export async function variantRows(makers: readonly CaseMaker[], options: MeasureOptions): Promise<Row[]> {
-  const rows: Row[] = []
-  for (const { make } of makers) {
+  const rows: Row[] = [],
+    count = meter('bench variants', makers.length, options.rounds ?? defaultRounds, options.onProgress)
+  for (const [i, { name, make }] of makers.entries()) {
+    const onProgress = count.begin(i, name)
     const work = await make(), [usual] = work.subjects
     const tables = [...(await rowsTaken(() => usual.run())).keys()].filter((table) => table.rows.length > 1)
     await tuned()
@@ -21,12 +24,24 @@ export async function variantRows(makers: readonly CaseMaker[], options: Measure
           run: () => by(table, name, () => usual.run()),
           inOrder: usual.inOrder,
           device: usual.device && (() => by(table, name, usual.device!)),
+          launch: usual.launch && (() => {
+            forcedOnce(table, name, usual.launch!)
+          }),
         })
       }
     }
-    rows.push(...await measure({ ...work, suite: 'variants', subjects }, options))
+    rows.push(...await measure({ ...work, suite: 'variants', subjects }, { ...options, onProgress }))
   }
   return rows
+}
+
+function forcedOnce(table: AnyTable, name: string, launch: () => void) {
+  force(table, name)
+  try {
+    launch()
+  } finally {
+    force(table, null)
+  }
 }
 
 async function by<T>(table: AnyTable, name: string, work: () => Promise<T>): Promise<T> {

@@ -6,6 +6,7 @@ import { tensor, type Tensor } from '../../src/core/tensor.ts'
 import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker } from '../harness.ts'
 import type { Peer } from '../peers.ts'
+import { peerSubject } from './networks.ts'
 
 /** Batches of one and eight; the open form (three ops) without peers, for what fusing saves. */
 export function attentionCases(peers: readonly Peer[]): CaseMaker[] {
@@ -53,7 +54,7 @@ async function attentionCase(
     },
   }]
   for (const peer of peers) {
-    subjects.push({ impl: peer.name, run: await peer.prepare({ kind: 'attention', shape, scale, q, k, v }) })
+    subjects.push(...await peerSubject(peer, { kind: 'attention', shape, scale, q, k, v }))
   }
   return {
     suite: 'kernels',

@@ -6,6 +6,7 @@ import { tensor } from '../../src/core/tensor.ts'
 import { scope } from '../../src/core/transform.ts'
 import type { BenchCase, CaseMaker, Subject } from '../harness.ts'
 import type { Peer } from '../peers.ts'
+import { peerSubject } from './networks.ts'
 
 /** The shapes that are compared with peers. */
 export const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [
@@ -65,7 +66,7 @@ async function matmulCase(
     },
   }]
   for (const peer of peers) {
-    subjects.push({ impl: peer.name, run: await peer.prepare({ kind: 'matmul', M, K, N, a, b }) })
+    subjects.push(...await peerSubject(peer, { kind: 'matmul', M, K, N, a, b }))
   }
   return {
     suite: 'kernels',

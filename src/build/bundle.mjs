@@ -13,7 +13,7 @@ for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: t
 await build({
   absWorkingDir: root,
   outdir: node,
-  entryPoints: { index: 'src/index.ts', models: 'src/models.ts' },
+  entryPoints: { index: 'src/index.ts', models: 'src/models.ts', bench: 'src/bench.ts', testing: 'src/testing.ts' },
   bundle: true,
   splitting: true,
   format: 'esm',

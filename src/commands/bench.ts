@@ -1,19 +1,26 @@
 // `espalier bench`: checks first, then times. The suites live in bench/, which is loaded when it is asked for.
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { InputError } from '../base/errors.ts'
+import { claimOutputs } from '../files/claim.ts'
+import { openOutput } from '../files/output.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
 import { oneOf } from './pruner.ts'
 
 const suites: readonly Suite[] = ['kernels', 'variants', 'models', 'pruned', 'overhead', 'embedded'],
-  peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort']
+  peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort', 'ort-web', 'tfjs-wasm']
 
 interface BenchOptions extends CommonOptions {
   only?: string
   against?: string
-  profile?: 'browser' | 'native'
+  profile?: 'browser' | 'native' | 'both'
   rounds?: number
+  batch?: number[]
+  quick?: boolean
+  compare?: string
+  report?: string
+  overwrite?: boolean
 }
 
 /** The command `espalier bench [suite]`. */
@@ -25,18 +32,35 @@ export const bench: CommandSpec<BenchOptions> = {
   declare(command: Command) {
     command.argument('[suite]', suites.join(', '), 'kernels')
       .option('--only <names>', 'cases whose name contains one of these words, with commas')
+      .option('--batch <sizes>', 'batch sizes of the layers of networks, with commas (1,8, on a GPU 1,8,64)', batches)
       .option('--against <peers>', `other runtimes, with commas: ${peers.join(', ')}`)
       .option(
         '--profile <name>',
-        'browser: what a page may use; native: also timestamps in full and unsafe features',
-        oneOf(['browser', 'native'] as const, '--profile'),
+        'browser: what a page may use; native: also timestamps in full, no robustness checks, unsafe features; both',
+        oneOf(['browser', 'native', 'both'] as const, '--profile'),
       )
       .option('--rounds <n>', 'how often the candidates take turns', wholeNumber(1, 10_000))
+      .option('--quick', 'three short rounds and batch 1: for a look, not for a figure')
+      .option('--compare <old.json>', 'what changed beyond noise since a run whose --json was saved')
+      .option('--report <file.html>', 'the tables and curves as one page')
+      .option('--overwrite', 'replace --report if it is there')
   },
-  async run({ args, only, against, profile, rounds, adapter, threads }, reporter) {
+  async run(options, reporter) {
+    const { args, only, against, profile, rounds, adapter, threads, batch, quick, compare } = options
+    const { report: page, overwrite = false } = options
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
-    const { benchText, jsonReport, runBench } = await loadBench()
+    const { benchPage, benchText, jsonReport, readReport, runBench } = await loadBench()
+    // What cannot be read or written is refused before minutes of work.
+    const old = compare === undefined ? undefined : { path: compare, report: readReport(compare) }
+    if (page !== undefined) {
+      claimOutputs(
+        [{ flag: '--report', path: page }],
+        compare === undefined ? [] : [{ flag: '--compare', path: compare }],
+        overwrite,
+      )
+    }
+    const output = page === undefined ? null : openOutput(page)
     const { onProgress, stop } = follow(reporter)
     const report = await runBench({
       suite,
@@ -46,19 +70,33 @@ export const bench: CommandSpec<BenchOptions> = {
       adapter,
       threads,
       rounds,
+      batches: batch,
+      quick,
       onProgress,
     }).finally(stop)
     // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end
     // by itself.
     if (names.length || suite === 'embedded') setTimeout(() => process.exit(), 2000).unref()
-    return { json: jsonReport(report), text: benchText(report) }
+    output?.write(benchPage(report, old))
+    output?.commit()
+    return { json: jsonReport(report, old), text: benchText(report, old) }
   },
+}
+
+function batches(text: string): number[] {
+  return text.split(',').map((part) => {
+    const value = Number(part)
+    if (part.trim() === '' || !Number.isInteger(value) || value < 1 || value > 4096) {
+      throw new InvalidArgumentError('Expected whole numbers from 1 to 4096 with commas between.')
+    }
+    return value
+  })
 }
 
 /** tinybench is needed for benches alone, so a program that only uses the library may leave it out. */
 async function loadBench() {
   try {
-    return await import('../../bench/run.ts')
+    return await import('../../bench/index.ts')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
     throw new InputError(`bench: ${(error as Error).message.split('\n')[0]}; install it: npm install tinybench`, {

@@ -2,7 +2,8 @@
 // told from what it is known to get wrong.
 import { afterAll, describe, expect, test } from 'vitest'
 import { WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js'
-import { constantText, differences, linesOf, reflectionOf, secondOpinion } from '../../src/commands/kernel-opinion.ts'
+import { differences, linesOf, reflectionOf, secondOpinion } from '../../src/commands/kernel-opinion.ts'
+import { constantText } from '../../src/gpu/constant-text.ts'
 import { makeInputs } from '../../src/commands/kernel-inputs.ts'
 import { analyse, compile } from '../../src/cpu/compiler/compile.ts'
 import type { Program } from '../../src/cpu/compiler/tree.ts'

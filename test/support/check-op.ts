@@ -2,14 +2,15 @@
 // checkRaces: wgsl_reflect's race detector over the kernels that were launched.
 import { expect } from 'vitest'
 import { detectRaces } from 'wgsl_reflect/wgsl_reflect.module.js'
-import { gpu } from '../../src/gpu/device.ts'
-import { constantText } from '../../src/commands/kernel-opinion.ts'
-import type { ObservedLaunch } from '../../src/gpu/launches.ts'
+import { constantText } from '../../src/gpu/constant-text.ts'
+import { bindingsOf, observeLaunches } from '../../src/testing/races.ts'
 import { type DType, tensor, Tensor } from '../../src/core/tensor.ts'
-import { scope, vjp } from '../../src/core/transform.ts'
+import { vjp } from '../../src/core/transform.ts'
 import { disposeTree } from '../../src/core/tree.ts'
 import { gradientError, numericalGradient } from '../reference/gradient.ts'
 import { nd, type Nd, random, relativeError } from '../reference/nd.ts'
+
+export { observeLaunches }
 
 /** One check: an op on tensors beside a reference on the same values. */
 export interface OpCheck {
@@ -67,21 +68,6 @@ export async function checkOp(
   disposeTree(inputs)
 }
 
-/** Every launch of `work`, with its values; the launches run as usual. */
-export function observeLaunches(work: () => void): ObservedLaunch[] {
-  const seen: ObservedLaunch[] = []
-  const { launches } = gpu()
-  launches.observer = (launch) => seen.push(launch)
-  try {
-    scope(() => {
-      work()
-    })
-  } finally {
-    launches.observer = null
-  }
-  return seen
-}
-
 /**
  * Runs the race detector on each different kernel variant that `work` launches (use tiny shapes: it interprets).
  * `falseAlarms` names kernels whose reports are known to be wrong, with the reason.
@@ -100,24 +86,9 @@ export function checkRaces(
       constantText(launch.kernel.source, launch.overrides),
       launch.kernel.entry,
       [1, 1, 1],
-      bindings(launch),
+      bindingsOf(launch),
     )
     expect(errors, `${launch.kernel.label}: race detector`).toEqual([])
     expect(races.map(({ message }) => message), `${launch.kernel.label}: races`).toEqual([])
   }
-}
-
-function bindings({ kernel, buffers, values }: ObservedLaunch) {
-  const { storage, uniform } = kernel.reflection
-  const group: Record<string, ArrayBuffer | { uniform: ArrayBuffer }> = {}
-  for (const { name, binding } of storage) group[binding] = new ArrayBuffer(Math.min(buffers[name].bytes, 1 << 20))
-  if (uniform) {
-    const bytes = new DataView(new ArrayBuffer(uniform.size))
-    for (const { name, offset, type } of uniform.fields) {
-      if (type === 'f32') bytes.setFloat32(offset, values[name], true)
-      else bytes.setUint32(offset, values[name], true)
-    }
-    group[uniform.binding] = { uniform: bytes.buffer }
-  }
-  return { 0: group }
 }
