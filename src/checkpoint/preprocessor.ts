@@ -15,10 +15,12 @@ export function preprocessingTold(
   side: number,
 ): { preprocessing: Partial<Preprocessing>, notes: string[] } {
   const timm = isObject(config.pretrained_cfg) ? config.pretrained_cfg : config
-  if (Array.isArray(timm.input_size) || timm.crop_pct !== undefined) return fromTimm(timm)
+  if (Array.isArray(timm.input_size)) return fromTimm(timm)
+  // ConvNeXt's processor, which ResNets have too, says crop_pct as timm does.
   const isProcessor = config.image_mean !== undefined || config.do_resize !== undefined || config.size !== undefined
     || config.image_processor_type !== undefined
   if (isProcessor) return fromTransformers(config, side)
+  if (timm.crop_pct !== undefined) return fromTimm(timm)
   const found: Partial<Preprocessing> = {}
   if (isList(timm.mean)) found.mean = timm.mean
   if (isList(timm.std) && timm.std.every((value) => value > 0)) found.std = timm.std
