@@ -17,13 +17,15 @@ import { meter } from './meter.ts'
 import { modelRows } from './models.ts'
 import { overheadRows } from './overhead.ts'
 import { prunedRows } from './pruned.ts'
+import { breakEvenRows, patternCases } from './patterns.ts'
 import { variantRows } from './variants.ts'
+import type { Pattern } from '../src/sparse/pattern.ts'
 import { loadPeer, needsWebGpu, type Peer, type PeerName } from './peers.ts'
 import { measureRoofline, withRoofline } from './roofline.ts'
 import type { BenchReport } from './schema.ts'
 
 /** Groups of cases. */
-export type Suite = 'kernels' | 'variants' | 'models' | 'pruned' | 'overhead' | 'embedded'
+export type Suite = 'kernels' | 'patterns' | 'variants' | 'models' | 'pruned' | 'overhead' | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
 export interface BenchOptions extends Omit<InitOptions, 'profile'>, MeasureOptions {
@@ -32,6 +34,9 @@ export interface BenchOptions extends Omit<InitOptions, 'profile'>, MeasureOptio
   against?: PeerName[]
   /** Batch sizes of the layers of networks; default 1, 8 and, on a GPU, 64; with `quick` 1. */
   batches?: number[]
+  /** For the suite 'patterns'; default `defaultPatterns` and `defaultDensities`. */
+  patterns?: Pattern[]
+  densities?: number[]
   /** Three rounds of 20 ms and one batch size: for a look, not for a figure. */
   quick?: boolean
   /** 'both' measures in one after the other, where the adapter is not the embedded device, which has but one. */
@@ -45,18 +50,9 @@ type Profile = 'browser' | 'native'
  * @throws InputError if nothing matches `only` or a peer is missing, NumericError if something computes wrong values.
  */
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
-  const {
-    suite,
-    only,
-    against: names = [],
-    quick,
-    onProgress,
-    rounds,
-    msPerRound,
-    profile = 'browser',
-    batches,
-    ...where
-  } = options
+  const { suite, only, against: names = [], quick, onProgress, rounds, msPerRound, profile = 'browser', ...more } =
+    options
+  const { batches, patterns, densities, ...where } = more
   const report: BenchReport = {
     suite,
     adapter: '',
@@ -109,9 +105,13 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
       const rows = await suiteRows(suite, opened, {
         ...timing,
         wanted,
+        only,
+        quick,
+        patterns,
+        densities,
         peers,
         networks,
-        batches: batches ?? (quick ? [1] : opened.adapter.kind === 'gpu' ? [1, 8, 64] : [1, 8]),
+        batches: batches ?? defaultBatches(suite, opened, quick),
         threads,
         report,
         onProgress,
@@ -130,7 +130,14 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
   return report
 }
 
-interface Job extends MeasureOptions {
+/** What a machine has the time for: patterns take turns at six densities. */
+function defaultBatches(suite: Suite, { adapter: { kind } }: Gpu, quick = false): number[] {
+  if (quick) return [1]
+  if (kind === 'gpu') return [1, 8, 64]
+  return suite === 'patterns' ? [8] : [1, 8]
+}
+
+interface Job extends MeasureOptions, Pick<BenchOptions, 'only' | 'quick' | 'patterns' | 'densities'> {
   rounds: number
   wanted: (name: string) => boolean
   peers: readonly Peer[]
@@ -152,6 +159,14 @@ async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Jo
     return named(await modelRows({ ...timing, wanted, peers: job.networks, threads: job.threads }))
   }
   if (suite === 'pruned') return named(await prunedRows({ ...timing, wanted }))
+  if (suite === 'patterns') {
+    const { only, quick, patterns, densities } = job
+    const rows = named(
+      await measureAll('bench patterns', patternCases({ only, quick, patterns, densities, batches }), timing),
+    )
+    report.breakEven.push(...breakEvenRows(rows))
+    return rows
+  }
   const makers = [matmulCases, attentionCases, convolutionCases, layerCases].flatMap((each): CaseMaker[] => each(peers))
     .filter(({ name }) => wanted(name))
   if (suite === 'variants') return named(await variantRows(makers, timing))

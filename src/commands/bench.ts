@@ -6,9 +6,10 @@ import { openOutput } from '../files/output.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
+import { namedPattern } from './pattern.ts'
 import { oneOf } from './pruner.ts'
 
-const suites: readonly Suite[] = ['kernels', 'variants', 'models', 'pruned', 'overhead', 'embedded'],
+const suites: readonly Suite[] = ['kernels', 'patterns', 'variants', 'models', 'pruned', 'overhead', 'embedded'],
   peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort', 'ort-web', 'tfjs-wasm']
 
 interface BenchOptions extends CommonOptions {
@@ -17,6 +18,8 @@ interface BenchOptions extends CommonOptions {
   profile?: 'browser' | 'native' | 'both'
   rounds?: number
   batch?: number[]
+  pattern?: string
+  density?: number[]
   quick?: boolean
   compare?: string
   report?: string
@@ -33,6 +36,12 @@ export const bench: CommandSpec<BenchOptions> = {
     command.argument('[suite]', suites.join(', '), 'kernels')
       .option('--only <names>', 'cases whose name contains one of these words, with commas')
       .option('--batch <sizes>', 'batch sizes of the layers of networks, with commas (1,8, on a GPU 1,8,64)', batches)
+      .option('--pattern <names>', 'patterns by name or file, with commas, for the suite patterns')
+      .option(
+        '--density <fractions>',
+        'densities above 0 and at most 1, with commas, for the suite patterns',
+        densities,
+      )
       .option('--against <peers>', `other runtimes, with commas: ${peers.join(', ')}`)
       .option(
         '--profile <name>',
@@ -47,6 +56,7 @@ export const bench: CommandSpec<BenchOptions> = {
   },
   async run(options, reporter) {
     const { args, only, against, profile, rounds, adapter, threads, batch, quick, compare } = options
+    const { pattern, density } = options
     const { report: page, overwrite = false } = options
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
@@ -61,6 +71,14 @@ export const bench: CommandSpec<BenchOptions> = {
       )
     }
     const output = page === undefined ? null : openOutput(page)
+    if (suite !== 'patterns' && (pattern !== undefined || density)) {
+      throw new InputError(
+        `bench ${suite}: --pattern and --density are for 'bench patterns'; leave them out or name that`,
+      )
+    }
+    const patterns = pattern === undefined
+      ? undefined
+      : await Promise.all(pattern.split(',').map((name) => namedPattern(name.trim())))
     const { onProgress, stop } = follow(reporter)
     const report = await runBench({
       suite,
@@ -71,6 +89,8 @@ export const bench: CommandSpec<BenchOptions> = {
       threads,
       rounds,
       batches: batch,
+      patterns,
+      densities: density,
       quick,
       onProgress,
     }).finally(stop)
@@ -88,6 +108,16 @@ function batches(text: string): number[] {
     const value = Number(part)
     if (part.trim() === '' || !Number.isInteger(value) || value < 1 || value > 4096) {
       throw new InvalidArgumentError('Expected whole numbers from 1 to 4096 with commas between.')
+    }
+    return value
+  })
+}
+
+function densities(text: string): number[] {
+  return text.split(',').map((part) => {
+    const value = Number(part)
+    if (part.trim() === '' || !(value > 0 && value <= 1)) {
+      throw new InvalidArgumentError('Expected numbers above 0 and at most 1 with commas between.')
     }
     return value
   })
