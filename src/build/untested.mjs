@@ -1,7 +1,7 @@
 // Lists source files with logic that no test uses: `npm run untested`. A file is tested where a test file stands at the
 // same place under test/, or where any file of the tests uses one of its exports: names are followed through
-// re-exports, types do not count, nor does a name that is imported and not used. A file may still be run by the tests
-// of what uses it; the list is where to look first. `--most 12`, which lint runs, fails where the list is longer.
+// re-exports, types do not count, nor does a name that is imported and not used. Of a folder that is a registry the test
+// of its name reads all files. A file may still be run by the tests of what uses it; the list is where to look first. `--most 12`, which lint runs, fails where the list is longer.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import ts from 'typescript'
@@ -118,7 +118,15 @@ const used = new Set(
 const hasLogic = (path) => /=>|\bfunction\b|\bclass\b/.test(readFileSync(path, 'utf8'))
 // What exports nothing but types is started as a process or a worker, or has no logic.
 const hasValues = (path) => exported.get(path).own.size > 0
-const hasTest = (path) => used.has(path) || existsSync(path.replace(/^src/, 'test').replace(/\.ts$/, '.test.ts'))
+const registered = new Set(
+  filesOf('src').filter((path) => /\.generated\.ts$/.test(path)).flatMap((path) =>
+    parse(path).statements.filter((one) => ts.isImportDeclaration(one) && isRelative(one.moduleSpecifier))
+      .map(({ moduleSpecifier }) => join(dirname(path), moduleSpecifier.text))
+  ),
+)
+const isTested = (path) =>
+  used.has(path) || registered.has(path) && existsSync(`${dirname(path).replace(/^src/, 'test')}.test.ts`)
+const hasTest = (path) => isTested(path) || existsSync(path.replace(/^src/, 'test').replace(/\.ts$/, '.test.ts'))
 
 const missing = sources.filter((path) => hasLogic(path) && hasValues(path) && !hasTest(path)).sort()
 for (const path of missing) console.log(path)

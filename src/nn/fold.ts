@@ -7,6 +7,7 @@ import { type Call, unrecorded } from '../core/tape.ts'
 import { Tensor } from '../core/tensor.ts'
 import { scope, trace } from '../core/transform.ts'
 import { leaves, mapTree } from '../core/tree.ts'
+import { withAnyClass } from './masks.ts'
 import type { Model } from './model.ts'
 
 /** What stands where a batch norm was: passes its input on. */
@@ -32,7 +33,11 @@ interface Fold {
  */
 export function foldBatchNorm<M extends Model>(model: M, inputShape: readonly number[]): M {
   const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
-  const folds = pairs(trace((input) => model.call(input(inputShape))).calls, paths, model)
+  const folds = pairs(
+    trace((input) => withAnyClass(model, inputShape[0], () => model.call(input(inputShape)))).calls,
+    paths,
+    model,
+  )
   return scope(() => {
     const replaced = new Map<string, Tensor>()
     for (const { layer, norm, weight, bias } of folds) {

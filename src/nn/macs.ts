@@ -1,6 +1,7 @@
 // Multiply-adds and parameters by layer, read off the traced calls of a forward pass: nothing is known of any
 // architecture.
 import { InputError, ShapeError } from '../base/errors.ts'
+import { withAnyClass } from './masks.ts'
 import type { Model } from './model.ts'
 import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
@@ -68,7 +69,7 @@ export function macsOf({ op, args, out, attrs }: Call): number {
 
 function traced(model: Model, shape: readonly number[]): Call[] {
   try {
-    return trace((input) => model.call(input(shape))).calls
+    return trace((input) => withAnyClass(model, shape[0], () => model.call(input(shape)))).calls
   } catch (error) {
     if (!(error instanceof ShapeError)) throw error
     const image = shape.slice(1).join(' x ')

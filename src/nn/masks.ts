@@ -1,7 +1,7 @@
 // Masks that are computed, or differ between images: tensors that stand in for the masks of gates during a call.
 //   B images, H elements of a gate
 import { ShapeError } from '../base/errors.ts'
-import type { Tensor } from '../core/tensor.ts'
+import { type Tensor, tensor } from '../core/tensor.ts'
 import { gather } from '../ops/gather.ts'
 import { replacingMasks } from './gate.ts'
 import { gatesOf } from './gates.ts'
@@ -51,4 +51,14 @@ export function withClassMasks<R>(model: unknown, labels: Tensor, work: () => R)
     ),
   )
   return withMasks(model, masks, work)
+}
+
+/**
+ * Runs `work`, which traces shapes for `images` images, with those of the first class in place of masks that have a row
+ * per class: what a network costs and which slices go together is the same for all. The masks stay leaves of what is
+ * traced, so that a cut takes their columns along.
+ */
+export function withAnyClass<R>(model: unknown, images: number, work: () => R): R {
+  const perClass = gatesOf(model).some(([, { mask, axes }]) => mask?.shape.length === axes.length + 1)
+  return perClass ? withClassMasks(model, tensor(new Int32Array(images)), work) : work()
 }

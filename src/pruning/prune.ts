@@ -7,6 +7,7 @@ import { withoutDevice } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
+import { withAnyClass } from '../nn/masks.ts'
 import type { Model } from '../nn/model.ts'
 import { fit, fitKeys, type FitOptions } from '../train/fit.ts'
 import { noStore, type StateStore } from '../train/resume.ts'
@@ -204,7 +205,8 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
     name,
     model,
     input,
-    classes: options.classes ?? trace((image) => model.call(image([1, ...input]))).result.shape.at(-1)!,
+    classes: options.classes
+      ?? trace((image) => withAnyClass(model, 1, () => model.call(image([1, ...input])))).result.shape.at(-1)!,
     found,
     units: chosen,
     references,

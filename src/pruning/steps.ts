@@ -4,6 +4,7 @@ import { checkOptions, type OptionKeys } from '../base/options.ts'
 import type { Aggregation } from '../attribution/relevance.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { trace } from '../core/transform.ts'
+import { withAnyClass } from '../nn/masks.ts'
 import type { Model } from '../nn/model.ts'
 import { scoreUnitsBy } from './methods/by-criterion.ts'
 import { criterionOf } from './methods/index.ts'
@@ -47,7 +48,9 @@ export async function score(model: Model, found: readonly Unit[], options: Score
   const { method = 'pxp', data = null, kinds, aggregation = 'mean-of-abs', batch = 16, seed = 0, onProgress } = options
   const criterion = typeof method === 'string' ? criterionOf(method) : method
   const input = await data?.inputShape()
-  const classes = input ? trace((image) => model.call(image([1, ...input]))).result.shape.at(-1)! : 0
+  const classes = input
+    ? trace((image) => withAnyClass(model, 1, () => model.call(image([1, ...input])))).result.shape.at(-1)!
+    : 0
   return scoreUnitsBy(criterion, {
     name: typeof method === 'string' ? method : 'a criterion',
     model,

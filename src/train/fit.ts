@@ -3,6 +3,7 @@ import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { compile } from '../core/compile.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import { InputError, NumericError } from '../base/errors.ts'
+import { withAnyClass } from '../nn/masks.ts'
 import type { Model } from '../nn/model.ts'
 import { copyInto, copyOf } from '../core/fill.ts'
 import { gpu } from '../gpu/device.ts'
@@ -236,7 +237,9 @@ async function checkData<M extends Model, X>(
   { loss, onNote }: FitOptions<M, X>,
 ): Promise<boolean> {
   const shape = await data.inputShape()
-  const { result, calls } = trace((input) => model.call(input([2, ...shape]), { training: true, random }))
+  const { result, calls } = trace((input) =>
+    withAnyClass(model, 2, () => model.call(input([2, ...shape]), { training: true, random }))
+  )
   if (!loss) checkLabels('fit', data, result.shape[1])
   const alone = calls.some(({ op, args }) => op === batchNormTrain.op && args[0]!.size === 2 * args[0]!.shape[1])
   if (!alone || (batch > 1 && data.length % batch !== 1)) return false

@@ -9,6 +9,7 @@ import { leaves } from '../../core/tree.ts'
 import { AxisClasses } from './classes.ts'
 import { exactness } from './exact.ts'
 import { gatesOf } from '../../nn/gates.ts'
+import { withAnyClass } from '../../nn/masks.ts'
 
 /**
  * One axis of one tensor of the model that is cut with the unit: `element[i]` is the unit's element at index i, -1 for
@@ -80,7 +81,9 @@ export function units(
   checkOptions('units', options, { residual: true })
   const { residual = 'closing' } = options
   let image: Tensor | null = null
-  const { calls, result } = trace((input) => model.call(image = input(inputShape)))
+  const { calls, result } = trace((input) =>
+    withAnyClass(model, inputShape[0], () => model.call(image = input(inputShape)))
+  )
   const paths = new Map(gatesOf(model).map(([path, gate]) => [gate, path]))
   const gateOf = (call: Call): Gate | null => {
     const { at } = call.attrs as { at?: Gate }
