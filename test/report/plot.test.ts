@@ -29,13 +29,12 @@ test('a picture for a phone and one for a wide screen, with text that is no mark
 
 test('bands and levels only where there are any', () => {
   expect(responsivePlot(plot()).text).not.toMatch(/class="band"|class="level"/)
-  const full =
-    responsivePlot(
-      plot({
-        series: [{ name: 'one', points: [point(0, 1, 0.9, 1), point(1, 0.5, 0.4, 0.6)] }],
-        level: { value: 0.8, label: 'dense' },
-      }),
-    ).text
+  const full = responsivePlot(
+    plot({
+      series: [{ name: 'one', points: [point(0, 1, 0.9, 1), point(1, 0.5, 0.4, 0.6)] }],
+      level: { value: 0.8, label: 'dense' },
+    }),
+  ).text
   expect(full).toMatch(/class="band"/)
   expect(full).toMatch(/class="level"/)
 })
