@@ -1,5 +1,6 @@
 // The rooms of the house, from the ground up. A file may import from its own room and from those before it, never from
-// one above; and no files may import each other in a circle, but for those of a recursion that is one in WGSL's grammar.
+// one above; and no files may import each other in a circle, but for those of a recursion that is one in WGSL's
+// grammar.
 const floors = [
   ['base', 'cpu'],
   ['gpu'],
@@ -17,7 +18,12 @@ const floors = [
   ['entries'],
   ['commands'],
 ]
-const where = { models: '^models/', bench: '^bench/', api: '^src/(index|models)\\.ts$', entries: '^src/(bench|testing)\\.ts$' }
+const where = {
+  models: '^models/',
+  bench: '^bench/',
+  api: '^src/(index|models)\\.ts$',
+  entries: '^src/(bench|testing)\\.ts$',
+}
 const pathOf = (room) => where[room] ?? `^src/${room}/`
 
 const up = floors.flatMap((rooms, floor) =>

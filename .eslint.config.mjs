@@ -9,7 +9,9 @@ const exported = [
 ]
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'bench/peers/', '**/*.generated.ts', '**/*.d.ts', '**/*.mjs', 'test/fixtures/'] },
+  {
+    ignores: ['dist/', 'node_modules/', 'bench/peers/', '**/*.generated.ts', '**/*.d.ts', '**/*.mjs', 'test/fixtures/'],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   ...tseslint.configs.recommended,
   {
@@ -19,7 +21,12 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { args: 'after-used', argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrors: 'none' }],
+      '@typescript-eslint/no-unused-vars': ['error', {
+        args: 'after-used',
+        argsIgnorePattern: '^_',
+        varsIgnorePattern: '^_',
+        caughtErrors: 'none',
+      }],
       '@typescript-eslint/no-non-null-assertion': 'off',
       'prefer-const': ['error', { destructuring: 'all' }],
       eqeqeq: ['error', 'smart'],
@@ -34,7 +41,13 @@ export default tseslint.config(
       'jsdoc/require-jsdoc': ['error', {
         enableFixer: false,                 // an empty comment is no docstring
         publicOnly: { ancestorsOnly: true, cjs: false },
-        require: { FunctionDeclaration: true, ClassDeclaration: true, ArrowFunctionExpression: false, FunctionExpression: false, MethodDefinition: false },
+        require: {
+          FunctionDeclaration: true,
+          ClassDeclaration: true,
+          ArrowFunctionExpression: false,
+          FunctionExpression: false,
+          MethodDefinition: false,
+        },
         contexts: exported,
       }],
       'jsdoc/no-blank-blocks': 'error',

@@ -9,8 +9,8 @@ import { rowName } from './table.ts'
 export interface Change extends Interval {
   row: string
   /**
-   * What was compared: times, or times as multiples of a baseline that took turns with it in both runs, which leaves out
-   * how busy the machine was.
+   * What was compared: times, or times as multiples of a baseline that took turns with it in both runs, which leaves
+   * out how busy the machine was.
    */
   by: string
   beyondNoise: boolean

@@ -319,7 +319,8 @@ async function copyRow(threads: number): Promise<Row> {
     new Float32Array(target, thread * part, part / 4).set(new Float32Array(source, thread * part, part / 4))
   }
   const body = `const { source, target, cells, part, thread } = require('node:worker_threads').workerData
-    const from = new Float32Array(source, thread * part, part / 4), to = new Float32Array(target, thread * part, part / 4)
+    const from = new Float32Array(source, thread * part, part / 4)
+    const to = new Float32Array(target, thread * part, part / 4)
     for (let turn = 1; ; turn++) {
       while (Atomics.load(cells, 0) < turn);
       to.set(from)
@@ -348,8 +349,8 @@ async function copyRow(threads: number): Promise<Row> {
 /** A dispatch of a kernel that does next to nothing, many in one pass, recorded and run; per dispatch. */
 async function dispatchCost(threads: number): Promise<Row> {
   const device = await (await createCpuGpu({ threads }).requestAdapter())!.requestDevice()
-  const code =
-    '@group(0) @binding(0) var<storage, read_write> y: array<u32>;\n@compute @workgroup_size(1) fn main() { y[0] += 1u; }'
+  const code = '@group(0) @binding(0) var<storage, read_write> y: array<u32>;\n'
+    + '@compute @workgroup_size(1) fn main() { y[0] += 1u; }'
   const buffer = device.createBuffer({ size: 256, usage: 0x80 | 4 | 8 })
   const pipeline = device.createComputePipeline({
     layout: 'auto',

@@ -134,7 +134,8 @@ function plot(lines: { name: string, curve: number[], colour: string }[], captio
     }h22" stroke="${colour}" stroke-width="2"/>`
       + text(380, 60 + 18 * i, name)
   })
-  return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" font-family="sans-serif" font-size="12">'
+  return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" '
+    + 'font-family="sans-serif" font-size="12">'
     + `<rect width="520" height="360" fill="#fff"/>${
       text(60, 24, 'Probability of the class as its most relevant patches go', ' font-size="14"')
     }${grid.join('')}`

@@ -149,14 +149,15 @@ function rooflinePlot(rows: readonly Row[], profile: string, { copyGbps, fmaGflo
     series: [roof, ...[...marks].map(([name, points]): Series => ({ name, points, draw: 'marks' }))],
   }
   return html`<section><h2>${plot.label}</h2>${legend(plot)}${responsivePlot(plot)}
-<p class="small">Both roofs were measured on this adapter in the same run. Bytes are those that have to be read and written at least once, so
-that work which fits a cache can stand above the slope.</p></section>`
+<p class="small">Both roofs were measured on this adapter in the same run. Bytes are those that have to be read and written
+at least once, so that work which fits a cache can stand above the slope.</p></section>`
 }
 
 function changes({ changes: all, warnings, onlyNow, onlyBefore }: RunComparison, path: string): Html {
   const told = all.filter(({ beyondNoise }) => beyondNoise)
   return html`<section><h2>Beside ${path}</h2>
-<p>${told.length} of ${all.length} rows changed beyond noise; ${onlyNow.length} are only in this run, ${onlyBefore.length} only in the earlier one.</p>
+<p>${told.length} of ${all.length} rows changed beyond noise; ${onlyNow.length} are only in this run,
+${onlyBefore.length} only in the earlier one.</p>
 <ul>${warnings.map((line) => html`<li>other conditions: ${line}</li>`)}${
     told.map(({ row, value, low, high, by }) =>
       html`<li>${row}: ${short(value)} times the ${by} (${short(low)} to ${short(high)})</li>`

@@ -44,7 +44,10 @@ const fmaKernels = new Map<number, Kernel>(chainCounts.map((chains) => {
   ]
 }))
 
-/** Measures both roofs on the open device; about a second on a fast one. @throws NumericError if a kernel computes wrong values. */
+/**
+ * Measures both roofs on the open device; about a second on a fast one. @throws NumericError if a kernel computes wrong
+ * values.
+ */
 export async function measureRoofline(
   { rounds = 7, msPerRound = 20, onProgress }: { rounds?: number, msPerRound?: number, onProgress?: OnProgress } = {},
 ): Promise<Roofline> {

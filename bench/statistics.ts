@@ -13,7 +13,10 @@ export interface Interval {
 
 const RESAMPLES = 1000
 
-/** Draws rounds with replacement and asks `figure` again and again: its value on the rounds as they were, and the interval. */
+/**
+ * Draws rounds with replacement and asks `figure` again and again: its value on the rounds as they were, and the
+ * interval.
+ */
 export function bootstrap(rounds: number, figure: (picked: readonly number[]) => number): Interval {
   const all = Array.from({ length: rounds }, (_, i) => i), draw = random(17, `bootstrap ${rounds}`)
   const found = Array.from(
@@ -27,7 +30,10 @@ export function bootstrap(rounds: number, figure: (picked: readonly number[]) =>
 export const medianOf = (rounds: readonly number[]): Interval =>
   bootstrap(rounds.length, (picked) => median(picked.map((i) => rounds[i])))
 
-/** How many times as fast the second is as the first, where both took turns: the median over rounds of the ratio in each. */
+/**
+ * How many times as fast the second is as the first, where both took turns: the median over rounds of the ratio in
+ * each.
+ */
 export const speedUp = (first: readonly number[], second: readonly number[]): Interval =>
   medianOf(second.map((ms, i) => first[i] / ms))
 
@@ -53,7 +59,9 @@ export interface DensityTimes {
   sparse: readonly number[]
 }
 
-/** The density at which both take the same time, with its interval; `beyond` where it lies outside what was measured. */
+/**
+ * The density at which both take the same time, with its interval; `beyond` where it lies outside what was measured.
+ */
 export interface BreakEven extends Interval {
   beyond: 'below' | 'above' | null
 }

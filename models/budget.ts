@@ -1,5 +1,5 @@
-// How large a network of an architecture would be, reckoned from its options before anything is built: what a stranger's
-// file or flag asks for must not run for minutes or fill the memory first.
+// How large a network of an architecture would be, reckoned from its options before anything is built: what a
+// stranger's file or flag asks for must not run for minutes or fill the memory first.
 import { InputError } from '../src/base/errors.ts'
 import type { Architecture, Family } from './registry.ts'
 
@@ -91,9 +91,9 @@ const sizes: Readonly<Record<Family, (options: Options) => Size>> = {
 }
 
 /**
- * Refuses an architecture, its options checked, that is too large to build: more than 1024 blocks, `most` (2^30) parameters or
- * 2^28 entries of position tables; or of more blocks than the file it describes has `tensors`. `source` is what
- * messages call it. @throws InputError with the figure.
+ * Refuses an architecture, its options checked, that is too large to build: more than 1024 blocks, `most` (2^30)
+ * parameters or 2^28 entries of position tables; or of more blocks than the file it describes has `tensors`. `source`
+ * is what messages call it. @throws InputError with the figure.
  */
 export function checkBudget(
   family: Family,

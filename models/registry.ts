@@ -297,7 +297,8 @@ function checkSwin(architecture: Architecture, source: string): void {
   if (largest > 64 || largest * image / patch > 4096) {
     const map = Math.floor(image / patch)
     throw new InputError(
-      `${source}: a softmax window of ${largest} on a map of ${map} is too large, expected at most 64; make windows smaller`,
+      `${source}: a softmax window of ${largest} on a map of ${map} is too large, expected at most 64; `
+        + 'make windows smaller',
     )
   }
 }

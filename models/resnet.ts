@@ -22,7 +22,8 @@ export class ConvNorm {
 
 /**
  * A residual block. The inner convolutions' channels are prunable each; the last one and the projection end in
- * branch-local gates, so that their filters can go while the residual stays wide; `stream` gates the residual width itself.
+ * branch-local gates, so that their filters can go while the residual stays wide; `stream` gates the residual width
+ * itself.
  */
 export class ResidualBlock {
   layers: ConvNorm[]

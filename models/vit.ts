@@ -106,7 +106,8 @@ export class ViT {
     const side = Math.floor(image / patch), tokens = side ** 2 + Number(classToken) + Number(distilled)
     if (attention === 'focused' && tokens > side ** 2) {
       throw new ShapeError(
-        'focused linear attention works on a grid of patches, where class and distillation tokens have no place; set classToken to false',
+        'focused linear attention works on a grid of patches, '
+          + 'where class and distillation tokens have no place; set classToken to false',
       )
     }
     this.patches = new Patches(channels, width, patch)

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Starts the command line, and sees to its streams; the commands themselves are loaded where a failure can still be said.
+// Starts the command line, and sees to its streams; the commands themselves are loaded where a failure can still be
+// said.
 
 // `espalier … | head` closes the pipe early; that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -14,7 +15,8 @@ try {
   const words = process.argv.slice(2)
   process.exitCode = await withoutDriverLines(words, async () => (await import('./commands/main.ts')).main(words))
 } catch (error) {
-  // Where a file of the package itself cannot be opened (`ulimit -n`, a damaged installation), no module of ours may help.
+  // Where a file of the package itself cannot be opened (`ulimit -n`, a damaged installation), no module of ours may
+  // help.
   const { code, message } = error as NodeJS.ErrnoException
   const reason = code === 'EMFILE' || code === 'ENFILE'
     ? 'this process may open no more files; raise `ulimit -n`'

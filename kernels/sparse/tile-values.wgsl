@@ -1,6 +1,6 @@
 // Gradient to the kept values of tiles: sum over m of dy[m, n] x[m, k], of matrices that were cut into strips. An
-// invocation makes four columns of one strip of a tile, STEP rows at a time, so that what its neighbours read as well is
-// still in the first-level cache.
+// invocation makes four columns of one strip of a tile, STEP rows at a time, so that what its neighbours read as well
+// is still in the first-level cache.
 // dy: [strips][M][4 COLUMNS]   x: [strips][M][4 QUADS]   values: as in params.wgsl
 
 struct Params { M: u32, slots: u32 }

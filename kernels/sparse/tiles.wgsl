@@ -1,6 +1,6 @@
-// Sparse product by tiles whose heights are multiples of four. A workgroup lays STEP steps of k of 4 X rows of x side by
-// side; an invocation makes 4 rows by one strip of 4 COLUMNS outputs, whose sums stay in registers over all kept tiles.
-// Rows go round fastest, so the values of a strip stay in the first-level cache while all rows pass by.
+// Sparse product by tiles whose heights are multiples of four. A workgroup lays STEP steps of k of 4 X rows of x side
+// by side; an invocation makes 4 rows by one strip of 4 COLUMNS outputs, whose sums stay in registers over all kept
+// tiles. Rows go round fastest, so the values of a strip stay in the first-level cache while all rows pass by.
 
 // #include params.wgsl
 // #include ../matmul/finish.wgsl

@@ -1,5 +1,6 @@
 // Values of the transposed weight in the order in which its products read them: tile by tile of slots `order`, each
-// transposed, four by four entries at a time: turn.wgsl where strips are whole vectors either way. values: as in params.wgsl   out: [slots][WIDTH / ACROSS][HEIGHT][ACROSS]
+// transposed, four by four entries at a time: turn.wgsl where strips are whole vectors either way.
+// values: as in params.wgsl   out: [slots][WIDTH / ACROSS][HEIGHT][ACROSS]
 
 struct Params { slots: u32 }
 @group(0) @binding(3) var<uniform> p: Params;

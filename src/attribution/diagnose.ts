@@ -8,8 +8,8 @@ import type { AttributionMethod } from './relevance.ts'
 
 /**
  * Explains once more and says which op of which layer first gave a NaN or an infinity: of the forward pass, else of the
- * walk back; null if all is finite. `attribute` itself reads nothing back, so a value that is no number shows only where
- * a reading is read. Slow: it reads every result.
+ * walk back; null if all is finite. `attribute` itself reads nothing back, so a value that is no number shows only
+ * where a reading is read. Slow: it reads every result.
  */
 export async function firstNonFiniteRelevance(
   model: Model,

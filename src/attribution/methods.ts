@@ -1,5 +1,5 @@
-// Attribution methods, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients, attention
-// rollout.
+// Attribution methods, all of one signature: relevance by a composite, gradients, Taylor, integrated gradients,
+// attention rollout.
 import { checkOptions } from '../base/options.ts'
 import { InputError, ShapeError } from '../base/errors.ts'
 import { zeros } from '../core/fill.ts'
@@ -147,7 +147,8 @@ export const attentionRollout: AttributionMethod = (model, images, _targets, req
     const partial = attentions.some(({ args: [q] }) => q!.shape[0] !== batch || q!.shape[1] !== tokens)
     if (extra < 0 || !rows || height % rows || width % columns || partial) {
       throw new InputError(
-        'attention rollout: expected softmax attention over all patches in every block, as a ViT has it; choose another attribution method',
+        'attention rollout: expected softmax attention over all patches in every block, as a ViT has it; '
+          + 'choose another attribution method',
       )
     }
     return unrecorded(() => {

@@ -71,8 +71,8 @@ export interface Walk {
 
 /**
  * Runs the network and one walk back. Nothing is read back here; where a reading turns out to hold a NaN,
- * `firstNonFiniteRelevance` says which op of which layer made it. @throws ShapeError if targets do not fit the logits, or
- * a rule does not fit its layer.
+ * `firstNonFiniteRelevance` says which op of which layer made it. @throws ShapeError if targets do not fit the logits,
+ * or a rule does not fit its layer.
  */
 export function attribute(model: Model, images: Tensor, targets: Tensor, walk: Walk, request: Request = {}): Reading {
   checkOptions('attribute', walk, { seed: true, composite: true, read: true })
@@ -82,7 +82,8 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
     const { result: logits, calls } = record(() => model.call(images), [images])
     if (logits.shape.join() !== targets.shape.join()) {
       throw new ShapeError(
-        `attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; give a 1 for the class of each image`,
+        `attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; `
+          + 'give a 1 for the class of each image',
       )
     }
     const network = new Network(calls, [images], names.leaves)
@@ -295,7 +296,8 @@ export interface UnitReading {
  * Scores of every gate's units, averaged over images: how Pruning by eXplaining ranks components. Memory does not grow
  * with the number of batches; each batch's tensors are freed here. `from` picks gates, the softmax of attentions, or
  * both.
- * @throws NumericError naming the unit whose relevance is not finite, and the op and layer that first gave such a value.
+ * @throws NumericError naming the unit whose relevance is not finite, and the op and layer that first gave such a
+ * value.
  */
 export async function scoreUnits(
   model: Model,

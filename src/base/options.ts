@@ -1,5 +1,5 @@
-// Options are objects, and a mistyped key would be ignored in silence: everything that takes options refuses keys it does
-// not know.
+// Options are objects, and a mistyped key would be ignored in silence: everything that takes options refuses keys it
+// does not know.
 import { InputError } from './errors.ts'
 
 /** Every key of an options type, so that the type checker finds one that is missing or too many. */

@@ -1,6 +1,6 @@
 // Text that is not ours (file names, tensor names, class names, JSON of strangers) on its way to a terminal or a log.
-// Control characters would move the cursor, forge a second line or open links; bidirectional marks reorder what is read;
-// a megabyte of it buries the message.
+// Control characters would move the cursor, forge a second line or open links; bidirectional marks reorder what is
+// read; a megabyte of it buries the message.
 
 // C0 and C1 controls, line and paragraph separators, bidirectional and zero-width format characters, lone surrogates,
 // byte order mark, interlinear marks and tags.
@@ -55,7 +55,8 @@ export function shown(value: unknown, limit = 80): string {
   return safe.length > limit ? `${safe.slice(0, limit - 3)}...` : safe
 }
 
-// Neither JSON nor String is safe: both run out of stack in deep nesting, and an object may bring a toString of its own.
+// Neither JSON nor String is safe: both run out of stack in deep nesting, and an object may bring a toString of its
+// own.
 function textOf(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'bigint') return `${value}n`

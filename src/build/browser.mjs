@@ -1,6 +1,6 @@
 // How sources are bundled for browsers, without anything of Node and without files beside: where `x.browser.ts` lies
-// beside `x.ts`, it is taken instead; the worker of the embedded device is carried along as text, the JPEG decoder's WASM
-// as bytes. Used by the build and by tests.
+// beside `x.ts`, it is taken instead; the worker of the embedded device is carried along as text, the JPEG decoder's
+// WASM as bytes. Used by the build and by tests.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

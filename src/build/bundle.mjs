@@ -9,7 +9,8 @@ import { bundleForBrowser, licencesOf, workerScript } from './browser.mjs'
 
 const root = fileURLToPath(new URL('../../', import.meta.url)), dist = process.argv[2] ?? `${root}dist`
 const node = `${dist}/node`, browser = `${dist}/browser`
-for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: true }) // else hashed names would pile up
+// Else hashed names would pile up.
+for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: true })
 await build({
   absWorkingDir: root,
   outdir: node,

@@ -1,6 +1,6 @@
-// Writes what stands in folders as modules, so that Node, vitest and a browser bundle, which has no folders, load it the
-// same way: every WGSL file under kernels/ as a string, and lists of the importance criteria and pruning methods there
-// are. Runs before build, type check and tests.
+// Writes what stands in folders as modules, so that Node, vitest and a browser bundle, which has no folders, load it
+// the same way: every WGSL file under kernels/ as a string, and lists of the importance criteria and pruning methods
+// there are. Runs before build, type check and tests.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 const root = new URL('../../', import.meta.url)

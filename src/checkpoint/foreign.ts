@@ -39,7 +39,9 @@ export function separate(tensors: ReadonlyMap<string, StoredTensor>) {
   return { weights, others }
 }
 
-/** A published file's tensors under names known here: without prefix, empty tensors and counters, folded where equal. */
+/**
+ * A published file's tensors under names known here: without prefix, empty tensors and counters, folded where equal.
+ */
 export function readPublished(tensors: ReadonlyMap<string, StoredTensor>) {
   const notes: string[] = []
   const counted = [...tensors].filter(([key, { shape }]) => {

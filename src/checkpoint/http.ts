@@ -123,7 +123,8 @@ export function refusal(status: number, what: string): EspalierError {
   }
   if (status === 401 || status === 403) {
     return new InputError(
-      `${what}: the hub refuses it (HTTP ${status}); it is private, gated or misspelt: give --token, or load it by hand`,
+      `${what}: the hub refuses it (HTTP ${status}); it is private, gated or misspelt: give --token, `
+        + 'or load it by hand',
     )
   }
   const message = `${what}: the hub answers HTTP ${status}; try again later`

@@ -23,7 +23,8 @@ function need(shapes: Shapes, name: string, axes: number): readonly number[] {
   const shape = shapes.get(name)
   if (!shape && /head|classifier|(^|\.)fc\./.test(name)) {
     throw new InputError(
-      `it has no classifier (tensor '${name}'); it is a backbone for features, get the file that was trained to classify`,
+      `it has no classifier (tensor '${name}'); it is a backbone for features, `
+        + 'get the file that was trained to classify',
     )
   }
   if (!shape) {
@@ -31,7 +32,8 @@ function need(shapes: Shapes, name: string, axes: number): readonly number[] {
   }
   if (shape.length === axes) return shape
   throw new InputError(
-    `tensor '${name}' has shape [${shape}], expected ${axes} axes; the checkpoint is damaged or of another architecture`,
+    `tensor '${name}' has shape [${shape}], expected ${axes} axes; `
+      + 'the checkpoint is damaged or of another architecture',
   )
 }
 
@@ -53,7 +55,8 @@ function sideOf(name: string, count: number): number {
   const side = Math.sqrt(count)
   if (Number.isInteger(side)) return side
   throw new InputError(
-    `tensor '${name}' has ${count} entries for a square map, expected a square number; only square images and windows are read`,
+    `tensor '${name}' has ${count} entries for a square map, expected a square number; `
+      + 'only square images and windows are read',
   )
 }
 
@@ -193,7 +196,8 @@ function resnetSizes(shapes: Shapes, head: 'fc' | 'linear'): Architecture {
   const [classes] = need(shapes, `${head}.weight`, 2), expected = head === 'fc' ? 7 : 3
   if (size !== expected) {
     throw new InputError(
-      `tensor 'conv1.weight' has a kernel of ${size}, expected ${expected} in a ResNet that ends in '${head}'; this variant is not known here`,
+      `tensor 'conv1.weight' has a kernel of ${size}, `
+        + `expected ${expected} in a ResNet that ends in '${head}'; this variant is not known here`,
     )
   }
   const layers: number[] = []
@@ -224,7 +228,8 @@ function vggSizes(shapes: Shapes): Architecture {
       plan.push('pool')
       at++
     } else {throw new InputError(
-        `expected a tensor '${name}' of a convolution, found none; the checkpoint is incomplete or no VGG of torchvision`,
+        `expected a tensor '${name}' of a convolution, found none; `
+          + 'the checkpoint is incomplete or no VGG of torchvision',
       )}
   }
   plan.push('pool')

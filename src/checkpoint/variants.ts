@@ -1,4 +1,5 @@
-// Relatives of the networks known here that are not read: told by their tensors, so that the refusal says what they are.
+// Relatives of the networks known here that are not read: told by their tensors, so that the refusal says what they
+// are.
 import { InputError } from '../base/errors.ts'
 import type { Shapes } from './published.ts'
 

@@ -351,7 +351,8 @@ export function loadWeights(model: unknown, naming: Naming, source: ReadonlyMap<
 export function checkShape(name: string, found: readonly number[], expected: readonly number[]): void {
   if (found.join() === expected.join()) return
   throw new InputError(
-    `tensor '${name}' has shape [${found}], the architecture expects [${expected}]; check --arch, image size and class count`,
+    `tensor '${name}' has shape [${found}], the architecture expects [${expected}]; check --arch, `
+      + 'image size and class count',
   )
 }
 

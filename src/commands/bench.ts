@@ -29,8 +29,8 @@ interface BenchOptions extends CommonOptions {
 /** The command `espalier bench [suite]`. */
 export const bench: CommandSpec<BenchOptions> = {
   name: 'bench',
-  summary:
-    'checks kernels and networks against references, then times them, beside other runtimes if asked (npm run peers installs those, in a checkout)',
+  summary: 'checks kernels and networks against references, then times them, '
+    + 'beside other runtimes if asked (npm run peers installs those, in a checkout)',
   example: 'espalier bench kernels --only matmul',
   declare(command: Command) {
     command.argument('[suite]', suites.join(', '), 'kernels')

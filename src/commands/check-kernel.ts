@@ -31,7 +31,8 @@ export const checkKernel: CommandSpec<CheckOptions> = {
   declare(command) {
     command.argument(
       '<file.wgsl>',
-      'the kernel; a .json of the same name beside it may set grid, sizes, params, values, ranges, overrides, splice, entry',
+      'the kernel; a .json of the same name beside it may set grid, sizes, params, values, ranges, '
+        + 'overrides, splice, entry',
     )
       .option('--entry <name>', 'check this entry point only')
       .option('--setup <file.json>', 'sizes, parameters and grid from this file')

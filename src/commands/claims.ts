@@ -50,7 +50,9 @@ function dataFiles(flag: string, data: Dataset | null | undefined): NamedFile[] 
 /** A file that nobody named: what of the command's it is. */
 export const derived = (flag: string, path: string, what: string): NamedFile => ({ flag, path, derived: what })
 
-/** Claims files in a folder that an earlier run of the same kind may have made: its own are replaced, others are not. */
+/**
+ * Claims files in a folder that an earlier run of the same kind may have made: its own are replaced, others are not.
+ */
 export function claimIn(
   folder: string,
   names: readonly string[],

@@ -29,8 +29,8 @@ interface DemoOptions extends CommonOptions {
 /** The command `espalier demo`. */
 export const demo: CommandSpec<DemoOptions> = {
   name: 'demo',
-  summary:
-    'the whole story on the network and images that ship with the package: prune by relevance, check, compare with chance, explain, report',
+  summary: 'the whole story on the network and images that ship with the package: prune by relevance, check, '
+    + 'compare with chance, explain, report',
   example: 'espalier demo --out espalier-demo --overwrite',
   declare(command) {
     command.option('--out <folder>', 'where the pruned network and the report go', 'espalier-demo')

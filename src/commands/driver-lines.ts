@@ -1,6 +1,7 @@
-// Dawn and the drivers below it write lines of their own to the process's stderr (limits they lower, libraries they miss),
-// past everything that JavaScript could hold back. So a command that loads dawn runs in a process of its own, whose stderr
-// passes through here; everything but those lines goes on byte by byte. ESPALIER_DEBUG=1 lets them through.
+// Dawn and the drivers below it write lines of their own to the process's stderr (limits they lower, libraries they
+// miss), past everything that JavaScript could hold back. So a command that loads dawn runs in a process of its own,
+// whose stderr passes through here; everything but those lines goes on byte by byte. ESPALIER_DEBUG=1 lets them
+// through.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mayHaveGpu } from '../gpu/entry.ts'

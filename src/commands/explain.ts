@@ -322,8 +322,9 @@ function textOf(
 }
 
 /**
- * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that relevance passed.
- * What a softmax does not hand on is a column of its own, so that each sum of the list is the sum of its column.
+ * Where relevance 1 at the logits ended up, with the layers that took most of it, and every layer that relevance
+ * passed. What a softmax does not hand on is a column of its own, so that each sum of the list is the sum of its
+ * column.
  */
 function conservationText(method: string, input: number, flows: readonly Flow[]): string[] {
   if (!flows.length) return [`${method}: has no relevance to account for`]

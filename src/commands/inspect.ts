@@ -26,8 +26,8 @@ export interface InspectOptions extends ArchOptions {
 /** The command `espalier inspect <model>`. */
 export const inspect: CommandSpec<InspectOptions> = {
   name: 'inspect',
-  summary:
-    'architecture, parameters and multiply-adds of each layer of a checkpoint, or of an architecture by name; its prunable units',
+  summary: 'architecture, parameters and multiply-adds of each layer of a checkpoint, '
+    + 'or of an architecture by name; its prunable units',
   example: 'espalier inspect deit_tiny.safetensors --units',
   declare(command) {
     addArch(
@@ -39,7 +39,8 @@ export const inspect: CommandSpec<InspectOptions> = {
       .option('--list', 'the architectures that go by a name')
       .option(
         '--units',
-        'what can be cut: each unit with its size, what goes with it, what an element costs, and whether a slice equals a mask',
+        'what can be cut: each unit with its size, what goes with it, what an element costs, '
+          + 'and whether a slice equals a mask',
       )
       .addOption(
         new Option(

@@ -1,8 +1,8 @@
 // What check-kernel finds.
 
 /**
- * What was found: by a compiler (`mode` is `compile`, `backend` says which), by a run that did not end (`run`), by a run
- * in a debug mode, or by wgsl_reflect (`backend` says so), whose reflection or races are others.
+ * What was found: by a compiler (`mode` is `compile`, `backend` says which), by a run that did not end (`run`), by a
+ * run in a debug mode, or by wgsl_reflect (`backend` says so), whose reflection or races are others.
  */
 export interface KernelFinding {
   mode: 'compile' | 'run' | 'bounds' | 'race' | 'nan' | 'permuted' | 'reflection'

@@ -24,7 +24,8 @@ export interface PreprocessingOptions {
 export function addArch(command: Command): Command {
   return command.option(
     '--arch <name or JSON>',
-    'the architecture, or some of its options, where the file does not tell: a name of espalier inspect --list, or {"heads":4}',
+    'the architecture, or some of its options, where the file does not tell: '
+      + 'a name of espalier inspect --list, or {"heads":4}',
   )
 }
 

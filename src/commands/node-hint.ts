@@ -1,8 +1,9 @@
 // What a newer Node would bring on the embedded device, said once where times are told.
 
 /**
- * A sentence where this Node's engine keeps vectors of 128 bits though the processor has wider ones; null where it joins
- * them, or where the adapter is a GPU. `architecture` is the adapter's (`wasm-simd` where vectors are not joined).
+ * A sentence where this Node's engine keeps vectors of 128 bits though the processor has wider ones; null where it
+ * joins them, or where the adapter is a GPU. `architecture` is the adapter's (`wasm-simd` where vectors are not
+ * joined).
  */
 export function nodeHint(architecture: string): string | null {
   const [major] = process.versions.node.split('.').map(Number)

@@ -12,7 +12,9 @@ export type Say = Pick<Reporter, 'say'>
 
 const silent: Say = { say() {} }
 
-/** A checkpoint with the configuration beside it, checked; guesses and what was ignored are said. @throws InputError. */
+/**
+ * A checkpoint with the configuration beside it, checked; guesses and what was ignored are said. @throws InputError.
+ */
 export async function openCheckpoint(
   path: string,
   { arch }: { arch?: string },

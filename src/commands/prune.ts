@@ -59,8 +59,8 @@ export interface PruneOptions extends PrunerOptions {
 export const prune: CommandSpec<PruneOptions> = {
   name: 'prune',
   summary: 'scores units, cuts the least important ones, fine-tunes if asked, checks the smaller network and saves it',
-  example:
-    'espalier prune deit_tiny.safetensors --method pxp --macs 0.7 --data folder:train --test folder:val --out small.safetensors',
+  example: 'espalier prune deit_tiny.safetensors --method pxp --macs 0.7 --data folder:train --test folder:val '
+    + '--out small.safetensors',
   declare,
   async run(options, reporter) {
     budgetOf(options)

@@ -118,7 +118,8 @@ function checked(text: string | undefined, where: string): Settings {
   if (format === FORMAT) return value as Settings
   const found = Number.isInteger(format) ? `format ${String(format)}, expected ${FORMAT}` : shown(value)
   throw new InputError(
-    `${where}: expected the settings of a run, found ${found}; it is damaged or of another version, give another folder`,
+    `${where}: expected the settings of a run, found ${found}; it is damaged or of another version, `
+      + 'give another folder',
   )
 }
 

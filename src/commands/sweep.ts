@@ -26,8 +26,8 @@ import { declareSweep, setUpSweep, type Point, type Run, type SweepOptions, type
 /** The command `espalier sweep <model> --methods a,b --data <data> --test <data> --out <dir>`. */
 export const sweep: CommandSpec<SweepOptions> = {
   name: 'sweep',
-  summary:
-    'accuracy, multiply-adds, parameters and time against pruning rate for several methods; goes on after an interruption; HTML with plots',
+  summary: 'accuracy, multiply-adds, parameters and time against pruning rate for several methods; '
+    + 'goes on after an interruption; HTML with plots',
   example:
     'espalier sweep net.safetensors --methods pxp,magnitude,random --data folder:train --test folder:val --out sweep',
   declare: declareSweep,

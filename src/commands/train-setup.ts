@@ -85,7 +85,8 @@ export async function prepare(
     ?? data.classes?.length ?? Math.max(...data.labels) + 1
   if (classes < 2) {
     throw new InputError(
-      `${data.name}: one class leaves nothing to tell apart, expected at least two; check the folder, or give --classes`,
+      `${data.name}: one class leaves nothing to tell apart, expected at least two; check the folder, `
+        + 'or give --classes',
     )
   }
   checkLabels(data, classes)
@@ -149,7 +150,8 @@ export async function prepare(
     : undefined
   if (start?.pruning && start.classCount !== classes) {
     throw new InputError(
-      `${name}: a pruned network keeps its ${start.classCount} classes, the data or --classes ask for ${classes}; train the new classes first and prune then`,
+      `${name}: a pruned network keeps its ${start.classCount} classes, `
+        + `the data or --classes ask for ${classes}; train the new classes first and prune then`,
     )
   }
   // Data of one size that need no resizing tell what size photographs are brought to later.
@@ -314,7 +316,8 @@ async function findState(
       )
     }
     throw new InputError(
-      `${file}: the run had ${key} ${before}, expected the same, found ${now}; resume with the old flags or start anew with another --out`,
+      `${file}: the run had ${key} ${before}, expected the same, found ${now}; `
+        + 'resume with the old flags or start anew with another --out',
     )
   }
   return stored

@@ -25,8 +25,8 @@ import { type TrainingSetup, prepare, type TrainOptions } from './train-setup.ts
 /** The command `espalier train <architecture or model> --data <data>`. */
 export const train: CommandSpec<TrainOptions> = {
   name: 'train',
-  summary:
-    'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, --resume goes on to the same numbers',
+  summary: 'trains from scratch (an architecture) or fine-tunes (a file); a checkpoint after every epoch, '
+    + '--resume goes on to the same numbers',
   example: 'espalier train resnet20 --data folder:train --test folder:val --epochs 30 --flip 0.5 --pad-crop 4',
   declare,
   async run(options, reporter) {
@@ -92,7 +92,8 @@ function declare(command: Command) {
     .option('--test <data>', 'images to test on after every epoch')
     .option(
       '--out <file>',
-      'the checkpoint; beside it its .state.safetensors and its learning curve .svg (default: <architecture>.safetensors)',
+      'the checkpoint; beside it its .state.safetensors and its learning curve .svg (default: '
+        + '<architecture>.safetensors)',
     )
     .option('--resume', 'go on where the run that wrote --out stopped, with the same recipe')
     .option('--overwrite', 'start anew although --out, its state or its curve is there')

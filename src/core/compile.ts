@@ -199,7 +199,9 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
         const path = written ? pathOf.get(used.buffer) : undefined
         if (path !== undefined) {
           throw new DeviceError(
-            `compile: the function writes to its argument ${path} [${used.shape}], which is a copy of the caller's; close over what is updated in place, or pass an object of a class (a model)`,
+            `compile: the function writes to its argument ${path} [${used.shape}], `
+              + "which is a copy of the caller's; close over what is updated in place, "
+              + 'or pass an object of a class (a model)',
           )
         }
       }, () => scope(() => f(...withInputs(args, pinned) as A)))

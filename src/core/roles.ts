@@ -7,8 +7,8 @@
  *   first argument by the second. `sum`: adds its arguments. `concat`: puts its arguments one after the other.
  * - `normalization`: by mean and deviation. `statistic`: a norm or variance; relevance holds it constant.
  * - `attention`: queries, keys and values come first.
- * - `movement`: only moves values. `reshape`: keeps even their order. `indexing`: names entries by their number, so that
- *   nothing along such an axis can be cut.
+ * - `movement`: only moves values. `reshape`: keeps even their order. `indexing`: names entries by their number, so
+ *   that nothing along such an axis can be cut.
  * - `gate`: the place of a unit; passes its first argument on, perhaps times a mask.
  */
 export const roles = [

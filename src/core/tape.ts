@@ -103,8 +103,8 @@ export function activeTape(): Tape | null {
 }
 
 /**
- * Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone, and
- * says whether the outer one would have followed what it saw.
+ * Records the calls of `work` that depend on `tracked` (all calls if `all`). Tapes nest: the inner one records alone,
+ * and says whether the outer one would have followed what it saw.
  */
 export function record<R>(
   work: () => R,

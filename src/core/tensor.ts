@@ -100,12 +100,15 @@ export class Tensor {
     if (--storage.refs === 0 && storage.buffer) storage.pool!.release(storage.buffer)
   }
 
-  /** The content on the host. Waits for the device. @throws the error of what it was computed with, if there was one. */
+  /**
+   * The content on the host. Waits for the device. @throws the error of what it was computed with, if there was one.
+   */
   async data(): Promise<TypedArray> {
     const { buffer } = this
     if (recording) {
       throw new DeviceError(
-        `reading a tensor [${this.shape}] inside compile(): a captured function must not look at values on the host; return the tensor instead`,
+        `reading a tensor [${this.shape}] inside compile(): `
+          + 'a captured function must not look at values on the host; return the tensor instead',
       )
     }
     return new arrays[this.dtype](await gpu().readback.read(buffer, this.bytes))
@@ -140,7 +143,8 @@ export class Tensor {
     const { buffer } = this
     if (recording) {
       throw new DeviceError(
-        `writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; pass the values as an argument`,
+        `writing a tensor [${this.shape}] inside compile(): a replay would not repeat it; `
+          + 'pass the values as an argument',
       )
     }
     const whole = values.length === this.size
@@ -218,7 +222,8 @@ function nestedShape(values: Nested): number[] {
 }
 
 function freedMessage({ shape, id }: Tensor): string {
-  return `tensor #${id} [${shape}] was freed and then used; keep it out of the scope that freed it (return it), or dispose it later`
+  return `tensor #${id} [${shape}] was freed and then used; keep it out of the scope that freed it (return it), `
+    + 'or dispose it later'
 }
 
 // ---- scopes: who frees what -------------------------------------------------------------------------------------

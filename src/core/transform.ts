@@ -33,7 +33,8 @@ export type Gradient<M> = M extends Tensor ? Tensor | null
   : M
 
 const secondOrder = 'valueAndGrad: a gradient inside a function that is differentiated itself, which would need second '
-  + 'derivatives; expected first derivatives only, so wrap the inner one in stopGradient(() => …) to take it as a constant'
+  + 'derivatives; expected first derivatives only, so wrap the inner one in stopGradient(() => …) to take it '
+  + 'as a constant'
 
 /** A scalar function of a model and more: returns the loss, alone or with auxiliary tensors. */
 export type Loss<M, R extends unknown[], X> = (model: M, ...rest: R) => Tensor | [Tensor, X]

@@ -42,7 +42,9 @@ export function classesNamed(text: string, names: readonly string[], ids: readon
   return []
 }
 
-/** Brings a source's labels to the network's numbering. Throws InputError where names and network do not go together. */
+/**
+ * Brings a source's labels to the network's numbering. Throws InputError where names and network do not go together.
+ */
 export function labelsFor(source: Source, { count, names, ids, assumed = false }: NetworkClasses): Labelled {
   const { labels, classes: own, classCount, sortedNames, name, notes: before = [] } = source
   const notes = [...before]
@@ -83,7 +85,8 @@ export function labelsFor(source: Source, { count, names, ids, assumed = false }
   }
   if (unknown.length === used.length && assumed) return asTheyAre()
   if (unknown.length) {
-    // Names spelt otherwise (another language, short forms) say nothing; names of which some stand elsewhere contradict.
+    // Names spelt otherwise (another language, short forms) say nothing; names of which some stand elsewhere
+    // contradict.
     const moved = [...target].find(([label, at]) => label !== at)
     if (sortedNames || moved) {
       throw new InputError(

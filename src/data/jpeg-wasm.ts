@@ -1,5 +1,5 @@
-// The WASM of the JPEG decoder, from its package. The build of the package for browsers takes jpeg-wasm.browser.ts in this
-// file's place.
+// The WASM of the JPEG decoder, from its package. The build of the package for browsers takes jpeg-wasm.browser.ts in
+// this file's place.
 
 /** Its bytes; undefined outside Node, where the codec fetches it from beside its own script. */
 export async function jpegWasm(): Promise<BufferSource | undefined> {

@@ -3,8 +3,8 @@ import { InputError } from '../base/errors.ts'
 import { type Dataset, pictureName } from './datasets.ts'
 
 /**
- * @throws InputError for the first label that is negative or not below `classes`, with the picture's name; `first` is the
- * position of the first of `labels` in the data set.
+ * @throws InputError for the first label that is negative or not below `classes`, with the picture's name; `first` is
+ * the position of the first of `labels` in the data set.
  */
 export function checkLabels(
   what: string,

@@ -36,7 +36,9 @@ export function planes(samples: ArrayLike<number>, width: number, height: number
   return { width, height, channels: 3, data }
 }
 
-/** RGBA pixels, row by row, as planes; alpha is dropped as everywhere here. @throws InputError where they do not fit. */
+/**
+ * RGBA pixels, row by row, as planes; alpha is dropped as everywhere here. @throws InputError where they do not fit.
+ */
 export function pixelsOf(
   { width, height, data }: { width: number, height: number, data: ArrayLike<number> },
   name = 'image',

@@ -1,5 +1,5 @@
-// The rows of a PNG, one at a time, out of deflate and row filters. An interlaced PNG (Adam7) is seven smaller pictures,
-// one after the other in the pixel data, each with row filters of its own.
+// The rows of a PNG, one at a time, out of deflate and row filters. An interlaced PNG (Adam7) is seven smaller
+// pictures, one after the other in the pixel data, each with row filters of its own.
 
 /** What the header says of the pixel data. */
 export interface RowLayout {
@@ -12,7 +12,9 @@ export interface RowLayout {
   interlaced: boolean
 }
 
-/** Takes one row: its bytes, how many pixels it has, where the first lies (y * width + x), and how far apart they lie. */
+/**
+ * Takes one row: its bytes, how many pixels it has, where the first lies (y * width + x), and how far apart they lie.
+ */
 export type TakeRow = (line: Uint8Array, count: number, at: number, gap: number) => void
 
 const WHOLE = [[0, 0, 1, 1]] as const

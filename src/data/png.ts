@@ -65,7 +65,8 @@ function pngHeader(bytes: Uint8Array, name: string): PngHeader {
   if (!found || compression || filter || interlace > 1) {
     throw new InputError(
       `${name}: the PNG has colour type ${colour}, compression ${compression}, filter ${filter}, interlacing `
-        + `${interlace}, expected colour 0, 2, 3, 4 or 6 and no others than 0 (interlacing 0 or 1); the file is damaged`,
+        + `${interlace}, expected colour 0, 2, 3, 4 or 6 and no others than 0 (interlacing 0 or 1); `
+        + 'the file is damaged',
     )
   }
   if (!found[1].includes(depth)) {

@@ -1,4 +1,5 @@
-// Whatever a file's content may come as, in Node and in pages: a path or address, fetched bytes, a picked or dropped file.
+// Whatever a file's content may come as, in Node and in pages: a path or address, fetched bytes, a picked or dropped
+// file.
 import { InputError } from '../base/errors.ts'
 import type { Files } from './files.ts'
 

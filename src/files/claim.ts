@@ -1,5 +1,5 @@
-// Before work begins: no output may be an input, or another output, by whatever name or link; and nothing that exists is
-// replaced unasked. Node only.
+// Before work begins: no output may be an input, or another output, by whatever name or link; and nothing that exists
+// is replaced unasked. Node only.
 import { existsSync, lstatSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { InputError } from '../base/errors.ts'

@@ -80,14 +80,16 @@ function textOf(bytes: Uint8Array): string | null {
 
 function textFormat(text: string): string {
   if (text.startsWith('version https://git-lfs')) {
-    return "a Git LFS pointer, which stands for the file in a repository; run 'git lfs pull' there, or use espalier pull"
+    return "a Git LFS pointer, which stands for the file in a repository; run 'git lfs pull' there, "
+      + 'or use espalier pull'
   }
   if (/^<(!doctype|html|head|body|\?xml|!--)/i.test(text)) {
     return 'an HTML page, as a hub answers where a file is not there or needs a login; load the file itself'
   }
   if (/^[{[]/.test(text)) {
     return text.includes('"weight_map"')
-      ? 'the index of a checkpoint in several shards; join them in Python: load_file each and save_file all tensors in one'
+      ? 'the index of a checkpoint in several shards; join them in Python: '
+        + 'load_file each and save_file all tensors in one'
       : 'a JSON file; name the .safetensors file beside it'
   }
   return 'a text file; name a .safetensors file'

@@ -36,7 +36,9 @@ export function lockFolder(folder: string, command = process.argv.slice(2).join(
   )
 }
 
-/** Takes the lock of one file that is about to be written, as `lockFolder` does. @throws InputError saying who has it. */
+/**
+ * Takes the lock of one file that is about to be written, as `lockFolder` does. @throws InputError saying who has it.
+ */
 export function lockFile(path: string, command = process.argv.slice(2).join(' ')): Lock {
   const name = join(dirname(path), `.${basename(path)}.lock`)
   return lock(

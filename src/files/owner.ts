@@ -4,7 +4,10 @@ import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
-/** A process: `place` is equal where process numbers mean the same, `start` tells a process from a later one of its number. */
+/**
+ * A process: `place` is equal where process numbers mean the same, `start` tells a process from a later one of its
+ * number.
+ */
 export interface Owner {
   place: string
   pid: number
@@ -27,7 +30,9 @@ function placeOfThis(): string {
   return createHash('sha256').update(`${hostname()} ${boot} ${space}`).digest('hex').slice(0, 10)
 }
 
-/** Field 22 of /proc/<pid>/stat: clock ticks from boot to the start of the process; '' where the system does not say. */
+/**
+ * Field 22 of /proc/<pid>/stat: clock ticks from boot to the start of the process; '' where the system does not say.
+ */
 function startOf(pid: number): string {
   const stat = quiet(() => readFileSync(`/proc/${pid}/stat`, 'utf8'), '')
   return stat ? stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] : ''

@@ -83,7 +83,8 @@ export async function load(url, context, next) {
   if (!/^file:.*[.]m?ts$/i.test(url) || url.includes('/node_modules/')) return next(url, context)
   const { default: { transform } } = await import(esbuild)
   const { code } = await transform(await readFile(new URL(url), 'utf8'), {
-    loader: 'ts', format: 'esm', target: 'node20', sourcefile: new URL(url).pathname, sourcemap: 'inline', logLevel: 'silent'
+    loader: 'ts', format: 'esm', target: 'node20', sourcefile: new URL(url).pathname,
+    sourcemap: 'inline', logLevel: 'silent'
   })
   return { format: 'module', source: code, shortCircuit: true }
 }

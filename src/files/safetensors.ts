@@ -165,7 +165,8 @@ function checkMetadata(value: unknown, bad: (message: string) => never): Record<
     || Object.values(value).some((text) => typeof text !== 'string')
   ) {
     bad(
-      'its __metadata__ must be an object of strings; the file was written by something else than a safetensors library',
+      'its __metadata__ must be an object of strings; '
+        + 'the file was written by something else than a safetensors library',
     )
   }
   return value as Record<string, string>

@@ -1,5 +1,5 @@
-// The file system of Node behind `Files`. node: modules are imported when called, so bundles load without them; the build
-// of the package for browsers takes system.browser.ts in this file's place.
+// The file system of Node behind `Files`. node: modules are imported when called, so bundles load without them; the
+// build of the package for browsers takes system.browser.ts in this file's place.
 import { InputError } from '../base/errors.ts'
 import type { Files } from './files.ts'
 

@@ -35,7 +35,8 @@ export async function findAdapter(choice: AdapterChoice): Promise<Found> {
   if (choice.backend || name === 'dawn') {
     if (first) return first
     throw new AdapterError(
-      "no WebGPU adapter but the embedded device ('cpu') on this machine; 'npx espalier doctor' says why and how to mend it",
+      "no WebGPU adapter but the embedded device ('cpu') on this machine; "
+        + "'npx espalier doctor' says why and how to mend it",
     )
   }
   if (!name) return first?.kind === 'gpu' ? first : embedded(choice)

@@ -107,7 +107,8 @@ export class Pool {
     const size = Math.min(rounded, Math.floor(limit / 4) * 4)
     if (bytes > limit) {
       throw new DeviceError(
-        `allocating ${bytes} bytes: this adapter binds at most ${limit} bytes at once; use a smaller batch or split the tensor`,
+        `allocating ${bytes} bytes: this adapter binds at most ${limit} bytes at once; `
+          + 'use a smaller batch or split the tensor',
       )
     }
     this.acquired++
@@ -244,7 +245,8 @@ export class Pool {
   private full(bytes: number): DeviceError {
     const { live, allocated } = this.memory
     return new DeviceError(
-      `allocating ${bytes} bytes: the device has no memory left for them; tensors hold ${live} bytes and buffers kept for `
+      `allocating ${bytes} bytes: the device has no memory left for them; `
+        + `tensors hold ${live} bytes and buffers kept for `
         + `reuse ${allocated - live}; free what is not needed, or use a smaller batch`,
     )
   }

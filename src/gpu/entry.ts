@@ -1,5 +1,5 @@
-// Where WebGPU comes from: dawn in Node, `navigator.gpu` elsewhere, and the embedded device. The build of the package for
-// browsers takes entry.browser.ts in this file's place.
+// Where WebGPU comes from: dawn in Node, `navigator.gpu` elsewhere, and the embedded device. The build of the package
+// for browsers takes entry.browser.ts in this file's place.
 import type { AdapterChoice } from './adapters.ts'
 
 // Once collected, dawn hangs or aborts: every object that `create()` returned stays referenced here for the whole run.
@@ -7,12 +7,15 @@ const instances: GPU[] = []
 
 const inNode = () => typeof process !== 'undefined' && Boolean(process.versions?.node)
 
-/** What Linux calls the devices of GPUs under /dev: DRM render nodes, NVIDIA, WSL, Mali, Adreno, Tegra, PowerVR, Vivante. */
+/**
+ * What Linux calls the devices of GPUs under /dev: DRM render nodes, NVIDIA, WSL, Mali, Adreno, Tegra, PowerVR,
+ * Vivante.
+ */
 const gpuDevice = /^(nvidia(ctl|\d)|dxg$|mali\d|kgsl|nvhost|nvmap|pvr|galcore)/
 
 /**
- * Whether a GPU may be here. Without one, dawn finds software drivers at best, which nobody gets who did not ask; not to
- * load it saves its start, and the lines that it and its drivers write to the process's stderr past all of ours.
+ * Whether a GPU may be here. Without one, dawn finds software drivers at best, which nobody gets who did not ask; not
+ * to load it saves its start, and the lines that it and its drivers write to the process's stderr past all of ours.
  */
 export async function mayHaveGpu(dev = '/dev'): Promise<boolean> {
   if (!inNode() || process.platform !== 'linux') return true

@@ -1,5 +1,5 @@
-// WebGPU reports errors late and does not throw: a kernel that failed validation leaves zeros behind. An error belongs to
-// the kernel or buffer that caused it and to what was computed from it; every read-back asks before it hands out a
+// WebGPU reports errors late and does not throw: a kernel that failed validation leaves zeros behind. An error belongs
+// to the kernel or buffer that caused it and to what was computed from it; every read-back asks before it hands out a
 // number.
 import { DeviceError, DeviceLostError, type EspalierError, KernelError } from '../base/errors.ts'
 import type { Buffer } from './buffers.ts'

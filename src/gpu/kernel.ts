@@ -53,7 +53,9 @@ export class Kernel {
     return this.sourceText.text
   }
 
-  /** Where a line of `source` stands: `line 9`, or `line 9 of shared/row-sum.wgsl` if it is not of the kernel's file. */
+  /**
+   * Where a line of `source` stands: `line 9`, or `line 9 of shared/row-sum.wgsl` if it is not of the kernel's file.
+   */
   whereIs(line: number): string {
     const origin = this.sourceText.origins[line - 1]
     if (!origin) return `line ${line}`

@@ -39,8 +39,9 @@ export class Pipelines {
   }
 
   /**
-   * The compiled variant of a kernel. Compilation errors are found by an error scope; they are thrown with file and line
-   * where a result of the kernel is read back or used, and at each further launch. Unknown overrides are thrown here.
+   * The compiled variant of a kernel. Compilation errors are found by an error scope; they are thrown with file and
+   * line where a result of the kernel is read back or used, and at each further launch. Unknown overrides are thrown
+   * here.
    */
   get(kernel: Kernel, overrides?: Overrides): Pipeline {
     let variants = this.variants.get(kernel)

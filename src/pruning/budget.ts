@@ -101,7 +101,8 @@ async function withinTime(
     checkSteady(limit, ms / batch, times, spread())
     if (ms > limit * batch) {
       throw new InputError(
-        `--ms ${limit}: cannot be met: with all that may go gone, an image takes ${text}; the dense network takes ${spread()}; `
+        `--ms ${limit}: cannot be met: with all that may go gone, an image takes ${text}; `
+          + `the dense network takes ${spread()}; `
           + 'raise it, or prune more kinds of units',
       )
     }
@@ -138,7 +139,8 @@ function checkSteady(limit: number, found: number, times: readonly number[], sai
   // Where the budget is far off, no noise decides.
   if (mad <= unsteady * median || found > 2 * limit || found < limit / 2) return
   throw new InputError(
-    `--ms ${limit}: the dense network took ${said} per image over ${runs} runs, too uneven to tell what ${limit} ms hold; `
+    `--ms ${limit}: the dense network took ${said} per image over ${runs} runs, `
+      + `too uneven to tell what ${limit} ms hold; `
       + 'try again when the machine has less to do, or give --macs',
   )
 }

@@ -55,7 +55,9 @@ export function difference(a: Float32Array, b: Float32Array): number {
   return most / (largest || 1)
 }
 
-/** Which op of which layer first gave a value that is no number, for the first probe where one did; null if none did. */
+/**
+ * Which op of which layer first gave a value that is no number, for the first probe where one did; null if none did.
+ */
 export async function notFinite(model: Model, probes: readonly Probe[]): Promise<string | null> {
   for (const { images, shape } of probes) {
     const input = tensor(images, shape)

@@ -41,8 +41,8 @@ export interface CurveOptions {
 }
 
 /**
- * Measures a network at rising rates. Scores are computed when they are first needed, and where they are recomputed also
- * for rates that are known, since each depends on what went before.
+ * Measures a network at rising rates. Scores are computed when they are first needed, and where they are recomputed
+ * also for rates that are known, since each depends on what went before.
  */
 export async function measureCurve(options: CurveOptions): Promise<void> {
   checkOptions('measureCurve', options, curveKeys)
@@ -125,7 +125,8 @@ export function parseRates(text: string): number[] {
     && rates.every((rate, i) => rate >= 0 && rate < 1 && (i === 0 || rate > rates[i - 1]))
   if (!good) {
     throw new InputError(
-      `--rates ${text}: expected <first>:<last>:<step> or rising numbers with commas, each from 0 to below 1, e.g. 0:0.95:0.05`,
+      `--rates ${text}: expected <first>:<last>:<step> or rising numbers with commas, `
+        + 'each from 0 to below 1, e.g. 0:0.95:0.05',
     )
   }
   return rates

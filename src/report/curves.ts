@@ -91,7 +91,8 @@ function areaTable(curves: readonly Curve[]): Html {
     )
   }
 </tbody></table></div>
-<p class="small">A<sub>PR</sub> is the mean accuracy over all rates, ± its standard error over seeds; trapezoid, the area under the curve;
+<p class="small">A<sub>PR</sub> is the mean accuracy over all rates, ± its standard error over seeds; trapezoid,
+the area under the curve;
 Top-PR, the largest rate that keeps 95 % of the dense accuracy.</p>`
 }
 

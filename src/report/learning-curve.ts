@@ -41,7 +41,8 @@ export function curveSVG(title: string, losses: readonly Series[], accuracies: r
     .filter(({ series }) => series.length)
   const width = 460 * Math.max(1, panels.length)
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 320" width="${width}" height="320" font-family="sans-serif" font-size="12">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} 320" width="${width}" height="320" `
+    + 'font-family="sans-serif" font-size="12">',
     `<rect width="${width}" height="320" fill="#fff"/><text x="20" y="22" font-size="14">${escaped(title)}</text>`,
     ...panels.map(({ label, series }, i) => panel(label, series, 460 * i)),
     '</svg>',

@@ -57,7 +57,8 @@ export const legend = ({ series, level }: Plot): Html =>
   }
   ${
     level
-    && html`<li><svg width="30" height="14" aria-hidden="true"><path class="level" d="M0,7H30"/></svg>${level.label}</li>`
+    && html`
+  <li><svg width="30" height="14" aria-hidden="true"><path class="level" d="M0,7H30"/></svg>${level.label}</li>`
   }
 </ul>`
 

@@ -67,7 +67,9 @@ export function heatmapPng(map: Heatmap, options: HeatmapOptions = {}): Uint8Arr
   return new Uint8Array(encode({ width, height, data: rgb, channels: 3, depth: 8 }))
 }
 
-/** Draws the heatmap on a canvas, which takes its size. @throws ShapeError as `heatmapPixels`, or without 2D context. */
+/**
+ * Draws the heatmap on a canvas, which takes its size. @throws ShapeError as `heatmapPixels`, or without 2D context.
+ */
 export function drawHeatmap(canvas: CanvasLike, map: Heatmap, options: HeatmapOptions = {}): void {
   const { width, height, data } = heatmapPixels(map, options)
   const context = canvas.getContext('2d') as {

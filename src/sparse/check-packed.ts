@@ -6,8 +6,8 @@ import { tilesOf } from './tiles.ts'
 
 /**
  * Checks a packed weight, and answers with the places of its tiles. `what` is the file and tensor, or the pattern.
- * @throws InputError, one sentence, for another shape, tile or number of values than the pattern's, index arrays that are
- * missing or too short, a tile out of range, out of order or stored twice, and values that are not finite.
+ * @throws InputError, one sentence, for another shape, tile or number of values than the pattern's, index arrays that
+ * are missing or too short, a tile out of range, out of order or stored twice, and values that are not finite.
  */
 export function checkPacked(pattern: Pattern, packed: Packed, what: string): Uint32Array {
   const { shape, tile, slots, values, index } = packed, wanted = pattern.tile(shape)

@@ -166,8 +166,8 @@ const argsOf = (x: Tensor, { values, index, lists, packing }: SparseWeight, bias
 ]
 
 /**
- * y[..., o] = sum over c of x[..., c] W[o, c] + bias[o] with a packed weight: what `linear` computes with the dense one,
- * by ascending c, kept tiles alone. Gradients go to x, to the kept values and to the bias.
+ * y[..., o] = sum over c of x[..., c] W[o, c] + bias[o] with a packed weight: what `linear` computes with the dense
+ * one, by ascending c, kept tiles alone. Gradients go to x, to the kept values and to the bias.
  * @throws ShapeError if the contracted axes differ or the bias does not fit.
  */
 export function sparseLinear(x: Tensor, weight: SparseWeight, bias: Tensor | null): Tensor {

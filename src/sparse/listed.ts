@@ -1,5 +1,5 @@
-// The usual index: the first slot of each row of tiles, and the column of tiles of each slot (compressed sparse rows; of
-// blocks, BSR). Patterns that can compute where their tiles stand need none.
+// The usual index: the first slot of each row of tiles, and the column of tiles of each slot (compressed sparse rows;
+// of blocks, BSR). Patterns that can compute where their tiles stand need none.
 import { InputError } from '../base/errors.ts'
 import type { MatrixShape, Packed, TileWalk } from './pattern.ts'
 import { type Tile, tilesOf } from './tiles.ts'

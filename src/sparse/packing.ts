@@ -18,8 +18,8 @@ export interface Packing {
 export const listNames = ['tile_row', 'tile_column', 'turned_start', 'turned_column', 'turned_slot'] as const
 
 /**
- * For each slot its row and column of tiles; and the transposed weight: the first slot of each of its rows of tiles, the
- * column of each slot, and which slot of the weight that is.
+ * For each slot its row and column of tiles; and the transposed weight: the first slot of each of its rows of tiles,
+ * the column of each slot, and which slot of the weight that is.
  */
 export function listsOf(
   { shape, tile, slots }: Pick<Packed, 'shape' | 'tile' | 'slots'>,

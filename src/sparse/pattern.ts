@@ -1,11 +1,13 @@
-// What a sparsity pattern is: which entries of a weight it keeps, how it lies in memory, and how a kernel finds it again.
-// A pattern is one object, of the package or of a user's file, and nothing else in the package knows its name.
+// What a sparsity pattern is: which entries of a weight it keeps, how it lies in memory, and how a kernel finds it
+// again. A pattern is one object, of the package or of a user's file, and nothing else in the package knows its name.
 import { InputError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { listedIndex, listedPositions, listedWalk } from './listed.ts'
 import { packTiles, positionsOf, type Tile, unpackTiles } from './tiles.ts'
 
-/** A weight as the matrix of a linear map: outputs by inputs. A convolution's is [filters, channels * height * width]. */
+/**
+ * A weight as the matrix of a linear map: outputs by inputs. A convolution's is [filters, channels * height * width].
+ */
 export type MatrixShape = readonly [rows: number, columns: number]
 
 /**
@@ -35,8 +37,8 @@ export interface Packed {
  * - `fn last(row: u32) -> u32`: one past its last slot
  * - `fn column(row: u32, slot: u32) -> u32`: the column of tiles where that slot stands; ascending within a row
  *
- * They may read the arrays named in `index`, which are `array<u32>`, and `p.N` and `p.K` (rows and columns of the weight),
- * `p.tile_rows` and `p.tile_columns` (how many tiles it has down and across).
+ * They may read the arrays named in `index`, which are `array<u32>`, and `p.N` and `p.K` (rows and columns of the
+ * weight), `p.tile_rows` and `p.tile_columns` (how many tiles it has down and across).
  */
 export interface TileWalk {
   readonly index: readonly string[]

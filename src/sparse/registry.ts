@@ -95,8 +95,8 @@ export const patternFamilies: readonly PatternFamily[] = [
 export const patternForms: readonly string[] = patternFamilies.map(({ form }) => form)
 
 /**
- * A pattern by its text form. @throws InputError for an unknown name, a parameter that is missing or out of range, or one
- * too many.
+ * A pattern by its text form. @throws InputError for an unknown name, a parameter that is missing or out of range, or
+ * one too many.
  */
 export function patternOf(text: string): Pattern {
   const [name, ...rest] = text.split(':'), family = patternFamilies.find((each) => each.name === name)

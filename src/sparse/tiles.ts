@@ -59,7 +59,8 @@ export function packTiles(
   for (let i = 0; i < keep.length; i++) if (keep[i]) kept++
   if (kept !== stored) {
     throw new InputError(
-      `packTiles: ${kept} entries of a weight of [${shape}] are kept, but the tiles at the given places hold ${stored} of them`,
+      `packTiles: ${kept} entries of a weight of [${shape}] are kept, `
+        + `but the tiles at the given places hold ${stored} of them`,
     )
   }
   return { shape, tile, slots, values }

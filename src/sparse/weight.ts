@@ -16,8 +16,8 @@ export interface SparseAxes {
 }
 
 /**
- * A weight of a sparsity pattern: kept values, which train, and where they stand, which does not. A tree of tensors like
- * any layer. Its shape is [...outputs, ...inputs], as a dense weight of `linear` has it.
+ * A weight of a sparsity pattern: kept values, which train, and where they stand, which does not. A tree of tensors
+ * like any layer. Its shape is [...outputs, ...inputs], as a dense weight of `linear` has it.
  */
 export class SparseWeight {
   static readonly leaves: Readonly<Record<string, LeafTraits>> = {

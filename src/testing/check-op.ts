@@ -16,7 +16,9 @@ export interface OpCheck {
   reference: Reference
   /** Arguments: shapes, filled with normal deviates, or values. Take sizes that divide no tile, and small ones. */
   args: readonly (readonly number[] | Values)[]
-  /** Arguments without a gradient (indices as numbers, masks); `backward: false` leaves the gradients out altogether. */
+  /**
+   * Arguments without a gradient (indices as numbers, masks); `backward: false` leaves the gradients out altogether.
+   */
   constant?: readonly number[]
   backward?: boolean
   /** Most max|a - b| / max|b| of the result and of each gradient; default 1e-5. Say why where it is larger. */

@@ -27,8 +27,8 @@ export interface Accuracy {
 /**
  * Figures over a data set. Times are milliseconds per image, from handing a batch of normalised images to the device to
  * having its logits on the host; reading, decoding and resizing of images is not in them. They are the median over
- * batches and its spread. The first batch, which compiles and tunes, the second, whose launches are captured, and a last
- * one of another size do not count; where fewer than five are left, the first batch is run again and counted.
+ * batches and its spread. The first batch, which compiles and tunes, the second, whose launches are captured, and a
+ * last one of another size do not count; where fewer than five are left, the first batch is run again and counted.
  */
 export interface Evaluation extends Accuracy, Timing {}
 
@@ -125,7 +125,9 @@ async function pass(
   }
 }
 
-/** @throws NumericError saying which image has a logit that is not finite, and which op of which layer made it first. */
+/**
+ * @throws NumericError saying which image has a logit that is not finite, and which op of which layer made it first.
+ */
 async function explainDamage(
   model: Model,
   images: Float32Array,

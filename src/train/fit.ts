@@ -245,13 +245,13 @@ async function checkData<M extends Model, X>(
   if (!alone || (batch > 1 && data.length % batch !== 1)) return false
   if (batch === 1 || data.length === 1) {
     throw new InputError(
-      `fit: ${
-        batch === 1 ? 'a batch' : data.name
-      } of one image gives batch norm one value per channel, expected at least two to take a variance of; use a larger batch or larger images`,
+      `fit: ${batch === 1 ? 'a batch' : data.name} of one image gives batch norm one value per channel, `
+        + 'expected at least two to take a variance of; use a larger batch or larger images',
     )
   }
   onNote?.(
-    `the last batch of each epoch is left out: of one image, it would give batch norm one value per channel (${data.length} images in batches of ${batch})`,
+    'the last batch of each epoch is left out: of one image, '
+      + `it would give batch norm one value per channel (${data.length} images in batches of ${batch})`,
   )
   return true
 }

@@ -14,7 +14,9 @@ import { inference, stopGradient } from '../core/transform.ts'
 
 const classificationKeys: OptionKeys<ClassificationOptions> = { smoothing: true, distillation: true, forward: true }
 
-/** A batch on the device: images [B, C, Y, X], labels i32 [B], and soft labels [B, classes] where mixup made them so. */
+/**
+ * A batch on the device: images [B, C, Y, X], labels i32 [B], and soft labels [B, classes] where mixup made them so.
+ */
 export interface Examples {
   images: Tensor
   labels: Tensor
@@ -27,7 +29,9 @@ export interface LossContext<X = unknown> extends Context {
   readonly random: Tensor
   /** Parameters beside the model's: the `extra` that `fit` was given. */
   readonly extra: X
-  /** Logits [B, classes] of the teacher for these images; null without `distillation`. Constant in the backward pass. */
+  /**
+   * Logits [B, classes] of the teacher for these images; null without `distillation`. Constant in the backward pass.
+   */
   readonly teacher: Tensor | null
 }
 

@@ -114,12 +114,14 @@ function optimizer(model: unknown, options: OptimizerOptions, method: Method): O
         const state = moments.get(path)
         if (!state || state[0]?.shape.join() !== weight.shape.join()) {
           throw new ShapeError(
-            `optimiser: no state for '${path}' [${weight.shape}]; the model changed (pruned?), make a new optimiser for it`,
+            `optimiser: no state for '${path}' [${weight.shape}]; the model changed (pruned?), `
+              + 'make a new optimiser for it',
           )
         }
         if (grad.shape.join() !== weight.shape.join() || grad.dtype !== 'f32') {
           throw new ShapeError(
-            `optimiser: the gradient of '${path}' is ${grad.dtype} [${grad.shape}], expected f32 [${weight.shape}] as the parameter; reduce or reshape it first`,
+            `optimiser: the gradient of '${path}' is ${grad.dtype} [${grad.shape}], `
+              + `expected f32 [${weight.shape}] as the parameter; reduce or reshape it first`,
           )
         }
         return [{ weight, grad, state, decays: decays(path, weight, traits) }]

@@ -94,7 +94,8 @@ export function parseState(bytes: Uint8Array, name: string): StoredState {
         if (!found || found.shape.join() !== tensor.shape.join()) {
           const has = found ? `has shape [${found.shape}]` : 'is missing'
           throw new InputError(
-            `${name}: '${key}' ${has}, this run needs [${tensor.shape}]; it is the state of another run, name another --out`,
+            `${name}: '${key}' ${has}, this run needs [${tensor.shape}]; it is the state of another run, `
+              + 'name another --out',
           )
         }
         const { data } = found, Stored = tensor.dtype === 'i32' ? Int32Array : Uint32Array

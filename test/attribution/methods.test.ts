@@ -105,7 +105,7 @@ describeDevice('attribution methods', () => {
     disposeTree([model, images, targets, swin.model, swin.images])
   })
 
-  test('heads at the softmax are the sums over channels at their gate: a half under AttnLRP, all under CP-LRP', async () => {
+  test('heads at the softmax are sums over channels at their gate: half under AttnLRP, all under CP-LRP', async () => {
     const { model, images } = loadGolden('deit_mini')
     const targets = oneHot(new Int32Array(images.shape[0]).fill(1), 10)
     for (

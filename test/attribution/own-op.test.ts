@@ -1,6 +1,6 @@
-// An op defined outside the package says what it is, and relevance, cost, folding and units see it as such: here a sparse
-// linear layer, whose weight holds the kept entries and whose index holds their columns, beside the masked layer it
-// stands for.
+// An op defined outside the package says what it is, and relevance, cost, folding and units see it as such: here a
+// sparse linear layer, whose weight holds the kept entries and whose index holds their columns, beside the masked layer
+// it stands for.
 import { expect, test } from 'vitest'
 import { add, batchNorm, disposeTree, epsilonPlus, foldBatchNorm, gather, gelu, Identity, InputError, maskedLinear, mul,
   on, op, opNames, relu, reshape, rules, scatterAdd, scope, structure, sum, type Tensor, tensor,

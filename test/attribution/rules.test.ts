@@ -108,7 +108,7 @@ describeDevice('worked vectors', () => {
     close(alone, [0.536363, 1.8, 0.663636, -1])
   })
 
-  test('linear attention with its normaliser held constant: a quarter each to queries and keys, half to the values', async () => {
+  test('linear attention with a constant normaliser: a quarter each to queries and keys, half to values', async () => {
     const positive = (seed: number, shape: number[]) =>
       nd(shape, random(seed, shape).data.map((value) => Math.fround(value ** 2 + 0.1)))
     const inputs = [positive(31, [2, 5, 2, 3]), positive(32, [2, 7, 2, 3]), rounded(33, [2, 7, 2, 4])]

@@ -1,5 +1,6 @@
-// The packed package in an empty project under each bundler, as it comes: the page computes in headless Chromium, and its
-// answers must be Node's. Also without any bundler, in an isolated page, and under a strict Content-Security-Policy.
+// The packed package in an empty project under each bundler, as it comes: the page computes in headless Chromium, and
+// its answers must be Node's. Also without any bundler, in an isolated page, and under a strict
+// Content-Security-Policy.
 //   node test/browser/bundlers.mjs [part of a bundler's name]        after npm run build
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'

@@ -89,7 +89,8 @@ export function visit({ answer = () => undefined, page = '/', webgpu = false }) 
         finish(() =>
           reject(
             new Error(
-              `no browser: ${error.message}; on Debian: apt-get install --no-install-recommends chromium, or set CHROMIUM to another Chromium`,
+              `no browser: ${error.message}; on Debian: apt-get install --no-install-recommends chromium, `
+                + 'or set CHROMIUM to another Chromium',
             ),
           )
         )

@@ -15,7 +15,8 @@ const dir = scratch(), imageNet = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
 const photos = pictures(24, 16), small = pictures(12, 32, 3)
 let cli = '', count = 0
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }) // several processes each, on machines that do other work too
+// Several processes each, on machines that do other work too.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cases-answers')

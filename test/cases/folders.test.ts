@@ -14,7 +14,8 @@ const dir = scratch(), net = join(dir, 'net.safetensors'), named = join(dir, 'na
 const architecture = '{"type":"resnet","stem":"cifar","layers":[1,1,1],"width":4}'
 let cli = '', count = 0
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }) // several processes each, on machines that do other work too
+// Several processes each, on machines that do other work too.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 const next = numbers(11)
 /** A noisy square, red or green. */

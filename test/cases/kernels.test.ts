@@ -17,7 +17,8 @@ const group = (size: number, body: string, before = '') =>
 const tile = 'var<workgroup> t: array<f32, 64>;\n'
 let cli = '', count = 0
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }) // several processes each, on machines that do other work too
+// Several processes each, on machines that do other work too.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cases-kernels')

@@ -11,7 +11,8 @@ import { scratch } from '../support/model.ts'
 const dir = scratch()
 let cli = '', count = 0
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }) // several processes each, on machines that do other work too
+// Several processes each, on machines that do other work too.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cases-refusals')

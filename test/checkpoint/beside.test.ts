@@ -58,7 +58,7 @@ describe('the number of heads', () => {
     expect([architecture.heads, origins.heads]).toEqual([2, '--arch'])
   })
 
-  test('a config of another network is left alone, with a word; so are heads that do not divide the width', async () => {
+  test('a config of another network is left alone, with a word; so are heads that do not fit the width', async () => {
     const other = await read(timmViT(wide), { 'config.json': { hidden_size: 768, num_attention_heads: 12 } })
     expect(other.origins.heads).toBe('guess')
     expect(other.notes.join()).toMatch(/config\.json describes another network \(width 768, the weights have 64\)/)

@@ -46,8 +46,8 @@ const reduction = (barrier: string, last = 'y[g.x] = part[0];') =>
   `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 var<workgroup> part: array<f32, 64>;
-@compute @workgroup_size(64)
-fn sum(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) i: u32, @builtin(workgroup_id) g: vec3u) {
+@compute @workgroup_size(64) fn sum(@builtin(global_invocation_id) id: vec3u,
+  @builtin(local_invocation_index) i: u32, @builtin(workgroup_id) g: vec3u) {
   part[i] = x[id.x];
   workgroupBarrier();
   for (var half = 32u; half > 0u; half /= 2u) {
@@ -98,7 +98,7 @@ describe('check-kernel', () => {
     expect(stdout).toMatch(/race\.wgsl:9: race, sum: race: word \d+ of part .*\n {4}if \(i < half\)/)
   })
 
-  test('a race between workgroups, at the default number of them, and the order it makes results depend on', async () => {
+  test('a race between workgroups, at the default number of them, and the order that results depend on', async () => {
     const neighbour = `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(32) fn main(@builtin(global_invocation_id) g: vec3u) {
@@ -221,7 +221,7 @@ describe('check-kernel', () => {
     expect((await check('store', shifted('id.x'))).findings).toEqual([])
   })
 
-  test('a source of NaN, with the word it was written to; ranges of the JSON beside the kernel make it go away', async () => {
+  test('a source of NaN, with the word it was written to; ranges of the JSON make it go away', async () => {
     const { code, findings } = await check('nan', shifted('id.x', 'sqrt(x[id.x])'))
     expect(code).toBe(1)
     expect(findings).toMatchObject([{ mode: 'nan', kernel: 'main', line: 7, variable: 'y' }])
@@ -239,7 +239,9 @@ describe('check-kernel', () => {
     const { findings } = await check(
       'order',
       `@group(0) @binding(0) var<storage, read_write> y: array<atomic<u32>, 2>;
-@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) { if (atomicAdd(&y[0], 1u) == 7u) { atomicStore(&y[1], i); } }`,
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {
+  if (atomicAdd(&y[0], 1u) == 7u) { atomicStore(&y[1], i); }
+}`,
       { setup: { values: { y: [0, 0] } } },
     )
     expect(findings).toMatchObject([{

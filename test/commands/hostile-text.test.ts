@@ -1,4 +1,5 @@
-// Text of strangers on its way to the terminal: names of files, tensors, classes, fields; and streams that take nothing.
+// Text of strangers on its way to the terminal: names of files, tensors, classes, fields; and streams that take
+// nothing.
 import { spawnSync } from 'node:child_process'
 import { build } from 'esbuild'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'

@@ -62,7 +62,10 @@ describe('inspect', () => {
       ],
     })
     expect(text).toMatch(
-      /stages\.2\.1\.inner\.0 +filters +64 +1\.154 k +73\.728 k +yes +layers\.0\.conv\.weight, layers\.0\.norm\.gain\/bias\/mean\/variance \(0\); layers\.1\.conv\.weight \(1\)/,
+      new RegExp(
+        String.raw`stages\.2\.1\.inner\.0 +filters +64 +1\.154 k +73\.728 k +yes +layers\.0\.conv\.weight, `
+          + String.raw`layers\.0\.norm\.gain/bias/mean/variance \(0\); layers\.1\.conv\.weight \(1\)`,
+      ),
     )
     expect(text).toMatch(/stream +residual +64 +no \[1\]/)
     expect(text).toContain('[1] closing gates keep this residual width')

@@ -38,16 +38,20 @@ describe('race mode', () => {
     expect(race(reduction('workgroupBarrier();'), buffers())).toEqual([])
   })
   it('finds two workgroups that write one word of storage', () => {
-    const source =
-      '@group(0) @binding(0) var<storage, read_write> o: array<u32>;\n@compute @workgroup_size(4) fn main(@builtin(workgroup_id) g: vec3u, @builtin(local_invocation_index) i: u32) {\no[i] = g.x; }'
+    const source = `@group(0) @binding(0) var<storage, read_write> o: array<u32>;
+@compute @workgroup_size(4) fn main(@builtin(workgroup_id) g: vec3u, @builtin(local_invocation_index) i: u32) {
+  o[i] = g.x;
+}`
     expect(race(source, { o: new Uint32Array(4) })).toMatchObject(
       [0, 1, 2, 3].map((word) => ({ kind: reportKind.raceStorage, line: 3, a: 0, b: word })),
     )
     expect(race(source, { o: new Uint32Array(4) }, 1)).toEqual([])
   })
   it('finds a neighbour read while it is written', () => {
-    const source =
-      '@group(0) @binding(0) var<storage, read_write> o: array<vec4f>;\n@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {\no[i] = o[(i + 1u) % 8u]; }'
+    const source = `@group(0) @binding(0) var<storage, read_write> o: array<vec4f>;
+@compute @workgroup_size(8) fn main(@builtin(local_invocation_index) i: u32) {
+  o[i] = o[(i + 1u) % 8u];
+}`
     expect(kinds(race(source, { o: new Float32Array(32) }, 1))).toEqual([reportKind.raceStorage])
   })
   // by the barrier between the write and the read, by what was written
@@ -82,8 +86,10 @@ var<workgroup> w: array<u32, 64>;
     expect(rest).toEqual([])
   })
   it('knows atomics', () => {
-    const source =
-      '@group(0) @binding(0) var<storage, read_write> o: array<atomic<u32>, 1>;\n@compute @workgroup_size(8) fn main() { atomicAdd(&o[0], 1u); }'
+    const source = `@group(0) @binding(0) var<storage, read_write> o: array<atomic<u32>, 1>;
+@compute @workgroup_size(8) fn main() {
+  atomicAdd(&o[0], 1u);
+}`
     expect(race(source, { o: new Uint32Array(1) })).toEqual([])
   })
 })

@@ -10,7 +10,7 @@ const entry = `
   export { openDataset } from './src/data/datasets.ts'
   export { pull } from './src/checkpoint/hub.ts'`
 
-it('a browser bundle decodes JPEG and PNG, opens a data set from memory, and imports node: nowhere statically', async () => {
+it('a browser bundle decodes JPEG and PNG, opens data sets from memory, imports node: nowhere statically', async () => {
   const { outputFiles, metafile } = await build({
     stdin: { contents: entry, resolveDir: new URL('../..', import.meta.url).pathname, loader: 'ts' },
     bundle: true,

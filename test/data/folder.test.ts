@@ -1,4 +1,5 @@
-// Folders of pictures: labels by names, whatever order folders, classes.json and the network have; what is left out is said.
+// Folders of pictures: labels by names, whatever order folders, classes.json and the network have; what is left out is
+// said.
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -62,7 +62,8 @@ test('parallel requests to two networks get the answers of single ones, and leav
   const right = single.filter((answer, i) => answer.class === records[i * RECORD]).length
   expect(right).toBeGreaterThanOrEqual(17)
   await lag()
-  // a busy neighbour on the machine delays timers too: the best of a few rounds counts, beside a process that does nothing
+  // a busy neighbour on the machine delays timers too: the best of a few rounds counts, beside a process that does
+  // nothing
   const idle = spawn(process.execPath, ['-e', idler], { stdio: ['pipe', 'pipe', 'inherit'] })
   const rounds: number[] = []
   for (let round = 0; round < 6 && Math.min(Infinity, ...rounds) >= 20; round++) {

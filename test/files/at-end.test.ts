@@ -1,5 +1,5 @@
-// What is cleaned up when a process ends, in processes of their own: by itself, by a signal, and not after it was called
-// off.
+// What is cleaned up when a process ends, in processes of their own: by itself, by a signal, and not after it was
+// called off.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, readFileSync, existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -41,7 +41,8 @@ const files: Record<string, [content: Buffer | string, found: RegExp]> = {
   ],
   'config.json': ['{\n "architectures": ["ViT"]}', /JSON file/],
   'lfs.safetensors': [
-    'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n',
+    'version https://git-lfs.github.com/spec/v1\noid '
+    + 'sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n',
     /Git LFS pointer.*git lfs pull/,
   ],
   'page.safetensors': ['\n<!DOCTYPE html>\n<html><body>Log in</body></html>', /HTML page/],

@@ -140,7 +140,8 @@ export default { images: false, async score(scoring) {
   const learns = plugin(
     'aims.mjs',
     `import { criterionOf } from 'espalier'
-export default { summary: 'aims at a budget', reads: 'training', async prune({ model, units, budget, classes, choose }) {
+const about = { summary: 'aims at a budget', reads: 'training' }
+export default { ...about, async prune({ model, units, budget, classes, choose }) {
   const scores = await criterionOf('magnitude').score({ model, units, references: null, classes, batch: 1, seed: 0 })
   return { ...await choose(scores), scores, notes: [String(budget.limit)] }
 } }`,

@@ -9,7 +9,10 @@ export interface HostileCase {
   files: Readonly<Record<string, Uint8Array | string | ((path: string) => void)>>
   /** Arguments of the command line; `$` at their start stands for the folder (`$/net.safetensors`). */
   args: readonly string[]
-  /** How it may end: exit codes. `[2]` for what must be refused, `[0, 2]` where a change may have hit nothing that matters. */
+  /**
+   * How it may end: exit codes. `[2]` for what must be refused, `[0, 2]` where a change may have hit nothing that
+   * matters.
+   */
   codes: readonly number[]
   /** Names of files it may leave; all others must be as they were. */
   leaves?: readonly string[]

@@ -250,7 +250,9 @@ const mounted = `mount -t tmpfs -o size=8k tmpfs full; "$@"; code=$?; for file i
   case "$file" in *.part|*/points.*|*/scores|*/.espalier*|*'*'*) ;; *) echo "LEFT $file" >&2 ;; esac
 done; exit $code`
 
-/** A command on a disk of 8 KB, which says what it leaves there; where nothing can be mounted, a limit of file sizes. */
+/**
+ * A command on a disk of 8 KB, which says what it leaves there; where nothing can be mounted, a limit of file sizes.
+ */
 function full(material: Material, args: readonly string[], name: string): HostileCase {
   const disk = (path: string) => {
     mkdirSync(path)

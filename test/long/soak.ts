@@ -1,10 +1,10 @@
 // Mixed work for as long as one likes, sampling what the process holds. Build nothing; from the repository:
 //   npm run soak                    (an hour on the embedded device)
 // ESPALIER_SOAK_MINUTES (60), ESPALIER_SOAK_ADAPTER (cpu), ESPALIER_SOAK_DUTY (1: share of the time spent working),
-// ESPALIER_SOAK_OUT (.espalier/soak.jsonl). One JSON line a minute with megabytes after forced collection; the last line is the verdict, and the
-// exit code is 1 where heap, device memory or what the process holds outside the heap grew in the second half by more
-// than a megabyte an hour and a hundredth of it. `rss` is told and not judged: it counts pages of files and pages that V8
-// has emptied and keeps, and moves by tens of megabytes with neither.
+// ESPALIER_SOAK_OUT (.espalier/soak.jsonl). One JSON line a minute with megabytes after forced collection; the last
+// line is the verdict, and the exit code is 1 where heap, device memory or what the process holds outside the heap grew
+// in the second half by more than a megabyte an hour and a hundredth of it. `rss` is told and not judged: it counts
+// pages of files and pages that V8 has emptied and keeps, and moves by tens of megabytes with neither.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { slope } from '../support/line.ts'

@@ -38,7 +38,7 @@ describeDevice('start values', () => {
     }
   })
 
-  test('mimetic: keys are queries, what attention brings is taken away, neighbouring positions resemble each other', async () => {
+  test('mimetic: keys are queries, what attention brings is taken away, neighbouring positions are alike', async () => {
     const values = await valuesOf(initialize(new ViT(small), 3, 'mimetic')), width = 48
     const [query, key, value, out] = ['query', 'key', 'value', 'out'].map((name) =>
       values.get(`blocks.1.attention.${name}`)!

@@ -58,8 +58,8 @@ test('layers add up, and a layer is the owner of the weight that was read', () =
   expect(layers.at(-1)!.name).toBe('head')
 })
 
-// What leaves each layer, written out from the papers: name of the layer as a pattern, and its output without the batch.
-// The first pattern that matches counts.
+// What leaves each layer, written out from the papers: name of the layer as a pattern, and its output without the
+// batch. The first pattern that matches counts.
 const outputs: Record<string, [RegExp, (match: number[]) => number[]][]> = {
   resnet20: [[/^stem/, () => [16, 32, 32]], [/^stages\.(\d)/, ([s]) => [16 << s, 32 >> s, 32 >> s]], [
     /^head$/,

@@ -1,5 +1,5 @@
-// The packed package in an empty project, under bundlers without a configuration; `npm run test:browser` opens the pages,
-// and has more bundlers.
+// The packed package in an empty project, under bundlers without a configuration; `npm run test:browser` opens the
+// pages, and has more bundlers.
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

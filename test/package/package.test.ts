@@ -1,4 +1,5 @@
-// What `import 'espalier'` gives in Node: the entries of src/build/bundle.mjs, bundled here from the sources as they are.
+// What `import 'espalier'` gives in Node: the entries of src/build/bundle.mjs, bundled here from the sources as they
+// are.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -20,7 +21,8 @@ test('both entries share one device, and its worker threads run', async () => {
     const until = Date.now() + 20_000
     let sum = 0
     while (sum === 0 || (gpu().device.chunksHelped === 0 && Date.now() < until)) sum = (await matmul(a, a).data())[0]
-    console.log(JSON.stringify({ version, shape: logits.shape, finite: (await logits.data()).every(Number.isFinite), sum, helped: gpu().device.chunksHelped > 0 }))
+    const finite = (await logits.data()).every(Number.isFinite), helped = gpu().device.chunksHelped > 0
+    console.log(JSON.stringify({ version, shape: logits.shape, finite, sum, helped }))
     await close()`,
   )
   const { stdout, stderr, code } = await runNode(file, [])

@@ -111,7 +111,7 @@ describeDevice('scores', (adapter) => {
       })
     }
 
-    test('magnitude is the mean of |w|, or the root of the mean of its square, over all weights of an element', async () => {
+    test('magnitude is the mean of |w|, or the root of that of its square, over weights of an element', async () => {
       const { by, model, found } = await setUp(name)
       const host = new Map<string, { shape: readonly number[], data: Float32Array }>()
       for (const [path, leaf] of leaves(model)) {

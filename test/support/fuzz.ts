@@ -510,10 +510,13 @@ const lines = (list: Stmt[], indent: string): string =>
   ).join('')
 
 const locals = (u: string, i: string, f: string): string => `
-  var u0 = ${u}; var u1 = u0 * 2654435761u + 7u; var u2 = u0 ^ (u1 >> 3u); var i0 = ${i}; var i1 = i0 - 5i; var i2 = bitcast<i32>(u1);
+  var u0 = ${u}; var u1 = u0 * 2654435761u + 7u; var u2 = u0 ^ (u1 >> 3u); var i0 = ${i}; var i1 = i0 - 5i;
+  var i2 = bitcast<i32>(u1);
   var f0 = ${f}; var f1 = q1(f0 * 0.5 + 1.0); var f2 = q1(3.0 - f0); var s0 = 0.5 + f0; var s1 = f1 - 0.25;
-  var v2u = vec2u(u0, u1); var v3i = vec3i(i0, i1, i2); var v4u = vec4u(u2, u1, u0, 9u + u0); var v4i = vec4i(i2, i0, 4i - i0, i1);
-  var v2f = vec2f(f0, f1); var v3f = vec3f(f2, f1, f0); var w3f = q3(v3f + 1.0); var v4f = vec4f(f0, f1, f2, q1(f0 + 9.0)); var w4f = v4f.wzyx;
+  var v2u = vec2u(u0, u1); var v3i = vec3i(i0, i1, i2); var v4u = vec4u(u2, u1, u0, 9u + u0);
+  var v4i = vec4i(i2, i0, 4i - i0, i1);
+  var v2f = vec2f(f0, f1); var v3f = vec3f(f2, f1, f0); var w3f = q3(v3f + 1.0);
+  var v4f = vec4f(f0, f1, f2, q1(f0 + 9.0)); var w4f = v4f.wzyx;
   var la = array<u32, 4>(u0, u1, u2, u0 + 1u); var fa = array<f32, 4>(f0, f1, f2, f0);
 `
 
@@ -552,11 +555,15 @@ var<private> pa: array<u32, 4>;
 ${q}${functions.join('')}@compute @workgroup_size(${size / rows}, ${rows})
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
   let g = wid.x * SIZE + lid;${locals('xu[g]', 'bitcast<i32>(xu[g * 3u + 1u])', 'xf[g * 2u]')}${body}
-  ou[g * 6u] = u0; ou[g * 6u + 1u] = u1; ou[g * 6u + 2u] = u2; ou[g * 6u + 3u] = v2u.x ^ v2u.y; ou[g * 6u + 4u] = v4u.x + v4u.y * 3u + v4u.z * 5u + v4u.w * 7u;
+  ou[g * 6u] = u0; ou[g * 6u + 1u] = u1; ou[g * 6u + 2u] = u2; ou[g * 6u + 3u] = v2u.x ^ v2u.y;
+  ou[g * 6u + 4u] = v4u.x + v4u.y * 3u + v4u.z * 5u + v4u.w * 7u;
   ou[g * 6u + 5u] = la[g & 3u] + pa[(g + 1u) & 3u];
-  oi[g * 7u] = i0; oi[g * 7u + 1u] = i1; oi[g * 7u + 2u] = i2; oi[g * 7u + 3u] = v3i.x + v3i.y * 3i; oi[g * 7u + 4u] = v3i.z; oi[g * 7u + 5u] = v4i.x ^ v4i.y; oi[g * 7u + 6u] = v4i.z + v4i.w * 3i;
-  oe[g * 12u] = f0; oe[g * 12u + 1u] = f1; oe[g * 12u + 2u] = f2; oe[g * 12u + 3u] = v2f.x; oe[g * 12u + 4u] = v2f.y; oe[g * 12u + 5u] = v3f.x + v3f.y; oe[g * 12u + 6u] = v3f.z + w3f.x;
-  oe[g * 12u + 7u] = w3f.y - w3f.z; oe[g * 12u + 8u] = v4f.x + v4f.y; oe[g * 12u + 9u] = v4f.z - v4f.w; oe[g * 12u + 10u] = w4f.x + w4f.y + w4f.z; oe[g * 12u + 11u] = w4f.w + fa[g & 3u];
+  oi[g * 7u] = i0; oi[g * 7u + 1u] = i1; oi[g * 7u + 2u] = i2; oi[g * 7u + 3u] = v3i.x + v3i.y * 3i;
+  oi[g * 7u + 4u] = v3i.z; oi[g * 7u + 5u] = v4i.x ^ v4i.y; oi[g * 7u + 6u] = v4i.z + v4i.w * 3i;
+  oe[g * 12u] = f0; oe[g * 12u + 1u] = f1; oe[g * 12u + 2u] = f2; oe[g * 12u + 3u] = v2f.x; oe[g * 12u + 4u] = v2f.y;
+  oe[g * 12u + 5u] = v3f.x + v3f.y; oe[g * 12u + 6u] = v3f.z + w3f.x;
+  oe[g * 12u + 7u] = w3f.y - w3f.z; oe[g * 12u + 8u] = v4f.x + v4f.y; oe[g * 12u + 9u] = v4f.z - v4f.w;
+  oe[g * 12u + 10u] = w4f.x + w4f.y + w4f.z; oe[g * 12u + 11u] = w4f.w + fa[g & 3u];
   os[g * 2u] = s0; os[g * 2u + 1u] = s1;
   atomicAdd(&at[0], 1i);
 }

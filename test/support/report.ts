@@ -46,8 +46,8 @@ export const sampleReport = (): Report => ({
   test: 'images:/data/imagenet/val300.json',
   method: 'pxp-epsilon',
   rate: 0.5,
-  command:
-    'espalier prune /data/weights/deit_tiny_patch16_224.safetensors --method pxp-epsilon --data images:/data/imagenet/train150.json --macs 0.5 --units heads,neurons '
+  command: 'espalier prune /data/weights/deit_tiny_patch16_224.safetensors --method pxp-epsilon --data '
+    + 'images:/data/imagenet/train150.json --macs 0.5 --units heads,neurons '
     + '--out small.safetensors --test images:/data/imagenet/val300.json --report report.html --seed 3',
   seed: 3,
   adapter: 'embedded device (cpu), 2 threads',

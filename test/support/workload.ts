@@ -107,10 +107,10 @@ async function plan(model: Model, found: readonly Unit[], references: Dataset, t
 }
 
 /**
- * What the process holds: megabytes of JavaScript heap in use and of the process, of the device, and cached bind groups.
- * `outside` is what the process has of its own (no files, on Linux) beyond the pages of this thread's heap: V8 gives
- * those back when it likes, which alone moves `rss` by tens of megabytes; device memory, code, other threads and what
- * native code keeps all lie outside.
+ * What the process holds: megabytes of JavaScript heap in use and of the process, of the device, and cached bind
+ * groups. `outside` is what the process has of its own (no files, on Linux) beyond the pages of this thread's heap: V8
+ * gives those back when it likes, which alone moves `rss` by tens of megabytes; device memory, code, other threads and
+ * what native code keeps all lie outside.
  */
 export interface Held {
   heap: number

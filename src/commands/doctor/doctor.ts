@@ -40,8 +40,8 @@ interface Findings {
 /** The command `espalier doctor [--fix] [--yes]`. */
 export const doctor: CommandSpec<DoctorOptions> = {
   name: 'doctor',
-  summary:
-    'adapters, their speed, drivers, features and limits; --fix installs a software Vulkan driver where there is no adapter',
+  summary: 'adapters, their speed, drivers, features and limits; '
+    + '--fix installs a software Vulkan driver where there is no adapter',
   example: 'espalier doctor --json',
   declare(command) {
     command.option('--fix', "install Mesa's software Vulkan driver where dawn finds no adapter")

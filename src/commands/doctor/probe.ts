@@ -49,7 +49,8 @@ Object.assign(globalThis, globals)
 const kept = []
 const open = (flags) => { const gpu = create(flags); kept.push(gpu); return gpu }
 const listed = await open(['adapter=\\u0001']).requestAdapter().then(() => '', (error) => error.message)
-const found = [...listed.matchAll(/backend: '([^']*)', name: '([^\\n]*)'/g)].map(([, backend, name]) => ({ backend, name }))
+const found = [...listed.matchAll(/backend: '([^']*)', name: '([^\\n]*)'/g)]
+  .map(([, backend, name]) => ({ backend, name }))
 const seen = new Set()
 for (const { backend, name } of found) {
   if (backend === 'null' || seen.has(backend + name)) continue
@@ -57,13 +58,15 @@ for (const { backend, name } of found) {
   put({ asking: name })
   const adapter = await open(['backend=' + backend, 'adapter=' + name]).requestAdapter().catch(() => null)
   if (!adapter) continue
-  const { vendor, architecture, device, description, isFallbackAdapter, subgroupMinSize, subgroupMaxSize } = adapter.info
+  const { vendor, architecture, device, description, isFallbackAdapter: software } = adapter.info
+  const { subgroupMinSize, subgroupMaxSize } = adapter.info
   const limits = {}
   for (const key in adapter.limits) if (typeof adapter.limits[key] === 'number') limits[key] = adapter.limits[key]
   const features = [...adapter.features].sort()
   const subgroupSizes = features.includes('subgroups') ? [subgroupMinSize, subgroupMaxSize] : null
   const failure = await compute(adapter).catch((error) => String(error.message ?? error))
-  put({ name, backend, vendor, architecture, device, description, software: isFallbackAdapter, features, limits, subgroupSizes, failure })
+  const sizes = { features, limits, subgroupSizes }
+  put({ name, backend, vendor, architecture, device, description, software, ...sizes, failure })
 }
 put({ done: true })
 process.exit(0)
@@ -73,11 +76,14 @@ async function compute(adapter) {
   kept.push(device)
   device.pushErrorScope('validation')
   const code = '@group(0) @binding(0) var<storage, read_write> x: array<f32>;\\n' +
-    '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { x[id.x] = f32(id.x) * 2.0 + 1.0; }'
-  const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module: device.createShaderModule({ code }) } })
+    '@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {' +
+    '  x[id.x] = f32(id.x) * 2.0 + 1.0; }'
+  const module = device.createShaderModule({ code })
+  const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module } })
   const x = device.createBuffer({ size: 1024, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC })
   const read = device.createBuffer({ size: 1024, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
-  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer: x } }] })
+  const layout = pipeline.getBindGroupLayout(0)
+  const group = device.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: x } }] })
   const encoder = device.createCommandEncoder()
   const pass = encoder.beginComputePass()
   pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(4); pass.end()
@@ -88,7 +94,9 @@ async function compute(adapter) {
   await read.mapAsync(GPUMapMode.READ)
   const values = new Float32Array(read.getMappedRange())
   const wrong = values.findIndex((value, i) => value !== 2 * i + 1)
-  return wrong < 0 ? null : 'element ' + wrong + ' of a small computation came out as ' + values[wrong] + ', expected ' + (2 * wrong + 1)
+  if (wrong < 0) return null
+  const is = 'element ' + wrong + ' of a small computation came out as ' + values[wrong]
+  return is + ', expected ' + (2 * wrong + 1)
 }
 `
 

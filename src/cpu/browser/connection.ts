@@ -39,8 +39,9 @@ export class Connection {
       const error = new Error(
         event.message
           ? `its worker failed: ${event.message}`
-          : "the browser did not start its worker; where the page's Content-Security-Policy has no 'blob:' in worker-src, "
-            + "serve a copy of the package's dist/browser/worker.js and give its address: init({ worker: '/worker.js' })",
+          : "the browser did not start its worker; where the page's Content-Security-Policy has no 'blob:' in "
+            + "worker-src, serve a copy of the package's dist/browser/worker.js and give its address: "
+            + "init({ worker: '/worker.js' })",
       )
       this.broken = error
       for (const { reject } of this.waiting.values()) reject(error)

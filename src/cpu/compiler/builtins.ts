@@ -140,8 +140,8 @@ const add = (names: string, takes: string, match: Match, more: Partial<Builtin> 
 }
 const floats = 'floats or vectors of floats'
 add(
-  'acos acosh asin asinh atan atanh ceil cos cosh degrees exp exp2 floor fract inverseSqrt log log2 radians round saturate sin sinh sqrt tan '
-    + 'tanh trunc',
+  'acos acosh asin asinh atan atanh ceil cos cosh degrees exp exp2 floor fract inverseSqrt log log2 '
+    + 'radians round saturate sin sinh sqrt tan tanh trunc',
   floats,
   same(1, isFloat),
 )

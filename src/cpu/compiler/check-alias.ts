@@ -1,5 +1,5 @@
-// Aliases: a call must not hand the same variable to two pointers, or to a pointer and, by its module-scope name, to the
-// function itself, if one of the two writes it. Variables count whole, as in WGSL: `&a[0]` and `&a[1]` are one.
+// Aliases: a call must not hand the same variable to two pointers, or to a pointer and, by its module-scope name, to
+// the function itself, if one of the two writes it. Variables count whole, as in WGSL: `&a[0]` and `&a[1]` are one.
 import type { WgslError } from '../abi.ts'
 import { failAt } from './lexer.ts'
 import { inside } from './tree.ts'
@@ -126,7 +126,8 @@ class Analysis {
         this.errors.push(
           failAt(
             one.arg,
-            `${fn.name} uses '${one.root.name}' by its name and through parameter '${one.name}', and writes one of them`,
+            `${fn.name} uses '${one.root.name}' by its name and through parameter '${one.name}', `
+              + 'and writes one of them',
           ),
         )
       }

@@ -21,8 +21,8 @@ export const latest = (...list: Expr['stage'][]): Expr['stage'] =>
 
 let skipped = 0
 /**
- * Checks an operand that is never evaluated, the right side of `false &&` or `true ||`: its types must fit, but what its
- * values would do wrong is no mistake.
+ * Checks an operand that is never evaluated, the right side of `false &&` or `true ||`: its types must fit, but what
+ * its values would do wrong is no mistake.
  */
 export function unevaluated(check: () => void): void {
   skipped++

@@ -311,7 +311,8 @@ function checkIds(program: Program) {
       if (other) {
         throw failAt(
           decl,
-          `'${decl.name}' and '${other.name}' are both @group(${decl.group}) @binding(${decl.binding}) in '${entry.name}'`,
+          `'${decl.name}' and '${other.name}' are both @group(${decl.group}) @binding(${decl.binding}) in `
+            + `'${entry.name}'`,
         )
       }
       used.set(key, decl)

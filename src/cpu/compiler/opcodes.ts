@@ -24,14 +24,15 @@ add(
   0,
   0x67,
   'i32',
-  'i32.clz i32.ctz i32.popcnt i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and i32.or i32.xor i32.shl '
-    + 'i32.shr_s i32.shr_u i32.rotl i32.rotr',
+  'i32.clz i32.ctz i32.popcnt i32.add i32.sub i32.mul i32.div_s i32.div_u i32.rem_s i32.rem_u i32.and '
+    + 'i32.or i32.xor i32.shl i32.shr_s i32.shr_u i32.rotl i32.rotr',
 )
 add(
   0,
   0x8b,
   'f32',
-  'f32.abs f32.neg f32.ceil f32.floor f32.trunc f32.nearest f32.sqrt f32.add f32.sub f32.mul f32.div f32.min f32.max f32.copysign',
+  'f32.abs f32.neg f32.ceil f32.floor f32.trunc f32.nearest f32.sqrt f32.add f32.sub f32.mul f32.div '
+    + 'f32.min f32.max f32.copysign',
 )
 add(0, 0xb2, 'f32', 'f32.convert_i32_s f32.convert_i32_u')
 add(0, 0xbc, 'i32', 'i32.reinterpret_f32')
@@ -55,7 +56,8 @@ add(
   0xfd,
   0x7c,
   'v128',
-  'i16x8.extadd_pairwise_i8x16_s i16x8.extadd_pairwise_i8x16_u i32x4.extadd_pairwise_i16x8_s i32x4.extadd_pairwise_i16x8_u',
+  'i16x8.extadd_pairwise_i8x16_s i16x8.extadd_pairwise_i8x16_u i32x4.extadd_pairwise_i16x8_s '
+    + 'i32x4.extadd_pairwise_i16x8_u',
 )
 add(0xfd, 0x85, 'v128', 'i16x8.narrow_i32x4_s i16x8.narrow_i32x4_u')
 add(0xfd, 0xa0, 'v128', 'i32x4.abs i32x4.neg')

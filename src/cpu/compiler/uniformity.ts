@@ -66,7 +66,8 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
         if (divergent) {
           throw failAt(
             { line: s.line, column: s.column, length: s.what.length },
-            `${s.what} must be reached by all invocations of a workgroup, but control flow here depends on the invocation: move it out of the branch, loop or early return`,
+            `${s.what} must be reached by all invocations of a workgroup, `
+              + 'but control flow here depends on the invocation: move it out of the branch, loop or early return',
           )
         }
     }

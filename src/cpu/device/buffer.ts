@@ -93,7 +93,8 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
         this.valid = false
         const { used, limit } = core.memory
         const message =
-          `${this} of ${this.size} bytes does not fit: ${used} of ${limit} bytes of the embedded device's memory are in use`
+          `${this} of ${this.size} bytes does not fit: ${used} of ${limit} bytes of the embedded device's `
+          + 'memory are in use'
           + (limit === 2 ** 32 ? ' (a WebAssembly memory ends at 4 GiB)' : '')
         if (mapped) throw new RangeError(message)
         core.errors.outOfMemory(message)

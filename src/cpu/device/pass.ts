@@ -232,8 +232,8 @@ export class CpuComputePass extends DeviceObject implements GPUComputePassEncode
         for (let h = 0; h < count; h++) {
           for (const other of this.used(h)) {
             if (other === writer && g === h || other.buffer !== writer.buffer) continue
-            const where =
-              `${writer.buffer}, at binding ${writer.layout.binding} of group ${g} and binding ${other.layout.binding} of group ${h},`
+            const where = `${writer.buffer}, at binding ${writer.layout.binding} of group ${g} and binding `
+              + `${other.layout.binding} of group ${h},`
             if (other.layout.type !== 'storage') refuse(`${where} is writable and read-only in one dispatch`)
             const a = this.offsetOf(g, writer), b = this.offsetOf(h, other)
             if (a < b + other.size && b < a + writer.size) refuse(`${where} is writable twice with ranges that overlap`)

@@ -105,7 +105,8 @@ function checkLimits(core: Core, { workgroupSize: [x, y, z], workgroupStorage }:
   }
   if (workgroupStorage > limits.maxComputeWorkgroupStorageSize) {
     refuse(
-      `the workgroup variables take ${workgroupStorage} bytes, maxComputeWorkgroupStorageSize is ${limits.maxComputeWorkgroupStorageSize}`,
+      `the workgroup variables take ${workgroupStorage} bytes, `
+        + `maxComputeWorkgroupStorageSize is ${limits.maxComputeWorkgroupStorageSize}`,
     )
   }
 }

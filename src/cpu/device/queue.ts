@@ -10,7 +10,9 @@ import { usage } from './flags.ts'
 import type { Step } from '../runtime/work.ts'
 import { inside, instance, multiple, size64, usable } from './validation.ts'
 
-/** The commands of one command buffer as a step of the device's work; findings of debug modes become errors after it. */
+/**
+ * The commands of one command buffer as a step of the device's work; findings of debug modes become errors after it.
+ */
 function stepsOf(core: Core, commands: readonly Command[]): Step {
   const progress: Progress = { until: 0, next: 0 }
   let at = 0

@@ -65,8 +65,8 @@ export class Scheduler {
   }
 
   /**
-   * Runs workgroups of a dispatch from number `from` on, as many as seem to fit before `until` (of `performance.now()`),
-   * at least one. Returns the number of the next.
+   * Runs workgroups of a dispatch from number `from` on, as many as seem to fit before `until` (of
+   * `performance.now()`), at least one. Returns the number of the next.
    * @param bindings byte address and byte length of each binding, in the kernel's order
    * @throws WebAssembly.RuntimeError if the kernel traps, on whichever thread
    */

@@ -1,6 +1,6 @@
-// Convolution of any kind, as pixels times weights and pixels times gradients (variants.ts). Forward and gradient to the
-// input are one kind of product: the gradient reads dy with the taps of the kernel in reverse, once for every position
-// modulo the stride.
+// Convolution of any kind, as pixels times weights and pixels times gradients (variants.ts). Forward and gradient to
+// the input are one kind of product: the gradient reads dy with the taps of the kernel in reverse, once for every
+// position modulo the stride.
 import { zeros } from '../../core/fill.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { paddedInput, tapsOf, type Taps } from './layout.ts'

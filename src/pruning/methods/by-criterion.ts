@@ -1,5 +1,5 @@
-// An importance criterion as a method: score, put in order, cut the least important within the budget; with several steps the
-// network is scored anew with what has gone masked (Yeom et al., arXiv 1912.08881, sections 3 and 4).
+// An importance criterion as a method: score, put in order, cut the least important within the budget; with several
+// steps the network is scored anew with what has gone masked (Yeom et al., arXiv 1912.08881, sections 3 and 4).
 import { maskModel, unmaskModel } from '../plan/mask.ts'
 import { rank } from '../plan/select.ts'
 import type { Plan } from '../plan/slice.ts'

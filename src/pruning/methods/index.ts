@@ -1,5 +1,5 @@
-// Methods by name, from what the files of two folders export. The help text of `--method` and the messages about unknown
-// names are made from this.
+// Methods by name, from what the files of two folders export. The help text of `--method` and the messages about
+// unknown names are made from this.
 import { compositeNames, compositeOf } from '../../attribution/composites.ts'
 import { InputError } from '../../base/errors.ts'
 import { criteriaByFile } from '../criteria.generated.ts'
@@ -17,7 +17,9 @@ export const methods: Readonly<Record<string, Method>> = registryOf([
   ...Object.values(methodsByFile).flatMap((found) => Object.entries(found)),
 ])
 
-/** One table of all; what papers compare with stands first in help and messages. @throws Error for a name given twice. */
+/**
+ * One table of all; what papers compare with stands first in help and messages. @throws Error for a name given twice.
+ */
 function registryOf(found: readonly (readonly [string, Method])[]): Record<string, Method> {
   const usual = ['pxp', 'yeom', 'magnitude'], byName = new Map(found)
   if (byName.size < found.length) {

@@ -40,7 +40,9 @@ export interface PruningJob {
   readonly steps: number
   /** The method's own options, as text by name; what was not given is missing. */
   readonly options: Readonly<Record<string, string>>
-  /** Where a method that trains keeps the state of its stages (`fitStage`), so that it goes on after an interruption. */
+  /**
+   * Where a method that trains keeps the state of its stages (`fitStage`), so that it goes on after an interruption.
+   */
   readonly store: StateStore
   readonly onProgress?: OnProgress
   /** The plan within the budget that scores lead to. @throws InputError if the budget cannot be met. */

@@ -150,7 +150,9 @@ const isStep = (step: unknown) =>
   isObject(step) && typeof step.method === 'string' && typeof step.rate === 'number' && typeof step.seed === 'number'
   && (step.residual === 'closing' || step.residual === 'coupled') && typeof step.scores === 'string'
 
-/** What is wrong with a list of indices into `size` places, null where nothing is; `rising` where each exceeds the last. */
+/**
+ * What is wrong with a list of indices into `size` places, null where nothing is; `rising` where each exceeds the last.
+ */
 function wrongIndices(list: unknown, size: number, rising: boolean): string | null {
   if (!Array.isArray(list)) return `${shown(list, 30)} is no list`
   if (rising && list.length === 0) return 'none, expected at least one'

@@ -4,8 +4,8 @@ import { definePattern, type MatrixShape, type Pattern } from '../pattern.ts'
 import { keepTiles, packTiles, type Tile, tilesOf } from '../tiles.ts'
 
 /**
- * One tile of every `stride` neighbours in a row of tiles stays: the one that `choice(row, group)` says, modulo the size
- * of the group (the last one may be smaller). `wgsl` is the same as an expression of `row` and `group`.
+ * One tile of every `stride` neighbours in a row of tiles stays: the one that `choice(row, group)` says, modulo the
+ * size of the group (the last one may be smaller). `wgsl` is the same as an expression of `row` and `group`.
  */
 function oneOf(
   name: string,

@@ -1,5 +1,5 @@
-// N:M sparsity: of every M neighbouring inputs of an output, N stay (Mishra et al. 2021, arXiv 2104.08378). The index is
-// the place within the group, a few bits each.
+// N:M sparsity: of every M neighbouring inputs of an output, N stay (Mishra et al. 2021, arXiv 2104.08378). The index
+// is the place within the group, a few bits each.
 import { definePattern, type MatrixShape, type Pattern } from '../pattern.ts'
 import { packTiles, strongest } from '../tiles.ts'
 

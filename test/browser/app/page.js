@@ -19,8 +19,10 @@ async function sources() {
   img.src = URL.createObjectURL(blob)
   await img.decode()
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-  const asIs = { resize: null, crop: null, interpolation: 'bilinear', mean: [0], std: [1], channels: 3, cropRounding: 'floor' }
-  const all = { bytes, buffer: bytes.buffer, blob, file: new File([blob], 'photo.png'), bitmap, canvas, offscreen, img, data,
+  const size = { resize: null, crop: null, interpolation: 'bilinear', cropRounding: 'floor' }
+  const asIs = { ...size, mean: [0], std: [1], channels: 3 }
+  const file = new File([blob], 'photo.png')
+  const all = { bytes, buffer: bytes.buffer, blob, file, bitmap, canvas, offscreen, img, data,
     address: './photo.png', url: new URL('./photo.png', location.href) }
   const found = {}
   for (const [kind, source] of Object.entries(all)) found[kind] = checksum((await loadImage(source, asIs)).pixels.data)

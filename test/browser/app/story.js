@@ -1,6 +1,7 @@
 // What a program does with the package in a page, and in Node the same: a checkpoint and a picture from bytes, the
 // network's answer, why, as PNG. `read` gives the bytes of a file by its name.
-import { close, foldBatchNorm, heatmapOf, heatmapPixels, heatmapPng, init, loadImage, lrp, oneHot, tensor } from 'espalier'
+import { close, foldBatchNorm, heatmapOf, heatmapPixels, heatmapPng, init, loadImage } from 'espalier'
+import { lrp, oneHot, tensor } from 'espalier'
 import { attnLRP, attributionMethodOf, inference, matmul } from 'espalier'
 import { loadCheckpoint } from 'espalier/models'
 

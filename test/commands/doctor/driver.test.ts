@@ -29,7 +29,8 @@ describe('the plan per distribution', () => {
     const plan = apt(driverAdvice(release('debian-12')))
     expect(plan.target).toBe('bookworm-backports')
     expect(plan.lists).toEqual([
-      `deb ${debianKey} http://deb.debian.org/debian bookworm main\ndeb ${debianKey} http://deb.debian.org/debian bookworm-backports main\n`,
+      `deb ${debianKey} http://deb.debian.org/debian bookworm main\n`
+      + `deb ${debianKey} http://deb.debian.org/debian bookworm-backports main\n`,
     ])
     expect(plan.packages).toEqual(['mesa-vulkan-drivers', 'libvulkan1'])
   })
@@ -44,7 +45,8 @@ describe('the plan per distribution', () => {
 
   test('Ubuntu takes its updates too, and has another archive for ARM', () => {
     expect(apt(driverAdvice(release('ubuntu-22.04'), [], 'x64')).lists).toEqual([
-      `deb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy main\ndeb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy-updates main\n`,
+      `deb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy main\n`
+      + `deb ${ubuntuKey} http://archive.ubuntu.com/ubuntu jammy-updates main\n`,
     ])
     expect(apt(driverAdvice(release('ubuntu-24.04'), [], 'arm64')).lists[0]).toContain(
       'http://ports.ubuntu.com/ubuntu-ports noble-updates main',
@@ -71,7 +73,7 @@ describe('the plan per distribution', () => {
 })
 
 describe("the user's mirror comes first, the distribution's archive second", () => {
-  test('one-line sources: comments, deb-src and other suites do not count; the key is kept, the architecture not', () => {
+  test('one-line sources: comments, deb-src and other suites do not count; the key stays, the architecture not', () => {
     const { lists } = apt(driverAdvice(release('debian-12'), sources('debian-12-mirror.list')))
     expect(lists).toHaveLength(2)
     expect(lists[0]).toBe(
@@ -84,7 +86,8 @@ describe("the user's mirror comes first, the distribution's archive second", () 
   test('deb822 sources: disabled paragraphs and discs do not count', () => {
     const { lists } = apt(driverAdvice(release('ubuntu-24.04'), sources('ubuntu-24.04.sources'), 'x64'))
     expect(lists[0]).toBe(
-      `deb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble main\ndeb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble-updates main\n`,
+      `deb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble main\n`
+        + `deb ${ubuntuKey} http://de.archive.ubuntu.com/ubuntu/ noble-updates main\n`,
     )
     expect(lists).toHaveLength(2)
   })
@@ -96,7 +99,8 @@ describe("the user's mirror comes first, the distribution's archive second", () 
   test("a key inside the sources file gives way to the distribution's keyring", () => {
     expect(apt(driverAdvice(release('debian-13'), sources('debian-13-inline-key.sources'))).lists[0])
       .toBe(
-        'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] https://inline.example.org/debian trixie main\n',
+        'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] '
+          + 'https://inline.example.org/debian trixie main\n',
       )
   })
 })

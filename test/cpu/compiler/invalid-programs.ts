@@ -9,7 +9,10 @@ export interface InvalidProgram {
 }
 
 const main = (body: string) =>
-  `@group(0) @binding(0) var<storage, read_write> o: array<f32>;\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {\n${body}\n}`
+  `@group(0) @binding(0) var<storage, read_write> o: array<f32>;
+@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {
+${body}
+}`
 const inMain = (name: string, body: string, message: RegExp): InvalidProgram => ({
   name,
   source: main(body),
@@ -23,7 +26,9 @@ const atTop = (name: string, text: string, message: RegExp, line = 1): InvalidPr
   message,
 })
 
-/** Programs that every WGSL compiler must accept, because what is wrong with them is a matter of the run, or nothing. */
+/**
+ * Programs that every WGSL compiler must accept, because what is wrong with them is a matter of the run, or nothing.
+ */
 export const validPrograms: { name: string, source: string }[] = ([
   ['an index by let', 'let k = 70; var a: array<f32, 4>; a[k] = 1.0; o[0] = a[k];'],
   ['a negative index by let', 'let k = -1; o[k] = 1.0;'],
@@ -217,8 +222,11 @@ export const invalidPrograms: InvalidProgram[] = [
   atTop('atomic in private memory', 'var<private> a: atomic<u32>;', /atomic/),
   {
     name: 'two variables at one binding',
-    source:
-      '@group(0) @binding(0) var<storage, read_write> a: array<f32>;\n@group(0) @binding(0) var<storage, read_write> b: array<f32>;\n@compute @workgroup_size(1) fn main() { a[0] = b[0]; }',
+    source: `@group(0) @binding(0) var<storage, read_write> a: array<f32>;
+@group(0) @binding(0) var<storage, read_write> b: array<f32>;
+@compute @workgroup_size(1) fn main() {
+  a[0] = b[0];
+}`,
     line: 2,
     message: /both/,
   },
@@ -297,15 +305,21 @@ export const invalidPrograms: InvalidProgram[] = [
   inMain('barrier that depends on written storage', 'if (o[0] > 1.0) { workgroupBarrier(); }', /all invocations/),
   {
     name: 'barrier in a helper called divergently',
-    source:
-      'fn f() {\nworkgroupBarrier();\n}\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) { if (i == 0u) { f(); } }',
+    source: `fn f() {
+  workgroupBarrier();
+}
+@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {
+  if (i == 0u) { f(); }
+}`,
     line: 2,
     message: /all invocations/,
   },
   {
     name: 'workgroupUniformLoad in a divergent branch',
-    source:
-      'var<workgroup> n: u32;\n@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {\nif (i == 0u) { let x = workgroupUniformLoad(&n); }\n}',
+    source: `var<workgroup> n: u32;
+@compute @workgroup_size(4) fn main(@builtin(local_invocation_index) i: u32) {
+  if (i == 0u) { let x = workgroupUniformLoad(&n); }
+}`,
     line: 3,
     message: /all invocations/,
   },

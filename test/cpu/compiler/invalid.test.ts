@@ -59,7 +59,11 @@ describe('what the embedded device does not know', () => {
 
 describe('pipeline constants', () => {
   const module = analyse(
-    'override A: u32; @id(3) override B: i32 = 2; override N: u32 = 4; var<workgroup> w: array<f32, N>; @compute @workgroup_size(N) fn main() { w[A] = f32(B); }',
+    `override A: u32; @id(3) override B: i32 = 2; override N: u32 = 4;
+var<workgroup> w: array<f32, N>;
+@compute @workgroup_size(N) fn main() {
+  w[A] = f32(B);
+}`,
   )
   const attempt = (constants: Record<string, number>) => () => compile(module, { constants, sharedMemory: false })
   it('lists overrides', () => {

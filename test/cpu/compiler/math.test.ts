@@ -74,9 +74,10 @@ describe('errors in units of the last place', () => {
 
 describe('edges', () => {
   const evaluate = (expr: string, x: number[], z: number[] = x) => {
-    const source =
-      `@group(0) @binding(0) var<storage, read> x: array<vec4f>; @group(0) @binding(1) var<storage, read> z: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> o: array<vec4f>; @compute @workgroup_size(1) fn main() { _ = &x; _ = &z; o[0] = ${expr}; }`
+    const source = `@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> z: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> o: array<vec4f>;
+@compute @workgroup_size(1) fn main() { _ = &x; _ = &z; o[0] = ${expr}; }`
     return [
       ...new Float32Array(
         runKernel(source, { x: new Float32Array(x), z: new Float32Array(z), o: new Float32Array(4) }).out.o,

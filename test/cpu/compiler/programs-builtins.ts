@@ -512,7 +512,8 @@ const geometry: Program[] = [
   ),
   map(
     'integer dot',
-    'let v = vec4i(input[0], input[1], input[2], input[3]); output[0] = dot(v, v); output[1] = dot(v.xyz, vec3i(1, 1, 1));',
+    `let v = vec4i(input[0], input[1], input[2], input[3]); output[0] = dot(v, v);
+output[1] = dot(v.xyz, vec3i(1, 1, 1));`,
     new Int32Array([1, -2, 3, 100000]),
     new Int32Array([(14 + 10000000000) | 0, 2]),
   ),
@@ -583,25 +584,32 @@ const geometry: Program[] = [
   ),
   map(
     'all and any',
-    'let v = vec3f(input[0], input[1], input[2]); output[0] = u32(all(v > vec3f(0))); output[1] = u32(any(v > vec3f(2))); output[2] = u32(all(v > vec3f(1))); output[3] = u32(any(v > vec3f(3)));',
+    `let v = vec3f(input[0], input[1], input[2]); output[0] = u32(all(v > vec3f(0)));
+output[1] = u32(any(v > vec3f(2))); output[2] = u32(all(v > vec3f(1)));
+output[3] = u32(any(v > vec3f(3)));`,
     new Float32Array([1, 2, 3]),
     new Uint32Array([1, 1, 0, 0]),
   ),
   map(
     'matrix times vector',
-    'let m = mat2x2f(input[0], input[1], input[2], input[3]); let v = m * vec2f(5, 7); let w = vec2f(5, 7) * m; output[0] = v.x; output[1] = v.y; output[2] = w.x; output[3] = w.y;',
+    `let m = mat2x2f(input[0], input[1], input[2], input[3]); let v = m * vec2f(5, 7);
+let w = vec2f(5, 7) * m; output[0] = v.x; output[1] = v.y; output[2] = w.x;
+output[3] = w.y;`,
     new Float32Array([1, 2, 3, 4]),
     new Float32Array([26, 38, 19, 43]),
   ),
   map(
     'matrix product and transpose',
-    'let m = mat2x2f(input[0], input[1], input[2], input[3]); let r = m * transpose(m); output[0] = r[0][0]; output[1] = r[0][1]; output[2] = r[1][0]; output[3] = r[1][1]; output[4] = determinant(m);',
+    `let m = mat2x2f(input[0], input[1], input[2], input[3]); let r = m * transpose(m);
+output[0] = r[0][0]; output[1] = r[0][1]; output[2] = r[1][0]; output[3] = r[1][1];
+output[4] = determinant(m);`,
     new Float32Array([1, 2, 3, 4]),
     new Float32Array([10, 14, 14, 20, -2]),
   ),
   map(
     'determinant of 3 x 3',
-    'let m = mat3x3f(input[0], input[1], input[2], input[3], input[4], input[5], input[6], input[7], input[8]); output[0] = determinant(m);',
+    `let m = mat3x3f(input[0], input[1], input[2], input[3], input[4], input[5], input[6], input[7], input[8]);
+output[0] = determinant(m);`,
     new Float32Array([2, 0, 1, 1, 3, 2, 1, 1, 1]),
     new Float32Array([2 * (3 - 2) - 0 + 1 * (1 - 3)]),
   ),

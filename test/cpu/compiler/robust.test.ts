@@ -88,7 +88,9 @@ describe('loops without index checks, where a test before them allows it', () =>
     'for (var k = 0u; k < 20u; k++) { words[min(k + u, min(u, 30u - min(k, 2u)))] += 1u; vectors[k] *= 2.0; }',
     'for (var k = 0u; k < 3u; k++) { vectors[k * u / 4u] += vec4f(f32(k)); }',
     'for (var k = 0u; k < 4u; k++) { words[(k * u + 3u) / 8u] += k; }',
-    'for (var k = 0u; k < 9u; k += 3u) { words[(k * (u & 12u) + u) / 16u] += k; vectors[(k * (u & 12u) + 2u) / 32u].z += 1.0; }',
+    `for (var k = 0u; k < 9u; k += 3u) {
+  words[(k * (u & 12u) + u) / 16u] += k; vectors[(k * (u & 12u) + 2u) / 32u].z += 1.0;
+}`,
     'for (var k = 1u; k < u % 13u; k += 2u) { words[k] = fixed[k].m[k]; fixed[k].m[k] = k; }',
   ])('%s', (body) => {
     for (const w of wild) {
@@ -107,8 +109,11 @@ describe('loops without index checks, where a test before them allows it', () =>
 
 describe('code size', () => {
   it('three nested loops over private arrays do not explode', () => {
-    const loops =
-      'var a: array<f32, 64>; for (var x = 0u; x < 64u; x++) { for (var y = 0u; y < 64u; y++) { for (var z = 0u; z < 64u; z++) { a[x] += f32(y) * a[z]; } } } words[0] = u32(a[3]);'
+    const loops = `var a: array<f32, 64>;
+for (var x = 0u; x < 64u; x++) {
+  for (var y = 0u; y < 64u; y++) { for (var z = 0u; z < 64u; z++) { a[x] += f32(y) * a[z]; } }
+}
+words[0] = u32(a[3]);`
     expect(compile(analyse(kernel(loops)), { sharedMemory: false }).wasm.length).toBeLessThan(1_000_000)
   })
   it('definitions that name one another twice over and over do not explode', () => {

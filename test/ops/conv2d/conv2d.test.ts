@@ -50,8 +50,8 @@ describeDevice('conv2d', () => {
   describe.each(pixelVariants.rows.filter(({ adapters }) => adapters?.length !== 0).map(({ name }) => name))(
     '%s kernels',
     (variant) => {
-      // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of real
-      // use.
+      // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of
+      // real use.
       beforeEach(() => {
         forceBoth(gpu().adapter.kind === 'software' ? `${variant} small` : variant)
       })

@@ -121,7 +121,7 @@ describe('what goes together', () => {
     expect(members(named('stages.1.stream'))).toContain('stages.0.merging.weight 0')
   })
 
-  test('focused linear attention: queries and keys are one unit, scale and positions go along, the kernel is shared by the heads', () => {
+  test('focused linear attention: queries, keys, scale and positions are one unit, the heads share the kernel', () => {
     const { named } = unitsOf({ type: 'flatten-swin-tiny' }), path = 'stages.0.blocks.0.attention'
     const at = (...names: string[]) => names.map((name) => `${path}.${name}`)
     const keys = named(`${path}.queries`)
