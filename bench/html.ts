@@ -149,8 +149,8 @@ function rooflinePlot(rows: readonly Row[], profile: string, { copyGbps, fmaGflo
     series: [roof, ...[...marks].map(([name, points]): Series => ({ name, points, draw: 'marks' }))],
   }
   return html`<section><h2>${plot.label}</h2>${legend(plot)}${responsivePlot(plot)}
-<p class="small">Both roofs were measured on this adapter in the same run. Bytes are those that have to be read and written
-at least once, so that work which fits a cache can stand above the slope.</p></section>`
+<p class="small">Both roofs were measured on this adapter in the same run. Bytes are those that have to be read and
+written at least once, so that work which fits a cache can stand above the slope.</p></section>`
 }
 
 function changes({ changes: all, warnings, onlyNow, onlyBefore }: RunComparison, path: string): Html {
