@@ -9,7 +9,9 @@ import { oneHot } from '../src/attribution/relevance.ts'
 import { close, init } from '../src/gpu/device.ts'
 import { loadCheckpoint } from '../src/checkpoint/checkpoint.ts'
 import { openDataset } from '../src/data/datasets.ts'
+import { percent } from '../src/report/format.ts'
 import { heatmapOf } from '../src/report/heatmap.ts'
+import { plotFile } from '../src/report/plot.ts'
 import { writeOutput } from '../src/files/output.ts'
 import { foldBatchNorm } from '../src/nn/fold.ts'
 import { permutation, random } from '../src/base/random.ts'
@@ -117,28 +119,15 @@ function earlier(file: string, about: object): Map<string, number[][]> | null {
 
 /** Mean probability against the part of the image replaced, as a self-contained SVG. */
 function plot(lines: { name: string, curve: number[], colour: string }[], caption: string): string {
-  const x = (fraction: number) => (60 + 440 * fraction).toFixed(1),
-    y = (value: number) => (300 - 260 * value).toFixed(1)
-  const text = (left: number | string, top: number | string, words: string, more = '') =>
-    `<text x="${left}" y="${top}"${more}>${words}</text>`
-  const middle = ' text-anchor="middle"'
-  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((value) =>
-    `<path d="M${x(0)} ${y(value)}H${x(1)}" stroke="#ddd"/>`
-    + text(52, Number(y(value)) + 4, String(value), ' text-anchor="end"')
-    + text(x(value), 318, `${100 * value} %`, middle)
-  )
-  const paths = lines.map(({ name, curve, colour }, i) => {
-    const points = curve.map((value, step) => `${x(step / (curve.length - 1))} ${y(value)}`).join('L')
-    return `<path d="M${points}" fill="none" stroke="${colour}" stroke-width="2"/><path d="M350 ${
-      56 + 18 * i
-    }h22" stroke="${colour}" stroke-width="2"/>`
-      + text(380, 60 + 18 * i, name)
-  })
-  return '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 520 360" width="520" height="360" '
-    + 'font-family="sans-serif" font-size="12">'
-    + `<rect width="520" height="360" fill="#fff"/>${
-      text(60, 24, 'Probability of the class as its most relevant patches go', ' font-size="14"')
-    }${grid.join('')}`
-    + `<rect x="342" y="42" width="150" height="${18 * lines.length + 8}" fill="#fff"/>${paths.join('')}`
-    + `${text(270, 342, `part of the image replaced by the ${caption}`, middle)}</svg>\n`
+  return plotFile('Probability of the class as its most relevant patches go', [{
+    label: 'probability',
+    x: { label: `part of the image replaced by the ${caption}`, tick: (part) => percent(part, 0), ends: [0, 1] },
+    y: { label: 'probability', tick: String, ends: [0, 1] },
+    series: lines.map(({ name, curve, colour }) => ({
+      name,
+      colour,
+      draw: 'line',
+      points: curve.map((y, step) => ({ x: step / (curve.length - 1), y, low: y, high: y, title: '' })),
+    })),
+  }])
 }

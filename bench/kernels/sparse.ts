@@ -53,8 +53,8 @@ export function layerData(layer: LinearShape): LayerData {
 
 /**
  * The case of one op and density.
- * @throws InputError naming the pattern that cannot have the shape, whose `keep` has another length, or whose `pack` and
- * `unpack` do not give back what was kept.
+ * @throws InputError naming the pattern that cannot have the shape, whose `keep` has another length, or whose `pack`
+ * and `unpack` do not give back what was kept.
  */
 export function sparseCase(data: LayerData, op: SparseOp, density: number, patterns: readonly Pattern[]): BenchCase {
   const { layer: { name, rows, inner, outer }, tensors } = data, dense = 2 * rows * inner * outer

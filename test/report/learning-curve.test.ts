@@ -23,7 +23,7 @@ describe('curve', () => {
       colour: '#111',
     }])
     expect(lines(svg)).toEqual(['M60.0 60.0h0L440.0 280.0', 'M520.0 280.0h0L900.0 60.0'])
-    expect(svg).toContain('a &#38; b')
+    expect(svg).toContain('a &amp; b')
   })
 
   test('gaps, one epoch, equal values, and an empty panel', () => {
