@@ -1,7 +1,7 @@
 // The cost of a relevance pass beside one training backward, both without their forward: `node dist/bench/relevance.js
 // <model> [adapter] [batch] [rounds]`. They take turns; medians and ratios are printed.
 import { compositeOf } from '../src/attribution/composites.ts'
-import { choose } from '../src/attribution/composite.ts'
+import { rulesFor } from '../src/attribution/composite.ts'
 import { Network } from '../src/attribution/network.ts'
 import { oneHot, pathsOf } from '../src/attribution/relevance.ts'
 import { close, init } from '../src/gpu/device.ts'
@@ -44,7 +44,7 @@ async function walk(
   forward: () => Tensor,
   tracked: Tensor[],
   seed: (out: Tensor) => Tensor,
-  rules?: (calls: readonly Call[]) => ReturnType<typeof choose>,
+  rules?: (calls: readonly Call[]) => ReturnType<typeof rulesFor>,
 ) {
   const { result, calls } = scope(() => record(forward, tracked))
   await result.data()
@@ -69,7 +69,7 @@ const subjects = new Map<string, () => Promise<number>>([
         () => model.call(images),
         [images],
         () => targets,
-        (calls) => choose(compositeOf(name), new Network(calls, [images], pathsOf(model).leaves)),
+        (calls) => rulesFor(compositeOf(name), new Network(calls, [images], pathsOf(model).leaves)),
       ),
   ]),
 ])

@@ -5,11 +5,11 @@ import { adaptiveAvgPool, dropout, linear, maxPool, relu } from '../src/ops/inde
 import { BatchNorm, type Context, Conv2d, Gate } from '../src/nn/index.ts'
 
 /** Channels of each convolution in order; 'pool' halves the map. */
-export type Plan = readonly (number | 'pool')[]
+export type VGGLayers = readonly (number | 'pool')[]
 
 /** Sizes of a VGG-like network. */
 export interface VGGOptions {
-  plan?: Plan
+  plan?: VGGLayers
   channels?: number
   classes?: number
   batchNorm?: boolean
@@ -108,7 +108,7 @@ export class VGG {
   }
 }
 
-const wide = (...counts: [number, number, number, number, number]): Plan =>
+const wide = (...counts: [number, number, number, number, number]): VGGLayers =>
   counts.flatMap((count, i) => [...Array.from({ length: count }, () => Math.min(512, 64 * 2 ** i)), 'pool' as const])
 
 /** Layer plans of the published depths. */

@@ -65,7 +65,7 @@ export { type Files } from './files/files.ts'
 export { defaultPreprocessing, type Preprocessing } from './data/preprocess.ts'
 export * from './base/random.ts'
 
-export { choose, type Composite, type Line, type LrpRule, on, type OpSelector } from './attribution/composite.ts'
+export { type Composite, type Line, type LrpRule, on, type OpSelector, rulesFor } from './attribution/composite.ts'
 export { type Group, type LayerSelector, Network } from './attribution/network.ts'
 export * as rules from './attribution/rules.ts'
 export { attnLRP, attnLRPGamma, boxOf, compositeNames, compositeOf, cpLRP, epsilonAlpha2Beta1, epsilonGammaBox,

@@ -73,7 +73,7 @@ const matches = (selector: OpSelector, { op }: Call) =>
  * The rules of a composite for the calls of a network.
  * @throws ShapeError (from the rule) where a first-layer rule meets another layer.
  */
-export function choose(composite: Composite, network: Network): (call: Call) => LrpRule {
+export function rulesFor(composite: Composite, network: Network): (call: Call) => LrpRule {
   return (call) => {
     const line = composite.find(({ ops, where }) =>
       ops.some((selector) => matches(selector, call)) && (where === null || network.isAt(call, where))

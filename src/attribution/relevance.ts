@@ -15,7 +15,7 @@ import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
 import { disposeTree, leaves } from '../core/tree.ts'
 import type { Model } from '../nn/model.ts'
-import { choose, type Composite, type LrpRule } from './composite.ts'
+import { type Composite, type LrpRule, rulesFor } from './composite.ts'
 import { Network } from './network.ts'
 import { Ledger } from './conservation.ts'
 import { firstNonFiniteRelevance } from './diagnose.ts'
@@ -87,7 +87,7 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
       )
     }
     const network = new Network(calls, [images], names.leaves)
-    const chosen = walk.composite ? choose(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
+    const chosen = walk.composite ? rulesFor(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
     if (walk.composite) refuseUnfolded(calls, chosen)
     const reader = new Reader(calls, images, names, walk, request)
     const ruleFor = (call: Call) => {

@@ -7,7 +7,7 @@ import { abs, add, expanded, greater, mul, neg, relu, scale, square, sub, where 
 import { sum } from '../ops/reduce.ts'
 import { type Call, pullback, record } from '../core/tape.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
-import { choose, type Composite, type LrpRule } from './composite.ts'
+import { rulesFor, type Composite, type LrpRule } from './composite.ts'
 import { Network } from './network.ts'
 import { alphaBetaFactors, bySide, gammaFactors, join, overPositive, rescale } from './rescale.ts'
 
@@ -140,7 +140,7 @@ export const inside =
   <A>(form: (args: readonly (Tensor | null)[], attrs: A) => Tensor, composite: Composite): LrpRule => (call, c) => {
     const wanted = call.args.filter((_, i) => call.needs[i]) as Tensor[]
     const { result, calls } = record(() => form(call.args, call.attrs as A), wanted)
-    const found = pullback(calls, [[result, c]], { ruleFor: choose(composite, new Network(calls, [])), wanted })
+    const found = pullback(calls, [[result, c]], { ruleFor: rulesFor(composite, new Network(calls, [])), wanted })
     return call.args.map((arg) => {
       if (!arg) return null
       const part = found.get(arg) ?? null

@@ -79,14 +79,14 @@ export function compareTurns(first: readonly number[], second: readonly number[]
   let outside = -1
   for (let below = 0, tail = 0.5 ** n; tail <= 0.025 && below < n / 2; below++) {
     outside = below
-    tail += 0.5 ** n * choose(n, below + 1)
+    tail += 0.5 ** n * binomial(n, below + 1)
   }
   if (outside < 0) return { ratio: median(ratios), low: 0, high: Infinity, differs: false }
   const low = ratios[outside], high = ratios[n - 1 - outside]
   return { ratio: median(ratios), low, high, differs: low > 1 || high < 1 }
 }
 
-function choose(n: number, k: number): number {
+function binomial(n: number, k: number): number {
   let ways = 1
   for (let i = 0; i < k; i++) ways = ways * (n - i) / (i + 1)
   return ways

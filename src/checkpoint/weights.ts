@@ -285,7 +285,7 @@ const shapeOf = (form: Form, shape: readonly number[], parts: number): number[] 
 }
 
 /** The tensors that published checkpoints hold: all but what follows from the sizes, and masks. */
-const held = (model: unknown) =>
+const savedLeaves = (model: unknown) =>
   describedLeaves(model).flatMap(([path, leaf, { saved = true }]): [string, Tensor][] =>
     saved === true ? [[path, leaf]] : []
   )
@@ -300,7 +300,7 @@ export function layoutOf(
   names: Iterable<string>,
 ): Map<string, { paths: string[], shape: number[] }> {
   const tensors = new Map(leaves(model))
-  const missing = new Set(held(model).map(([path]) => path))
+  const missing = new Set(savedLeaves(model).map(([path]) => path))
   const layout = new Map<string, { paths: string[], shape: number[] }>()
   const unknown: string[] = []
   for (const name of names) {
@@ -358,7 +358,7 @@ export function checkShape(name: string, found: readonly number[], expected: rea
 
 /** A model's tensors under published names, fused as the checkpoint they came from: the inverse of `loadWeights`. */
 export async function saveWeights(model: unknown, naming: Naming): Promise<Map<string, HostTensor>> {
-  const tensors = new Map(held(model))
+  const tensors = new Map(savedLeaves(model))
   const done = new Set<string>()
   const out = new Map<string, HostTensor>()
   for (const { published, ours, form } of naming) {

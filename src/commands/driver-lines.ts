@@ -22,13 +22,13 @@ const markers = [
 
 /** Takes lines that begin with a marker out of a stream, wherever in a line of ours they begin. */
 export class LineFilter {
-  private held = ''
+  private pending = ''
   private dropping = false
 
   /** What of the stream so far may be passed on. Bytes go through as they are. */
   push(bytes: Buffer): Buffer {
-    let text = this.held + bytes.toString('latin1'), out = ''
-    this.held = ''
+    let text = this.pending + bytes.toString('latin1'), out = ''
+    this.pending = ''
     while (text) {
       if (this.dropping) {
         const end = text.indexOf('\n')
@@ -44,24 +44,24 @@ export class LineFilter {
         this.dropping = true
         continue
       }
-      const keep = heldBack(text)
+      const keep = unfinished(text)
       out += text.slice(0, text.length - keep)
-      this.held = text.slice(text.length - keep)
+      this.pending = text.slice(text.length - keep)
       break
     }
     return Buffer.from(out, 'latin1')
   }
 
-  /** What was held back because it might have become a marker. */
+  /** What was pending back because it might have become a marker. */
   flush(): Buffer {
-    const { held } = this
-    this.held = ''
-    return Buffer.from(held, 'latin1')
+    const { pending } = this
+    this.pending = ''
+    return Buffer.from(pending, 'latin1')
   }
 }
 
 /** Length of the longest end of the text that a marker begins with. */
-function heldBack(text: string): number {
+function unfinished(text: string): number {
   for (let length = Math.min(text.length, Math.max(...markers.map((marker) => marker.length))); length > 0; length--) {
     const end = text.slice(text.length - length)
     if (markers.some((marker) => marker.startsWith(end))) return length

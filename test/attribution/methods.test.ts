@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { resnet18, VGG, vitBase } from '../../models/index.ts'
 import { plans } from '../../models/vgg.ts'
-import { choose, on } from '../../src/attribution/composite.ts'
+import { rulesFor, on } from '../../src/attribution/composite.ts'
 import { type Group, Network } from '../../src/attribution/network.ts'
 import { attnLRP, boxOf, compositeNames, compositeOf, cpLRP } from '../../src/attribution/composites.ts'
 import { attentionRollout, attributionMethodNames, attributionMethodOf, gradient, gradientTimesInput,
@@ -238,7 +238,7 @@ describeDevice('aggregation', () => {
     const model = withoutDevice(() => vitBase({ depth: 2 })),
       { calls } = trace((input) => model.call(input([1, 3, 224, 224])))
     const network = new Network(calls, [], pathsOf(model).leaves), queries = epsilon(), shallow = epsilon()
-    const rule = choose(
+    const rule = rulesFor(
       [on('linear', 'blocks.*.attention.query', queries), on('*', { depth: [0, 0.1] }, shallow)],
       network,
     )

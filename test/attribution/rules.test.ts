@@ -1,6 +1,6 @@
 // Every rule against its formula in matrix form, on the worked vectors of the literature notes and on random layers.
 import { expect, test } from 'vitest'
-import { choose, type LrpRule, on } from '../../src/attribution/composite.ts'
+import { rulesFor, type LrpRule, on } from '../../src/attribution/composite.ts'
 import { Network } from '../../src/attribution/network.ts'
 import { alphaBeta, detached, epsilon, flat, gamma, identity, norm, share, softmaxZPlus, stop, uniform, vjp, wSquare,
   zBox, zPlus } from '../../src/attribution/rules.ts'
@@ -171,7 +171,7 @@ describeDevice('worked vectors', () => {
         const x = t([[1, -1]])
         let activation!: Tensor
         const { result, calls } = record(() => linear(activation = gelu(linear(x, w1, b1)), w2, b2), [x])
-        const rule = choose([on('linear', epsilon(1e-9)), on('gelu', identity())], new Network(calls, [x]))
+        const rule = rulesFor([on('linear', epsilon(1e-9)), on('gelu', identity())], new Network(calls, [x]))
         const found = pullback(calls, [[result, tensor(Float32Array.from(seed), [1, 2])]], {
           ruleFor: rule,
           wanted: [x, activation],

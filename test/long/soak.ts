@@ -8,7 +8,7 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { slope } from '../support/line.ts'
-import { type Held, held, workload } from '../support/workload.ts'
+import { type Footprint, footprint, workload } from '../support/workload.ts'
 
 const setting = (name: string, otherwise: string) => process.env[`ESPALIER_SOAK_${name}`] ?? otherwise
 const minutes = Number(setting('MINUTES', '60')), duty = Number(setting('DUTY', '1'))
@@ -18,7 +18,7 @@ const every = Math.min(60, minutes * 60 / 20)
 await init({ adapter: setting('ADAPTER', 'cpu') })
 const rounds = Object.entries(await workload(16))
 const start = performance.now(), seconds = () => (performance.now() - start) / 1000
-const samples: ({ seconds: number, turns: number } & Held)[] = []
+const samples: ({ seconds: number, turns: number } & Footprint)[] = []
 const note = (line: object) => {
   appendFileSync(out, `${JSON.stringify(line)}\n`)
 }
@@ -32,7 +32,7 @@ for (let turn = 0; seconds() < minutes * 60; turn++) {
   await round(Math.floor(turn / rounds.length))
   if (seconds() >= due) {
     due = seconds() + every
-    samples.push({ seconds: Math.round(seconds()), turns: turn + 1, ...await held() })
+    samples.push({ seconds: Math.round(seconds()), turns: turn + 1, ...await footprint() })
     note(samples.at(-1)!)
   }
   const worked = performance.now() - before

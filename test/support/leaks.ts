@@ -1,10 +1,10 @@
 // Runs one kind of work many times in a process of its own, and says what each call left behind.
 import { bundleForNode, runNode } from './cli.ts'
-import type { Held } from './workload.ts'
+import type { Footprint } from './workload.ts'
 import { slope } from './line.ts'
 
 /** What the process held after so many calls. */
-export type Sample = Held & { calls: number }
+export type Sample = Footprint & { calls: number }
 
 /** Samples over `calls` calls, garbage collected before each. */
 export async function sample(adapter: string, kind: string, calls: number): Promise<Sample[]> {

@@ -112,7 +112,7 @@ async function plan(model: Model, found: readonly Unit[], references: Dataset, t
  * gives those back when it likes, which alone moves `rss` by tens of megabytes; device memory, code, other threads and
  * what native code keeps all lie outside.
  */
-export interface Held {
+export interface Footprint {
   heap: number
   rss: number
   outside: number
@@ -129,7 +129,7 @@ function ownPages(): number | null {
 }
 
 /** Collects garbage (needs `--expose-gc`) and says what is left. */
-export async function held(): Promise<Held> {
+export async function footprint(): Promise<Footprint> {
   const collect = (globalThis as { gc?: () => void }).gc
   if (!collect) throw new Error('run with node --expose-gc')
   for (let i = 0; i < 3; i++) {

@@ -13,7 +13,7 @@ import { bool, concrete, i32, isAbstract, isConstructible, isInteger, typeName, 
 
 type Exit = 'next' | 'break' | 'continue' | 'return'
 type Exits = Set<Exit>
-interface Place {
+interface Enclosing {
   loop: boolean
   breakable: boolean
   continuing: boolean
@@ -44,18 +44,18 @@ function declare(context: Context, decl: VarDecl) {
   scope.set(decl.name, decl)
 }
 
-function checkBlock(context: Context, block: Block, place: Place, after?: () => Exits): Exits {
+function checkBlock(context: Context, block: Block, enclosing: Enclosing, after?: () => Exits): Exits {
   context.scopes.push(new Map())
-  const exits = checkBody(context, block.body, place)
+  const exits = checkBody(context, block.body, enclosing)
   if (after) { for (const exit of after()) exits.add(exit) }
   context.scopes.pop()
   return exits
 }
 
-function checkBody(context: Context, body: Stmt[], place: Place): Exits {
+function checkBody(context: Context, body: Stmt[], enclosing: Enclosing): Exits {
   const exits: Exits = new Set(['next'])
   for (const statement of body) {
-    const own = checkStatement(context, statement, place)
+    const own = checkStatement(context, statement, enclosing)
     if (!exits.has('next')) continue // unreachable, but still checked
     exits.delete('next')
     for (const exit of own) exits.add(exit)
@@ -63,11 +63,11 @@ function checkBody(context: Context, body: Stmt[], place: Place): Exits {
   return exits
 }
 
-function checkStatement(context: Context, statement: Stmt, place: Place): Exits {
+function checkStatement(context: Context, statement: Stmt, enclosing: Enclosing): Exits {
   const next: Exits = new Set(['next'])
   switch (statement.kind) {
     case 'block':
-      return checkBlock(context, statement, place)
+      return checkBlock(context, statement, enclosing)
     case 'decl':
       checkLocal(context, statement.decl)
       return next
@@ -97,7 +97,7 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
       return next
     }
     case 'return': {
-      if (place.continuing) throw failAt(statement, 'return cannot stand in a continuing block')
+      if (enclosing.continuing) throw failAt(statement, 'return cannot stand in a continuing block')
       const result = context.fn!.result
       if (statement.value) {
         checkValue(context, statement.value)
@@ -107,26 +107,28 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
       return new Set(['return'])
     }
     case 'break':
-      if (place.continuing && !place.breakable) {
+      if (enclosing.continuing && !enclosing.breakable) {
         throw failAt(statement, "a continuing block is left with 'break if' only")
       }
-      if (!place.breakable) throw failAt(statement, 'break must stand in a loop or switch')
+      if (!enclosing.breakable) throw failAt(statement, 'break must stand in a loop or switch')
       return new Set(['break'])
     case 'continue':
-      if (place.continuing && !place.loop) throw failAt(statement, 'continue cannot stand in a continuing block')
-      if (!place.loop) throw failAt(statement, 'continue must stand in a loop')
+      if (enclosing.continuing && !enclosing.loop) {
+        throw failAt(statement, 'continue cannot stand in a continuing block')
+      }
+      if (!enclosing.loop) throw failAt(statement, 'continue must stand in a loop')
       return new Set(['continue'])
     case 'if': {
       checkCondition(context, statement.condition, 'if')
-      const exits = checkBlock(context, statement.then, place)
+      const exits = checkBlock(context, statement.then, enclosing)
       const other = !statement.otherwise ? next : statement.otherwise.kind === 'if'
-        ? checkStatement(context, statement.otherwise, place)
-        : checkBlock(context, statement.otherwise, place)
+        ? checkStatement(context, statement.otherwise, enclosing)
+        : checkBlock(context, statement.otherwise, enclosing)
       for (const exit of other) exits.add(exit)
       return exits
     }
     case 'switch':
-      return checkSwitch(context, statement, place)
+      return checkSwitch(context, statement, enclosing)
     case 'loop': {
       const inside = { loop: true, breakable: true, continuing: false }
       const exits = checkBlock(context, statement.body, inside, () => {
@@ -147,7 +149,7 @@ function checkStatement(context: Context, statement: Stmt, place: Place): Exits 
     }
     case 'for': {
       context.scopes.push(new Map())
-      if (statement.init) checkStatement(context, statement.init, place)
+      if (statement.init) checkStatement(context, statement.init, enclosing)
       if (statement.condition) checkCondition(context, statement.condition, 'the loop condition')
       if (statement.update) {
         checkStatement(context, statement.update, { loop: false, breakable: false, continuing: true })
@@ -284,7 +286,7 @@ function checkAssign(context: Context, statement: AssignStmt) {
   }
 }
 
-function checkSwitch(context: Context, statement: SwitchStmt, place: Place): Exits {
+function checkSwitch(context: Context, statement: SwitchStmt, enclosing: Enclosing): Exits {
   checkValue(context, statement.value)
   const selectors = statement.clauses.flatMap((c) => c.selectors.filter((s) => s !== null))
   for (const selector of selectors) checkValue(context, selector)
@@ -307,7 +309,7 @@ function checkSwitch(context: Context, statement: SwitchStmt, place: Place): Exi
       if (seen.has(key)) throw failAt(selector, `case ${key} appears twice`)
       seen.add(key)
     }
-    for (const exit of checkBlock(context, clause.body, { ...place, breakable: true })) exits.add(exit)
+    for (const exit of checkBlock(context, clause.body, { ...enclosing, breakable: true })) exits.add(exit)
   }
   if (defaults !== 1) {
     throw failAt(statement, defaults ? 'switch has more than one default' : 'switch needs a default clause')

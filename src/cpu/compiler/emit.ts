@@ -1,4 +1,4 @@
-// WASM code from the plan: the frame around the kernel and the loops over invocations.
+// WASM code from the tree of regions: the frame around the kernel and the loops over invocations.
 import { epochKind } from './debug.ts'
 import { Code } from './encode.ts'
 import type { WasmFunction } from './encode.ts'
@@ -7,23 +7,23 @@ import type { EmitOptions } from './emit-stmt.ts'
 import { get } from './ir.ts'
 import type { Expr, Local } from './ir.ts'
 import type { Lowered } from './lower.ts'
-import type { Group, Plan, Region } from './regions.ts'
+import type { Group, RegionTree, Region } from './regions.ts'
 
 /** Emits `run`. */
-export function emitKernel(lowered: Lowered, plan: Plan, options: EmitOptions): WasmFunction {
-  return new Emitter(lowered, plan, options).run()
+export function emitKernel(lowered: Lowered, tree: RegionTree, options: EmitOptions): WasmFunction {
+  return new Emitter(lowered, tree, options).run()
 }
 
 class Emitter extends StmtEmitter {
   private readonly crossing = new Map<Local, { offset: number, wide: boolean }>()
   private readonly wideBytes: number
-  private readonly plan: Plan
+  private readonly tree: RegionTree
   private readonly ids: { x: number, y: number, z: number, index: number, narrow: number, wide: number }
 
-  constructor(lowered: Lowered, plan: Plan, options: EmitOptions) {
+  constructor(lowered: Lowered, tree: RegionTree, options: EmitOptions) {
     super(lowered, options)
-    this.plan = plan
-    this.countReads(plan.groups)
+    this.tree = tree
+    this.countReads(tree.groups)
     const { inputs } = lowered.state
     const id = (e: Expr) => e.op === 'local' ? this.indexOf(e.local) : this.fresh('i32')
     const [x, y, z] = inputs.local.map(id)
@@ -38,10 +38,10 @@ class Emitter extends StmtEmitter {
     }
     // The vectors of an invocation lie side by side, where an engine may take two at once; the scalars lie invocation
     // after invocation.
-    const wide = plan.crossing.filter((local) => local.type === 'v128')
+    const wide = tree.crossing.filter((local) => local.type === 'v128')
     this.wideBytes = 16 * wide.length
     wide.forEach((local, i) => this.crossing.set(local, { offset: options.crossingOffset + 16 * i, wide: true }))
-    plan.crossing.filter((local) => local.type !== 'v128')
+    tree.crossing.filter((local) => local.type !== 'v128')
       .forEach((local, i) =>
         this.crossing.set(local, { offset: options.crossingOffset + count * (this.wideBytes + 4 * i), wide: false })
       )
@@ -95,7 +95,7 @@ class Emitter extends StmtEmitter {
       )
     }
     this.labels.push(null)
-    this.groups(this.plan.groups)
+    this.groups(this.tree.groups)
     this.labels.pop()
     if (this.options.permuted) code.get(now).get(first).op('i32.gt_u').brIf(0)
     else code.get(now).i32(1).op('i32.add').tee(now).get(last).op('i32.lt_u').brIf(0)

@@ -5,7 +5,7 @@ import type { Expr, Label, Local, Range } from './ir.ts'
 import { leaf, lowerExpr } from './lower-expr.ts'
 import { lowerBinary } from './lower-operators.ts'
 import { emitBlock } from './lower-call.ts'
-import { collect, counters, frozenSlot, lowerBlock, lowerStatement } from './lower-stmt.ts'
+import { collect, counters, valueSlot, lowerBlock, lowerStatement } from './lower-stmt.ts'
 import type { Jumps } from './lower-stmt.ts'
 import { emit, rangeNow } from './lower.ts'
 import type { State } from './lower.ts'
@@ -133,7 +133,7 @@ function counterLocal(state: State, decl: VarDecl): Local | null {
  * too long.
  */
 function simulate(state: State, s: ForStmt, decl: VarDecl, limit: number, turn: (value: Expr) => void): boolean {
-  const saved = state.env.get(decl), bind = (value: Expr) => state.env.set(decl, { place: frozenSlot(decl, value) })
+  const saved = state.env.get(decl), bind = (value: Expr) => state.env.set(decl, { place: valueSlot(decl, value) })
   const dry = <T>(compute: () => T): T | null => {
     let result: T | null = null
     const spilled = collect(state, () => {
@@ -181,7 +181,7 @@ function unrollFor(state: State, s: ForStmt, decl: VarDecl, jumps: Jumps): boole
   const body = collect(state, () => {
     simulate(state, s, decl, 64, (value) => {
       const next = newLabel('continue')
-      state.env.set(decl, { place: frozenSlot(decl, value) })
+      state.env.set(decl, { place: valueSlot(decl, value) })
       const turn = collect(state, () => lowerBlock(state, s.body, { ...jumps, breaks: end, continues: next }))
       emitBlock(state, next, turn)
     })

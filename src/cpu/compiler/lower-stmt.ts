@@ -103,7 +103,7 @@ function lowerLocal(state: State, decl: VarDecl) {
   const value = decl.init ? lowerExpr(state, decl.init) : zero(state, decl.type)
   // A variable nobody writes to again is a constant in disguise.
   if (!decl.assigned && value.op !== 'parts') {
-    state.env.set(decl, { place: frozenSlot(decl, keep(state, value) as Expr) })
+    state.env.set(decl, { place: valueSlot(decl, keep(state, value) as Expr) })
   } else lowerVar(state, decl, value)
 }
 function named(value: Val, name: string): Val {
@@ -111,7 +111,7 @@ function named(value: Val, name: string): Val {
   return value
 }
 /** A slot whose local is already set for good. */
-export function frozenSlot(decl: VarDecl, value: Expr): Place {
+export function valueSlot(decl: VarDecl, value: Expr): Place {
   const local: Local = value.op === 'local' ? value.local : { ...newLocal(decl.name, value.type, false), def: value }
   return { kind: 'slot', slot: value.op === 'local' ? { local } : { local, constant: value }, type: decl.type, decl }
 }

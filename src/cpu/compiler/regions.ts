@@ -33,7 +33,7 @@ export type Group =
   | { op: 'barrier', what: string }
 
 /** The kernel as the workgroup sees it, and the locals that need a place for each invocation. */
-export interface Plan {
+export interface RegionTree {
   groups: Group[]
   crossing: Local[]
 }
@@ -42,7 +42,7 @@ export interface Plan {
  * Splits a lowered kernel into regions. `lane` is the invocation's id if the workgroup has one dimension, else null.
  * Throws WgslError.
  */
-export function splitRegions(body: Stmt[], lane: Expr | null, count: number): Plan {
+export function splitRegions(body: Stmt[], lane: Expr | null, count: number): RegionTree {
   const partial = findUniformity(body)
   const groups = new Splitter(partial).list(body, new Set())
   resolveEscapes(groups)

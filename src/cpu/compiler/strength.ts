@@ -200,7 +200,8 @@ function withPointers(loop: Loop, { local, step, set, changing }: Counter, uncla
   eachAddress(loop.body, (address) => {
     const growth = address.op === 'local' && address.local === local ? null : affine.growth(address)
     if (!growth || growth.times === 0) return same(address)
-    const whole = affine.expand(address), { rest, constant } = unclamped ? apart(whole) : { rest: whole, constant: 0 }
+    const whole = affine.expand(address),
+      { rest, constant } = unclamped ? withoutConstant(whole) : { rest: whole, constant: 0 }
     const key = keyOf(rest) + Math.floor(constant / DISTANCE_LIMIT)
     let pointer = pointers.get(key)
     if (!pointer) {
@@ -234,15 +235,15 @@ function withPointers(loop: Loop, { local, step, set, changing }: Counter, uncla
 }
 
 /** An integer as what is left of it without a constant, and the constant, which together are equal modulo 2^32. */
-function apart(e: Expr): { rest: Expr, constant: number } {
+function withoutConstant(e: Expr): { rest: Expr, constant: number } {
   if (e.op === 'wasm' && e.args.length === 2) {
     const [a, b] = e.args
     if (e.name === 'i32.add') {
-      const left = apart(a), right = apart(b)
+      const left = withoutConstant(a), right = withoutConstant(b)
       return { rest: op('i32.add', left.rest, right.rest), constant: (left.constant + right.constant) | 0 }
     }
     if (b.op === 'const' && (e.name === 'i32.shl' || e.name === 'i32.mul')) {
-      const { rest, constant } = apart(a)
+      const { rest, constant } = withoutConstant(a)
       return {
         rest: op(e.name, rest, b),
         constant: e.name === 'i32.shl' ? constant << b.value : Math.imul(constant, b.value),

@@ -27,10 +27,10 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
    */
   const visitList = (list: Stmt[], divergent: boolean): Set<Label> => {
     const escapes = new Set<Label>()
-    let apart = divergent
+    let diverging = divergent
     for (const s of list) {
-      for (const label of visit(s, apart)) escapes.add(label)
-      if (escapes.size) apart = true
+      for (const label of visit(s, diverging)) escapes.add(label)
+      if (escapes.size) diverging = true
     }
     return escapes
   }
@@ -50,8 +50,8 @@ export function findUniformity(body: Stmt[]): Set<BreakStmt> {
         }
         break
       case 'if': {
-        const apart = divergent || isVarying(s.cond), escapes = visitList(s.then, apart)
-        for (const label of visitList(s.otherwise, apart)) escapes.add(label)
+        const diverging = divergent || isVarying(s.cond), escapes = visitList(s.then, diverging)
+        for (const label of visitList(s.otherwise, diverging)) escapes.add(label)
         return escapes
       }
       case 'block':

@@ -27,9 +27,9 @@ export const matmul = op({
   axes: (shapes, out, { transposeA, transposeB }: MatmulOptions) =>
     linksOf(`${transposeA ? '... k m' : '... m k'}, ${transposeB ? '... n k' : '... k n'} -> ... m n`, shapes, out, {}),
   run(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions) {
-    const plan = planOf(a.shape, b.shape, transposeA, transposeB)
-    const out = empty([...plan.batch, plan.M, plan.N])
-    batched(a, b, out, plan, transposeA, transposeB)
+    const dimensions = dimensionsOf(a.shape, b.shape, transposeA, transposeB)
+    const out = empty([...dimensions.batch, dimensions.M, dimensions.N])
+    batched(a, b, out, dimensions, transposeA, transposeB)
     return out
   },
   vjp({ args: [a, b], attrs: { transposeA = false, transposeB = false }, needs }, dout) {
@@ -58,9 +58,9 @@ export const maskedMatmul = op({
     if (mask.shape.join() !== b.shape.join()) {
       throw new ShapeError(`masked-matmul: mask [${mask.shape}] must have the shape of b [${b.shape}]`)
     }
-    const plan = planOf(a.shape, b.shape, transposeA, transposeB)
-    const out = empty([...plan.batch, plan.M, plan.N])
-    batched(a, b, out, plan, transposeA, transposeB, mask)
+    const dimensions = dimensionsOf(a.shape, b.shape, transposeA, transposeB)
+    const out = empty([...dimensions.batch, dimensions.M, dimensions.N])
+    batched(a, b, out, dimensions, transposeA, transposeB, mask)
     return out
   },
   vjp({ args: [a, b, mask], attrs: { transposeA = false, transposeB = false }, needs }, dout) {
@@ -80,7 +80,7 @@ export const maskedMatmul = op({
   macs: ([a], out, { transposeA }) => out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
 
-interface Plan {
+interface Dimensions {
   M: number
   N: number
   K: number
@@ -90,7 +90,12 @@ interface Plan {
 }
 
 /** Sizes, the broadcast batch, and the distance in elements along each batch axis (0 where an operand is broadcast). */
-function planOf(a: readonly number[], b: readonly number[], transposeA: boolean, transposeB: boolean): Plan {
+function dimensionsOf(
+  a: readonly number[],
+  b: readonly number[],
+  transposeA: boolean,
+  transposeB: boolean,
+): Dimensions {
   if (a.length < 2 || b.length < 2) {
     throw new ShapeError(
       `matmul: a [${a}] and b [${b}] need at least two axes each; reshape a vector to a row or a column`,
@@ -142,16 +147,16 @@ function batched(
   a: Tensor,
   b: Tensor,
   out: Tensor,
-  plan: Plan,
+  dimensions: Dimensions,
   transposeA: boolean,
   transposeB: boolean,
   mask?: Tensor,
 ) {
-  const { M, N, K } = plan
+  const { M, N, K } = dimensions
   const axes: BatchAxis[] = []
-  plan.batch.forEach((size, i) => {
+  dimensions.batch.forEach((size, i) => {
     if (size === 1) return
-    const before = axes.at(-1), here = { size, a: plan.stepsA[i], b: plan.stepsB[i] }
+    const before = axes.at(-1), here = { size, a: dimensions.stepsA[i], b: dimensions.stepsB[i] }
     const joins = before && before.a === here.a * size && before.b === here.b * size
     if (joins) axes[axes.length - 1] = { ...here, size: size * before.size }
     else axes.push(here)
@@ -196,9 +201,9 @@ function launchAxes(
 
 /** An unrecorded product, for gradients. */
 function times(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean, mask?: Tensor): Tensor {
-  const plan = planOf(a.shape, b.shape, transposeA, transposeB)
-  const out = empty([...plan.batch, plan.M, plan.N])
-  batched(a, b, out, plan, transposeA, transposeB, mask)
+  const dimensions = dimensionsOf(a.shape, b.shape, transposeA, transposeB)
+  const out = empty([...dimensions.batch, dimensions.M, dimensions.N])
+  batched(a, b, out, dimensions, transposeA, transposeB, mask)
   return out
 }
 

@@ -144,7 +144,7 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
   for (const [path, gate] of gatesOf(made)) {
     for (const [unit, keep] of plan) {
       const mine = unit.gates.find((each) => each.path === path)
-      const wide = unit.widened.find((each) => each.path === path)
+      const wide = unit.scattered.find((each) => each.path === path)
       if (mine && unit.branchLocal) {
         const positions = kept(mine.element, keep)
         gate.setScatter({

@@ -41,7 +41,7 @@ export interface Unit {
   /** Paths of all its gates, and for each the element at every index of its axis. */
   gates: { path: string, element: number[] }[]
   /** Gates that scatter into its axis, with the element at every place of the wide axis. */
-  widened: { path: string, element: number[] }[]
+  scattered: { path: string, element: number[] }[]
   members: Member[]
   /** Whether slicing equals masking; otherwise the op that makes them differ. */
   exact: true | string
@@ -123,15 +123,15 @@ interface Network {
   scatters: readonly { out: Tensor, axis: number, path: string }[]
 }
 
-interface Place {
+interface GateCall {
   call: Call
   gate: Gate
   path: string
 }
 
 /** Gates over as many axes that share a class belong to one unit: those of a residual width, or of queries and keys. */
-function group(places: readonly Place[], classes: AxisClasses): Place[][] {
-  const groups: { places: Place[], classes: Set<number> }[] = []
+function group(places: readonly GateCall[], classes: AxisClasses): GateCall[][] {
+  const groups: { places: GateCall[], classes: Set<number> }[] = []
   for (const place of places) {
     const mine = classesOf(place, classes) ?? []
     const hit = groups.filter((each) =>
@@ -148,12 +148,12 @@ function group(places: readonly Place[], classes: AxisClasses): Place[][] {
 }
 
 /** Classes along the gate's last axis: the one it stands for. */
-function classesOf({ call, gate }: Place, classes: AxisClasses, which = gate.axes.length - 1): number[] | null {
+function classesOf({ call, gate }: GateCall, classes: AxisClasses, which = gate.axes.length - 1): number[] | null {
   const x = call.args[0]!
   return classes.along(x, gate.axes[which] + x.shape.length)
 }
 
-function describe(places: readonly Place[], outerUnit: string | null, network: Network): Unit {
+function describe(places: readonly GateCall[], outerUnit: string | null, network: Network): Unit {
   const { classes, calls, model, cut, scatters } = network
   const number = new Map<number, number>()
   const found = places.map((place) => classesOf(place, classes))
@@ -175,7 +175,7 @@ function describe(places: readonly Place[], outerUnit: string | null, network: N
     shape: outer ? [outer.size, number.size] : [size],
     outer: outerUnit,
     gates: places.map(({ path }, i) => ({ path, element: found[i]?.map((one) => number.get(one)!) ?? [] })),
-    widened: scatters.flatMap(({ out, axis, path }) =>
+    scattered: scatters.flatMap(({ out, axis, path }) =>
       classes.axesIn(out, inside).includes(axis)
         ? [{ path, element: classes.along(out, axis)!.map((one) => number.get(one) ?? -1) }]
         : []
@@ -192,7 +192,7 @@ function describe(places: readonly Place[], outerUnit: string | null, network: N
 }
 
 function reasonAgainst(
-  places: readonly Place[],
+  places: readonly GateCall[],
   found: readonly (number[] | null)[],
   members: readonly Member[],
   inside: ReadonlySet<number>,

@@ -13,7 +13,7 @@ const unit = (name: string, shape: number[], step: number | null = null): Unit =
   size: shape.reduce((a, b) => a * b, 1),
   outer: null,
   gates: [],
-  widened: [],
+  scattered: [],
   members: [],
   exact: true,
   prunable: true,
