@@ -72,9 +72,9 @@ try {
   const areas = new Map([...curves].map(([name, list]) => [name, list.map(areaUnder)]))
   const average = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
   const results = names.map((name) => {
-    const list = curves.get(name)!,
-      area = areas.get(name)!,
-      less = area.map((value, i) => value - areas.get(baseline)![i])
+    const list = curves.get(name)!
+    const area = areas.get(name)!
+    const less = area.map((value, i) => value - areas.get(baseline)![i])
     return {
       name,
       area: average(area),

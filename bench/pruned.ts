@@ -58,9 +58,9 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
     const input: [number, number, number] = [channels, crop ?? 32, crop ?? 32], shape = [batch, ...input]
     const values = fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'images')
     if (options.wanted(`${name} pruned`)) {
-      const found = units(model, [1, ...input]),
-        chosen = chooseUnits(found, kinds),
-        weights = await hostWeights(model)
+      const found = units(model, [1, ...input])
+      const chosen = chooseUnits(found, kinds)
+      const weights = await hostWeights(model)
       const unread = { name: '', length: 0, labels: new Int32Array(), preprocessing: { crop } } as never
       const scores = await magnitude('l2').score({
         model,
@@ -120,9 +120,9 @@ async function scoring(
   classes: number,
   options: PrunedOptions,
 ): Promise<Row[]> {
-  const folded = foldBatchNorm(model, shape),
-    plain = forward('forward', model, values, shape),
-    expected = await plain.run()
+  const folded = foldBatchNorm(model, shape)
+  const plain = forward('forward', model, values, shape)
+  const expected = await plain.run()
   const criterion = lrp(attnLRP)
   const relevance: Subject = {
     impl: 'scoring',

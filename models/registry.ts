@@ -126,12 +126,12 @@ const kinds: Check = (value) =>
     ? null
     : 'one letter for each stage, S (softmax) or L (focused linear)'
 
-const width = whole(16384),
-  depth = whole(512),
-  image = whole(4096),
-  patch = whole(1024),
-  channels = whole(4096),
-  classes = whole(2 ** 20)
+const width = whole(16384)
+const depth = whole(512)
+const image = whole(4096)
+const patch = whole(1024)
+const channels = whole(4096)
+const classes = whole(2 ** 20)
 const eps = within(1e-15, 1), rate = within(0, 0.99)
 
 const options: Record<Family, Record<string, Check>> = {

@@ -128,7 +128,9 @@ function inDoubles(
   given: Record<'x' | 'w' | 'y', Float32Array>,
   pass: Pass,
 ): Float64Array {
-  const x = Float64Array.from(given.x), w = Float64Array.from(given.w), y = Float64Array.from(given.y)
+  const x = Float64Array.from(given.x)
+  const w = Float64Array.from(given.w)
+  const y = Float64Array.from(given.y)
   const result = { forward: y, dx: x, dw: w }[pass].fill(0)
   const inner = isDepthwise ? 1 : channels
   for (let n = 0; n < batch; n++) {

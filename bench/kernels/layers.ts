@@ -42,7 +42,9 @@ const layers: Layer[] = [
     run: (x) => softmax(x),
     expected: (x) =>
       byRow(x, 197, (row) => {
-        const most = Math.max(...row), shares = row.map((v) => Math.exp(v - most)), all = total(shares)
+        const most = Math.max(...row)
+        const shares = row.map((v) => Math.exp(v - most))
+        const all = total(shares)
         return shares.map((v) => v / all)
       }),
   },

@@ -40,7 +40,9 @@ const outSide = ({ side, kernel, stride, padding }: ConvolutionShape) =>
 const values = (shape: readonly number[], name: string) => fillUniform(new Float32Array(sizeOf(shape)), 1, name, -1)
 
 async function linearCase({ name, rows, inner, outer }: LinearShape, batch: number, peers: readonly Peer[]) {
-  const x = values([rows, inner], 'x'), w = values([outer, inner], 'w'), places = sampled(rows * outer)
+  const x = values([rows, inner], 'x')
+  const w = values([outer, inner], 'w')
+  const places = sampled(rows * outer)
   const expected = places.map((at) => {
     const row = Math.floor(at / outer) * inner, column = at % outer * inner
     let sum = 0
@@ -66,7 +68,9 @@ async function linearCase({ name, rows, inner, outer }: LinearShape, batch: numb
 async function convolutionCase(layer: ConvolutionShape, batch: number, peers: readonly Peer[]) {
   const { name, inner, outer, side, kernel, stride, padding } = layer, out = outSide(layer)
   const shape = [batch, inner, side, side], weights = [outer, inner, kernel, kernel], result = [batch, outer, out, out]
-  const x = values(shape, 'x'), w = values(weights, 'w'), places = sampled(sizeOf(result))
+  const x = values(shape, 'x')
+  const w = values(weights, 'w')
+  const places = sampled(sizeOf(result))
   const expected = places.map((at) => {
     const column = at % out, row = Math.floor(at / out) % out
     const o = Math.floor(at / out ** 2) % outer, n = Math.floor(at / (out ** 2 * outer))

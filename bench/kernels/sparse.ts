@@ -36,7 +36,9 @@ export interface LayerData {
 export function layerData(layer: LinearShape): LayerData {
   const { rows, inner, outer } = layer
   const values = (size: number, name: string) => fillNormal(new Float32Array(size), 1, name)
-  const x = values(rows * inner, 'x'), dy = values(rows * outer, 'dy'), weight = values(outer * inner, 'weight')
+  const x = values(rows * inner, 'x')
+  const dy = values(rows * outer, 'dy')
+  const weight = values(outer * inner, 'weight')
   return {
     layer,
     shape: [outer, inner],

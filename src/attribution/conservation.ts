@@ -47,7 +47,9 @@ export class Ledger {
       const parts = rule({ ...call, needs: call.needs.map((need, i) => need || constants.includes(i)) }, c)
       const dot = (x: Tensor, y: Tensor) =>
         unscoped(() => {
-          const both = mul(x, y), total = sum(both), flat = total.view([1])
+          const both = mul(x, y)
+          const total = sum(both)
+          const flat = total.view([1])
           disposeTree([both, total])
           return flat
         })

@@ -6,7 +6,10 @@ import { empty, type Tensor } from '../core/tensor.ts'
 const params = ['size', 'eps', 's', 't']
 const one = (entry: string) => kernel('rescale.wgsl', { entry, buffers: ['c', 'z', 'q', 'out'], params })
 const two = (entry: string) => kernel('rescale.wgsl', { entry, buffers: ['c', 'z', 'q', 'out', 'absolute'], params })
-const ratioKernel = one('ratio'), positiveKernel = one('positive'), joinKernel = one('join'), sideKernel = one('side')
+const ratioKernel = one('ratio')
+const positiveKernel = one('positive')
+const joinKernel = one('join')
+const sideKernel = one('side')
 const gammaKernel = two('gamma'), alphaBetaKernel = two('alpha_beta')
 
 /** Every kernel of this file, for tests that compile them all. */

@@ -127,7 +127,9 @@ export function fillTruncatedNormal(out: Float32Array, seed: number, stream: Str
   if (!(cut >= 0.1)) {
     throw new RangeError(`random: truncated normal needs a cut of at least 0.1 standard deviations, got ${cut}`)
   }
-  const key = keyOf(seed, stream), words = new Uint32Array(4), again = new Uint32Array(4)
+  const key = keyOf(seed, stream)
+  const words = new Uint32Array(4)
+  const again = new Uint32Array(4)
   for (let i = 0; i < out.length; i++) {
     if (i % 4 === 0) block(key, i / 4, 0, words)
     let z = normalOf(words, i % 4)
@@ -166,7 +168,9 @@ export interface Draw {
 
 /** A cursor over the words of (seed, stream): the i-th `next()` equals `uniform(seed, stream, i)`. */
 export function random(seed: number, stream: Stream): Draw {
-  const key = keyOf(seed, stream), words = new Uint32Array(4), pair = new Uint32Array(4)
+  const key = keyOf(seed, stream)
+  const words = new Uint32Array(4)
+  const pair = new Uint32Array(4)
   let index = 0
   const nextWord = () => {
     if (index % 4 === 0) block(key, index / 4, 0, words)
@@ -238,4 +242,6 @@ function taylor(first: number): Float64Array {
     return 1 / factorial
   })
 }
-const SINE = taylor(1), COSINE = taylor(0), ATANH = Float64Array.from({ length: 11 }, (_, i) => 1 / (2 * i + 1))
+const SINE = taylor(1)
+const COSINE = taylor(0)
+const ATANH = Float64Array.from({ length: 11 }, (_, i) => 1 / (2 * i + 1))

@@ -49,7 +49,9 @@ export async function takeTurns<T>(
     for (const run of candidates) await run()
     if (i === 0) await settle?.()
   }
-  const found = candidates.map((): T[] => []), order = [...candidates.keys()], start = performance.now()
+  const found = candidates.map((): T[] => [])
+  const order = [...candidates.keys()]
+  const start = performance.now()
   for (let round = 0; round < rounds; round++) {
     if (round >= least && performance.now() - start > patience) break
     for (const i of round % 2 ? order.toReversed() : order) found[i].push(await candidates[i]())

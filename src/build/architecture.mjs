@@ -61,7 +61,9 @@ function drawing(found) {
   return ['```mermaid', 'flowchart TB', ...nodes, ...arrows, '```'].join('\n')
 }
 
-const old = readFileSync(file, 'utf8'), at = old.indexOf(start), after = old.indexOf(end)
+const old = readFileSync(file, 'utf8')
+const at = old.indexOf(start)
+const after = old.indexOf(end)
 if (at < 0 || after < at) throw new Error(`${file}: expected the lines ${start} and ${end}`)
 const { modules, summary } = cruise()
 const text = `${old.slice(0, at + start.length)}\n${drawing(rooms(modules))}\n${old.slice(after)}`

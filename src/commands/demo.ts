@@ -75,9 +75,9 @@ export const demo: CommandSpec<DemoOptions> = {
           percent(1 - macs, 0)
         } of its multiply-adds`,
       )
-      const model = openModel(job),
-        references = await cacheReferences(job, options, reporter),
-        test = await cacheTest(job.test!, reporter)
+      const model = openModel(job)
+      const references = await cacheReferences(job, options, reporter)
+      const test = await cacheTest(job.test!, reporter)
       const trials = new Trials(model, job.found, job.input, test, { batch: options.batch })
       const curves: Curve[] = []
       for (const method of methods) {

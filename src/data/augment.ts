@@ -200,7 +200,9 @@ export function mixBatch(
   const useCut = cutmix > 0 && (mixup === 0 || draw.next() < 0.5), parameter = useCut ? cutmix : mixup
   let kept = parameter > 0 ? draw.beta(parameter) : 1 // share of an image's own content
   if (useCut) {
-    const side = Math.sqrt(1 - kept), h = Math.floor(height * side), w = Math.floor(width * side)
+    const side = Math.sqrt(1 - kept)
+    const h = Math.floor(height * side)
+    const w = Math.floor(width * side)
     const middleX = draw.integer(width), middleY = draw.integer(height)
     const left = Math.max(0, middleX - (w >> 1)), right = Math.min(width, middleX - (w >> 1) + w)
     const top = Math.max(0, middleY - (h >> 1)), bottom = Math.min(height, middleY - (h >> 1) + h)

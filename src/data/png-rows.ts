@@ -144,7 +144,9 @@ function unfilter(line: Uint8Array, above: Uint8Array, stride: number, step: num
       for (let i = 1; i <= stride; i++) {
         const left = i > step ? line[i - step] : 0, up = above[i], corner = i > step ? above[i - step] : 0
         const guess = left + up - corner
-        const a = Math.abs(guess - left), b = Math.abs(guess - up), c = Math.abs(guess - corner)
+        const a = Math.abs(guess - left)
+        const b = Math.abs(guess - up)
+        const c = Math.abs(guess - corner)
         line[i] += a <= b && a <= c ? left : b <= c ? up : corner
       }
       return

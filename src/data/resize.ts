@@ -110,7 +110,9 @@ function weightsOf(from: number, to: number, start: number, end: number, interpo
   const { support, at } = FILTERS[interpolation]
   const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch
   const taps = Math.ceil(reach) * 2 + 1, length = end - start
-  const first = new Int32Array(length), count = new Int32Array(length), weight = new Int32Array(length * taps)
+  const first = new Int32Array(length)
+  const count = new Int32Array(length)
+  const weight = new Int32Array(length * taps)
   const lowest = (o: number) => Math.max(0, Math.trunc((o + 0.5) * scale - reach + 0.5)), base = lowest(start)
   let last = 0
   for (let o = start; o < end; o++) {

@@ -225,7 +225,9 @@ export async function listSource(path: string, files: Files): Promise<Source> {
  * `labels` I32, I64 or U8 [n]. Throws InputError.
  */
 export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): Source {
-  const { tensors } = parseSafetensors(bytes, name), images = tensors.get('images'), labels = tensors.get('labels')
+  const { tensors } = parseSafetensors(bytes, name)
+  const images = tensors.get('images')
+  const labels = tensors.get('labels')
   if (!images || !labels) {
     const found = [...tensors.keys()].slice(0, 5).map((key) => describe(key)).join(', ')
     throw new InputError(`${name}: expected tensors "images" and "labels", found ${found}; this is not a data file`)

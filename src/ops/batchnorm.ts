@@ -71,7 +71,9 @@ export const batchNorm = op({
   run(x: Tensor, gain: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, { eps = 1e-5 }: BatchNormAttrs) {
     const sizes = sizesOf('batch-norm', x, { gain, bias, mean, variance })
     const { channels } = sizes
-    const saved = empty([channels, 2]), affine = empty([channels, 2]), out = empty(x.shape)
+    const saved = empty([channels, 2])
+    const affine = empty([channels, 2])
+    const out = empty(x.shape)
     launch(given, { gain, bias, fixed_mean: mean, fixed_variance: variance, saved, affine }, {
       ...sizes,
       eps,
@@ -125,10 +127,10 @@ export const batchNormTrain = op({
           + 'use a larger batch or larger images, or hold the statistics (training: false)',
       )
     }
-    const partial = empty([splits, channels, 2]),
-      saved = empty([channels, 2]),
-      affine = empty([channels, 2]),
-      out = empty(x.shape)
+    const partial = empty([splits, channels, 2])
+    const saved = empty([channels, 2])
+    const affine = empty([channels, 2])
+    const out = empty(x.shape)
     const all = { ...sizes, eps, momentum }
     launch(moments, { x, split_sums: partial }, all, grid(splits * channels), { flops: 3 * x.size })
     launch(
@@ -189,10 +191,10 @@ function elements({ batch, channels, size, per_thread: perThread }: Sizes) {
 
 function reduce(x: Tensor, dy: Tensor, saved: Tensor, gain: Tensor, sizes: Sizes) {
   const { channels, splits } = sizes
-  const partial = empty([splits, channels, 2]),
-    dgain = empty([channels]),
-    dbias = empty([channels]),
-    factors = empty([channels, 4])
+  const partial = empty([splits, channels, 2])
+  const dgain = empty([channels])
+  const dbias = empty([channels])
+  const factors = empty([channels, 4])
   launch(sums, { x, dy, saved, split_sums: partial }, sizes, grid(splits * channels), { flops: 4 * x.size })
   launch(finish, { saved, split_sums: partial, gain, dgain, dbias, factors }, sizes, grid(Math.ceil(channels / 64)))
   return { dgain, dbias, factors }

@@ -73,7 +73,10 @@ function define(name: string, type: 'i32' | 'f32', splice: Record<string, string
         )
       }
       if (!(smoothing >= 0 && smoothing <= 1)) throw new ShapeError(`${name}: smoothing ${smoothing}; expected 0 to 1`)
-      const logsum = empty([rows]), weight = empty([rows]), losses = empty([rows]), loss = empty([])
+      const logsum = empty([rows])
+      const weight = empty([rows])
+      const losses = empty([rows])
+      const loss = empty([])
       const threads = threadsPerRow(rows, width)
       launch(
         rowLoss,

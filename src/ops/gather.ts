@@ -54,7 +54,9 @@ function launchScatter(
   inner: number,
 ): Tensor {
   const count = index.size, sizes = { outer, size, inner, count }
-  const out = empty(shape), starts = empty([size + 1], 'u32'), entries = empty([count], 'u32')
+  const out = empty(shape)
+  const starts = empty([size + 1], 'u32')
+  const entries = empty([count], 'u32')
   launch(list, { index, starts, entries }, sizes, grid(Math.ceil((size + 1) / 64)))
   const threads = count / size >= 64 ? 16 : 1
   launch(add, { x, first: starts, members: entries, out }, sizes, grid(Math.ceil(out.size * threads / 256)), {

@@ -75,7 +75,9 @@ export const layerNorm = op({
   zero: ['breaks', 'breaks', 'breaks'],
   run(x: Tensor, gain: Tensor, bias: Tensor, { eps = 1e-5 }: LayerNormOptions) {
     const { width, rows } = check(x, gain, bias)
-    const y = empty(x.shape), mean = empty([rows]), rstd = empty([rows])
+    const y = empty(x.shape)
+    const mean = empty([rows])
+    const rstd = empty([rows])
     const { kernel, width: reads } = pickRowKernel(normalize, width)
     const threads = threadsPerRow(rows, reads)
     launch(

@@ -127,9 +127,9 @@ const sizes = ([n, c, height, width]: readonly number[], [, , rows, columns]: re
 
 function windows(op: string, x: readonly number[], { size, stride = size, padding = 0 }: PoolAttrs) {
   checkImage(op, x)
-  const [sizeY, sizeX] = pair(op, 'size', size, 1),
-    [strideY, strideX] = pair(op, 'stride', stride, 1),
-    [top, left] = pair(op, 'padding', padding, 0)
+  const [sizeY, sizeX] = pair(op, 'size', size, 1)
+  const [strideY, strideX] = pair(op, 'stride', stride, 1)
+  const [top, left] = pair(op, 'padding', padding, 0)
   if (2 * top > sizeY || 2 * left > sizeX) {
     throw new ShapeError(
       `${op}: padding [${top}, ${left}] exceeds half of the window [${sizeY}, ${sizeX}], so that windows could be empty`

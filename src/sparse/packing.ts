@@ -27,7 +27,9 @@ export function listsOf(
 ): Record<typeof listNames[number], Uint32Array> {
   const [, across] = tilesOf(shape, tile), room = Math.max(1, slots)
   const rows = new Uint32Array(room), columns = new Uint32Array(room)
-  const start = new Uint32Array(across + 1), turnedColumn = new Uint32Array(room), order = new Uint32Array(room)
+  const start = new Uint32Array(across + 1)
+  const turnedColumn = new Uint32Array(room)
+  const order = new Uint32Array(room)
   for (let slot = 0; slot < slots; slot++) {
     rows[slot] = positions[2 * slot]
     columns[slot] = positions[2 * slot + 1]

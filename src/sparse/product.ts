@@ -93,7 +93,9 @@ function multiply(
 
 /** The values of the transposed weight. */
 function turn(values: Tensor, order: Tensor, { tile: [HEIGHT, WIDTH], slots }: Packing): Tensor {
-  const out = empty(values.shape), STRIP = stripOf(HEIGHT), ACROSS = stripOf(WIDTH)
+  const out = empty(values.shape)
+  const STRIP = stripOf(HEIGHT)
+  const ACROSS = stripOf(WIDTH)
   if (slots === 0) return out
   const vectors = STRIP > 1 && ACROSS > 1
   const count = slots * HEIGHT * WIDTH / (vectors ? 16 : 1)
@@ -117,7 +119,9 @@ export function sparseValues(
 ): Tensor {
   const { shape: [N, K], tile: [HEIGHT, WIDTH], slots } = packing
   if (slots === 0) return zeros(values.shape)
-  const out = empty(values.shape), strip = stripOf(HEIGHT), across = stripOf(WIDTH)
+  const out = empty(values.shape)
+  const strip = stripOf(HEIGHT)
+  const across = stripOf(WIDTH)
   const tensors = { tile_row: lists.tile_row, tile_column: lists.tile_column, values: out }
   const flops = 2 * M * slots * HEIGHT * WIDTH
   if (strip > 1 && across > 1) {

@@ -60,7 +60,9 @@ test.each<[string, (model: ReturnType<typeof made>) => void, AttributionMethod, 
 })
 
 test('nothing is told of a network without such values', async () => {
-  const model = made(), images = picture(), targets = oneHot([1, 2], 4)
+  const model = made()
+  const images = picture()
+  const targets = oneHot([1, 2], 4)
   expect(await firstNonFiniteRelevance(model, images, targets, usual)).toBeNull()
   disposeTree([images, targets, model])
 })

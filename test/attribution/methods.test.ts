@@ -38,7 +38,9 @@ describeDevice('attribution methods', () => {
     const [, grad] = valueAndGrad((x: Tensor) => logitSum(x))(images)
     const labels = tensor(classes)
     const [, lossGrad] = valueAndGrad((x: Tensor) => crossEntropy(model.call(x), labels))(images)
-    const pixels = await images.data(), wanted = await grad!.data(), byLoss = await lossGrad!.data()
+    const pixels = await images.data()
+    const wanted = await grad!.data()
+    const byLoss = await lossGrad!.data()
     const read = async (method: AttributionMethod) => {
       const reading = method(model, images, targets)
       const values = await reading.input.data()
@@ -237,7 +239,9 @@ describeDevice('aggregation', () => {
   test('places: paths with stars, depth and the first layer', () => {
     const model = withoutDevice(() => vitBase({ depth: 2 })),
       { calls } = trace((input) => model.call(input([1, 3, 224, 224])))
-    const network = new Network(calls, [], pathsOf(model).leaves), queries = epsilon(), shallow = epsilon()
+    const network = new Network(calls, [], pathsOf(model).leaves)
+    const queries = epsilon()
+    const shallow = epsilon()
     const rule = rulesFor(
       [on('linear', 'blocks.*.attention.query', queries), on('*', { depth: [0, 0.1] }, shallow)],
       network,

@@ -84,7 +84,9 @@ class Masked {
   pattern: Tensor
   norm: { call(x: Tensor): Tensor } | null
   constructor(norm: boolean) {
-    const values = f32(1, [outputs, kept]), dense = new Float32Array(outputs * inputs), mask = dense.slice()
+    const values = f32(1, [outputs, kept])
+    const dense = new Float32Array(outputs * inputs)
+    const mask = dense.slice()
     values.forEach((value, i) => {
       const row = Math.floor(i / kept), at = row * inputs + columnOf(row, i % kept)
       dense[at] = value

@@ -210,7 +210,9 @@ describeDevice('random layers against the matrix form', () => {
   ]
   for (const [name, values, biased] of linears) {
     test(name, async () => {
-      const x = values(1, [5, 17]), w = rounded(2, [9, 17]), b = rounded(3, [9])
+      const x = values(1, [5, 17])
+      const w = rounded(2, [9, 17])
+      const b = rounded(3, [9])
       await againstMatrix(
         x,
         17,
@@ -230,9 +232,9 @@ describeDevice('random layers against the matrix form', () => {
   for (const { channels, outputs, size, image: [H, W], attrs } of convs) {
     test(`conv2d ${JSON.stringify(attrs)}`, async () => {
       const groups = 'groups' in attrs ? attrs.groups! : 1
-      const x = sparse(4, [2, channels, H, W]),
-        w = rounded(5, [outputs, channels / groups, size, size]),
-        b = rounded(6, [outputs])
+      const x = sparse(4, [2, channels, H, W])
+      const w = rounded(5, [outputs, channels / groups, size, size])
+      const b = rounded(6, [outputs])
       const dense = lrp.convolution([channels, H, W], w, b.data, attrs)
       const f = (input: Tensor) => conv2d(input, toTensor(w), toTensor(b), attrs)
       await againstMatrix(x, channels * H * W, () => dense, f, () => (o, i) => dense.taps[o][i], H * W)
@@ -241,7 +243,9 @@ describeDevice('random layers against the matrix form', () => {
 
   for (const attrs of [{ padding: 1 }, { stride: 2, padding: 1 }, { padding: 2, dilation: 2 }]) {
     test(`depthwise ${JSON.stringify(attrs)}`, async () => {
-      const x = sparse(7, [2, 5, 6, 6]), w = rounded(8, [5, 1, 3, 3]), b = rounded(9, [5])
+      const x = sparse(7, [2, 5, 6, 6])
+      const w = rounded(8, [5, 1, 3, 3])
+      const b = rounded(9, [5])
       const dense = lrp.convolution([5, 6, 6], w, b.data, { ...attrs, groups: 5 })
       const f = (input: Tensor) => depthwise(input, toTensor(w), toTensor(b), attrs)
       await againstMatrix(x, 180, () => dense, f, () => (o, i) => dense.taps[o][i], 36)
@@ -249,7 +253,9 @@ describeDevice('random layers against the matrix form', () => {
   }
 
   test('linear with a mask on its weight', async () => {
-    const x = sparse(41, [5, 17]), w = rounded(42, [9, 17]), b = rounded(43, [9])
+    const x = sparse(41, [5, 17])
+    const w = rounded(42, [9, 17])
+    const b = rounded(43, [9])
     const mask = nd([9, 17], sparse(44, [9, 17]).data.map((value) => Number(value !== 0)))
     await againstMatrix(
       x,
@@ -278,9 +284,9 @@ describeDevice('random layers against the matrix form', () => {
   })
 
   test('epsilon 0 without biases is gradient x input: convolution, depthwise, linear', async () => {
-    const w1 = toTensor(rounded(13, [8, 3, 3, 3])),
-      w2 = toTensor(rounded(14, [8, 1, 3, 3])),
-      w3 = toTensor(rounded(15, [3, 72]))
+    const w1 = toTensor(rounded(13, [8, 3, 3, 3]))
+    const w2 = toTensor(rounded(14, [8, 1, 3, 3]))
+    const w3 = toTensor(rounded(15, [3, 72]))
     const x = toTensor(rounded(16, [4, 6, 5, 6])), seed = toTensor(rounded(17, [4, 3]))
     const [byRule, byGradient] = scope(() => {
       const { result, calls } = record(() => {
@@ -296,7 +302,9 @@ describeDevice('random layers against the matrix form', () => {
   })
 
   test('without biases every rule hands on all the relevance', async () => {
-    const x = toTensor(rounded(51, [5, 17])), w = toTensor(rounded(52, [9, 17])), R = random(53, [5, 9]).data
+    const x = toTensor(rounded(51, [5, 17]))
+    const w = toTensor(rounded(52, [9, 17]))
+    const R = random(53, [5, 9]).data
     const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0)
     for (
       const [name, rule] of [...rules, ['flat', flat()], ['z-box', zBox({ low: -3, high: 3.5 })]] as [string, LrpRule][]

@@ -22,9 +22,9 @@ describe('philox', () => {
 
 describe('random', () => {
   it('fills, cursors and single values agree', () => {
-    const u = fillUniform(new Float32Array(11), 7, 'w'),
-      n = fillNormal(new Float32Array(11), 7, 'w', 2, 1),
-      draw = random(7, 'w')
+    const u = fillUniform(new Float32Array(11), 7, 'w')
+    const n = fillNormal(new Float32Array(11), 7, 'w', 2, 1)
+    const draw = random(7, 'w')
     for (let i = 0; i < 11; i++) {
       expect(u[i]).toBe(Math.fround(uniform(7, 'w', i)))
       expect(n[i]).toBe(Math.fround(1 + 2 * normal(7, 'w', i)))

@@ -10,7 +10,9 @@ import { cifarResNet } from '../support/foreign-files.ts'
 import { scratch } from '../support/model.ts'
 import { pngOf } from '../support/png.ts'
 
-const dir = scratch(), net = join(dir, 'net.safetensors'), named = join(dir, 'named.safetensors')
+const dir = scratch()
+const net = join(dir, 'net.safetensors')
+const named = join(dir, 'named.safetensors')
 const architecture = '{"type":"resnet","stem":"cifar","layers":[1,1,1],"width":4}'
 let cli = '', count = 0
 

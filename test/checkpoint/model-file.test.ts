@@ -145,7 +145,9 @@ describeDevice('model files', () => {
       optimizer.update(model, gradient)
       return (await loss.data())[0]
     }
-    const model = initialize(new Tied(), 4), optimizer = adamW(model, { rate: 0.05 }), random = randomState(9)
+    const model = initialize(new Tied(), 4)
+    const optimizer = adamW(model, { rate: 0.05 })
+    const random = randomState(9)
     for (let i = 0; i < 3; i++) await step(model, optimizer, random)
     const file = at('half.safetensors')
     await saveModel(file, model, { architecture: { type }, optimizers: [optimizer], random: { drop: random } })

@@ -14,10 +14,10 @@ import { Canvas } from '../../src/report/canvas.ts'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
 import { run, scratch } from '../support/model.ts'
 
-const dir = scratch(),
-  model = join(dir, 'vit.safetensors'),
-  nameless = join(dir, 'nameless.safetensors'),
-  images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
+const dir = scratch()
+const model = join(dir, 'vit.safetensors')
+const nameless = join(dir, 'nameless.safetensors')
+const images = ['one', 'two', 'three'].map((name) => join(dir, `${name}.png`))
 
 const architecture = { type: 'vit-compact', depth: 1, width: 24, hidden: 32, patch: 8 }
 
@@ -110,7 +110,9 @@ describe('explain', () => {
   }, 120_000)
 
   test('pictures of a data set go by their files, and classes without names by their number alone', async () => {
-    const list = join(dir, 'list.json'), folder = join(dir, 'list'), out = join(dir, 'of-a-list')
+    const list = join(dir, 'list.json')
+    const folder = join(dir, 'list')
+    const out = join(dir, 'of-a-list')
     mkdirSync(folder)
     const rows = images.map((_, i) => ({ file: `photo ${i}.png`, label: i }))
     rows.forEach(({ file }, i) => {

@@ -235,7 +235,9 @@ test.each([
 }, slow)
 
 test('the second run in a folder is told who works there; after SIGKILL the next one goes on', async () => {
-  const cli = await bundleForNode('src/cli.ts', 'cli'), out = at('shared'), lock = join(out, '.espalier.lock')
+  const cli = await bundleForNode('src/cli.ts', 'cli')
+  const out = at('shared')
+  const lock = join(out, '.espalier.lock')
   const many = ['--methods', 'random', ...curve(`cifar10:${cifar}`, out), '--seeds', '500']
   const start = (command: string, args: string[], held: string) => {
     const child = spawn(process.execPath, [cli, command, ...args], { stdio: 'ignore' })

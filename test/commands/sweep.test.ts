@@ -73,7 +73,9 @@ describe('sweep', () => {
     expect(whole.curves[1].areaError).toBeDefined()
     expect(readFileSync(join(dir, 'whole', 'report.html'), 'utf8')).toContain('iterative:taylor')
 
-    const cli = await bundleForNode('src/cli.ts', 'cli'), out = join(dir, 'killed'), points = join(out, 'points.jsonl')
+    const cli = await bundleForNode('src/cli.ts', 'cli')
+    const out = join(dir, 'killed')
+    const points = join(out, 'points.jsonl')
     for (const most of [2, 5]) {
       await new Promise<void>((resolve) => {
         const child = spawn(process.execPath, [cli, 'sweep', ...args, '--out', out], { stdio: 'ignore' })

@@ -143,7 +143,9 @@ describe('train refuses', () => {
     // Two files and slices of them with the same labels in the same order.
     const zeros = (count: number, value: number) =>
       Buffer.alloc(3073 * count, value).map((byte, i) => i % 3073 ? byte : (i / 3073) % 2)
-    const file = join(dir, 'own.bin'), out = join(dir, 'digest.safetensors'), other = join(dir, 'other.bin')
+    const file = join(dir, 'own.bin')
+    const out = join(dir, 'digest.safetensors')
+    const other = join(dir, 'other.bin')
     writeFileSync(file, Buffer.concat([zeros(4, 10), zeros(4, 90)]))
     writeFileSync(other, zeros(4, 50))
     const args = (slice: string, epochs: string, tests = `${file}#4-7`) => [

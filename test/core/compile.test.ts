@@ -72,7 +72,9 @@ describeDevice('compile', () => {
   })
 
   test('a model among the arguments is used and trained in place', async () => {
-    const model = new Line(2), other = new Line(7), optimizer = sgd(model, { rate: 0.1 })
+    const model = new Line(2)
+    const other = new Line(7)
+    const optimizer = sgd(model, { rate: 0.1 })
     const step = compiled((m: Line, x: Tensor) => {
       const [loss, grads] = valueAndGrad((n: Line, y: Tensor) => sum(square(n.call(y))))(m, x)
       optimizer.update(m, grads)

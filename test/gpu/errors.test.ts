@@ -28,7 +28,9 @@ const broken = [
 
 describeDevice('kernels that do not compile', () => {
   test.each(broken)('%s: its results throw, others do not', async (_, make, overrides) => {
-    const kernel = make(), x = tensor([1, -2, 3]), y = zeros([3])
+    const kernel = make()
+    const x = tensor([1, -2, 3])
+    const y = zeros([3])
     const before = relu(x)
     launch(kernel, { x, y }, {}, [1], { overrides })
     const after = add(x, x), spoilt = add(y, x)

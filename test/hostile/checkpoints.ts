@@ -67,9 +67,9 @@ export function spoil(value: unknown, draw: Draw): unknown {
 
 /** Changes of the format itself: lengths, offsets, shapes, types, names. */
 export function safetensorsCase(material: Material, seed: number, i: number): HostileCase {
-  const draw = drawer(seed, `safetensors ${i}`),
-    file = Buffer.from(material.small),
-    { header, data: body } = parts(file)
+  const draw = drawer(seed, `safetensors ${i}`)
+  const file = Buffer.from(material.small)
+  const { header, data: body } = parts(file)
   const kind = draw.below(12)
   const names = Object.keys(header).filter((name) => name !== '__metadata__'), name = draw.pick(names)
   const edited = structuredClone(header) as unknown as Header

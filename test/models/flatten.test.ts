@@ -31,9 +31,9 @@ const pictures = (side: number) =>
 
 describeDevice('FLatten without a reference', () => {
   test.each(small)('$type: shapes, and steps of training lower the loss', async (architecture) => {
-    const model = initialize(buildModel(architecture), 1, 'mimetic'),
-      images = pictures(Number(architecture.image)),
-      labels = tensor(Int32Array.of(0, 1, 2, 4))
+    const model = initialize(buildModel(architecture), 1, 'mimetic')
+    const images = pictures(Number(architecture.image))
+    const labels = tensor(Int32Array.of(0, 1, 2, 4))
     const optimizer = adamW(model, { rate: 2e-3 })
     const logits = scope(() => model.call(images))
     expect(logits.shape).toEqual([batch, 5])
@@ -56,9 +56,9 @@ describeDevice('FLatten without a reference', () => {
   })
 
   test.each(small)('$type: masked and sliced give the same, and a file holds all of it', async (architecture) => {
-    const side = Number(architecture.image),
-      model = initialize(buildModel(architecture), 2, 'mimetic'),
-      images = pictures(side)
+    const side = Number(architecture.image)
+    const model = initialize(buildModel(architecture), 2, 'mimetic')
+    const images = pictures(side)
     const found = units(model, images.shape)
     const kinds = new Set(found.map(({ name }) => name.split('.').at(-1)))
     for (const kind of ['stream', 'queries', 'values', 'queryHeads', 'hidden']) expect([...kinds]).toContain(kind)

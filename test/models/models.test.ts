@@ -156,10 +156,10 @@ describeDevice('models', (adapter) => {
   test.skipIf(adapter === 'dawn' || !hasGolden('deit_tiny_imagenet8'))(
     'deit_tiny_imagenet8: residual stream and attention maps',
     async () => {
-      const name = 'deit_tiny_imagenet8',
-        file = golden(name),
-        model = loadModel(modelCases[name], file),
-        image = goldenInput(file)
+      const name = 'deit_tiny_imagenet8'
+      const file = golden(name)
+      const model = loadModel(modelCases[name], file)
+      const image = goldenInput(file)
       const { calls, result } = record(() => model.call(image), [], true)
       const streams = await Promise.all(
         calls.filter(({ op }) => op.name === 'layer-norm').filter((_, i) => i % 2 === 0)

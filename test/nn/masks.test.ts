@@ -92,7 +92,9 @@ describeDevice('masks that learn', (adapter) => {
     smooth?.(
       'gradients of masks per element and per image are those of central differences',
       async () => {
-        const { model, sizes } = made(make), image = input(), weights = filled(11, [images, 4], -1, 1)
+        const { model, sizes } = made(make)
+        const image = input()
+        const weights = filled(11, [images, 4], -1, 1)
         for (const lead of [[], [images]]) {
           const masks = Object.fromEntries(
             [...sizes].map(([path, size], i) => [path, filled(i + 20, [...lead, ...size])]),
@@ -177,7 +179,9 @@ describeDevice('masks that learn', (adapter) => {
   })
 
   test('soft and straight-through masks of parameters, for several gates, in a captured step', async () => {
-    const { model, sizes } = made(networks['a ViT']), image = input(), weights = filled(11, [images, 4], -1, 1)
+    const { model, sizes } = made(networks['a ViT'])
+    const image = input()
+    const weights = filled(11, [images, 4], -1, 1)
     const half = tensor([0.5])
     const logits = Object.fromEntries([...sizes].map(([path, size], i) => [path, filled(i + 1, size, -2, 2)]))
     const loss = (given: typeof logits, hard: boolean) => {
@@ -293,7 +297,9 @@ describeDevice('masks that learn', (adapter) => {
   })
 
   test('what does not fit is refused', () => {
-    const { model } = made(networks['a ViT']), image = input(), rows = filled(1, [2, 12])
+    const { model } = made(networks['a ViT'])
+    const image = input()
+    const rows = filled(1, [2, 12])
     expect(() => withMasks(model, { 'blocks.7.mlp.hidden': null }, () => 0)).toThrow(
       /no gate at 'blocks\.7\.mlp\.hidden'; the model has stream, blocks\.0\./,
     )
@@ -311,7 +317,9 @@ describeDevice('masks that learn', (adapter) => {
   })
 
   test('straight-through: values of one, gradient of the other', async () => {
-    const soft = tensor([0.2, 0.7]), hard = tensor([0, 1]), weights = tensor([3, 5])
+    const soft = tensor([0.2, 0.7])
+    const hard = tensor([0, 1])
+    const weights = tensor([3, 5])
     const [value, grads] = valueAndGrad((each: { soft: Tensor, hard: Tensor }) =>
       sum(mul(straightThrough(each.soft, each.hard), weights))
     )({ soft, hard })

@@ -52,7 +52,9 @@ describeDevice('batchNorm', () => {
   })
 
   test('a mean far from zero costs no digits of the variance', async () => {
-    const x = random(6, [4, 3, 16, 16], 0.01, 10), one = nd([3], [1, 1, 1]), none = nd([3], [0, 0, 0])
+    const x = random(6, [4, 3, 16, 16], 0.01, 10)
+    const one = nd([3], [1, 1, 1])
+    const none = nd([3], [0, 0, 0])
     const mean = toTensor(none), variance = toTensor(none)
     await checkOp({
       call: (a, gain, bias) => batchNormTrain(a, gain, bias, mean, variance, { momentum: 1 }),
@@ -117,7 +119,9 @@ describeDevice('batchNorm', () => {
   })
 
   test('bad shapes are errors that say what fits', () => {
-    const x = toTensor(random(1, [2, 3, 4])), three = tensor([1, 2, 3]), two = tensor([1, 2])
+    const x = toTensor(random(1, [2, 3, 4]))
+    const three = tensor([1, 2, 3])
+    const two = tensor([1, 2])
     expect(() => batchNorm(x, three, three, three, two)).toThrow(/variance \[2\] does not fit x \[2,3,4\]/)
     expect(() => batchNormTrain(x, two, three, three, three)).toThrow(ShapeError)
     expect(() => batchNorm(three, three, three, three, three)).toThrow(/at least two axes/)

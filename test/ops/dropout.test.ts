@@ -28,7 +28,9 @@ describeDevice('dropout', () => {
   test.each([[[1]], [[7]], [[3, 33]], [[4, 8, 65]]])(
     'agrees with the host in every draw, forward and backward: [%s]',
     async (shape) => {
-      const state = randomState(seed), x = random(31, shape), dy = random(32, shape)
+      const state = randomState(seed)
+      const x = random(31, shape)
+      const dy = random(32, shape)
       for (const [stream, rate] of [0.1, 0.5, 0, 0.9].entries()) {
         const { outputs: [y], back } = vjp((v) => dropout(v, state, { rate }), toTensor(x))
         const mask = maskOf(shape, stream, rate)
@@ -40,7 +42,10 @@ describeDevice('dropout', () => {
   )
 
   test.each([[[5]], [[6, 4]], [[9, 3, 5]]])('drop-path drops samples, as the host draws them: [%s]', async (shape) => {
-    const state = randomState(seed), x = random(33, shape), dy = random(34, shape), rate = 0.4
+    const state = randomState(seed)
+    const x = random(33, shape)
+    const dy = random(34, shape)
+    const rate = 0.4
     for (const stream of [0, 1]) {
       const { outputs: [y], back } = vjp((v) => dropPath(v, state, { rate }), toTensor(x))
       const mask = maskOf([shape[0]], stream, rate)

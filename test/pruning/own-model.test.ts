@@ -73,7 +73,9 @@ function data(count: number, seed = 5): Dataset {
 
 /** The tower and our model of the same values. */
 function pair(): { own: Tower, ours: ViT } {
-  const ours = initialize(twin(), 3, { std: 0.2 }), own = new Tower(), from = new Map(leaves(ours))
+  const ours = initialize(twin(), 3, { std: 0.2 })
+  const own = new Tower()
+  const from = new Map(leaves(ours))
   for (const [path, leaf] of leaves(own)) copyInto(from.get(translated(path))!, leaf)
   expect(leaves(own).map(([path]) => translated(path)).sort()).toEqual([...from.keys()].sort())
   return { own, ours }

@@ -61,7 +61,10 @@ const run = async (model: Model, image: Tensor) => {
 
 /** The golden's first images: two show everything, and batch-wide indices. */
 async function firstImages(file: ReturnType<typeof golden>): Promise<Tensor> {
-  const all = goldenInput(file), [batch, ...rest] = all.shape, data = await all.data(), count = Math.min(2, batch)
+  const all = goldenInput(file)
+  const [batch, ...rest] = all.shape
+  const data = await all.data()
+  const count = Math.min(2, batch)
   all.dispose()
   return tensor(data.slice(0, data.length / batch * count), [count, ...rest])
 }
@@ -73,7 +76,9 @@ async function compare(
   seeds: number,
   options: { residual: 'closing' | 'coupled' },
 ): Promise<Set<string>> {
-  const found = units(model, image.shape, options), weights = await hostWeights(model), cut = new Set<string>()
+  const found = units(model, image.shape, options)
+  const weights = await hostWeights(model)
+  const cut = new Set<string>()
   const forward = compile((x: Tensor) => model.call(x))
   const plans = Array.from({ length: seeds }, (_, seed) => randomPlan(found, seed)), masked: ArrayLike<number>[] = []
   for (const plan of plans) {
@@ -126,7 +131,9 @@ const eachCase = (
 describeDevice('sliced equals masked', (adapter) => {
   describe('random plans', () => {
     eachCase(adapter, async (name, definition, residual) => {
-      const file = golden(name), model = loadModel(definition, file), image = await firstImages(file)
+      const file = golden(name)
+      const model = loadModel(definition, file)
+      const image = await firstImages(file)
       const cut = await compare(model, image, adapter === 'dawn' ? 2 : few.includes(name) ? 5 : 20, { residual })
       const expected = able(units(model, image.shape, { residual })).filter(({ shape }) => shape.at(-1)! > 1).map((
         unit,
@@ -142,7 +149,9 @@ describeDevice('sliced equals masked', (adapter) => {
   if (adapter !== 'dawn') {
     describe('twice', () => {
       eachCase(adapter, async (name, definition, residual) => {
-        const file = golden(name), model = loadModel(definition, file), image = await firstImages(file)
+        const file = golden(name)
+        const model = loadModel(definition, file)
+        const image = await firstImages(file)
         for (const seed of [100, 101].slice(few.includes(name) ? 1 : 0)) {
           const small = await sliceModel(
             model,
@@ -167,9 +176,9 @@ describeDevice('sliced equals masked', (adapter) => {
     test.each(cases.filter(([name]) => !residualNet(name)))(
       '%s has the same units with residuals coupled',
       (name, definition) => {
-        const file = golden(name),
-          model = loadModel(definition, file),
-          shape = [2, ...file.get(file.has('input') ? 'input' : 'input_u8').shape.slice(1)]
+        const file = golden(name)
+        const model = loadModel(definition, file)
+        const shape = [2, ...file.get(file.has('input') ? 'input' : 'input_u8').shape.slice(1)]
         expect(units(model, shape, { residual: 'coupled' })).toEqual(units(model, shape, { residual: 'closing' }))
         disposeTree(model)
       },
@@ -180,14 +189,14 @@ describeDevice('sliced equals masked', (adapter) => {
     test.each(cases.filter(([name]) => /^deit_mini|flatten_swin_mini$|bottleneck|cifar_resnet8|vgg11_bn/.test(name)))(
       'what an element of %s costs is what a slice saves',
       async (name, definition) => {
-        const file = golden(name),
-          model = loadModel(definition, file),
-          shape = (await firstImages(file)).shape,
-          input = shape.slice(1) as [number, number, number]
+        const file = golden(name)
+        const model = loadModel(definition, file)
+        const shape = (await firstImages(file)).shape
+        const input = shape.slice(1) as [number, number, number]
         for (const residual of ['closing', 'coupled'] as const) {
-          const found = units(model, shape, { residual }),
-            weights = await hostWeights(model),
-            dense = costOf(model, input)
+          const found = units(model, shape, { residual })
+          const weights = await hostWeights(model)
+          const dense = costOf(model, input)
           const costs = unitCosts(model, input, found)
           expect(costs.size).toBe(found.filter(({ prunable, shape }) => prunable === true && shape.at(-1)! > 1).length)
           for (const { name, size, shape: [heads, channels = null] } of found.filter(({ name }) => costs.has(name))) {
@@ -211,9 +220,9 @@ describeDevice('sliced equals masked', (adapter) => {
 
 describeDevice('planted flaws', () => {
   const errorOf = async (body: Parameters<typeof plant>[0]) => {
-    const model = plant(body, generator(7)),
-      next = generator(8),
-      image = tensor(Float32Array.from({ length: 12 }, () => 2 * next() - 0.5), [2, 6])
+    const model = plant(body, generator(7))
+    const next = generator(8)
+    const image = tensor(Float32Array.from({ length: 12 }, () => 2 * next() - 0.5), [2, 6])
     const found = units(model, image.shape), plan = new Map([[found[0].name, Uint8Array.of(1, 0, 0, 1, 0, 1, 0, 1)]])
     maskModel(model, found, plan)
     const masked = await run(model, image)

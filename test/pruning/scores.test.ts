@@ -19,7 +19,9 @@ import { relativeError } from '../reference/nd.ts'
 
 /** The golden's images as a data set in memory. */
 async function held(name: string) {
-  const file = golden(name), image = goldenInput(file), labels = Int32Array.from(file.get('labels').data)
+  const file = golden(name)
+  const image = goldenInput(file)
+  const labels = Int32Array.from(file.get('labels').data)
   const values = await image.data() as Float32Array, [count, ...shape] = image.shape as [number, number, number, number]
   image.dispose()
   const size = values.length / count
@@ -173,10 +175,10 @@ function elementwise(
   { size, shape: unitShape, members }: Unit,
   host: ReadonlyMap<string, { shape: readonly number[], data: Float32Array }>,
 ) {
-  const sum = new Float64Array(size),
-    square = new Float64Array(size),
-    n = new Float64Array(size),
-    dim = unitShape.at(-1)!
+  const sum = new Float64Array(size)
+  const square = new Float64Array(size)
+  const n = new Float64Array(size)
+  const dim = unitShape.at(-1)!
   for (const { path, axis, element, outer } of members) {
     const { shape, data } = host.get(path)!
     if (shape.length < 2 || /positions|classToken/.test(path)) continue

@@ -28,7 +28,9 @@ export function conv2d(
   b: Nd | null = null,
   { stride = 1, padding = 0, dilation = 1, groups = 1 }: Convolution = {},
 ): Nd {
-  const [sy, sx] = pair(stride), [py, px] = pair(padding), [dy, dx] = pair(dilation)
+  const [sy, sx] = pair(stride)
+  const [py, px] = pair(padding)
+  const [dy, dx] = pair(dilation)
   const [N, C, H, W] = x.shape, [O, perGroup, kh, kw] = w.shape
   if (C !== perGroup * groups || O % groups) {
     throw new Error(`conv2d: [${x.shape}] with [${w.shape}] in ${groups} groups`)

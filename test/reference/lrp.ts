@@ -121,7 +121,9 @@ export function convolution(
 
 /** z-plus rule of a softmax over one row of logits, by its Jacobian. */
 export function softmaxZPlus(x: readonly number[], R: readonly number[], virtualBias: boolean, eps: number): number[] {
-  const largest = Math.max(...x), e = x.map((value) => Math.exp(value - largest)), sum = e.reduce((a, b) => a + b, 0)
+  const largest = Math.max(...x)
+  const e = x.map((value) => Math.exp(value - largest))
+  const sum = e.reduce((a, b) => a + b, 0)
   const s = e.map((value) => value / sum)
   const Z = x.map((value, j) => s.map((si, i) => si * (Number(i === j) - s[j]) * value))
   const o = s.map((si, i) =>

@@ -53,7 +53,9 @@ export function linear(x: Nd, w: Nd, b: Nd | null = null, { over = 1 }: { over?:
     throw new Error(`linear: [${x.shape}] with [${w.shape}] over ${over}`)
   }
   const outputs = w.shape.slice(0, -over)
-  const rows = sizeOf(x.shape.slice(0, -over)), C = sizeOf(contracted), O = sizeOf(outputs)
+  const rows = sizeOf(x.shape.slice(0, -over))
+  const C = sizeOf(contracted)
+  const O = sizeOf(outputs)
   const out = nd([...x.shape.slice(0, -over), ...outputs])
   for (let row = 0; row < rows; row++) {
     for (let o = 0; o < O; o++) {

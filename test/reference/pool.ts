@@ -14,7 +14,9 @@ export interface Pooling {
 const pool =
   (reduce: (inside: number[], windowSize: number) => number) =>
   (x: Nd, { kernel, stride = kernel, padding = 0 }: Pooling): Nd => {
-    const [kh, kw] = pair(kernel), [sy, sx] = pair(stride), [py, px] = pair(padding)
+    const [kh, kw] = pair(kernel)
+    const [sy, sx] = pair(stride)
+    const [py, px] = pair(padding)
     const [N, C, H, W] = x.shape
     const shape = [N, C, Math.floor((H + 2 * py - kh) / sy) + 1, Math.floor((W + 2 * px - kw) / sx) + 1]
     return build(shape, ([n, c, i, j]) => {

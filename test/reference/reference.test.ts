@@ -262,7 +262,9 @@ describe('by hand', () => {
   })
 
   test('matrix products: transposes, several axes, masks', () => {
-    const a = random(1, [2, 3, 4]), b = random(2, [4, 5]), straight = matmul(a, b)
+    const a = random(1, [2, 3, 4])
+    const b = random(2, [4, 5])
+    const straight = matmul(a, b)
     const at = permute(a, { order: [0, 2, 1] }), bt = permute(b, { order: [1, 0] })
     expect(matmul(at, b, { transposeA: true })).toEqual(straight)
     expect(matmul(a, bt, { transposeB: true })).toEqual(straight)
@@ -273,7 +275,9 @@ describe('by hand', () => {
       1,
       2,
     ], [11, 12])
-    const w = random(3, [2, 3, 4]), flat = reshape(w, { shape: [6, 4] }), bias = random(4, [2, 3])
+    const w = random(3, [2, 3, 4])
+    const flat = reshape(w, { shape: [6, 4] })
+    const bias = random(4, [2, 3])
     expect(linear(a, w, bias).shape).toEqual([2, 3, 2, 3])
     expect(linear(a, w, bias).data).toEqual(linear(a, flat, reshape(bias, { shape: [6] })).data)
     const whole = reshape(a, { shape: [2, 12] }), out = random(5, [7, 3, 4])
@@ -283,7 +287,9 @@ describe('by hand', () => {
   })
 
   test('depthwise is a convolution in as many groups as channels; pairs are vertical, horizontal', () => {
-    const image = random(1, [2, 3, 6, 7]), w = random(2, [3, 1, 3, 2]), b = random(3, [3])
+    const image = random(1, [2, 3, 6, 7])
+    const w = random(2, [3, 1, 3, 2])
+    const b = random(3, [3])
     const options = { stride: [2, 1], padding: [1, 0], dilation: [1, 2] } satisfies Parameters<typeof depthwise>[3]
     const expected = conv2d(image, w, b, { ...options, groups: 3 })
     expect(depthwise(image, w, b, options)).toEqual(expected)
@@ -321,7 +327,9 @@ describe('by hand', () => {
 
   test('attention: bias, mask, groups of windows', () => {
     const [B, N, M, H] = [4, 3, 5, 2]
-    const q = random(1, [B, N, H, 6]), k = random(2, [B, M, H, 6]), v = random(3, [B, M, H, 4])
+    const q = random(1, [B, N, H, 6])
+    const k = random(2, [B, M, H, 6])
+    const v = random(3, [B, M, H, 4])
     const heads = (x: Nd) => permute(x, { order: [0, 2, 1, 3] })
     const open = (bias: Nd) =>
       heads(matmul(
@@ -414,7 +422,9 @@ describe('by hand', () => {
   })
 
   test('norms: several trailing axes, running statistics', () => {
-    const tall = random(1, [3, 2, 2, 4]), gain = random(2, [2, 2, 4]), bias = random(3, [2, 2, 4])
+    const tall = random(1, [3, 2, 2, 4])
+    const gain = random(2, [2, 2, 4])
+    const bias = random(3, [2, 2, 4])
     const flat = (y: Nd, shape: number[]) => reshape(y, { shape })
     expect(layerNorm(tall, gain, bias).data).toEqual(
       layerNorm(flat(tall, [3, 16]), flat(gain, [16]), flat(bias, [16])).data,

@@ -50,7 +50,9 @@ const values = async (model: unknown) =>
 
 describeDevice('fit', () => {
   test('a group has its own optimiser and rate, a frozen one and what no group wants stay bit for bit', async () => {
-    const data = await open(40), model = fresh(), before = await values(model)
+    const data = await open(40)
+    const model = fresh()
+    const before = await values(model)
     const rates: number[] = []
     await fit(model, data, {
       epochs: 2,
@@ -98,7 +100,9 @@ describeDevice('fit', () => {
   }, slow)
 
   test('masks chosen by label are learnt through the loss, with a penalty, and no weight is touched', async () => {
-    const data = await open(60), model = fresh(), before = await values(model)
+    const data = await open(60)
+    const model = fresh()
+    const before = await values(model)
     const extra = { masks: tensor(new Float32Array(160).fill(1), [10, 16]) }
     const { losses } = await fit(model, data, {
       epochs: 20,
@@ -120,7 +124,10 @@ describeDevice('fit', () => {
   }, slow)
 
   test('after two captured steps no buffer is made, with groups, hooks, average and a teacher', async () => {
-    const data = await open(100), model = fresh(), teacher = fresh(8), made: number[] = []
+    const data = await open(100)
+    const model = fresh()
+    const teacher = fresh(8)
+    const made: number[] = []
     const projection: FitHook<MLP> = {
       name: 'projection',
       beforeUpdate: (gradients) =>
@@ -223,12 +230,16 @@ describeDevice('fit', () => {
   })
 
   test('a student taught with alpha 1 comes to decide as its teacher does, whatever the labels say', async () => {
-    const data = await open(100), teacher = fresh(8), student = fresh(5)
+    const data = await open(100)
+    const teacher = fresh(8)
+    const student = fresh(5)
     const agree = async () => {
       const both: number[][] = []
       for await (const { images, shape } of data.batches({ size: 100 })) {
         for (const model of [teacher, student]) {
-          const input = tensor(images, shape), logits = scope(() => model.call(input)), all = [...await logits.data()]
+          const input = tensor(images, shape)
+          const logits = scope(() => model.call(input))
+          const all = [...await logits.data()]
           both.push(Array.from({ length: shape[0] }, (_, i) => {
             const row = all.slice(10 * i, 10 * i + 10)
             return row.indexOf(Math.max(...row))
@@ -358,7 +369,9 @@ describeDevice('what cannot be trained on', () => {
   }, slow)
 
   test('evaluate says in which layer and op a bad value appeared first', async () => {
-    const data = await tiny(6), damaged = new Normed(), overflowing = new Normed()
+    const data = await tiny(6)
+    const damaged = new Normed()
+    const overflowing = new Normed()
     damaged.norm.gain.write(Float32Array.of(1, NaN, 1, 1))
     await expect(evaluate(damaged, data, { batch: 4 })).rejects.toThrow(
       /image 0: .* 'norm.gain' holds NaN at element 1/,

@@ -106,7 +106,9 @@ class Analysis {
         this.visit(arg)
         continue
       }
-      const read = reads.has(param), write = writes.has(param), root = rootOf(arg)
+      const read = reads.has(param)
+      const write = writes.has(param)
+      const root = rootOf(arg)
       this.place(arg, read, write)
       if (root) pointers.push({ root, read, write, arg, name: param.name })
     }

@@ -44,7 +44,9 @@ export function geometryValue(name: string, args: Value[], type: Type): Value | 
       return vector(x.map((part, i) => part - 2 * along * normal[i]))
     }
     case 'refract': {
-      const [x, normal] = args.slice(0, 2).map(list), ratio = Number(args[2].scalar), along = product(normal, x)
+      const [x, normal] = args.slice(0, 2).map(list)
+      const ratio = Number(args[2].scalar)
+      const along = product(normal, x)
       const rest = 1 - ratio * ratio * (1 - along * along)
       return vector(x.map((part, i) => rest < 0 ? 0 : ratio * part - (ratio * along + Math.sqrt(rest)) * normal[i]))
     }

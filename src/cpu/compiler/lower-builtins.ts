@@ -174,7 +174,10 @@ function compute(state: State, e: CallExpr, name: string, args: Val[]): Val {
       return op('select', n, op('f32x4.neg', n), op('f32.lt', dot(state, b, c, size), f32(0)))
     }
     case 'refract': {
-      const x = keep(a), n = keep(b), eta = keep(c), d = keep(dot(state, n, x, size))
+      const x = keep(a)
+      const n = keep(b)
+      const eta = keep(c)
+      const d = keep(dot(state, n, x, size))
       const k = keep(
         op('f32.sub', f32(1), op('f32.mul', op('f32.mul', eta, eta), op('f32.sub', f32(1), op('f32.mul', d, d)))),
       )
@@ -196,7 +199,9 @@ const absolute = (x: Expr): Expr => op('select', op('i32.sub', i32(0), x), x, op
 function extreme(state: State, name: 'min' | 'max', type: Type, a: Expr, b: Expr): Expr {
   const scalar = elementScalar(type)!
   if (scalar === float || scalar === f16) {
-    const s = shape(a), x = s.wide ? a : temp(state, a), y = s.wide ? b : temp(state, b)
+    const s = shape(a)
+    const x = s.wide ? a : temp(state, a)
+    const y = s.wide ? b : temp(state, b)
     return s[name](x, y)
   }
   return op(`${type.kind === 'vec' ? 'i32x4' : 'i32'}.${name}_${scalar === int ? 's' : 'u'}`, a, b)

@@ -81,7 +81,9 @@ export function lowerBinary(state: State, symbol: string, left: Val, right: Val,
     : leftType
   const spread = (x: Val, of: Type) =>
     type.kind === 'vec' && of.kind === 'scalar' ? op(`${leaf(x).type}x4.splat`, leaf(x)) : leaf(x)
-  const scalar = elementScalar(type)!, a = spread(left, leftType), b = spread(right, rightType)
+  const scalar = elementScalar(type)!
+  const a = spread(left, leftType)
+  const b = spread(right, rightType)
   const result = arithmetic(state, symbol, a, b, scalar, type)
   return scalar === f16 && ['+', '-', '*', '/', '%'].includes(symbol)
     ? roundHalf(result, (x) => temp(state, x))

@@ -114,7 +114,9 @@ export function rangeNow(state: State, value: Expr): Range {
 
 /** Lowers one entry point. Throws WgslError for what the embedded device does not know. */
 export function lower(program: Program, entry: FunctionDecl, constants: Map<VarDecl, Value>, mode: Mode): Lowered {
-  const unroll = indexingLoops(entry), inMemory = new Set<VarDecl>(), budget = new Budget(`'${entry.name}'`)
+  const unroll = indexingLoops(entry)
+  const inMemory = new Set<VarDecl>()
+  const budget = new Budget(`'${entry.name}'`)
   for (let attempt = 0; attempt < 500; attempt++) {
     try {
       return lowerOnce(program, entry, constants, mode, unroll, inMemory, budget)

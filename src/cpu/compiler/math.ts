@@ -122,11 +122,16 @@ const log2: Unary = (value, keep, s) => {
 
 /** x^y as exp2(y log2 x); x^0 is 1, 0^y is 0 for y > 0. NaN for negative x, which WGSL leaves open. */
 export function pow(base: Expr, power: Expr, keep: Keep): Expr {
-  const s = shape(base), x = keep(base), y = keep(power)
+  const s = shape(base)
+  const x = keep(base)
+  const y = keep(power)
   const { high, low } = log2Parts(s, x, keep)
   // high * y exactly, as a rounded product and its error, from halves of 12 bits
   const cut = (v: Expr) => keep(s.asFloat(s.and(s.asInt(v), s.int(-4096))))
-  const hh = cut(high), hl = keep(s.sub(high, hh)), yh = cut(y), yl = keep(s.sub(y, yh))
+  const hh = cut(high)
+  const hl = keep(s.sub(high, hh))
+  const yh = cut(y)
+  const yl = keep(s.sub(y, yh))
   const product = keep(s.mul(high, y))
   const error = s.add(s.add(s.sub(s.mul(hh, yh), product), s.add(s.mul(hh, yl), s.mul(hl, yh))), s.mul(hl, yl))
   const n = keep(s.f('nearest', s.max(keep(s.min(product, s.float(160))), s.float(-160))))
@@ -226,13 +231,17 @@ const asinPoly = [
   0.03789113461971283,
 ]
 const asin: Unary = (value, keep, s) => {
-  const x = keep(value), size = keep(s.f('abs', x)), high = keep(s.f('gt', size, s.float(0.5)))
+  const x = keep(value)
+  const size = keep(s.f('abs', x))
+  const high = keep(s.f('gt', size, s.float(0.5)))
   const reduced = keep(s.choose(s.f('sqrt', s.mul(s.sub(s.float(1), size), s.float(0.5))), size, high))
   const inner = keep(odd(s, reduced, keep, asinPoly))
   return withSign(s, keep(s.choose(s.sub(s.float(Math.PI / 2), s.mul(s.float(2), inner)), inner, high)), x)
 }
 const acos: Unary = (value, keep, s) => {
-  const x = keep(value), size = keep(s.f('abs', x)), high = keep(s.f('gt', size, s.float(0.5)))
+  const x = keep(value)
+  const size = keep(s.f('abs', x))
+  const high = keep(s.f('gt', size, s.float(0.5)))
   const root = keep(s.choose(s.f('sqrt', s.mul(s.sub(s.float(1), size), s.float(0.5))), x, high))
   const inner = keep(odd(s, root, keep, asinPoly)), twice = keep(s.mul(s.float(2), inner))
   const ends = s.choose(s.sub(s.float(Math.PI), twice), twice, s.f('lt', x, s.float(0)))
@@ -269,8 +278,12 @@ const atan: Unary = (value, keep, s) => {
 }
 /** The angle of (x, y). */
 export function atan2(ordinate: Expr, abscissa: Expr, keep: Keep): Expr {
-  const s = shape(ordinate), y = keep(ordinate), x = keep(abscissa)
-  const ay = keep(s.f('abs', y)), ax = keep(s.f('abs', x)), steep = keep(s.f('gt', ay, ax))
+  const s = shape(ordinate)
+  const y = keep(ordinate)
+  const x = keep(abscissa)
+  const ay = keep(s.f('abs', y))
+  const ax = keep(s.f('abs', x))
+  const steep = keep(s.f('gt', ay, ax))
   const big = keep(s.choose(ay, ax, steep)), small = keep(s.choose(ax, ay, steep))
   const same = s.f('eq', big, small) // also where both are infinite; 0 / 0 counts as 0
   const ratio = s.choose(s.choose(s.float(0), s.float(1), s.f('eq', big, s.float(0))), s.div(small, big), same)

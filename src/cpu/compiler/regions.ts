@@ -240,9 +240,9 @@ function flow(region: Region): { exposed: Set<Local>, surely: Set<Local>, touche
 
 /** Decides for every local of every region where it lives. Returns those that need memory for each invocation. */
 function placeLocals(groups: Group[]): Local[] {
-  const facts = new Map<Region, ReturnType<typeof flow>>(),
-    crossing = new Set<Local>(),
-    recomputed = new Map<Local, Expr | null>()
+  const facts = new Map<Region, ReturnType<typeof flow>>()
+  const crossing = new Set<Local>()
+  const recomputed = new Map<Local, Expr | null>()
   const recompute = (local: Local) => {
     if (!recomputed.has(local)) recomputed.set(local, recipe(local))
     return recomputed.get(local)!

@@ -19,7 +19,9 @@ export function shareIntegers(groups: Group[]): void {
 
 function shared(list: Stmt[]): Stmt[] {
   for (const s of list) for (const body of bodies(s)) body.splice(0, body.length, ...shared(body))
-  const uses = new Map<string, number>(), locals = new Map<string, Local>(), before = new Map<Stmt, Stmt[]>()
+  const uses = new Map<string, number>()
+  const locals = new Map<string, Local>()
+  const before = new Map<Stmt, Stmt[]>()
   eachInteger(list, (value, key) => {
     uses.set(key, (uses.get(key) ?? 0) + 1)
     return value

@@ -37,7 +37,9 @@ export function roundF16(value: number): number {
 }
 /** The 16 bits of an f16. */
 export function f16Bits(value: number): number {
-  const rounded = roundF16(value), sign = Object.is(rounded, -0) || rounded < 0 ? 0x8000 : 0, size = Math.abs(rounded)
+  const rounded = roundF16(value)
+  const sign = Object.is(rounded, -0) || rounded < 0 ? 0x8000 : 0
+  const size = Math.abs(rounded)
   if (Number.isNaN(rounded)) return 0x7e00
   if (size === Infinity) return sign | 0x7c00
   if (size < 2 ** -14) return sign | Math.round(size * 2 ** 24)

@@ -118,9 +118,9 @@ export class CpuBuffer extends DeviceObject implements GPUBuffer {
     offset: number = 0,
     size: number = Math.max(0, this.size - offset),
   ): Promise<undefined> {
-    const bits = u32(mode, 'mapAsync: mode'),
-      start = size64(offset, 'mapAsync: offset'),
-      count = size64(size, 'mapAsync: size')
+    const bits = u32(mode, 'mapAsync: mode')
+    const start = size64(offset, 'mapAsync: offset')
+    const count = size64(size, 'mapAsync: size')
     if (this.core.lost) throw operationError(`mapAsync: the device of ${this} is lost`)
     // the one misuse that is not an error of the device as well
     if (this.pending) throw operationError(`mapAsync: ${this} already has an outstanding mapping`)

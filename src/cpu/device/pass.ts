@@ -85,9 +85,9 @@ export class CpuComputePass extends DeviceObject implements GPUComputePassEncode
   }
 
   dispatchWorkgroups(x: number, y: number = 1, z: number = 1): undefined {
-    const nx = u32(x, 'dispatchWorkgroups: x'),
-      ny = u32(y, 'dispatchWorkgroups: y'),
-      nz = u32(z, 'dispatchWorkgroups: z')
+    const nx = u32(x, 'dispatchWorkgroups: x')
+    const ny = u32(y, 'dispatchWorkgroups: y')
+    const nz = u32(z, 'dispatchWorkgroups: z')
     this.record('dispatchWorkgroups', () => {
       const bindings = this.bindings ??= this.prepare()
       const { kernel } = this.pipeline!

@@ -53,12 +53,14 @@ export function blockedBackward(
   if (!needs[0] && !needs[1] && !needs[2]) return [null, null, null, dbias]
   // All three from one kernel, since they share the probabilities. Few heads are split, so that there is work
   // for more threads: at most four, because each has a dq of its own, and none of them empty.
-  const own = ownRows(M, B * H < 4 ? 64 : 112),
-    other = 64,
-    blocks = Math.ceil(M / own),
-    wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
+  const own = ownRows(M, B * H < 4 ? 64 : 112)
+  const other = 64
+  const blocks = Math.ceil(M / own)
+  const wanted = Math.min(blocks, Math.ceil(4 / (B * H)))
   const splits = Math.ceil(blocks / Math.ceil(blocks / wanted))
-  const partial = empty([splits, ...q.shape]), dk = empty(k.shape), dv = empty(v.shape)
+  const partial = empty([splits, ...q.shape])
+  const dk = empty(k.shape)
+  const dv = empty(v.shape)
   launch(
     gradKernel(D, E),
     { q, k, v, dout, biases: bias ?? q, masks: mask ?? q, stats, dq: partial, dk, dv },

@@ -43,7 +43,9 @@ export const linearAttention = op({
     const { B, N, M, H, D, E } = attentionSizes('linear-attention', q, k, v, null, null)
     const A = appendedWidth(E)
     const common = { B, H, D, E, A, splits: 1, divide: 1, detached: 0, eps }
-    const values = empty([B, M, H, A]), z = empty([B, N, H]), out = empty([B, N, H, E])
+    const values = empty([B, M, H, A])
+    const z = empty([B, N, H])
+    const out = empty([B, N, H, E])
     launch(append(D, E), { v, appended: values }, { ...common, T: M }, grid(Math.ceil(values.size / 256)))
     const matrix = outerSum(k, values, E)
     launch(normalisers(D, E), { x: q, matrix, norm: z }, { ...common, T: N }, grid(Math.ceil(z.size / 64)))

@@ -219,7 +219,9 @@ function sizes(name: string, x: Tensor, weight: Tensor, bias: Tensor | null, ove
         + 'the weight needs output axes before the contracted ones',
     )
   }
-  const left = x.shape.slice(-over), right = weight.shape.slice(-over), out = weight.shape.slice(0, -over)
+  const left = x.shape.slice(-over)
+  const right = weight.shape.slice(-over)
+  const out = weight.shape.slice(0, -over)
   if (left.join() !== right.join()) {
     throw new ShapeError(
       `${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${

@@ -200,7 +200,9 @@ function trial(
     [outer, inner]: readonly [number, number],
   ) => [matrix + outer * (batch[0] - 1) + inner * (batch[1] - 1)]
   const { M, N, K } = shape
-  const a = empty(length(M * K, strideA)), b = empty(length(K * N, strideB)), out = empty([...batch, M, N])
+  const a = empty(length(M * K, strideA))
+  const b = empty(length(K * N, strideB))
+  const out = empty([...batch, M, N])
   return {
     run: (variant) => {
       productWith(variant, a, b, out, { ...shape, batch, strideA, strideB })

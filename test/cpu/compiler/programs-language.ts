@@ -484,10 +484,10 @@ const START = Row(vec2u(1, 2), vec2u(3, 4));
     { o: new Uint32Array(96) },
     {
       o: U(...list(96, (k) => {
-        const i = k % 12,
-          at = Math.floor(k / 12),
-          w = [at % 2, Math.floor(at / 2) % 2, Math.floor(at / 4)],
-          l = [i % 2, Math.floor(i / 2) % 3, Math.floor(i / 6)]
+        const i = k % 12
+        const at = Math.floor(k / 12)
+        const w = [at % 2, Math.floor(at / 2) % 2, Math.floor(at / 4)]
+        const l = [i % 2, Math.floor(i / 2) % 3, Math.floor(i / 6)]
         return w[0] * 2 + l[0] + 10 * (w[1] * 3 + l[1]) + 100 * (w[2] * 2 + l[2]) + 1000 * l[0] + 10000 * l[1]
           + 100000 * l[2]
       })),

@@ -73,7 +73,9 @@ describe.each([1, 2])('%i threads', (threads) => {
 
   test('an error of later work goes to the scope it was submitted in', async () => {
     const endless = slow.replace('i < 20000u; i++', 'y[0] < 1e30; i++')
-    const on = await device({ threads, timeLimit: 300 }), long = job(on, slow, 64), bad = job(on, endless, 2)
+    const on = await device({ threads, timeLimit: 300 })
+    const long = job(on, slow, 64)
+    const bad = job(on, endless, 2)
     long.submit()
     on.pushErrorScope('internal')
     bad.submit()

@@ -186,7 +186,9 @@ describeDevice('attention', (adapter) => {
   describe('errors', () => {
     const zeros = (...shape: number[]): Tensor => tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape)
     test('shapes that do not fit', () => {
-      const q = zeros(4, 3, 2, 5), k = zeros(4, 6, 2, 5), v = zeros(4, 6, 2, 7)
+      const q = zeros(4, 3, 2, 5)
+      const k = zeros(4, 6, 2, 5)
+      const v = zeros(4, 6, 2, 7)
       const attrs = { scale: 1 }
       expect(() => attention(zeros(4, 3, 10), k, v, null, null, attrs)).toThrow(ShapeError)
       expect(() => attention(q, zeros(4, 6, 2, 4), v, null, null, attrs)).toThrow(/k \[4,6,2,4\] does not fit q/)

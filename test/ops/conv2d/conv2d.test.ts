@@ -110,7 +110,9 @@ describeDevice('conv2d', () => {
   })
 
   test('only the gradients that are needed', () => {
-    const x = toTensor(random(1, [1, 2, 4, 4])), w = toTensor(random(2, [3, 2, 3, 3])), b = toTensor(random(3, [3]))
+    const x = toTensor(random(1, [1, 2, 4, 4]))
+    const w = toTensor(random(2, [3, 2, 3, 3]))
+    const b = toTensor(random(3, [3]))
     const { outputs: [y], back } = vjp((weight) => conv2d(x, weight, b), w)
     expect(back(y)).toHaveLength(1)
   })

@@ -108,10 +108,12 @@ describeDevice('linear', (adapter) => {
   })
 
   test('several weights over one input', async () => {
-    const x = random(1, [2, 5, 6]),
-      weights = [random(2, [2, 3, 6]), random(3, [2, 3, 6]), random(4, [2, 5, 6])],
-      biases = [random(5, [2, 3]), null, random(6, [2, 5])]
-    const tx = toTensor(x), tw = weights.map((w) => toTensor(w)), tb = biases.map((b) => b && toTensor(b))
+    const x = random(1, [2, 5, 6])
+    const weights = [random(2, [2, 3, 6]), random(3, [2, 3, 6]), random(4, [2, 5, 6])]
+    const biases = [random(5, [2, 3]), null, random(6, [2, 5])]
+    const tx = toTensor(x)
+    const tw = weights.map((w) => toTensor(w))
+    const tb = biases.map((b) => b && toTensor(b))
     const outs = linears(tx, tw, tb)
     for (const [i, out] of outs.entries()) {
       expect(relativeError(await out.data(), reference.linear(x, weights[i], biases[i]).data)).toBeLessThan(1e-5)

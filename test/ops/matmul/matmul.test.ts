@@ -128,7 +128,9 @@ describeDevice('matmul', (adapter) => {
         const batch = 2
         const a = random(1, transposeA ? [batch, K, M] : [batch, M, K]),
           b = random(2, transposeB ? [batch, N, K] : [batch, K, N])
-        const out = empty([batch, M, N]), bias = random(3, [N]), residual = random(4, [batch, M, N])
+        const out = empty([batch, M, N])
+        const bias = random(3, [N])
+        const residual = random(4, [batch, M, N])
         const shape = {
           M,
           N,
