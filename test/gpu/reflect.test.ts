@@ -12,7 +12,9 @@ struct Params { rows: u32, eps: f32, by: i32, more: u32, last: f32 }
 override LANES: u32 = 64;
 override WIDE: u32 = 1;
 fn helper(i: u32) -> f32 { return x[i]; }
-@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { out[id.x] = helper(id.x) + f32(p.rows); }
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  out[id.x] = helper(id.x) + f32(p.rows);
+}
 @compute @workgroup_size(1) fn other() { let x = 3u; out[0] = f32(x); }
 `
 const of = (source: string, entry = 'main') => reflect('k.wgsl', source, entry, (line) => `line ${line}`)
