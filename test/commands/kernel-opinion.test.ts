@@ -39,6 +39,35 @@ test('reflects every entry point of the package as we do, with two sets of const
   expect(entries).toBeGreaterThan(100)
 }, 240_000)
 
+// What a launcher chooses are values of overrides. The value of none may change what is bound where, and sizes of
+// workgroups and arrays must follow it alike in both.
+test('and with every override at other values than its own', async () => {
+  await init({ adapter: 'cpu' })
+  elementwiseKernels()
+  const wrong: string[] = [], refused: string[] = [], tried = new Map<string, number>()
+  for (const { source, entry, label } of declaredKernels()) {
+    if (source.includes('enable subgroups')) continue
+    const module = analyse(source)
+    for (const { name } of module.overrides) {
+      for (const value of [0, 1]) { // most are switches
+        let lines: string[]
+        try {
+          lines = compared(source, entry, { [name]: value })
+        } catch (error) {
+          refused.push(`${label} ${name} = ${value}: ${String(error)}`)
+          continue
+        }
+        tried.set(`${label} ${name}`, (tried.get(`${label} ${name}`) ?? 0) + 1)
+        wrong.push(...lines.map((line) => `${label} with ${name} = ${value}: ${line}`))
+      }
+    }
+  }
+  expect(wrong).toEqual([])
+  expect(tried.size).toBeGreaterThan(100)
+  // What is refused is a size of nothing.
+  expect(refused.filter((line) => !/division by zero|must be (at least|between) 1\b/.test(line))).toEqual([])
+}, 600_000)
+
 test('a difference is told', () => {
   const source = `struct P { a: f32, b: vec3f }
 @group(0) @binding(3) var<uniform> p: P;
