@@ -8,7 +8,8 @@ import { softplus } from '../reference/elementwise.ts'
 import { choices, type Layout, lively, normalised, pictures, rawSafetensors, resNetLogits,
   vitLogits } from '../support/case-files.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
-import { cifarResNet, type Tensors, tensorOf, timmViT, transformersDeiT } from '../support/foreign-files.ts'
+import { cifarResNet, type Tensors, tensorOf, timmViT, torchvisionViT,
+  transformersDeiT } from '../support/foreign-files.ts'
 import { scratch } from '../support/model.ts'
 
 const dir = scratch(), imageNet = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]] as const
@@ -61,6 +62,65 @@ interface Answer {
 }
 
 const vit = lively(timmViT({ width: 64 }))
+/** Tensors under timm's names, by which the reference reads them; query, key and value are joined where they are apart. */
+function timmNames(tensors: Tensors, twins: Record<string, string | [string, string, string]>): Tensors {
+  return Object.fromEntries(
+    Object.entries(twins).flatMap(([name, theirs]): [string, TensorToStore][] => {
+      if (typeof theirs === 'string') return theirs in tensors ? [[name, tensors[theirs]]] : []
+      const parts = theirs.map((each) => tensors[each]), [{ shape: [width, ...rest] }] = parts
+      const data = Float32Array.from(parts.flatMap(({ data }) => [...data as Float32Array]))
+      return [[name, { shape: [3 * width, ...rest], data }]]
+    }),
+  )
+}
+
+const both = (twins: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(twins).flatMap(([ours, theirs]) =>
+      ['weight', 'bias'].map((kind) => [`${ours}.${kind}`, `${theirs}.${kind}`])
+    ),
+  )
+const deitBlock = 'deit.encoder.layer.0', torchvisionBlock = 'encoder.layers.encoder_layer_0'
+const deitTwins = {
+  cls_token: 'deit.embeddings.cls_token',
+  dist_token: 'deit.embeddings.distillation_token',
+  pos_embed: 'deit.embeddings.position_embeddings',
+  ...Object.fromEntries(['weight', 'bias'].map((kind) => [
+    `blocks.0.attn.qkv.${kind}`,
+    ['query', 'key', 'value'].map((each) => `${deitBlock}.attention.attention.${each}.${kind}`) as [
+      string,
+      string,
+      string,
+    ],
+  ])),
+  ...both({
+    'patch_embed.proj': 'deit.embeddings.patch_embeddings.projection',
+    'blocks.0.norm1': `${deitBlock}.layernorm_before`,
+    'blocks.0.norm2': `${deitBlock}.layernorm_after`,
+    'blocks.0.attn.proj': `${deitBlock}.attention.output.dense`,
+    'blocks.0.mlp.fc1': `${deitBlock}.intermediate.dense`,
+    'blocks.0.mlp.fc2': `${deitBlock}.output.dense`,
+    'norm': 'deit.layernorm',
+    'head': 'classifier',
+  }),
+}
+const torchvisionTwins = {
+  'cls_token': 'class_token',
+  'pos_embed': 'encoder.pos_embedding',
+  'blocks.0.attn.qkv.weight': `${torchvisionBlock}.self_attention.in_proj_weight`,
+  'blocks.0.attn.qkv.bias': `${torchvisionBlock}.self_attention.in_proj_bias`,
+  ...both({
+    'patch_embed.proj': 'conv_proj',
+    'blocks.0.norm1': `${torchvisionBlock}.ln_1`,
+    'blocks.0.norm2': `${torchvisionBlock}.ln_2`,
+    'blocks.0.attn.proj': `${torchvisionBlock}.self_attention.out_proj`,
+    'blocks.0.mlp.fc1': `${torchvisionBlock}.mlp.0`,
+    'blocks.0.mlp.fc2': `${torchvisionBlock}.mlp.3`,
+    'norm': 'encoder.ln',
+    'head': 'heads.head',
+  }),
+}
+
 const labelsOf = (heads: number, [mean, std]: readonly (readonly number[])[] = imageNet, tensors = vit) =>
   choices(vitLogits(tensors, normalised(photos, mean, std), heads))
 
@@ -164,6 +224,25 @@ describe('tensors wherever they lie and whatever they are called', () => {
     ['a header of 8 n + 1 bytes', vit, { residue: 1 }, null],
     ['a header of 8 n + 6 bytes', vit, { residue: 6 }, null],
     ['an empty tensor', { marker: { shape: [2, 0], data: new Float32Array(0) }, ...vit }, {}, /empty tensor "marker"/],
+    [
+      'an empty tensor of eight bytes an entry behind the others',
+      { ...vit, 'ema.steps': { shape: [0], data: new BigInt64Array(0) } },
+      { residue: 3 },
+      /empty tensor "ema\.steps"/,
+    ],
+    [
+      'several empty tensors between the others',
+      Object.fromEntries(
+        Object.entries(vit).flatMap(([name, tensor], i) => [
+          [`empty.${i}`, { shape: [3, 0, i], data: new Uint8Array(0) }],
+          [name, tensor],
+        ]),
+      ),
+      {},
+      /empty tensors? "empty\.0"/,
+    ],
+    ['metadata that is null, at an odd place', vit, { metadata: null, residue: 5 }, null],
+    ['metadata that is empty', vit, { metadata: {} }, null],
     ['the prefixes of two wrappers', prefixed('_orig_mod.module.'), {}, /prefix "_orig_mod\.module\."/],
     ['a prefix of one', prefixed('student.encoder.'), {}, /prefix "student\.encoder\."/],
     ['tensors in another order', { ...others, cls_token }, {}, null],
@@ -174,50 +253,85 @@ describe('tensors wherever they lie and whatever they are called', () => {
     if (said) expect(answer.stderr).toMatch(said)
   })
 
-  test('a class token without a position', async () => {
-    const tensors = { ...vit, pos_embed: lively({ x: tensorOf(1, 16, 64) }, 9).x }
-    const answer = await evaluated({ tensors, labels: labelsOf(1, imageNet, tensors) })
-    expect(answer.top1).toBe(1)
-    expect(answer.stderr).toMatch(/no_embed_class/)
-  })
+  test.each([[16, 16, 64, 1], [9, 12, 32, 2], [36, 24, 64, 4]])(
+    'a class token without one of %d positions, images of %d, width %d, %d heads',
+    async (count, side, width, heads) => {
+      const tensors = { ...lively(timmViT({ width })), pos_embed: lively({ x: tensorOf(1, count, width) }, 9).x }
+      const images = pictures(24, side), beside = { 'config.json': { num_attention_heads: heads } }
+      const labels = choices(vitLogits(tensors, normalised(images, ...imageNet), heads))
+      const answer = await evaluated({ tensors, images, labels, beside })
+      expect(answer.top1).toBe(1)
+      expect(answer.stderr).toMatch(/no_embed_class/)
+    },
+  )
 
-  test('DeiT of transformers with one classifier reads the class token alone', async () => {
-    const tensors = lively(transformersDeiT({ width: 64 }), 4), block = 'deit.encoder.layer.0'
-    const part = (name: string) => tensors[name]
-    const joined = (kind: string): TensorToStore => {
-      const parts = ['query', 'key', 'value'].map((each) => part(`${block}.attention.attention.${each}.${kind}`))
-      return {
-        shape: [192, ...parts[0].shape.slice(1)],
-        data: Float32Array.from(parts.flatMap(({ data }) => [...data as Float32Array])),
-      }
+  test('positions of patches alone, where there is a distillation token as well', async () => {
+    const before = lively(timmViT({ width: 64 }), 6), half = [0.5, 0.5, 0.5]
+    const tensors: Tensors = {
+      ...before,
+      'dist_token': lively({ x: tensorOf(1, 1, 64) }, 3).x,
+      'pos_embed': lively({ x: tensorOf(1, 16, 64) }, 9).x,
+      // the same head twice, so that the mean of both is one head of the mean of both tokens
+      'head_dist.weight': before['head.weight'],
+      'head_dist.bias': before['head.bias'],
     }
-    const timm: Tensors = {
-      cls_token: part('deit.embeddings.cls_token'),
-      dist_token: part('deit.embeddings.distillation_token'),
-      pos_embed: part('deit.embeddings.position_embeddings'),
-    }
-    const twins: Record<string, string> = {
-      'patch_embed.proj': 'deit.embeddings.patch_embeddings.projection',
-      'blocks.0.norm1': `${block}.layernorm_before`,
-      'blocks.0.norm2': `${block}.layernorm_after`,
-      'blocks.0.attn.proj': `${block}.attention.output.dense`,
-      'blocks.0.mlp.fc1': `${block}.intermediate.dense`,
-      'blocks.0.mlp.fc2': `${block}.output.dense`,
-      'norm': 'deit.layernorm',
-      'head': 'classifier',
-    }
-    for (const kind of ['weight', 'bias']) {
-      timm[`blocks.0.attn.qkv.${kind}`] = joined(kind)
-      for (const [ours, theirs] of Object.entries(twins)) timm[`${ours}.${kind}`] = part(`${theirs}.${kind}`)
-    }
-    const half = [0.5, 0.5, 0.5]
-    const labels = choices(vitLogits(timm, normalised(photos, half, half), 2, 1e-12))
+    const inputs = normalised(photos, half, half)
+    const one = vitLogits(tensors, inputs, 2), other = vitLogits(tensors, inputs, 2, 1e-6, 1)
+    const labels = choices({ shape: one.shape, data: one.data.map((value, i) => value + other.data[i]) })
+    expect(labels).not.toEqual(choices(one))
     const beside = {
       'config.json': { num_attention_heads: 2 },
       'preprocessor_config.json': { image_mean: half, image_std: half },
     }
-    expect(await evaluated({ tensors, labels, beside })).toMatchObject({ top1: 1, origins: { heads: 'config.json' } })
+    const answer = await evaluated({ tensors, labels, beside })
+    expect(answer.top1).toBe(1)
+    expect(answer.stderr).toMatch(/no_embed_class/)
   })
+
+  const half = [0.5, 0.5, 0.5]
+  test.each<[string, { width?: number, classes?: number, hidden?: number }, number, number | undefined, string]>([
+    ['width 64, two heads', {}, 2, undefined, ''],
+    ['width 128, four heads, eps of its own', { width: 128, classes: 3, hidden: 32 }, 4, 1e-3, ''],
+    ['width 32, one head, a wrapper', { width: 32, classes: 7 }, 1, undefined, 'module.'],
+  ])(
+    'DeiT of transformers with one classifier reads the class token alone: %s',
+    async (_, sizes, heads, eps, prefix) => {
+      const tensors = lively(transformersDeiT(sizes), 4)
+      const labels = choices(
+        vitLogits(timmNames(tensors, deitTwins), normalised(photos, half, half), heads, eps ?? 1e-12),
+      )
+      const beside = {
+        'config.json': { num_attention_heads: heads, ...eps && { layer_norm_eps: eps } },
+        'preprocessor_config.json': { image_mean: half, image_std: half },
+      }
+      const written = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [prefix + name, tensor]))
+      expect(await evaluated({ tensors: written, labels, beside })).toMatchObject({
+        top1: 1,
+        origins: { heads: 'config.json' },
+      })
+    },
+  )
+
+  test.each([[{ width: 64 }, 1, ''], [{ width: 128, hidden: 32, classes: 3 }, 4, ''], [{ width: 32 }, 2, 'model.']])(
+    'mlp.linear_1 and linear_2 of old torchvision: %j, %d heads',
+    async (sizes, heads, prefix) => {
+      const tensors = lively(torchvisionViT(sizes), 8)
+      const labels = choices(vitLogits(timmNames(tensors, torchvisionTwins), normalised(photos, ...imageNet), heads))
+      const written = Object.fromEntries(
+        Object.entries(tensors).map(([name, tensor]) => [
+          prefix + name.replace('mlp.0.', 'mlp.linear_1.').replace('mlp.3.', 'mlp.linear_2.'),
+          tensor,
+        ]),
+      )
+      const answer = await evaluated({
+        tensors: written,
+        labels,
+        beside: { 'config.json': { num_attention_heads: heads } },
+      })
+      expect(answer.top1).toBe(1)
+      expect(answer.stderr).toMatch(/linear_1/)
+    },
+  )
 
   test.each([[0, 1], [4, 0], [1, 0]])(
     'counters of eight bytes, header %d, %d odd floats before',

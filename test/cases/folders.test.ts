@@ -7,6 +7,7 @@ import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { lively, numbers, rawSafetensors } from '../support/case-files.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
 import { cifarResNet } from '../support/foreign-files.ts'
+import { cmykJpeg } from '../support/jpeg.ts'
 import { scratch } from '../support/model.ts'
 import { pngOf } from '../support/png.ts'
 
@@ -190,6 +191,14 @@ test('pictures of one content in two files give one answer: interlaced PNG, CMYK
   const fixtures = readFileSync(new URL('../fixtures/images.safetensors', import.meta.url))
   const jpeg = Buffer.from(parseSafetensors(fixtures, 'images').tensors.get('file.cmyk.jpg')!.data as Uint8Array)
   const marker = jpeg.indexOf('ffee', 0, 'hex'), rest = marker + 2 + jpeg.readUInt16BE(marker + 2)
+  const inks = (seed: number) => {
+    const drawn = numbers(seed)
+    return {
+      across: 4,
+      down: 4,
+      values: Array.from({ length: 16 }, () => [0, 0, 0, 0].map(() => Math.floor(256 * drawn()))),
+    }
+  }
   const pairs: [string, readonly Uint8Array[]][] = [
     ...([1, 2, 4] as const).map((depth): [string, Buffer[]] => [`grey${depth}.png`, grey(depth)]),
     [
@@ -199,6 +208,8 @@ test('pictures of one content in two files give one answer: interlaced PNG, CMYK
       ),
     ],
     ['cmyk.jpg', [Buffer.concat([jpeg.subarray(0, marker), jpeg.subarray(rest)]), jpeg]],
+    ['cmyk-made.jpg', [cmykJpeg(inks(1)), cmykJpeg({ ...inks(1), adobe: 0 })]],
+    ['cmyk-jfif.jpg', [cmykJpeg({ ...inks(2), jfif: true }), cmykJpeg({ ...inks(2), adobe: 0, restart: 3 })]],
   ]
   const losses = await [0, 1].reduce(async (before, side) => {
     const known = await before

@@ -137,6 +137,49 @@ const passing: [string, string, object | undefined][] = [
     { grid: [1], sizes: { f: 1, big: 1 }, values: { f: [1e20], big: [1000] } },
   ],
 ]
+const floats = [
+  -0.5,
+  0.99,
+  255.5,
+  2147483520,
+  2147483648,
+  4294967040,
+  4294967296,
+  -1,
+  -2147483648,
+  -2147483904,
+  3.4e38,
+  -3.4e38,
+]
+const whole = (low: number, high: number) => floats.map((value) => Math.max(low, Math.min(high, Math.trunc(value))))
+const words = (values: readonly number[]) => values.map((value) => value >>> 0)
+/** A kernel that leaves its memory where a conversion gives something else than is expected. */
+const converting = (out: 'u32' | 'i32', conversion: string): string =>
+  `@group(0) @binding(0) var<storage, read> f: array<vec4f>;
+@group(0) @binding(1) var<storage, read> expected: array<vec4u>;
+@group(0) @binding(2) var<storage, read_write> out: array<u32, 12>;
+alias Whole = vec4<${out}>;
+@compute @workgroup_size(1) fn main(@builtin(workgroup_id) g: vec3u) {
+  let x = f[g.x];
+  let found = bitcast<vec4u>(${conversion});
+  for (var i = 0u; i < 4u; i++) { out[select(4u * g.x + i, 1000u, found[i] != expected[g.x][i])] = g.x; }
+}`
+const converted = (out: 'u32' | 'i32', conversion: string): [string, string, object] => [
+  `${conversion} beyond the range of ${out}`,
+  converting(out, conversion),
+  {
+    grid: [3],
+    sizes: { f: 3, expected: 3 },
+    values: { f: floats, expected: words(out === 'u32' ? whole(0, 4294967040) : whole(-2147483648, 2147483520)) },
+  },
+]
+passing.push(
+  converted('u32', 'Whole(x)'),
+  converted('i32', 'Whole(x)'),
+  converted('i32', 'vec4i(i32(x.x), vec2i(x.yz), i32(x.w))'),
+  converted('u32', 'vec4<u32>(u32(x.x), u32(x.y), vec2<u32>(x.zw))'),
+)
+
 test.each(passing)('%s: no findings', async (_, source, setup) => {
   const { code, stdout } = await check(source, setup)
   expect(stdout).toMatch(/no findings/)

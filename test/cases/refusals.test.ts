@@ -40,6 +40,26 @@ describe('metadata of others is ignored with a line', () => {
     expect(code).toBe(0)
   })
 
+  test.each<[string, string | Record<string, unknown>]>([
+    ['a number', { format: 'pt', epoch: 3 }],
+    ['null', { format: null }],
+    ['a list', { classes: ['a'] }],
+  ])('an entry that is %s is not the format', async (_, metadata) => {
+    const { code, stderr } = await inspected(rawSafetensors(vit, { metadata: metadata as Record<string, string> }))
+    expect(stderr).toMatch(/__metadata__/)
+    expect(stderr).not.toMatch(/damaged|truncated/)
+    expect(code).toBe(2)
+  })
+
+  test('an empty tensor in the place of one that is needed is said', async () => {
+    const { code, stderr } = await inspected(
+      rawSafetensors({ ...vit, 'head.bias': { shape: [0], data: new Float32Array(0) } }),
+    )
+    expect(stderr).toMatch(/head\.bias/)
+    expect(stderr).not.toMatch(/damaged|truncated/)
+    expect(code).toBe(2)
+  })
+
   test('null is no metadata', async () => {
     const { code, stdout } = await inspected(rawSafetensors(vit, { metadata: null }))
     expect([code, /5 classes/.test(stdout)]).toEqual([0, true])

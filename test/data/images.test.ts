@@ -6,6 +6,7 @@ import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChanne
 import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { InputError } from '../../src/base/errors.ts'
+import { cmykJpeg, type JpegOptions, rgbOf } from '../support/jpeg.ts'
 import { lacking, shared } from '../support/files.ts'
 import { deflateSync } from 'node:zlib'
 import { pngOf, pngWith } from '../support/png.ts'
@@ -36,6 +37,28 @@ describe('decodeImage equals Pillow', () => {
     expect(await decodeImage(bare)).toEqual(await decodeImage(bytes))
     const padded = Buffer.concat([bare, Buffer.alloc(300_000)]) // long enough for any spread to overflow the stack
     expect(await decodeImage(padded)).toEqual(await decodeImage(bytes))
+  })
+
+  it.each<[string, Pick<JpegOptions, 'adobe' | 'jfif' | 'restart'>]>([
+    ['no marker', {}],
+    ['a marker that says CMYK', { adobe: 0 }],
+    ['a marker that says YCCK', { adobe: 2 }],
+    ['a JFIF marker alone', { jfif: true }],
+    ['restarts', { restart: 2 }],
+    ['all of them', { jfif: true, adobe: 2, restart: 1 }],
+  ])('four components of a file made here, %s', async (_, options) => {
+    const values = Array.from(
+      { length: 12 },
+      (_, i) => [0, 1, 2, 3].map((c) => i < 2 ? 255 * i : (i * 53 + c * 91) % 256),
+    )
+    const { data, width, height } = await decodeImage(cmykJpeg({ across: 4, down: 3, values, ...options }), 'made.jpg')
+    expect([width, height]).toEqual([32, 24])
+    const wrong = values.flatMap((block, i) => {
+      const x = i % 4 * 8 + i % 8, y = Math.floor(i / 4) * 8 + i % 5
+      const found = [0, 1, 2].map((c) => data[(c * height + y) * width + x]), expected = rgbOf(block, options.adobe)
+      return found.every((value, c) => Math.abs(value - expected[c]) <= 1.5) ? [] : [{ block, found, expected }]
+    })
+    expect(wrong).toEqual([])
   })
 
   const absent = lacking('data/imagenet/val64_u8.safetensors')

@@ -87,8 +87,11 @@ export function normalised({ shape, data }: TensorToStore, mean: readonly number
 
 const ndOf = ({ shape, data }: TensorToStore) => nd(shape, data as Float32Array)
 
-/** Logits of a ViT of one block with the names of `timmViT`; `pos_embed` may lack entries for the first tokens. */
-export function vitLogits(tensors: Tensors, images: Nd, heads: number, eps = 1e-6): Nd {
+/**
+ * Logits of a ViT of one block with the names of `timmViT`, read off one token; `pos_embed` may lack entries for the
+ * first tokens.
+ */
+export function vitLogits(tensors: Tensors, images: Nd, heads: number, eps = 1e-6, token = 0): Nd {
   const at = (name: string) => ndOf(tensors[name])
   const affine = (x: Nd, name: string) => linear(x, at(`${name}.weight`), at(`${name}.bias`))
   const norm = (x: Nd, name: string) => layerNorm(x, at(`${name}.weight`), at(`${name}.bias`), { eps })
@@ -108,7 +111,7 @@ export function vitLogits(tensors: Tensors, images: Nd, heads: number, eps = 1e-
   )
   x = add(x, affine(reshape(attention(q, k, v), { shape: [n, length, width] }), 'blocks.0.attn.proj'))
   x = add(x, affine(gelu(affine(norm(x, 'blocks.0.norm2'), 'blocks.0.mlp.fc1')), 'blocks.0.mlp.fc2'))
-  const first = slice(norm(x, 'norm'), { start: [0, 0, 0], end: [n, 1, width] })
+  const first = slice(norm(x, 'norm'), { start: [0, token, 0], end: [n, token + 1, width] })
   return affine(reshape(first, { shape: [n, width] }), 'head')
 }
 
