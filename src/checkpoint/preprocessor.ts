@@ -1,5 +1,6 @@
 // How pictures are prepared, as preprocessor_config.json of transformers and the pretrained_cfg of timm say it.
 import type { Preprocessing } from '../data/preprocess.ts'
+import type { Interpolation } from '../data/resize.ts'
 
 type Fields = Record<string, unknown>
 
@@ -94,11 +95,12 @@ function sizeOf(
   return undefined
 }
 
-const pillow = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming']
+const pillow: readonly Interpolation[] = ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming']
 
 function filterOf(value: unknown, notes: string[]): Partial<Preprocessing> {
-  const name = typeof value === 'number' ? pillow[value] : value
-  if (name === 'bilinear' || name === 'bicubic') return { interpolation: name }
+  const name = typeof value === 'number' ? pillow[value] as string | undefined ?? value : value
+  const known = pillow.find((each) => each === name)
+  if (known) return { interpolation: known }
   if (name !== undefined) {
     notes.push(`interpolation ${JSON.stringify(name)} is not supported, bicubic takes its place`)
     return { interpolation: 'bicubic' }

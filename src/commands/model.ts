@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { plain } from '../base/quote.ts'
 import { type Preprocessing, withFlags } from '../data/preprocess.ts'
+import { interpolations } from '../data/resize.ts'
 import type { CommonOptions } from './command.ts'
 
 /** Flags that say which architecture a file is, where the file does not. */
@@ -40,7 +41,7 @@ export function addPreprocessing(command: Command): Command {
       '--crop-rounding <floor|torchvision>',
       'where the crop of an odd margin starts: (size - crop) >> 1, or rounded half to even',
     )
-    .option('--interpolation <bicubic|bilinear>', 'how pictures are resized')
+    .option('--interpolation <filter>', `how pictures are resized, as in Pillow: ${interpolations.join(', ')}`)
     .option(
       '--resize-mode <shortest|squash>',
       'resize the shorter side and keep proportions, or both sides to a square',

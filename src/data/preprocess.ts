@@ -1,7 +1,7 @@
 // From an 8-bit picture to what a network was trained on: resize, centre crop, normalise.
 import { InputError } from '../base/errors.ts'
 import type { Pixels } from './images.ts'
-import { type Interpolation, resize, shortSideSize, type Window } from './resize.ts'
+import { type Interpolation, interpolations, resize, shortSideSize, type Window } from './resize.ts'
 
 /** How pictures become inputs. `mean` and `std` have one entry per channel, or one for all; values are of 0..1. */
 export interface Preprocessing {
@@ -119,7 +119,7 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
     mean: list('mean'),
     std: list('std'),
     cropRounding: one('crop-rounding', ['floor', 'torchvision'], base.cropRounding),
-    interpolation: one('interpolation', ['bicubic', 'bilinear'], base.interpolation),
+    interpolation: one('interpolation', interpolations, base.interpolation),
   }
   checkPreprocessing(result, '--resize, --crop, --mean, --std')
   return result
@@ -128,11 +128,11 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
 /** Throws InputError where mean, std, sizes or rounding make no sense; `source` is named in the message. */
 export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): void {
   if (
-    !['bicubic', 'bilinear'].includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
+    !interpolations.includes(p.interpolation) || !['floor', 'torchvision'].includes(p.cropRounding)
     || (p.channels !== 1 && p.channels !== 3) || !['undefined', 'boolean'].includes(typeof p.squash)
   ) {
     throw new InputError(
-      `${source}: expected interpolation bicubic or bilinear, cropRounding floor or torchvision, `
+      `${source}: expected interpolation ${interpolations.join(', ')}, cropRounding floor or torchvision, `
         + `1 or 3 channels; got ${p.interpolation}, ${p.cropRounding}, ${p.channels}`,
     )
   }

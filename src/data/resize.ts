@@ -3,10 +3,21 @@
 // the vertical pass. Networks were evaluated on pictures made this way; a GPU's bilinear sampling costs them points.
 import type { Pixels } from './images.ts'
 
-/** Filters: bicubic (a = -0.5) as DeiT and ViT are evaluated with, bilinear as torchvision's CNNs. */
-export type Interpolation = 'bicubic' | 'bilinear'
+/**
+ * Pillow's filters: bicubic (a = -0.5) as DeiT and ViT are evaluated with, bilinear as torchvision's CNNs, lanczos (three
+ * lobes), box and hamming; nearest takes one pixel and mixes none.
+ */
+export type Interpolation = 'bicubic' | 'bilinear' | 'lanczos' | 'nearest' | 'box' | 'hamming'
 
-const FILTERS: Record<Interpolation, { support: number, at(x: number): number }> = {
+/** All of them. */
+export const interpolations: readonly Interpolation[] = ['bicubic', 'bilinear', 'lanczos', 'nearest', 'box', 'hamming']
+
+const sinc = (x: number) => x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x)
+
+const FILTERS: Record<Exclude<Interpolation, 'nearest'>, { support: number, at(x: number): number }> = {
+  box: { support: 0.5, at: (x) => x > -0.5 && x <= 0.5 ? 1 : 0 },
+  hamming: { support: 1, at: (x) => Math.abs(x) < 1 ? sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x)) : 0 },
+  lanczos: { support: 3, at: (x) => x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0 },
   bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
@@ -87,7 +98,11 @@ const CACHED = 1 << 16 // entries; larger ones are of single large pictures
 function weights(from: number, to: number, start: number, end: number, interpolation: Interpolation): Weights {
   const key = `${interpolation} ${from} ${to} ${start} ${end}`, known = cache.get(key)
   if (known) return known
-  const made = from === to ? unchanged(start, end) : weightsOf(from, to, start, end, interpolation)
+  const made = from === to
+    ? unchanged(start, end)
+    : interpolation === 'nearest'
+    ? nearestOf(from, to, start, end)
+    : weightsOf(from, to, start, end, interpolation)
   if (made.weight.length > CACHED) return made
   if (cache.size >= 256) cache.clear()
   cache.set(key, made)
@@ -106,7 +121,28 @@ function unchanged(start: number, end: number): Weights {
   }
 }
 
-function weightsOf(from: number, to: number, start: number, end: number, interpolation: Interpolation): Weights {
+/** The pixel under the centre of each result. Centres are added up from one to the next, as Pillow has them. */
+function nearestOf(from: number, to: number, start: number, end: number): Weights {
+  const scale = from / to, all = new Int32Array(end)
+  for (let o = 0, centre = scale * 0.5; o < end; o++, centre += scale) all[o] = Math.min(from - 1, Math.trunc(centre))
+  const base = all[start], length = end - start
+  return {
+    taps: 1,
+    first: all.slice(start).map((at) => at - base),
+    count: new Int32Array(length).fill(1),
+    weight: new Int32Array(length).fill(1 << BITS),
+    low: base,
+    high: all[end - 1] + 1,
+  }
+}
+
+function weightsOf(
+  from: number,
+  to: number,
+  start: number,
+  end: number,
+  interpolation: keyof typeof FILTERS,
+): Weights {
   const { support, at } = FILTERS[interpolation]
   const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch
   const taps = Math.ceil(reach) * 2 + 1, length = end - start

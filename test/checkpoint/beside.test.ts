@@ -175,9 +175,12 @@ describe('preprocessing', () => {
   })
 
   test('what is not supported is said', async () => {
-    const { notes, preprocessing } = await read(timmViT(), { 'preprocessor_config.json': { resample: 1, size: 16 } })
+    const { notes, preprocessing } = await read(timmViT(), { 'preprocessor_config.json': { resample: 9, size: 16 } })
     expect(preprocessing.interpolation).toBe('bicubic')
-    expect(notes.join()).toMatch(/interpolation "lanczos" is not supported/)
+    expect(notes.join()).toMatch(/interpolation 9 is not supported/)
+    const known = await read(timmViT(), { 'config.json': { input_size: [3, 16, 16], interpolation: 'lanczos' } })
+    expect(known.preprocessing.interpolation).toBe('lanczos')
+    expect(known.notes.join()).not.toMatch(/interpolation/)
   })
 
   test('names of classes come from id2label and from label_names', async () => {

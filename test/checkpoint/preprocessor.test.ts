@@ -50,10 +50,15 @@ describe('transformers', () => {
   })
 
   test('a filter that is not known gives way to bicubic, with a word', () => {
-    expect(told({ size: 8, resample: 1 })).toMatchObject({
+    expect(told({ size: 8, resample: 'mitchell' })).toMatchObject({
       preprocessing: { interpolation: 'bicubic' },
-      notes: ['interpolation "lanczos" is not supported, bicubic takes its place'],
+      notes: ['interpolation "mitchell" is not supported, bicubic takes its place'],
     })
+    const names = [0, 1, 2, 3, 4, 5].map((resample) => told({ size: 8, resample }))
+    expect(names.map(({ preprocessing }) => preprocessing.interpolation)).toEqual(
+      ['nearest', 'lanczos', 'bilinear', 'bicubic', 'box', 'hamming'], // PIL.Image.Resampling
+    )
+    expect(names.flatMap(({ notes }) => notes)).toEqual([])
   })
 })
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeImage } from '../../src/data/images.ts'
 import { crop, defaultPreprocessing, normalise, preprocessingOf, shape, toChannels,
   withFlags } from '../../src/data/preprocess.ts'
-import { type Interpolation, resize, resizeShortSide } from '../../src/data/resize.ts'
+import { type Interpolation, interpolations, resize, resizeShortSide } from '../../src/data/resize.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
 import { InputError } from '../../src/base/errors.ts'
 import { cmykJpeg, type JpegOptions, rgbOf } from '../support/jpeg.ts'
@@ -248,7 +248,7 @@ describe('pictures that ask for more than they should', () => {
     },
   )
 
-  it.each(['bicubic', 'bilinear'] as const)('%s: only the window is computed, and is the same', (interpolation) => {
+  it.each(interpolations)('%s: only the window is computed, and is the same', (interpolation) => {
     const image = picture('source')
     for (
       const [w, h, left, top, width, height] of [[90, 61, 7, 9, 40, 30], [20, 14, 0, 3, 20, 5], [53, 37, 4, 5, 6, 7], [
@@ -292,6 +292,73 @@ describe('kinds of JPEG that are not read', () => {
       )
     },
   )
+})
+
+// The formulas written out: one axis after the other, weights that sum to 1, rounded to 8 bits in between.
+describe('filters by their formulas', () => {
+  const sinc = (x: number) => x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x)
+  const kernels: [Interpolation, number, (x: number) => number][] = [
+    ['lanczos', 3, (x) => sinc(x) * sinc(x / 3)],
+    ['box', 0.5, () => 1],
+    ['hamming', 1, (x) => sinc(x) * (0.54 + 0.46 * Math.cos(Math.PI * x))],
+  ]
+  const resampled = (values: number[], to: number, reach: number, kernel: (x: number) => number): number[] => {
+    const scale = values.length / to, stretch = Math.max(1, scale)
+    return Array.from({ length: to }, (_, o) => {
+      const weights = values.map((_, i) => {
+        const x = (i + 0.5 - (o + 0.5) * scale) / stretch
+        return x > -reach && x <= reach ? kernel(x) : 0
+      })
+      const sum = weights.reduce((a, b) => a + b, 0)
+      return Math.max(0, Math.min(255, Math.round(values.reduce((all, value, i) => all + value * weights[i] / sum, 0))))
+    })
+  }
+  const source = picture('source'), plane = source.width * source.height
+  const rows = Array.from(
+    { length: source.height },
+    (_, y) => [...source.data.subarray(y * source.width, (y + 1) * source.width)],
+  )
+
+  const sized = kernels.flatMap(([name, reach, kernel]) =>
+    [[24, 17], [131, 90], [53, 20]].map(([width, height]) => ({ name, reach, kernel, width, height }))
+  )
+  it.each(sized)('$name, $width x $height', ({ name, reach, kernel, width, height }) => {
+    const across = rows.map((row) => resampled(row, width, reach, kernel))
+    const columns = Array.from(
+      { length: width },
+      (_, x) => resampled(across.map((row) => row[x]), height, reach, kernel),
+    )
+    const { data } = resize(source, width, height, name)
+    const apart = columns.flatMap((column, x) => column.map((value, y) => Math.abs(value - data[y * width + x])))
+    expect(Math.max(...apart)).toBeLessThanOrEqual(1) // where a sum lies on the edge between two values
+    expect(apart.filter((difference) => difference > 0).length).toBeLessThan(0.01 * apart.length)
+  })
+
+  it.each([[24, 17], [131, 90], [53, 20], [160, 3]])(
+    'nearest takes the pixel under the centre, %i x %i',
+    (width, height) => {
+      const { data } = resize(source, width, height, 'nearest')
+      for (let c = 0; c < 3; c++) {
+        for (let y = 0; y < height; y++) {
+          for (let x = 0; x < width; x++) {
+            const from = Math.floor((y + 0.5) * source.height / height) * source.width
+              + Math.floor((x + 0.5) * source.width / width)
+            expect(data[(c * height + y) * width + x]).toBe(source.data[c * plane + from])
+          }
+        }
+      }
+    },
+  )
+
+  it('box of a half is the mean of two by two', () => {
+    const half = resize(
+      { width: 4, height: 2, channels: 1, data: Uint8Array.of(0, 10, 20, 31, 40, 50, 60, 71) },
+      2,
+      1,
+      'box',
+    )
+    expect([...half.data]).toEqual([25, 46])
+  })
 })
 
 describe('resize equals Pillow', () => {
