@@ -3,6 +3,7 @@
 //   node examples/server/server.mjs 8080
 //   curl --data-binary @picture.png 'http://127.0.0.1:8080/?model=1'
 //   curl http://127.0.0.1:8080/lag        event-loop delay since the last look, in milliseconds
+//   node examples/server/load.mjs http://127.0.0.1:8080       20 requests at once, and the delay meanwhile
 //
 // Long passes give the event loop a turn every few milliseconds, so that the server answers while it computes.
 import { createServer } from 'node:http'

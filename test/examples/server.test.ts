@@ -81,6 +81,23 @@ test('parallel requests to two networks get the answers of single ones, and leav
   expect(Math.min(...rounds)).toBeLessThan(Math.max(20, 3 * Number(String(text))))
 }, 120_000)
 
+test('the measuring script tells the delay beside that of a process that waits', async () => {
+  const load = spawn(process.execPath, ['examples/server/load.mjs', address, '10', '2'], { cwd: root })
+  let said = ''
+  load.stdout.on('data', (part: Buffer) => {
+    said += part
+  })
+  expect(await once(load, 'close')).toEqual([0, null])
+  const [requests, server, idle] = said.trim().split('\n')
+  expect(Number(/^20 requests, 10 at once: [\d.]+\/s, (\d+) of the answers right$/.exec(requests)?.[1]))
+    .toBeGreaterThan(16)
+  const delay = /: p50 ([\d.]+), p99 ([\d.]+), most ([\d.]+) ms/
+  for (const line of [server, idle]) {
+    const [p50, p99, most] = delay.exec(line)!.slice(1).map(Number)
+    expect(p50 > 0 && p50 <= p99 && p99 <= most, line).toBe(true)
+  }
+}, 120_000)
+
 test('what is no picture is refused with a sentence, and the server goes on', async () => {
   expect(await post(new Uint8Array([1, 2, 3]), 0)).toMatchObject({ error: expect.stringMatching(/JPEG or PNG/) })
   expect(await post(picture(0), 7)).toMatchObject({ error: expect.stringMatching(/expected 0 or 1/) })
