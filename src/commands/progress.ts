@@ -102,7 +102,8 @@ export function barLine({ what, share, note, count, pace }: BarText, columns: nu
 
 /** Rate, and what is left where that is known. */
 function pace(done: number, total: number, start: number): string {
-  if (!done) return '-/s'
+  // The first of several may have been known, or wait in a buffer: what one second has not shown is no pace.
+  if (!done || done < total && performance.now() - start < 1000) return '-/s'
   const left = (performance.now() - start) / done * (total - done) / 1000
   return `${rate(done, start)}/s  ${duration(left)} left`
 }

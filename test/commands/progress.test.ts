@@ -75,3 +75,17 @@ test('nothing is said of the time left before anything is done', () => {
   progress('case', 3, { stream, every: 0 }).update(0, 'matmul')
   expect(text()).toBe('case: 0/3, matmul\n')
 })
+
+test('a bar tells no pace from what was done at once', async () => {
+  const { stream, text } = collect()
+  Object.assign(stream, { isTTY: true, columns: 80, cursorTo() {}, clearLine() {} })
+  const shown = progress('curve', 3, { stream })
+  shown.update(1)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(text()).toContain('1/3  -/s')
+  expect(text()).not.toContain('left')
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  shown.update(2)
+  shown.stop()
+  expect(text()).toMatch(/2\/3 {2}[\d.]+\/s {2}[01] s left/)
+})

@@ -248,9 +248,15 @@ function expression(random: Random, type: string, depth: number, context: Contex
             make('u32', ['(', ' & 15u)'], small('u32')),
           )
         case 11:
-          return make(type, [`${random(2) ? type : `bitcast<${type}>`}(`, ')'], sub(other))
-        case 12:
-          return make(type, [type === 'u32' ? 'u32(abs(' : 'i32((', '))'], sub('f32'))
+          return make(
+            type,
+            [`${pick(random, [type, `A${type}`, `bitcast<${type}>`, `bitcast<A${type}>`])}(`, ')'],
+            sub(other),
+          )
+        case 12: // most of the largest lie beyond what the integer holds
+          return random(2)
+            ? make(type, [type === 'u32' ? 'u32(abs(' : 'i32((', '))'], sub('f32'))
+            : make(type, [`${type}(q1(`, `) * ${pick(random, ['1e9', '-1e9', '134217728.0', '3e36'])})`], sub('f32'))
         case 13:
           return make(type, ['', `.${'xyzw'[random(sizeOf(vector))]}`], small(vector))
         case 14:
@@ -324,12 +330,17 @@ function expression(random: Random, type: string, depth: number, context: Contex
     default: { // a vector
       const of = scalarOf(type), n = sizeOf(type), float = of === 'f32'
       switch (random(7)) {
-        case 0:
+        case 0: {
+          const whole = spelled(random, type), wide = vectors.filter((v) => sizeOf(v) === n && scalarOf(v) === 'f32')
+          if (!float && wide.length && random(2)) {
+            return make(type, [`${whole}(q${n}(`, `) * ${pick(random, ['1.0', '1e9', '-3e36'])})`], small(wide[0]))
+          }
           return make(
             type,
-            [`${type}(`, ...Array<string>(n - 1).fill(', '), ')'],
+            [`${whole}(`, ...Array<string>(n - 1).fill(', '), ')'],
             ...Array.from({ length: n }, () => sub(of)),
           )
+        }
         case 1:
           return float
             ? make(type, ['(', ' * ', ')'], small(type), random(2) ? small(type) : small(of))
@@ -377,6 +388,16 @@ function anyStatement(random: Random, context: Context): Stmt {
     block(random, { ...context, depth: depth + 1, uniform: false, ...changes }, 1 + random(3))
   const types = Object.keys(variables)
   const exchanged = { u32: 'wu', i32: 'wi', f32: 'wf', vec4f: 'wv' }
+  if (!random(5)) return pointed(random, context)
+  if (inMain && uniform && !random(8)) { // to and from storage, which only a storage barrier orders
+    const [store, type, stride] = pick(random, [['ou', 'u32', 6], ['oi', 'i32', 7], ['oe', 'f32', 12]] as const)
+    const barrier = pick(random, ['storageBarrier();', 'storageBarrier(); workgroupBarrier();'])
+    return statement([
+      `${store}[g * ${stride}u] = `,
+      `; ${barrier} ${pick(random, variables[type])} = ${store}[(wid.x * SIZE + (lid + `,
+      `) % SIZE) * ${stride}u]; storageBarrier();`,
+    ], [wrapped(random, type, 2, context), expression(random, 'u32', 1, context)])
+  }
   const kind = random(uniform ? 23 : 16)
   if (kind >= 10 && kind < 16 && depth >= 2) return assignment(random, pick(random, types), context)
   if (inMain && kind >= 16) {
@@ -481,6 +502,38 @@ function anyStatement(random: Random, context: Context): Stmt {
   }
 }
 
+/** A write by way of a pointer: in place, or by a function that takes it; to a variable, a private array, an element. */
+function pointed(random: Random, context: Context): Stmt {
+  const name = `t${nextName++}`
+  switch (random(5)) {
+    case 0: {
+      const type = pick(random, Object.keys(variables).filter((each) => each !== 'soft')),
+        target = pick(random, variables[type])
+      return statement([`{ let ${name} = &${target}; *${name} = `, `; }`], [wrapped(random, type, 2, context)])
+    }
+    case 1:
+      return statement([`turnU(&${pick(random, variables.u32)}, `, ');'], [expression(random, 'u32', 2, context)])
+    case 2:
+      return statement([`turnV(&${pick(random, variables.vec4f)}, `, ');'], [wrapped(random, 'vec4f', 1, context)])
+    case 3:
+      return statement([`turnL(&la, `, ', ', ');'], [
+        expression(random, 'u32', 1, context),
+        expression(random, 'u32', 2, context),
+      ])
+    default:
+      return statement([`{ let ${name} = &pa; (*${name})[`, ` & 3u] ${pick(random, ['=', '+=', '^='])} `, '; }'], [
+        expression(random, 'u32', 1, context),
+        expression(random, 'u32', 2, context),
+      ])
+  }
+}
+
+/** The same type by another name: WGSL's own, a template list, or an alias. */
+const spelled = (random: Random, type: string): string => {
+  const of = scalarOf(type), list = `vec${sizeOf(type)}<${of}>`
+  return pick(random, [type, list, `${list.slice(0, -1)},>`, `vec${sizeOf(type)}<A${of}>`, `A${type}`])
+}
+
 function assignment(random: Random, type: string, context: Context): Stmt {
   const target = pick(random, variables[type])
   if (sizeOf(type) > 1 && random(3) === 0) {
@@ -520,6 +573,14 @@ const locals = (u: string, i: string, f: string): string => `
   var la = array<u32, 4>(u0, u1, u2, u0 + 1u); var fa = array<f32, 4>(f0, f1, f2, f0);
 `
 
+const aliases = [...ints, 'f32', ...vectors].map((type) =>
+  `alias A${type} = ${sizeOf(type) > 1 ? `vec${sizeOf(type)}<${scalarOf(type)}>` : type};\n`
+).join('')
+const turning = `fn turnU(at: ptr<function, Au32>, by: u32) { *at = *at * 3u + by; }
+fn turnV(at: ptr<function, vec4<f32>>, by: Avec4f) { let whole = at; *whole = q4(by - (*at).wxyz); (*at).y = q1((*whole).x * 0.5); }
+fn turnL(at: ptr<function, array<u32, 4>>, i: u32, by: u32) { (*at)[i & 3u] ^= by; let one = &(*at)[(i + 1u) & 3u]; *one += by; }
+`
+
 /** The WGSL text; helpers that nobody calls are left out. */
 export function render({ size, rows, helpers, main }: Pick<Fuzzed, 'size' | 'rows' | 'helpers' | 'main'>): string {
   const body = lines(main, '  ')
@@ -546,13 +607,13 @@ export function render({ size, rows, helpers, main }: Pick<Fuzzed, 'size' | 'row
 @group(0) @binding(6) var<storage, read_write> at: array<atomic<i32>, 4>;
 @group(0) @binding(7) var<uniform> p: P;
 const SIZE = ${size}u;
-var<workgroup> wu: array<u32, SIZE>;
+${aliases}var<workgroup> wu: array<u32, SIZE>;
 var<workgroup> wi: array<i32, SIZE>;
 var<workgroup> wf: array<f32, SIZE>;
 var<workgroup> wv: array<vec4f, SIZE>;
 var<workgroup> wone: u32;
 var<private> pa: array<u32, 4>;
-${q}${functions.join('')}@compute @workgroup_size(${size / rows}, ${rows})
+${q}${turning}${functions.join('')}@compute @workgroup_size(${size / rows}, ${rows})
 fn main(@builtin(local_invocation_index) lid: u32, @builtin(workgroup_id) wid: vec3u) {
   let g = wid.x * SIZE + lid;${locals('xu[g]', 'bitcast<i32>(xu[g * 3u + 1u])', 'xf[g * 2u]')}${body}
   ou[g * 6u] = u0; ou[g * 6u + 1u] = u1; ou[g * 6u + 2u] = u2; ou[g * 6u + 3u] = v2u.x ^ v2u.y;
