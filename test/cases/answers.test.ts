@@ -62,6 +62,12 @@ interface Answer {
 }
 
 const vit = lively(timmViT({ width: 64 }))
+/** So large that a picture's class depends on where its patches lie. */
+const strong = ({ shape, data }: TensorToStore): TensorToStore => ({
+  shape,
+  data: (data as Float32Array).map((value) => 6 * value),
+})
+
 /** Tensors under timm's names, by which the reference reads them; query, key and value are joined where they are apart. */
 function timmNames(tensors: Tensors, twins: Record<string, string | [string, string, string]>): Tensors {
   return Object.fromEntries(
@@ -256,7 +262,10 @@ describe('tensors wherever they lie and whatever they are called', () => {
   test.each([[16, 16, 64, 1], [9, 12, 32, 2], [36, 24, 64, 4]])(
     'a class token without one of %d positions, images of %d, width %d, %d heads',
     async (count, side, width, heads) => {
-      const tensors = { ...lively(timmViT({ width })), pos_embed: lively({ x: tensorOf(1, count, width) }, 9).x }
+      const tensors = {
+        ...lively(timmViT({ width })),
+        pos_embed: strong(lively({ x: tensorOf(1, count, width) }, 9).x),
+      }
       const images = pictures(24, side), beside = { 'config.json': { num_attention_heads: heads } }
       const labels = choices(vitLogits(tensors, normalised(images, ...imageNet), heads))
       const answer = await evaluated({ tensors, images, labels, beside })

@@ -89,6 +89,14 @@ describe('explain', () => {
     for (const [i, { input, layers }] of result.explanations.entries()) {
       const [list, rows] = text.split(/^(?=\S*: relevance \S* at the logits)/m)[i + 1].split(/^(?=layer )/m)
       const [head, ...cells] = rows.split(/\n\n/)[0].trim().split('\n').map((line) => line.split(/ {2,}/))
+      const [softmax, elsewhere] = ['softmax', 'elsewhere'].map((column) => head.indexOf(column))
+      for (const [j, row] of cells.entries()) {
+        const kept = layers[j].op === 'attention' ? layers[j].rest : 0
+        expect([row[softmax], row[elsewhere]].map(Number)).toEqual([
+          expect.closeTo(kept, 3.9),
+          expect.closeTo(kept ? 0 : layers[j].rest, 3.9),
+        ])
+      }
       // A layer that hands on all it gets is a row like the others.
       expect(cells.map((row) => row.slice(0, 2))).toEqual(layers.map(({ layer, op }) => [layer, op]))
       expect(layers.some(({ absorbed, rest }) => Math.abs(absorbed) + Math.abs(rest) < 1e-6)).toBe(true)
