@@ -10,3 +10,5 @@ export function emptyProject(
   options?: { script?: string, files?: Record<string, Uint8Array> },
 ): string
 export const bundlers: Record<string, (project: string, from: string) => Promise<string>>
+/** Links the checkout's dependencies into a project, for Node. */
+export function linkDependencies(project: string): void

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 import { runNode } from '../support/cli.ts'
+import { saysOwnKernel } from '../support/examples.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -18,6 +19,7 @@ const says: Record<string, (stdout: string) => void> = {
     expect(relevance).toBeGreaterThan(50)
     expect(magnitude).toBeLessThan(dense)
   },
+  'own-kernel.ts': saysOwnKernel,
   'own-model.ts': (stdout) => {
     const [, before, after] = /^8 of 16 filters, loss ([\d.]+); loaded, ([\d.]+)\n$/.exec(stdout) ?? []
     expect(Number(before)).toBeGreaterThan(1)
@@ -34,8 +36,12 @@ test.each(readdirSync(`${root}examples`).filter((name) => name.endsWith('.ts')))
     bundle: true,
     platform: 'node',
     format: 'esm',
-    alias: { 'espalier': `${root}src/index.ts` },
-    external: ['webgpu', '@jsquash/*', 'fast-png', 'jpeg-js', 'esbuild'],
+    alias: {
+      'espalier/bench': `${root}src/bench.ts`,
+      'espalier/testing': `${root}src/testing.ts`,
+      'espalier': `${root}src/index.ts`,
+    },
+    external: ['webgpu', '@jsquash/*', 'fast-png', 'jpeg-js', 'esbuild', 'tinybench', 'wgsl_reflect'],
     logLevel: 'error',
   })
   const { stdout, stderr, code } = await runNode(outfile, ['cpu'])
