@@ -1,7 +1,7 @@
 // How long the example server's event loop is kept waiting while it computes:
 //
 //   node examples/server/server.mjs 8080 &
-//   node examples/server/load.mjs http://127.0.0.1:8080 20 30     20 requests at once, 30 times, to both networks in turn
+//   node examples/server/load.mjs http://127.0.0.1:8080 20 30   20 at once, 30 times, to both networks in turn
 //
 // Prints the server's event-loop delay, and beside it that of this process, which does nothing but wait: what that one
 // shows is the machine's own doing.

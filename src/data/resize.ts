@@ -4,8 +4,8 @@
 import type { Pixels } from './images.ts'
 
 /**
- * Pillow's filters: bicubic (a = -0.5) as DeiT and ViT are evaluated with, bilinear as torchvision's CNNs, lanczos (three
- * lobes), box and hamming; nearest takes one pixel and mixes none.
+ * Pillow's filters: bicubic (a = -0.5) as DeiT and ViT are evaluated with, bilinear as torchvision's CNNs, lanczos
+ * (three lobes), box and hamming; nearest takes one pixel and mixes none.
  */
 export type Interpolation = 'bicubic' | 'bilinear' | 'lanczos' | 'nearest' | 'box' | 'hamming'
 

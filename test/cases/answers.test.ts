@@ -68,7 +68,7 @@ const strong = ({ shape, data }: TensorToStore): TensorToStore => ({
   data: (data as Float32Array).map((value) => 6 * value),
 })
 
-/** Tensors under timm's names, by which the reference reads them; query, key and value are joined where they are apart. */
+/** Tensors under timm's names, by which the reference reads them; query, key and value are joined. */
 function timmNames(tensors: Tensors, twins: Record<string, string | [string, string, string]>): Tensors {
   return Object.fromEntries(
     Object.entries(twins).flatMap(([name, theirs]): [string, TensorToStore][] => {

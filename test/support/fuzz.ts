@@ -502,7 +502,7 @@ function anyStatement(random: Random, context: Context): Stmt {
   }
 }
 
-/** A write by way of a pointer: in place, or by a function that takes it; to a variable, a private array, an element. */
+/** A write by way of a pointer: in place or by a function, to a variable, a private array, an element. */
 function pointed(random: Random, context: Context): Stmt {
   const name = `t${nextName++}`
   switch (random(5)) {
@@ -577,8 +577,10 @@ const aliases = [...ints, 'f32', ...vectors].map((type) =>
   `alias A${type} = ${sizeOf(type) > 1 ? `vec${sizeOf(type)}<${scalarOf(type)}>` : type};\n`
 ).join('')
 const turning = `fn turnU(at: ptr<function, Au32>, by: u32) { *at = *at * 3u + by; }
-fn turnV(at: ptr<function, vec4<f32>>, by: Avec4f) { let whole = at; *whole = q4(by - (*at).wxyz); (*at).y = q1((*whole).x * 0.5); }
-fn turnL(at: ptr<function, array<u32, 4>>, i: u32, by: u32) { (*at)[i & 3u] ^= by; let one = &(*at)[(i + 1u) & 3u]; *one += by; }
+fn turnV(at: ptr<function, vec4<f32>>, by: Avec4f) { let whole = at;
+  *whole = q4(by - (*at).wxyz); (*at).y = q1((*whole).x * 0.5); }
+fn turnL(at: ptr<function, array<u32, 4>>, i: u32, by: u32) { (*at)[i & 3u] ^= by;
+  let one = &(*at)[(i + 1u) & 3u]; *one += by; }
 `
 
 /** The WGSL text; helpers that nobody calls are left out. */
