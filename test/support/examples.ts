@@ -1,7 +1,7 @@
 // What an example prints that more than one test runs.
 import { expect } from 'vitest'
 
-/** examples/own-kernel.ts: errors of the check, and a table with both implementations; nothing about how long it took. */
+/** examples/own-kernel.ts: errors of the check, and a table with both implementations, without times. */
 export function saysOwnKernel(stdout: string): void {
   expect(stdout).toMatch(/forward: \d\S*,\s+gradients: \[ \d\S* \],\s+kernels: \[[^\]]*'relu-squared\.wgsl'/)
   expect(stdout).toMatch(/^roofs, browser: copies [\d.]+ GB\/s .* multiply-adds [\d.]+ GFLOP\/s/m)
