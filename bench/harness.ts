@@ -112,6 +112,12 @@ export interface MeasureOptions {
   onProgress?: OnProgress
 }
 
+/** Of many cases: after which time (`performance.now()`) none begins, and who hears of those that are left out. */
+export interface AllOptions extends MeasureOptions {
+  until?: number
+  notes?: string[]
+}
+
 /** Rounds where nothing else is asked for. */
 export const defaultRounds = 9
 

@@ -1,6 +1,6 @@
 // The facts about a machine that stand beside every figure.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { packageFile } from '../src/files/package.ts'
 import type { MachineFacts } from './schema.ts'
@@ -19,9 +19,12 @@ export function machineFacts(): MachineFacts {
   }
 }
 
-/** Asks git only in a checkout: an installed package may lie inside somebody else's. */
+/** Asks git only in a checkout: an installed package may lie inside somebody else's, but may say where it is from. */
 function commitOf(folder: string): string | null {
-  if (!existsSync(`${folder}/.git`)) return null
+  if (!existsSync(`${folder}/.git`)) {
+    const { gitHead } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8')) as { gitHead?: unknown }
+    return typeof gitHead === 'string' ? gitHead : null
+  }
   const git = (...args: string[]) => spawnSync('git', ['-C', folder, ...args], { encoding: 'utf8', timeout: 10_000 })
   const head = git('rev-parse', '--short', 'HEAD')
   if (head.status !== 0) return null

@@ -38,7 +38,7 @@ export interface ModelOptions extends MeasureOptions {
 const stages = ['load', 'forward', 'training step'] as const
 
 /** A network, one batch of its data and what PyTorch makes of it. */
-interface Case {
+export interface Case {
   name: string
   file: string
   batch: number
@@ -190,7 +190,7 @@ async function ortSubject(
  * Forward, backward and AdamW, captured, in turns with the forward pass alone; its loss must fall, and memory must not
  * grow after the second step.
  */
-async function trainingStep(model: Model, data: Case, { rounds = 9, onProgress }: MeasureOptions): Promise<Row> {
+export async function trainingStep(model: Model, data: Case, { rounds = 9, onProgress }: MeasureOptions): Promise<Row> {
   const { name, images, labels, batch, side } = data, { memory } = gpu().pool
   const optimizer = adamW(model, { rate: 1e-5, decay: 0.05 })
   const gradient = valueAndGrad((m: Model, x: Tensor, y: Tensor) => crossEntropy(m.call(x, { training: true }), y))

@@ -58,35 +58,15 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
     const input: [number, number, number] = [channels, crop ?? 32, crop ?? 32], shape = [batch, ...input]
     const values = fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)), 0, 'images')
     if (options.wanted(`${name} pruned`)) {
-      const found = units(model, [1, ...input])
-      const chosen = chooseUnits(found, kinds)
-      const weights = await hostWeights(model)
-      const unread = { name: '', length: 0, labels: new Int32Array(), preprocessing: { crop } } as never
-      const scores = await magnitude('l2').score({
-        model,
-        units: chosen,
-        references: unread,
-        classes: classCount,
-        batch,
-        seed: 0,
-        aggregation: 'signed',
-      })
-      const ranking = rank(chosen, scores, { ranking: 'per-unit' }), dense = costOf(model, input).macs
+      const cutTo = await slicer(model, input, classCount, kinds)
       for (const share of shares) {
         const measured = begin(`${name} pruned to ${share}`)
-        const cost = (plan: Plan) => planCost(model, found, plan, input).macs
-        const { plan } = withinBudget(ranking, cost, share * dense, 'multiply-adds')
-        maskModel(model, found, plan)
-        const masked = forward('masked', model, values, shape)
-        const expected = await masked.run()
-        masked.dispose!()
-        unmaskModel(model)
-        const small = await sliceModel(model, [1, ...input], onlyCuts(plan), { found, weights })
+        const { model: small, share: left, masked } = await cutTo(share), expected = await masked(values, batch)
         const subjects = [
           checkless(forward('dense', model, values, shape), expected),
           forward('sliced', small, values, shape),
         ]
-        subjects[1].note = `${(100 * cost(plan) / dense).toFixed(1)} % of the multiply-adds`
+        subjects[1].note = `${(100 * left).toFixed(1)} % of the multiply-adds`
         rows.push(
           ...await measure({
             suite: 'pruned',
@@ -109,6 +89,53 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
     disposeTree(model)
   }
   return rows
+}
+
+/** A network cut to a share of its multiply-adds, and what the uncut one gives with as much masked. */
+export interface Sliced {
+  model: Model
+  /** Of the multiply-adds, what is left. */
+  share: number
+  /** Logits of so many pictures by the masked network, which those of `model` must be. */
+  masked(images: Float32Array, batch?: number): Promise<ArrayLike<number>>
+}
+
+/** Scores a network by its weights, then cuts it to any share of its multiply-adds. `kinds` says what may go. */
+export async function slicer(
+  model: Model,
+  input: readonly [channels: number, height: number, width: number],
+  classes: number,
+  kinds: readonly string[] = ['heads', 'neurons', 'values', 'query-key'],
+): Promise<(share: number) => Promise<Sliced>> {
+  const found = units(model, [1, ...input])
+  const chosen = chooseUnits(found, kinds)
+  const weights = await hostWeights(model)
+  const unread = { name: '', length: 0, labels: new Int32Array(), preprocessing: { crop: input[1] } } as never
+  const scores = await magnitude('l2').score({
+    model,
+    units: chosen,
+    references: unread,
+    classes,
+    batch: 1,
+    seed: 0,
+    aggregation: 'signed',
+  })
+  const ranking = rank(chosen, scores, { ranking: 'per-unit' }), dense = costOf(model, [...input]).macs
+  return async (share) => {
+    const cost = (plan: Plan) => planCost(model, found, plan, [...input]).macs
+    const { plan } = withinBudget(ranking, cost, share * dense, 'multiply-adds')
+    return {
+      model: await sliceModel(model, [1, ...input], onlyCuts(plan), { found, weights }),
+      share: cost(plan) / dense,
+      async masked(images, batch = 1) {
+        maskModel(model, found, plan)
+        const subject = forward('masked', model, images, [batch, ...input]), logits = await subject.run()
+        subject.dispose!()
+        unmaskModel(model)
+        return logits
+      },
+    }
+  }
 }
 
 /** One batch scored by relevance at all gates, as `prune` does it, beside one forward pass. */

@@ -93,7 +93,7 @@ async function copyBandwidth(rounds: number, msPerRound: number) {
 }
 
 async function fmaPeak(chains: number, rounds: number, msPerRound: number): Promise<number> {
-  const { kind } = gpu().adapter, groups = kind === 'gpu' ? 4096 : 64, invocations = 64 * groups
+  const { kind } = gpu().adapter, groups = kind === 'gpu' ? 4096 : 16, invocations = 64 * groups
   const y = empty([invocations, 4]), factor = 0.5, shift = 1
   // Steps grow until one launch takes a millisecond or more, so that its start does not count.
   let steps = 256

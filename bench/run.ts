@@ -5,7 +5,7 @@ import { InputError } from '../src/base/errors.ts'
 import { close, type Gpu, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned, tuning } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/files/package.ts'
-import { type CaseMaker, defaultRounds, measure, type MeasureOptions, type Row } from './harness.ts'
+import { type CaseMaker, defaultRounds, measure, type AllOptions, type MeasureOptions, type Row } from './harness.ts'
 import { attentionCases } from './kernels/attention.ts'
 import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
@@ -39,6 +39,8 @@ export interface BenchOptions extends Omit<InitOptions, 'profile'>, MeasureOptio
   densities?: number[]
   /** Three rounds of 20 ms and one batch size: for a look, not for a figure. */
   quick?: boolean
+  /** Milliseconds of `performance.now()` after which no case begins; what is left out is noted. */
+  until?: number
   /** 'both' measures in one after the other, where the adapter is not the embedded device, which has but one. */
   profile?: 'browser' | 'native' | 'both'
 }
@@ -52,7 +54,7 @@ type Profile = 'browser' | 'native'
 export async function runBench(options: BenchOptions): Promise<BenchReport> {
   const { suite, only, against: names = [], quick, onProgress, rounds, msPerRound, profile = 'browser', ...more } =
     options
-  const { batches, patterns, densities, ...where } = more
+  const { batches, patterns, densities, until = Infinity, ...where } = more
   const report: BenchReport = {
     suite,
     adapter: '',
@@ -107,6 +109,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
         wanted,
         only,
         quick,
+        until,
         patterns,
         densities,
         peers,
@@ -137,7 +140,7 @@ function defaultBatches(suite: Suite, { adapter: { kind } }: Gpu, quick = false)
   return suite === 'patterns' ? [8] : [1, 8]
 }
 
-interface Job extends MeasureOptions, Pick<BenchOptions, 'only' | 'quick' | 'patterns' | 'densities'> {
+interface Job extends MeasureOptions, Pick<BenchOptions, 'only' | 'quick' | 'patterns' | 'densities' | 'until'> {
   rounds: number
   wanted: (name: string) => boolean
   peers: readonly Peer[]
@@ -150,9 +153,12 @@ interface Job extends MeasureOptions, Pick<BenchOptions, 'only' | 'quick' | 'pat
 /** The rows of a suite on the open device, with their share of its roofs. */
 async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Job, profile: Profile): Promise<Row[]> {
   const { wanted, peers, batches, report, onProgress, rounds, msPerRound } = job
-  const timing = { rounds, msPerRound, onProgress }
+  const timing = { rounds, msPerRound, onProgress, until: job.until, notes: report.notes }
   if (suite === 'overhead') return (await overheadRows(timing)).filter(({ name }) => wanted(name))
-  const roofline = report.rooflines[profile] = await measureRoofline({ onProgress })
+  const roofline = report.rooflines[profile] = await measureRoofline({
+    onProgress,
+    ...msPerRound !== undefined && { msPerRound: Math.min(20, msPerRound) },
+  })
   const named = (rows: readonly Row[]) =>
     withRoofline(rows, roofline).map((row) => report.profile === 'both' ? { ...row, profile } : row)
   if (suite === 'models') {
@@ -185,10 +191,14 @@ async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Jo
 export async function measureAll(
   what: string,
   makers: readonly CaseMaker[],
-  { rounds = defaultRounds, msPerRound, onProgress }: MeasureOptions = {},
+  { rounds = defaultRounds, msPerRound, onProgress, until = Infinity, notes }: AllOptions = {},
 ): Promise<Row[]> {
   const rows: Row[] = [], count = meter(what, makers.length, rounds, onProgress)
   for (const [i, { name, make }] of makers.entries()) {
+    if (performance.now() > until) {
+      notes?.push(`${makers.length - i} of ${makers.length} cases are left out, from ${name} on: out of time`)
+      break
+    }
     const told = count.begin(i, name), work = await make()
     for (const { run } of work.subjects) await run()
     await tuned()

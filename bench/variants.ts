@@ -2,14 +2,18 @@
 // worth, and whether another row would do better.
 import { tuned } from '../src/gpu/tune.ts'
 import { type AnyTable, force, rowsTaken } from '../src/ops/shared/variants.ts'
-import { type CaseMaker, defaultRounds, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
+import { type CaseMaker, defaultRounds, measure, type AllOptions, type Row, type Subject } from './harness.ts'
 import { meter } from './meter.ts'
 
 /** Rows of the table that is printed: a case as it is run usually, and by each row that can run it, in turns. */
-export async function variantRows(makers: readonly CaseMaker[], options: MeasureOptions): Promise<Row[]> {
+export async function variantRows(makers: readonly CaseMaker[], options: AllOptions): Promise<Row[]> {
   const rows: Row[] = [],
     count = meter('bench variants', makers.length, options.rounds ?? defaultRounds, options.onProgress)
   for (const [i, { name, make }] of makers.entries()) {
+    if (performance.now() > (options.until ?? Infinity)) {
+      options.notes?.push(`${makers.length - i} of ${makers.length} cases are left out, from ${name} on: out of time`)
+      break
+    }
     const onProgress = count.begin(i, name)
     const work = await make(), [usual] = work.subjects
     const tables = [...(await rowsTaken(() => usual.run())).keys()].filter((table) => table.rows.length > 1)

@@ -32,7 +32,10 @@ export interface InitOptions {
    * `blob:` addresses, which is how the worker starts by itself.
    */
   worker?: string | URL | Worker
-  /** `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features. */
+  /**
+   * `browser` (default): what a page would get. `native`: exact timestamps, f16 on NVIDIA, unsafe features; and through
+   * dawn neither checks of indices nor zeroes in workgroup memory, so that a kernel out of bounds does anything.
+   */
   profile?: 'browser' | 'native'
   /** Most bytes of memory of the embedded device in Node; default and most 4 GiB. */
   memoryLimit?: number

