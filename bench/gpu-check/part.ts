@@ -1,6 +1,5 @@
 // One part of `gpu-check` in a process of its own: does it and writes what it found as JSON. Arguments: a PartTask as
 // JSON, then the file to write.
-import { probeDawn } from '../../src/commands/doctor/probe.ts'
 import { writeOutput } from '../../src/files/output.ts'
 import { close, init, type InitOptions } from '../../src/gpu/device.ts'
 import { nothing, progressLines } from './progress.ts'
@@ -90,15 +89,7 @@ async function device(where: InitOptions) {
   const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = adapterInfo
   const info = { vendor, architecture, device: adapterInfo.device, description, subgroupMinSize, subgroupMaxSize }
   await close()
-  const { adapters, failure } = await probeDawn()
-  return {
-    adapter,
-    info,
-    features: [...features].sort(),
-    limits: all,
-    machine: machineFacts(),
-    dawn: { adapters, failure },
-  }
+  return { adapter, info, features: [...features].sort(), limits: all, machine: machineFacts() }
 }
 
 async function networks(name: string, { small }: PartTask, until: number, where: InitOptions) {

