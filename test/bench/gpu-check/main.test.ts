@@ -1,4 +1,5 @@
-// gpu-check: arguments, parts in processes of their own whose results are on the disk, the page; on the embedded device.
+// gpu-check: arguments, parts in processes of their own whose results are on the disk, the page; on the embedded
+// device.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
