@@ -46,7 +46,9 @@ export { type BatchLoss, classification, type ClassificationOptions, type Distil
 export { fitStage, memoryStore, noStore, type Stage, type StateStore } from './train/resume.ts'
 
 export { bytesOf, checkPacked, densityOf } from './sparse/check-packed.ts'
+export { checkPattern, type PatternCheck } from './sparse/check-pattern.ts'
 export { sparseLinear, sparseLinearAdd, sparseLinearGelu } from './sparse/linear.ts'
+export { type TileMaskedOptions, tileMaskedLinear } from './sparse/masked.ts'
 export { type Packing } from './sparse/packing.ts'
 export { definePattern, type MatrixShape, type Packed, type Pattern, type PatternSpec,
   type TileWalk } from './sparse/pattern.ts'

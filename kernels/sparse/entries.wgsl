@@ -1,24 +1,42 @@
-// Sparse product for tiles of any size, single entries above all. A workgroup turns STEP columns of 32 rows of x into
-// vectors of rows; an invocation makes one output of these rows, adding one value times one column after the other.
+// Sparse product for tiles of any size, single entries above all. A workgroup turns STEP columns of 4 QUADS rows of x
+// into vectors of rows; an invocation makes one output of these rows, adding one value times one column after the
+// other.
 
 // #include params.wgsl
+// #include ../matmul/finish.wgsl
 
-override OUTPUTS: u32 = 64;                // of a workgroup, one to an invocation
-override STEP: u32 = 64;                   // a multiple of four; 128 STEP bytes
+override OUTPUTS: u32 = 64;                // of a workgroup, one to an invocation; a multiple of four
+override STEP: u32 = 64;                   // a multiple of four; 16 QUADS STEP bytes
+override QUADS: u32 = 8;
 override STRIP: u32 = 1;                   // rows of a tile that lie side by side
 
 @group(0) @binding(1) var<storage, read> values: array<f32>;
-alias Column = array<vec4f, 8>;            // 32 rows
+alias Column = array<vec4f, /*quads*/8>;   // 4 QUADS rows
 var<workgroup> turned: array<Column, STEP>;
+var<workgroup> made: array<Column, OUTPUTS>;   // sums between the steps of k, and on their way out
+
+// How many slots of a row from `begin` on, at most STEP and none from `end` on, have columns before `past`. A search
+// without branches, which nobody could foretell.
+fn slots_before(row: u32, begin: u32, end: u32, past: u32) -> u32 {
+  var low = begin;
+  var left = min(end - begin, STEP);
+  while (left > 0u) {
+    let half = (left + 1u) / 2u;
+    low += select(0u, half, column(row, low + half - 1u) < past);
+    left -= half;
+  }
+  return low - begin;
+}
 
 @compute @workgroup_size(OUTPUTS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lid: u32) {
   let across = (p.N + OUTPUTS - 1u) / OUTPUTS;
   let index = group.y * groups.x + group.x;
-  let m = index / across * 32u;
+  let m = index / across * QUADS * 4u;
   if (m >= p.M) { return; }
-  let n = index % across * OUTPUTS + lid;
+  let first_output = index % across * OUTPUTS;
+  let n = first_output + lid;
   let row = n / HEIGHT;
   let part = n % HEIGHT / STRIP;
   var slot = 0u;
@@ -27,12 +45,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     slot = first(row);
     end = last(row);
   }
-  var sums: array<vec4f, 8>;
   for (var k = 0u; k < p.K; k += STEP) {
     let past = min(k + STEP, p.K);
-    for (var i = lid; i < 2u * STEP; i += OUTPUTS) {
-      let step = i / 8u * 4u;
-      let quad = i % 8u;
+    for (var i = lid; i < QUADS * STEP / 4u; i += OUTPUTS) {
+      let step = i / QUADS * 4u;
+      let quad = i % QUADS;
       let r = m + quad * 4u;
       if (r < p.M && k + step < p.K) {
         let left = p.K - (k + step);
@@ -49,42 +66,53 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     if (n < p.N) {
-      var sum: array<vec4f, 8>;
-      if (k > 0u) { sum = sums; }
-      for (; slot < end; slot++) {
-        let left_edge = column(row, slot) * WIDTH;
-        if (left_edge >= past) { break; }
-        let begin = max(left_edge, k);
-        let steps = min(left_edge + WIDTH, past) - begin;
-        let w = ((slot * (HEIGHT / STRIP) + part) * WIDTH + begin - left_edge) * STRIP + n % STRIP;
-        for (var i = 0u; i < steps; i++) {
-          let value = vec4f(values[w + i * STRIP]);
-          let at = begin - k + i;
-          for (var q = 0u; q < 8u; q++) { sum[q] = fma(value, turned[at][q], sum[q]); }
+      var sum: array<vec4f, /*quads*/8>;
+      if (k > 0u) { for (var q = 0u; q < QUADS; q++) { sum[q] = made[lid][q]; } }
+      var s = slot;                        // variables that live over a barrier are slow to count with
+      let last_slot = end;
+      let r = row;
+      if (HEIGHT == 1u && WIDTH == 1u) {
+        // Counted first, because in a loop with one counter that nothing leaves, indices are not checked turn by turn.
+        var count = last_slot - s;
+        if (past < p.K) { count = slots_before(r, s, last_slot, past); }
+        for (var i = 0u; i < count; i++) {
+          let at = column(r, s + i) - k;
+          let value = vec4f(values[s + i]);
+          for (var q = 0u; q < QUADS; q++) { sum[q] = fma(value, turned[at][q], sum[q]); }
         }
-        if (left_edge + WIDTH > past) { break; }   // its other steps come with the next
-      }
-      if (past < p.K) {
-        sums = sum;
+        s += count;
       } else {
-        for (var q = 0u; q < 8u; q++) { finish_rows(m + 4u * q, n, sum[q]); }
+        for (; s < last_slot; s++) {
+          let left_edge = column(r, s) * WIDTH;
+          if (left_edge >= past) { break; }
+          let begin = max(left_edge, k);
+          let steps = min(left_edge + WIDTH, past) - begin;
+          let w = ((s * (HEIGHT / STRIP) + part) * WIDTH + begin - left_edge) * STRIP + n % STRIP;
+          for (var i = 0u; i < steps; i++) {
+            let value = vec4f(values[w + i * STRIP]);
+            let at = begin - k + i;
+            for (var q = 0u; q < QUADS; q++) { sum[q] = fma(value, turned[at][q], sum[q]); }
+          }
+          if (left_edge + WIDTH > past) { break; }   // its other steps come with the next
+        }
       }
+      slot = s;
+      // As vectors of rows, whole: an engine that joins neighbouring vectors begins with such writes.
+      for (var q = 0u; q < QUADS; q++) { made[lid][q] = sum[q]; }
     }
     workgroupBarrier();
   }
-}
-
-// Four rows of one output.
-fn finish_rows(m: u32, n: u32, sums: vec4f) {
-  var result = sums;
-  if (BIAS == 1u) { result += bias[n]; }
-  if (GELU == 1u) { result = gelu(result); }
-  for (var i = 0u; i < 4u; i++) {
-    if (m + i < p.M) {
-      let at = (m + i) * p.N + n;
-      var one = result[i];
-      if (RESIDUAL == 1u) { one += residual[at]; }
-      out[at] = one;
-    }
+  for (var i = lid; i < QUADS * OUTPUTS / 4u; i += OUTPUTS) {
+    let output = i / QUADS * 4u;
+    let quad = i % QUADS;
+    let r = m + quad * 4u;
+    let s = made[output][quad];
+    let t = made[output + 1u][quad];
+    let u = made[output + 2u][quad];
+    let v = made[output + 3u][quad];
+    finish(0u, 0u, r, first_output + output, vec4f(s.x, t.x, u.x, v.x));
+    finish(0u, 0u, r + 1u, first_output + output, vec4f(s.y, t.y, u.y, v.y));
+    finish(0u, 0u, r + 2u, first_output + output, vec4f(s.z, t.z, u.z, v.z));
+    finish(0u, 0u, r + 3u, first_output + output, vec4f(s.w, t.w, u.w, v.w));
   }
 }

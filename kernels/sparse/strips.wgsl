@@ -11,15 +11,16 @@ override STRIP: u32 = 16;                  // in elements
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lid: u32) {
-  // One row of one strip; a strip's rows are neighbours.
-  let i = (group.y * groups.x + group.x) * 64u + lid;
-  if (i >= p.strips * p.height) { return; }
-  let strip = i / p.height;
-  let row = i % p.height;
+  // Sixty-four rows of one strip, then the same rows of the next, which lie in the same pages.
+  let index = group.y * groups.x + group.x;
+  let strip = index % p.strips;
+  let row = index / p.strips * 64u + lid;
+  if (row >= p.height) { return; }
+  let to = (strip * p.height + row) * STRIP;
+  let at = row * p.width + strip * STRIP;
   for (var c = 0u; c < STRIP; c++) {
-    let column = strip * STRIP + c;
     var value = /*element*/f32();
-    if (row < p.rows && column < p.width) { value = x[row * p.width + column]; }
-    out[i * STRIP + c] = value;
+    if (row < p.rows && strip * STRIP + c < p.width) { value = x[at + c]; }
+    out[to + c] = value;
   }
 }

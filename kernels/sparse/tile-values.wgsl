@@ -30,9 +30,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let slot = item / (parts * quads);
   let part = item / quads % parts;
   let quad = item % quads;
-  let works = slot < p.slots;
+  var works = slot < p.slots;
   var a = 0u;
   var b = 0u;
+  if (works) { works = tile_row[slot] != 0xffffffffu; }   // a slot of a masked weight without a tile
   if (works) {
     b = (tile_row[slot] * parts + part) * p.M;
     a = (tile_column[slot] * (quads / QUADS) + quad / QUADS) * p.M * QUADS + quad % QUADS;

@@ -47,36 +47,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let depth = p.tile_columns * WIDTH;      // from K on there are zeros
   for (var k = 0u; k < depth; k += STEP) {
     if (m < p.M && local.y < PACKERS) {
-      let steps = min(STEP, (depth - k + 3u) / 4u * 4u);
+      let to = local.x * STEP;
+      let steps = min(STEP, max(p.K, k) - k);
       for (var step = local.y * 4u; step < steps; step += PACKERS * 4u) {
         let at = m * p.K + k + step;
-        let left = select(0u, p.K - (k + step), k + step < p.K);
+        let left = p.K - (k + step);
         let s = load_x(at, left);
         let t = load_x(at + select(0u, p.K, m + 1u < p.M), left);
         let u = load_x(at + select(0u, 2u * p.K, m + 2u < p.M), left);
         let v = load_x(at + select(0u, 3u * p.K, m + 3u < p.M), left);
-        let to = local.x * STEP + step;
-        blocks[to] = vec4f(s.x, t.x, u.x, v.x);
-        blocks[to + 1u] = vec4f(s.y, t.y, u.y, v.y);
-        blocks[to + 2u] = vec4f(s.z, t.z, u.z, v.z);
-        blocks[to + 3u] = vec4f(s.w, t.w, u.w, v.w);
+        blocks[to + step] = vec4f(s.x, t.x, u.x, v.x);
+        blocks[to + step + 1u] = vec4f(s.y, t.y, u.y, v.y);
+        blocks[to + step + 2u] = vec4f(s.z, t.z, u.z, v.z);
+        blocks[to + step + 3u] = vec4f(s.w, t.w, u.w, v.w);
       }
+      // Tiles at the edge reach further than x, whose next row must not get in: it may hold what is not finite.
+      let beyond = (steps + 3u) / 4u * 4u + local.y;
+      for (var step = beyond; step < min(STEP, depth - k); step += PACKERS) { blocks[to + step] = vec4f(); }
     }
     workgroupBarrier();
     if (works) {
       var sum: array<vec4f, 16>;
       if (k > 0u) { sum = sums; }
       let past = k + STEP;
-      for (; slot < end; slot++) {
-        let left_edge = column(row, slot) * WIDTH;
+      var s = slot;                          // variables that live over a barrier are slow to count with
+      let last_slot = end;
+      for (; s < last_slot; s++) {
+        let left_edge = column(row, s) * WIDTH;
         if (left_edge >= past) { break; }
         let begin = max(left_edge, k);
         let steps = min(left_edge + WIDTH, past) - begin;
         let a = local.x * STEP + begin - k;
-        let w = (slot * parts + strip % parts) * WIDTH + begin - left_edge;
+        let w = (s * parts + strip % parts) * WIDTH + begin - left_edge;
         for (var i = 0u; i < steps; i++) { multiply(a + i, w + i, &sum); }
         if (left_edge + WIDTH > past) { break; }   // its other steps come with the next
       }
+      slot = s;
       if (past < depth) {
         sums = sum;
       } else {

@@ -5,14 +5,20 @@ import type { Packed, Pattern } from './pattern.ts'
 import { tilesOf } from './tiles.ts'
 
 /**
- * Checks a packed weight, and answers with the places of its tiles. `what` is the file and tensor, or the pattern.
+ * Checks a packed weight, and answers with the places of its tiles. `what` is the file and tensor, or the pattern;
+ * `cure` is what is likely wrong.
  * @throws InputError, one sentence, for another shape, tile or number of values than the pattern's, index arrays that
  * are missing or too short, a tile out of range, out of order or stored twice, and values that are not finite.
  */
-export function checkPacked(pattern: Pattern, packed: Packed, what: string): Uint32Array {
+export function checkPacked(
+  pattern: Pattern,
+  packed: Packed,
+  what: string,
+  cure = `the file is damaged, or another pattern than ${pattern.name} wrote it`,
+): Uint32Array {
   const { shape, tile, slots, values, index } = packed, wanted = pattern.tile(shape)
   const fail = (sentence: string): never => {
-    throw new InputError(`${what}: ${sentence}; the file is damaged, or another pattern than ${pattern.name} wrote it`)
+    throw new InputError(`${what}: ${sentence}; ${cure}`)
   }
   const unfit = pattern.unfit(shape)
   if (unfit !== null) fail(`a weight of [${shape}] cannot be ${pattern.name}: ${unfit}`)

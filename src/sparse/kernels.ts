@@ -1,6 +1,6 @@
 // The WGSL of sparse products, put together: a loop, how operands are read, and a pattern's walk.
 import { kernel, type Kernel } from '../gpu/kernel.ts'
-import { outputs, reader } from '../ops/matmul/kernels.ts'
+import { outputs, reader, writer } from '../ops/matmul/kernels.ts'
 import type { TileWalk } from './pattern.ts'
 
 const params = ['M', 'N', 'K', 'tile_rows', 'tile_columns']
@@ -33,18 +33,29 @@ export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, x: boolean, out:
     }))
 }
 
-const scalars = `@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;`
-
-/** The product for tiles of any size. */
-export function entriesKernel(walk: TileWalk, x: boolean, label: string): Kernel {
-  return once(`entries ${x} ${walk.wgsl}`, () =>
+/** The product for tiles of any size, so many vectors of four rows at a time. */
+export function entriesKernel(walk: TileWalk, quads: 8 | 16, x: boolean, out: boolean, label: string): Kernel {
+  return once(`entries ${quads} ${x} ${out} ${walk.wgsl}`, () =>
     kernel('sparse/entries.wgsl', {
       buffers: buffers(walk),
       params,
-      splice: { '/*walk*/': walkText(walk), '/*memory*/': [reader('x', 0, x), scalars].join('\n') },
-      label: `${label}${x ? '' : ', unaligned'}`,
+      splice: {
+        '/*walk*/': walkText(walk),
+        '/*memory*/': [reader('x', 0, x), outputs(out)].join('\n'),
+        '/*quads*/8': String(quads),
+      },
+      label: `${label}${x && out ? '' : ', unaligned'}`,
+    }))
+}
+
+/** Lists what a walk's functions say. */
+export function walkKernel(walk: TileWalk, label: string): Kernel {
+  return once(`walk ${walk.wgsl}`, () =>
+    kernel('sparse/walk.wgsl', {
+      buffers: ['bounds', 'columns', ...walk.index],
+      params: ['N', 'K', 'tile_rows', 'tile_columns', 'slots'],
+      splice: { '/*walk*/': walkText(walk) },
+      label,
     }))
 }
 
@@ -84,4 +95,43 @@ const turned = { buffers: ['values', 'order', 'out'], params: ['slots'] }
 export const turnKernels = {
   vectors: kernel('sparse/turn-vectors.wgsl', turned),
   entries: kernel('sparse/turn.wgsl', turned),
+}
+
+/** Kernels of masked weights; whether rows of the weight are whole vectors of four. */
+export const maskedKernels = {
+  occupancy: (aligned: boolean): Kernel =>
+    once(`occupancy ${aligned}`, () =>
+      kernel('sparse/occupancy.wgsl', {
+        buffers: ['mask', 'flags'],
+        params: ['N', 'K', 'tiles', 'tile_columns'],
+        splice: { '/*memory*/': reader('mask', 0, aligned) },
+        label: aligned ? '' : 'unaligned',
+      })),
+  occupied: kernel('sparse/occupied.wgsl', {
+    buffers: ['flags', 'count', 'tile_row', 'tile_column', 'slot_of'],
+    params: ['rows', 'columns'],
+  }),
+  pack: (aligned: boolean): Kernel =>
+    once(`pack ${aligned}`, () =>
+      kernel('sparse/pack.wgsl', {
+        buffers: ['weight', 'mask', 'tile_row', 'tile_column', 'values'],
+        params: ['N', 'K', 'slots'],
+        splice: { '/*memory*/': [reader('weight', 0, aligned), reader('mask', 1, aligned)].join('\n') },
+        label: aligned ? '' : 'unaligned',
+      })),
+  spread: (aligned: boolean): Kernel =>
+    once(`spread ${aligned}`, () =>
+      kernel('sparse/spread.wgsl', {
+        buffers: ['weight', 'mask', 'values', 'slot_of', 'dweight', 'dmask'],
+        params: ['N', 'K', 'tile_columns'],
+        splice: {
+          '/*memory*/': [
+            reader('weight', 0, aligned),
+            reader('mask', 1, aligned),
+            writer('dweight', 4, aligned),
+            writer('dmask', 5, aligned),
+          ].join('\n'),
+        },
+        label: aligned ? '' : 'unaligned',
+      })),
 }

@@ -62,6 +62,7 @@ export const forwardSide = ({ shape, tile, pattern }: Packing): Side => sideOf(s
 export const turnedSide = ({ shape, tile }: Packing): Side =>
   sideOf([shape[1], shape[0]], [tile[1], tile[0]], listedWalk)
 
-function sideOf(shape: MatrixShape, tile: Tile, walk: TileWalk): Side {
+/** A weight of this shape in tiles of this size, found by this walk. */
+export function sideOf(shape: MatrixShape, tile: Tile, walk: TileWalk): Side {
   return { shape, tile, strip: stripOf(tile[0]), tiles: tilesOf(shape, tile), walk }
 }

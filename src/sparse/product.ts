@@ -7,7 +7,7 @@ import { choose } from '../ops/shared/variants.ts'
 import { entriesKernel, entryValuesKernel, stripsKernel, tilesKernel, tileValuesKernel,
   turnKernels } from './kernels.ts'
 import { forwardSide, type Packing, type Side, turnedSide } from './packing.ts'
-import { stripOf } from './tiles.ts'
+import { stripOf, tilesOf } from './tiles.ts'
 import { sparseVariants } from './variants.ts'
 
 /** The tensors of a packed weight: values, the pattern's index by name, and the lists. */
@@ -26,7 +26,8 @@ export function sparseProduct(
   M: number,
   epilogue: Epilogue = {},
 ): void {
-  multiply(x, values, index, forwardSide(packing), packing, out, M, epilogue)
+  const { pattern: { name }, slots } = packing
+  multiplyBy(x, values, index, forwardSide(packing), { name, slots }, out, M, epilogue)
 }
 
 /** out [M, K] = dy [M, N] W: the tiles are transposed first, which is little beside the product. */
@@ -39,19 +40,20 @@ export function sparseBack(
 ): void {
   const side = turnedSide(packing), turned = turn(values, lists.turned_slot, packing)
   const index = { row_start: lists.turned_start, tile_column: lists.turned_column }
-  multiply(dy, turned, index, side, packing, out, M, {})
+  multiplyBy(dy, turned, index, side, { name: packing.pattern.name, slots: packing.slots }, out, M)
   turned.dispose()
 }
 
-function multiply(
+/** out [M, N] = x [M, K] times the transpose of what a side describes; `slots` is about how many tiles are kept. */
+export function multiplyBy(
   x: Tensor,
   values: Tensor,
   index: PackedTensors['index'],
   side: Side,
-  { pattern, slots }: Packing,
+  { name, slots }: { name: string, slots: number },
   out: Tensor,
   M: number,
-  epilogue: Epilogue,
+  epilogue: Epilogue = {},
 ): void {
   const { shape: [N, K], tile: [HEIGHT, WIDTH], strip, tiles, walk } = side
   const work = { ...side, M, slots }, variant = choose(sparseVariants, work)
@@ -62,7 +64,7 @@ function multiply(
   if (variant.loop === 'tiles' && strip > 1) {
     const { X = 8, packers = 1 } = variant, groups = Math.ceil(tiles[0] * HEIGHT / strip / across)
     launch(
-      tilesKernel(walk, strip / 4 as 1 | 2 | 4, whole(K), whole(N), pattern.name),
+      tilesKernel(walk, strip / 4 as 1 | 2 | 4, whole(K), whole(N), name),
       buffers,
       sizes,
       grid(Math.ceil(M / (4 * X)) * groups),
@@ -81,12 +83,13 @@ function multiply(
       },
     )
   } else {
+    const { quads: QUADS = 8 } = variant
     launch(
-      entriesKernel(walk, whole(K), pattern.name),
+      entriesKernel(walk, QUADS, whole(K), whole(N), name),
       buffers,
       sizes,
-      grid(Math.ceil(M / 32) * Math.ceil(N / across)),
-      { overrides: { HEIGHT, WIDTH, OUTPUTS: across, STEP: steps, STRIP: strip, ...switches(epilogue) }, flops },
+      grid(Math.ceil(M / (4 * QUADS)) * Math.ceil(N / across)),
+      { overrides: { HEIGHT, WIDTH, OUTPUTS: across, STEP: steps, QUADS, STRIP: strip, ...switches(epilogue) }, flops },
     )
   }
 }
@@ -119,37 +122,49 @@ export function sparseValues(
 ): Tensor {
   const { shape: [N, K], tile: [HEIGHT, WIDTH], slots } = packing
   if (slots === 0) return zeros(values.shape)
-  const out = empty(values.shape)
-  const strip = stripOf(HEIGHT)
-  const across = stripOf(WIDTH)
-  const tensors = { tile_row: lists.tile_row, tile_column: lists.tile_column, values: out }
-  const flops = 2 * M * slots * HEIGHT * WIDTH
+  const out = empty(values.shape), strip = stripOf(HEIGHT), across = stripOf(WIDTH)
   if (strip > 1 && across > 1) {
-    const [down, right] = [packing.shape[0] / HEIGHT, packing.shape[1] / WIDTH].map(Math.ceil)
-    const a = cut(dy, M, N, strip, M, down * HEIGHT / strip), b = cut(x, M, K, across, M, right * WIDTH / across)
-    launch(
-      tileValuesKernel(strip / 4 as 1 | 2 | 4),
-      { dy: a, x: b, ...tensors },
-      { M, slots },
-      grid(Math.ceil(slots * (HEIGHT / strip) * (WIDTH / 4) / 16)),
-      { overrides: { HEIGHT, WIDTH, COLUMNS: strip / 4, QUADS: across / 4, STEP: 128, ITEMS: 16 }, flops },
-    )
-    a.dispose()
-    b.dispose()
+    tileGradients(dy, x, out, lists, packing, M)
   } else {
     const height = Math.ceil(M / 4) * 4
     const a = cut(dy, M, N, 1, height, N), b = cut(x, M, K, 1, height, K)
     launch(
       entryValuesKernel,
-      { dy: a, x: b, ...tensors },
+      { dy: a, x: b, tile_row: lists.tile_row, tile_column: lists.tile_column, values: out },
       { N, K, height, slots },
       grid(Math.ceil(slots * HEIGHT * WIDTH / 64)),
-      { overrides: { HEIGHT, WIDTH, STRIP: strip }, flops },
+      { overrides: { HEIGHT, WIDTH, STRIP: strip }, flops: 2 * M * slots * HEIGHT * WIDTH },
     )
     a.dispose()
     b.dispose()
   }
   return out
+}
+
+/** The same for tiles whose sides are multiples of four, into `out`. */
+export function tileGradients(
+  dy: Tensor,
+  x: Tensor,
+  out: Tensor,
+  { tile_row, tile_column }: PackedTensors['lists'],
+  { shape, tile: [HEIGHT, WIDTH], slots }: Pick<Packing, 'shape' | 'tile' | 'slots'>,
+  M: number,
+): void {
+  const [N, K] = shape, [down, right] = tilesOf(shape, [HEIGHT, WIDTH])
+  const strip = stripOf(HEIGHT), across = stripOf(WIDTH)
+  const a = cut(dy, M, N, strip, M, down * HEIGHT / strip), b = cut(x, M, K, across, M, right * WIDTH / across)
+  launch(
+    tileValuesKernel(strip / 4 as 1 | 2 | 4),
+    { dy: a, x: b, tile_row, tile_column, values: out },
+    { M, slots },
+    grid(Math.ceil(slots * (HEIGHT / strip) * (WIDTH / 4) / 16)),
+    {
+      overrides: { HEIGHT, WIDTH, COLUMNS: strip / 4, QUADS: across / 4, STEP: 128, ITEMS: 16 },
+      flops: 2 * M * slots * HEIGHT * WIDTH,
+    },
+  )
+  a.dispose()
+  b.dispose()
 }
 
 /** Strips of `strip` columns of x [rows, width], each of `height` rows. */
@@ -159,7 +174,7 @@ function cut(x: Tensor, rows: number, width: number, strip: number, height: numb
     stripsKernel(vectors),
     { x, out },
     { rows, width: width / unit, height, strips },
-    grid(Math.ceil(strips * height / 64)),
+    grid(Math.ceil(height / 64) * strips),
     { overrides: { STRIP: strip / unit } },
   )
   return out

@@ -17,6 +17,8 @@ export interface SparseVariant extends Variant<SparseWork> {
   readonly X?: number
   /** Strips (tiles) or outputs (entries) of a workgroup. */
   across(work: SparseWork): number
+  /** Vectors of four rows, for entries. */
+  readonly quads?: 8 | 16
   /** Invocations that lay one block of rows. */
   readonly packers?: number
 }
@@ -67,18 +69,21 @@ export const sparseVariants = variants<SparseWork, SparseVariant>('sparse produc
     name: 'entries, all of k at once',
     numeric: 'exact-order',
     adapters: ['embedded'],
-    runs: (_, { shape }) => shape[1] <= 1536,
+    runs: (_, { shape }) => shape[1] <= 768,
+    leads: ({ slots, tile, tiles, strip }) => strip === 1 && slots * tile[0] * tile[1] < 0.15 * tiles[0] * tiles[1],
     loop: 'entries',
+    quads: 8,
     steps: ({ shape }) => whole(shape[1], 4),
-    across: ({ shape }) => Math.min(1024, whole(shape[0], 16)),
+    across: ({ shape }) => Math.min(768, whole(shape[0], 16)),
   },
   {
     name: 'entries, steps of k',
     numeric: 'exact-order',
     adapters: ['embedded'],
     loop: 'entries',
-    steps: () => 768,
-    across: ({ shape }) => Math.min(1024, whole(shape[0], 16)),
+    quads: 16,
+    steps: ({ shape }) => Math.min(96, whole(shape[1], 4)),
+    across: ({ shape }) => Math.min(768, whole(shape[0], 16)),
   },
   { name: 'entries, for a GPU', numeric: 'exact-order', loop: 'entries', steps: () => 64, across: () => 64 },
 ])

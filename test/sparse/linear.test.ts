@@ -46,11 +46,15 @@ async function checkPattern(pattern: Pattern, M: number, shape: readonly [number
 }
 
 describeDevice('sparse linear', (adapter) => {
+  // A software driver takes seconds to compile a kernel: there, one pattern of each loop and kind of walk, at one size.
   const shapes: [number, [number, number]][] = adapter === 'cpu'
     ? [[37, [48, 64]], [5, [30, 41]], [33, [17, 33]]]
-    : [[5, [30, 41]]]
-  for (const pattern of testedPatterns) {
-    test(pattern.name, async () => {
+    : [[5, [32, 40]]]
+  const patterns = testedPatterns.filter(({ name }) =>
+    adapter === 'cpu' || ['unstructured', 'block:16x16', 'nm:2:4', 'strided:8:3'].includes(name)
+  )
+  for (const pattern of patterns) {
+    test(pattern.name, { timeout: 240_000 }, async () => {
       for (const [M, shape] of shapes) {
         for (const density of adapter === 'cpu' ? [0, 0.01, 0.5, 1] : [0.5]) {
           await checkPattern(pattern, M, shape, density)
@@ -59,18 +63,32 @@ describeDevice('sparse linear', (adapter) => {
     })
   }
 
-  test.each(['block:16x16', 'unstructured', 'block:4x8'])('%s: rows of tiles that keep nothing', async (name) => {
-    const pattern = patternOf(name), shape = [64, 48] as const, weight = Float32Array.from(random(5, shape).data)
-    const keep = Uint8Array.from(weight, (_, i) => i / 48 < 16 || i / 48 >= 48 ? 0 : 1)
-    const sparse = SparseWeight.of(pattern, weight, keep, shape)
-    const x = random(1, [9, 48])
-    const bias = random(2, [64])
-    const y = sparseLinear(toTensor(x), sparse, toTensor(bias))
-    const expected = reference.linear(x, nd(shape, weight.map((value, i) => keep[i] ? value : 0)), bias)
-    expect(relativeError(await y.data(), expected.data)).toBeLessThan(1e-6)
+  test.each(adapter === 'cpu' ? ['block:16x16', 'unstructured', 'block:4x8'] : ['block:16x16'])(
+    '%s: rows of tiles that keep nothing',
+    async (name) => {
+      const pattern = patternOf(name), shape = [64, 48] as const, weight = Float32Array.from(random(5, shape).data)
+      const keep = Uint8Array.from(weight, (_, i) => i / 48 < 16 || i / 48 >= 48 ? 0 : 1)
+      const sparse = SparseWeight.of(pattern, weight, keep, shape)
+      const x = random(1, [9, 48])
+      const bias = random(2, [64])
+      const y = sparseLinear(toTensor(x), sparse, toTensor(bias))
+      const expected = reference.linear(x, nd(shape, weight.map((value, i) => keep[i] ? value : 0)), bias)
+      expect(relativeError(await y.data(), expected.data)).toBeLessThan(1e-6)
+    },
+  )
+
+  test('what is not finite stays in its row where tiles reach over the edge', async () => {
+    const pattern = patternOf('block:16x16'), shape = [16, 40] as const, weight = new Float32Array(640).fill(1)
+    const sparse = SparseWeight.of(pattern, weight, new Uint8Array(640).fill(1), shape)
+    const x = new Float32Array(5 * 40).fill(1)
+    x[40] = Infinity // the first entry of row 1, behind the last of row 0
+    const y = await sparseLinear(tensor(x, [5, 40]), sparse, null).data()
+    expect([...y.subarray(0, 16)]).toEqual(new Array(16).fill(40))
+    expect([...y.subarray(16, 32)]).toEqual(new Array(16).fill(Infinity))
+    expect([...y.subarray(32)]).toEqual(new Array(48).fill(40))
   })
 
-  test('inputs and outputs of several axes, and the fused forms', async () => {
+  test('inputs and outputs of several axes, and the fused forms', { timeout: 240_000 }, async () => {
     const pattern = patternOf('block:8x8'), shape = [48, 40] as const
     const { weight, keep } = maskedWeight(pattern, shape, 0.5)
     const sparse = SparseWeight.of(pattern, weight, keep, shape, { outputs: [6, 8], inputs: [5, 8] })

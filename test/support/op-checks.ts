@@ -8,6 +8,7 @@ import { gradientError, numericalGradient } from '../reference/gradient.ts'
 import { nd, type Nd, random, randomIntegers, relativeError, uniform } from '../reference/nd.ts'
 import { reference, type ReferenceName } from '../reference/references.ts'
 import { permute } from '../reference/shape.ts'
+import { sparseChecks } from './sparse-checks.ts'
 
 /** One check: gives the worst of max|a - b| / max|b| over the result and its gradients; 1e-5 is good. */
 export interface Check {
@@ -219,11 +220,14 @@ const shapes: Shaped[] = [
 
 /** Checks of a few shapes of every op family against the references and their differences. */
 export function shapeChecks(): Check[] {
-  return shapes.map((shaped) => ({
-    name: `${shaped.op} ${shaped.args.map(({ shape }) => `[${shape}]`).join(' ')}`,
-    tolerance: 1e-5,
-    run: () => checkShape(shaped),
-  }))
+  return [
+    ...shapes.map((shaped) => ({
+      name: `${shaped.op} ${shaped.args.map(({ shape }) => `[${shape}]`).join(' ')}`,
+      tolerance: 1e-5,
+      run: () => checkShape(shaped),
+    })),
+    ...sparseChecks(),
+  ]
 }
 
 async function checkShape({ op, args, attributes = {}, constant = [], whole: integers = [] }: Shaped): Promise<number> {

@@ -148,7 +148,8 @@ ${reader('residual', 3, aligned)}
 ${writer('out', 4, aligned).replace('fn store_out(', 'fn store(which: u32, ')}`
 }
 
-function writer(name: string, binding: number, aligned: boolean): string {
+/** WGSL of `store_<name>(i, left, value)`: writes elements i to i + 3 of a buffer, those before the `left`-th. */
+export function writer(name: string, binding: number, aligned: boolean): string {
   return `@group(0) @binding(${binding}) var<storage, read_write> ${name}: array<${aligned ? 'vec4f' : 'f32'}>;
 fn store_${name}(i: u32, left: u32, value: vec4f) {
   ${aligned ? `${name}[i / 4u] = value;` : `for (var j = 0u; j < min(left, 4u); j++) { ${name}[i + j] = value[j]; }`}

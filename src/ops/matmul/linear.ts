@@ -8,13 +8,11 @@ import { empty, isTracing, Tensor } from '../../core/tensor.ts'
 import { add, gelu, mul } from '../elementwise.ts'
 import { op, recordCall, type TypedCall } from '../../core/op.ts'
 import type { Epilogue } from './kernels.ts'
+import { type LinearOptions, linearSizes, maskedAxes, notation } from './linear-sizes.ts'
 import { product, products } from './product.ts'
 import { sumMiddle } from '../shared/split-sum.ts'
 
-/** How many trailing axes of x and of the weight are contracted; default 1. */
-export interface LinearOptions {
-  over?: number
-}
+export type { LinearOptions } from './linear-sizes.ts'
 
 /**
  * y[..., o] = sum over c of x[..., c] weight[o, c] + bias[o], where c are the last `over` axes of x and of weight and o
@@ -31,13 +29,13 @@ export const linear = op({
   axes: (shapes, out, { over = 1 }: LinearOptions) => linksOf(notation(shapes[1]!.length, over), shapes, out, {}),
   zero: ['breaks', 'breaks', 'breaks'], // a zeroed row comes out as the bias
   run(x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
-    const { rows, inputs, outputs, shape } = sizes('linear', x, weight, bias, over)
+    const { rows, inputs, outputs, shape } = linearSizes('linear', x, weight, bias, over)
     const y = empty(shape)
     product(x, weight, y, { M: rows, N: outputs, K: inputs, transposeB: true }, { bias })
     return y
   },
   vjp({ args: [x, weight, bias], attrs: { over = 1 }, needs }, dy) {
-    const { rows, inputs, outputs } = sizes('linear', x, weight, bias, over)
+    const { rows, inputs, outputs } = linearSizes('linear', x, weight, bias, over)
     let dx: Tensor | null = null, dweight: Tensor | null = null, dbias: Tensor | null = null
     if (needs[0]) product(dy, weight, dx = empty(x.shape), { M: rows, N: inputs, K: outputs })
     if (needs[1]) product(dy, x, dweight = empty(weight.shape), { M: outputs, N: inputs, K: rows, transposeA: true })
@@ -57,13 +55,10 @@ export const maskedLinear = op({
   roles: ['dense'],
   weight: 1,
   bias: 3,
-  axes: (shapes, out, { over = 1 }: LinearOptions) => {
-    const weight = notation(shapes[1]!.length, over).split(/, | -> /)
-    return linksOf(`${weight[0]}, ${weight[1]}, ${weight[1]}, ${weight[2]} -> ${weight[3]}`, shapes, out, {})
-  },
+  axes: maskedAxes,
   zero: ['breaks', 'breaks', 'breaks', 'breaks'],
   run(x: Tensor, weight: Tensor, mask: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
-    const { rows, inputs, outputs, shape } = sizes('masked-linear', x, weight, bias, over)
+    const { rows, inputs, outputs, shape } = linearSizes('masked-linear', x, weight, bias, over)
     if (mask.shape.join() !== weight.shape.join()) {
       throw new ShapeError(`masked-linear: mask [${mask.shape}] must have the shape of the weight [${weight.shape}]`)
     }
@@ -72,7 +67,7 @@ export const maskedLinear = op({
     return y
   },
   vjp({ args: [x, weight, mask, bias], attrs: { over = 1 }, needs }, dy) {
-    const { rows, inputs, outputs } = sizes('masked-linear', x, weight, bias, over)
+    const { rows, inputs, outputs } = linearSizes('masked-linear', x, weight, bias, over)
     let dx: Tensor | null = null, dproduct: Tensor | null = null
     if (needs[0]) product(dy, weight, dx = empty(x.shape), { M: rows, N: inputs, K: outputs }, {}, mask)
     if (needs[1] || needs[2]) {
@@ -123,7 +118,7 @@ function together(
   }
   if (weights.some((weight) => weight.shape.join() !== weights[0].shape.join())) return null
   const [{ rows, inputs: K, outputs, shape }] = weights.map((weight, i) =>
-    sizes('linear', x, weight, biases[i], options.over ?? 1)
+    linearSizes('linear', x, weight, biases[i], options.over ?? 1)
   )
   const outs = weights.map(() => empty(shape))
   if (!named('linears', () => products(x, weights, outs, { M: rows, N: outputs, K }, biases))) {
@@ -175,7 +170,7 @@ const fusedAdd = op({
   },
   zero: ['breaks', 'breaks', 'breaks', 'breaks'],
   run(x: Tensor, weight: Tensor, bias: Tensor | null, residual: Tensor, { over = 1 }: LinearOptions) {
-    const { shape } = sizes('linear+add', x, weight, bias, over)
+    const { shape } = linearSizes('linear+add', x, weight, bias, over)
     if (residual.shape.join() !== shape.join()) {
       throw new ShapeError(`linear+add: residual [${residual.shape}] must have the shape of the output [${shape}]`)
     }
@@ -186,7 +181,7 @@ const fusedAdd = op({
 })
 
 function fused(name: string, x: Tensor, weight: Tensor, over: number, epilogue: Epilogue): Tensor {
-  const { rows, inputs, outputs, shape } = sizes(name, x, weight, epilogue.bias ?? null, over)
+  const { rows, inputs, outputs, shape } = linearSizes(name, x, weight, epilogue.bias ?? null, over)
   const y = empty(shape)
   product(x, weight, y, { M: rows, N: outputs, K: inputs, transposeB: true }, epilogue)
   return y
@@ -203,36 +198,4 @@ function opened(
   const { result, calls } = record(() => plain(...own), leaves)
   const found = pullback(calls, [[result, dy]], { wanted: leaves })
   return own.map((arg) => arg && (found.get(arg) ?? null))
-}
-
-/** `'... i j, o p i j, o p -> ... o p'` for a weight of this rank. */
-function notation(rank: number, over: number): string {
-  const letters = 'abcdefghijklm'.slice(0, rank).split('')
-  const o = letters.slice(0, rank - over).join(' '), c = letters.slice(rank - over).join(' ')
-  return `... ${c}, ${o} ${c}, ${o} -> ... ${o}`
-}
-
-function sizes(name: string, x: Tensor, weight: Tensor, bias: Tensor | null, over: number) {
-  if (!Number.isInteger(over) || over < 1 || over >= weight.shape.length || over > x.shape.length) {
-    throw new ShapeError(
-      `${name}: cannot contract ${over} axes of x [${x.shape}] and weight [${weight.shape}]; `
-        + 'the weight needs output axes before the contracted ones',
-    )
-  }
-  const left = x.shape.slice(-over)
-  const right = weight.shape.slice(-over)
-  const out = weight.shape.slice(0, -over)
-  if (left.join() !== right.join()) {
-    throw new ShapeError(
-      `${name}: x [${x.shape}] does not contract with weight [${weight.shape}] over ${over} ${
-        over === 1 ? 'axis' : 'axes'
-      }; `
-        + `expected x to end in [${right}], got [${left}]`,
-    )
-  }
-  if (bias && bias.shape.join() !== out.join()) {
-    throw new ShapeError(`${name}: bias [${bias.shape}] does not fit weight [${weight.shape}]; expected [${out}]`)
-  }
-  const leading = x.shape.slice(0, -over)
-  return { rows: sizeOf(leading), inputs: sizeOf(right), outputs: sizeOf(out), shape: [...leading, ...out] }
 }
