@@ -350,7 +350,10 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
       `metadata espalier names its tensors after ${found}, expected espalier or ${Object.keys(published).join(', ')}`,
     )
   }
-  if (source !== undefined && (typeof source?.file !== 'string' || !/^[0-9a-f]{64}$/.test(String(source.sha256)))) {
+  if (
+    source !== undefined
+    && (typeof source?.file !== 'string' || typeof source.sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(source.sha256))
+  ) {
     throw new InputError('metadata espalier has a source without file and sha256; save the file anew')
   }
   const checked = checkArchitecture(architecture as Architecture, 'metadata espalier')

@@ -1,6 +1,7 @@
 // Published checkpoints: how each way of naming tensors is recognised, how sizes are read off shapes, and which rules
 // rename it.
 import { InputError } from '../base/errors.ts'
+import { shown } from '../base/quote.ts'
 import type { Architecture } from '../../models/registry.ts'
 import { huggingFaceSwin, huggingFaceViT, microsoftSwin, type Naming, resnet, timmSwin, timmViT, tinyVGG,
   torchvisionSwin, torchvisionVGG, torchvisionViT } from './weights.ts'
@@ -391,7 +392,7 @@ export function referenceArchitecture(text: string): Architecture {
   }
   const type = (given as { type?: unknown } | null)?.type
   if (typeof type !== 'string' || !Object.hasOwn(references, type)) {
-    const found = JSON.stringify(type ?? null).slice(0, 60)
+    const found = shown(type ?? null, 60)
     throw new InputError(
       `metadata arch has the type ${found}, expected one of ${
         Object.keys(references).join(', ')

@@ -40,7 +40,7 @@ export const checkKernel: CommandSpec<CheckOptions> = {
       .option('--time-limit <seconds>', 'most seconds of one run, there are five of each entry point', seconds, 10)
   },
   async run({ args: [file], entry, setup: setupFile, dawn, timeLimit }, reporter) {
-    const root = file.split(sep).join('/'), whole = assemble(root, readText)
+    const root = file.split(sep).join('/'), whole = kernelOf(root)
     const written = ({ file: at, line, ...found }: KernelFinding): KernelFinding => {
       const origin = line === null ? undefined : whole.origins[line - 1]
       return { ...found, file: !origin || origin.file === root ? at : origin.file, line: origin?.line ?? line }
@@ -113,15 +113,26 @@ function seconds(text: string): number {
   return value
 }
 
-/** Most bytes of a kernel or setup: the largest kernel of this package has 20 thousand. */
-const TEXT_LIMIT = 2 ** 22
+/** Most bytes of a setup, and of a kernel: the largest of this package has 20 thousand, and 128 compile in seconds. */
+const TEXT_LIMIT = 2 ** 22, KERNEL_LIMIT = 2 ** 17
 
-function readText(file: string): string {
+/** A kernel with what it includes. */
+function kernelOf(file: string): ReturnType<typeof assemble> {
+  const whole = assemble(file, (path) => readText(path, KERNEL_LIMIT))
+  if (whole.text.length <= KERNEL_LIMIT) return whole
+  throw new InputError(
+    `check-kernel: expected at most ${KERNEL_LIMIT} bytes, but ${
+      quoted(file)
+    } has ${whole.text.length} with its includes`,
+  )
+}
+
+function readText(file: string, limit = TEXT_LIMIT): string {
   try {
     const found = statSync(file)
     // a pipe or a device may never end
     if (!found.isFile()) throw new Error('it is not a regular file')
-    if (found.size > TEXT_LIMIT) throw new Error(`it has ${found.size} bytes, more than the ${TEXT_LIMIT} of a kernel`)
+    if (found.size > limit) throw new Error(`it has ${found.size} bytes, expected at most ${limit}`)
     return readFileSync(file, 'utf8')
   } catch (error) {
     throw new InputError(

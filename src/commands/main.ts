@@ -98,6 +98,9 @@ function explain(error: unknown, args: readonly string[], program: Command): { m
   }
   if (error instanceof EspalierError) return { message: error.message, code: error.exitCode }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
+  if (error instanceof RangeError && /addresses|allocat|out of memory/i.test(message) && !process.env.ESPALIER_DEBUG) {
+    return { message: `espalier: this process gets no more memory: ${message}; free some, or allow it more`, code: 1 }
+  }
   return {
     message: process.env.ESPALIER_DEBUG
       ? String(stack)

@@ -1,5 +1,6 @@
 // From an 8-bit picture to what a network was trained on: resize, centre crop, normalise.
 import { InputError } from '../base/errors.ts'
+import { shown } from '../base/quote.ts'
 import type { Pixels } from './images.ts'
 import { type Interpolation, interpolations, resize, shortSideSize, type Window } from './resize.ts'
 
@@ -133,12 +134,12 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
   ) {
     throw new InputError(
       `${source}: expected interpolation ${interpolations.join(', ')}, cropRounding floor or torchvision, `
-        + `1 or 3 channels; got ${p.interpolation}, ${p.cropRounding}, ${p.channels}`,
+        + `1 or 3 channels; got ${[p.interpolation, p.cropRounding, p.channels].map((each) => shown(each)).join(', ')}`,
     )
   }
   const side = (name: string, value: number | null) => {
     if (value !== null && !(Number.isInteger(value) && value >= 1 && value <= 16384)) {
-      throw new InputError(`${source}: ${name} must be a whole number from 1 to 16384, or none; got ${value}`)
+      throw new InputError(`${source}: ${name} must be a whole number from 1 to 16384, or none; got ${shown(value)}`)
     }
   }
   side('resize', p.resize)
@@ -150,10 +151,10 @@ export function checkPreprocessing(p: Preprocessing, source = 'preprocessing'): 
   }
   for (const [name, list] of [['mean', p.mean], ['std', p.std]] as const) {
     if (!Array.isArray(list) || (list.length !== 1 && list.length !== p.channels) || !list.every(Number.isFinite)) {
-      throw new InputError(`${source}: ${name} needs 1 or ${p.channels} finite numbers, got [${list}]`)
+      throw new InputError(`${source}: ${name} needs 1 or ${p.channels} finite numbers, got ${shown(list)}`)
     }
   }
-  if (!p.std.every((s) => s > 0)) throw new InputError(`${source}: std must be positive, got [${p.std}]`)
+  if (!p.std.every((s) => s > 0)) throw new InputError(`${source}: std must be positive, got ${shown(p.std)}`)
 }
 
 /** What a picture may be after resizing and cropping: 4096 x 4096 pixels. */

@@ -136,9 +136,8 @@ function isStale(path: string, holder: Partial<Holder> | null): boolean {
 }
 
 function nameOf(holder: Partial<Holder> | null): string {
-  return holder
-    ? `process ${plain(String(holder.pid), 20)} on ${plain(String(holder.host), 60)} since ${
-      plain(String(holder.since), 30)
-    }`
+  const { pid, host, since } = holder ?? {}
+  return Number.isInteger(pid) && typeof host === 'string' && typeof since === 'string'
+    ? `process ${pid} on ${plain(host, 60)} since ${plain(since, 30)}`
     : 'a run that does not say who it is'
 }

@@ -3,7 +3,7 @@
 import type { Mode } from '../cpu/abi.ts'
 import { DeviceError } from '../base/errors.ts'
 import { checkOptions, type OptionKeys } from '../base/options.ts'
-import { type AdapterKind, env, findAdapter } from './adapters.ts'
+import { type AdapterKind, env, findAdapter, nameOf } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'
 import { wantedFeatures } from './features.ts'
@@ -117,6 +117,8 @@ async function open(options: InitOptions): Promise<Gpu> {
   const device = await adapter.requestDevice({
     requiredFeatures: wanted as GPUFeatureName[],
     requiredLimits: adapterLimits(adapter.limits),
+  }).catch((error: unknown) => {
+    throw new DeviceError(`${nameOf(adapter)}: cannot be opened, ${(error as Error).message}`, { cause: error })
   })
   const launches = new Launches(device)
   const failures = new Failures(device, () => launches.context, (message) => launches.located(message))

@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { KernelFinding } from '../../src/commands/kernel-finding.ts'
@@ -156,6 +156,12 @@ describe('check-kernel', () => {
     const large = join(folder, 'large.wgsl')
     writeFileSync(large, ' '.repeat(5_000_000))
     expect(await said(large)).toMatch(/5000000 bytes/)
+    writeFileSync(large, 'fn f() { }\n'.repeat(20_000)) // minutes to compile five times
+    expect(await said(large)).toMatch(/220000 bytes, expected at most 131072/)
+    const parts = Array.from({ length: 3 }, (_, i) => join(folder, `part${i}.wgsl`))
+    for (const part of parts) writeFileSync(part, `//${' '.repeat(60_000)}\n`)
+    writeFileSync(large, parts.map((part) => `// #include ${basename(part)}\n`).join(''))
+    expect(await said(large)).toMatch(/at most 131072 bytes.*with its includes/)
   })
 
   const levels = (count: number, text: (n: number) => string) =>

@@ -116,6 +116,15 @@ describe('streams and outputs that take nothing', () => {
     },
   )
 
+  // 12 GB hold the linear memory and not a thread beside it: V8 would end the process where the thread begins.
+  test.skipIf(process.platform !== 'linux').each([1.5e6, 6e6, 12e6])('few addresses: ulimit -v %i', (kilobytes) => {
+    const explain = ['explain', at('good.safetensors'), '--image', at('a.png'), '--adapter', 'cpu', '--threads', '2']
+    const { code, stderr } = shell(`ulimit -v ${kilobytes}; "$@"`, ...explain)
+    expect(stderr).not.toMatch(/unexpected failure|Fatal|^ {4}at /m)
+    expect(code).toBe(kilobytes > 11e6 ? 0 : 1)
+    if (code === 1) expect(stderr).toMatch(/embedded device.*cannot be opened.*11 GB.*ulimit -v/)
+  })
+
   test('closed streams', () => {
     expect(shell('"$@" 2>&-', 'inspect', at('good.safetensors'))).toMatchObject({ code: 0 })
     expect(shell('"$@" 2>&-', 'inspect', at('none.safetensors'))).toMatchObject({ code: 2 })

@@ -416,9 +416,15 @@ describe('preprocessing', () => {
       { std: '[0,0,0]' },
       { mean: '[1,2]' },
       { preprocessing: '{"crop":-1}' },
+      { preprocessing: '{"crop":{"toString":{}}}' },
+      { preprocessing: '{"interpolation":{"toString":{}}}' },
+      { preprocessing: '{"channels":{"a":1}}' },
+      { preprocessing: '{"mean":{"toString":{}}}' },
+      { preprocessing: '{"std":[{"toString":{}}]}' },
     ]
     for (const metadata of damaged) {
       expect(() => preprocessingOf(metadata, base, 'm.safetensors')).toThrow(/^m\.safetensors: /)
+      expect(() => preprocessingOf(metadata, base, 'm.safetensors')).not.toThrow(/\[object |undefined/)
     }
     for (
       const flags of [{ resize: 'big' }, { crop: '0' }, { mean: 'a' }, { std: '0' }, { 'crop-rounding': 'up' }, {

@@ -99,7 +99,7 @@ export function flagCase(material: Material, seed: number, i: number): HostileCa
   const args = [command, ...complete[command]]
   const flag = draw.pick(flags[command]), value = draw.pick(junk)
   const what = draw.below(6)
-  if (what === 0) args.splice(1 + draw.below(args.length - 1), 1)
+  if (what === 0 && command !== 'demo') args.splice(1 + draw.below(args.length - 1), 1)
   else if (what === 1) args.push(`--${flag.slice(2, 5)}${draw.pick(['', 'x'])}`, value)
   else if (what === 2) args.push(draw.pick(junk))
   else args.push(flag, value)
@@ -141,6 +141,7 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
     ...rest: string[]
   ) => ['prune', '$/net.safetensors', '--method', 'magnitude', '--keep', '0.5', '--adapter', 'cpu', ...rest]
   const overwrite = draw.chance(0.5) ? ['--overwrite'] : []
+  const places = ['/dev/full', '/dev/null', '/dev/stdout', '/proc/self/mem']
   const args = draw.pick([
     prune('--data', 'images:$/val.json', '--out', '$/o.safetensors', '--report', '$/val.html'),
     prune('--data', 'images:$/val.json', '--out', '$/o.safetensors', '--report', '$/val.json'),
@@ -192,7 +193,6 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
     ],
     // places that take no files
     prune(...data, '--out', draw.pick(['/proc/o.safetensors', '/proc/self/o.safetensors', '/dev/null/o.safetensors'])),
-    prune(...data, '--out', draw.pick(['/dev/full', '/dev/null', '/dev/stdout', '/proc/self/mem'])),
     [
       'explain',
       '$/net.safetensors',
@@ -213,11 +213,13 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
     ),
     ['train', '$/net.safetensors', ...data, '--epochs', '1', '--out', '$/ten.bin', '--adapter', 'cpu'],
   ])
+  // What is no plain file is there already, and is not written to unasked.
+  if (draw.chance(0.1)) args.splice(0, args.length, ...prune(...data, '--out', draw.pick(places)))
   return {
     kind: 'outputs',
     name: `${i} ${args[0]} ${args.slice(4).join(' ').slice(0, 60)}`,
     files,
-    args: [...args, ...overwrite],
+    args: places.includes(args.at(-1)!) ? args : [...args, ...overwrite],
     codes: [2],
   }
 }

@@ -1,6 +1,6 @@
 // A short slice of `npm run test:hostile`: the first inputs of every kind, and proof that the harness sees what it looks
 // for. docs/reliability.md has the table of the whole.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -53,8 +53,10 @@ test.each<[string, Partial<HostileCase>, string | null]>([
   ],
   ['an end by a signal', { shell: 'kill -KILL $$' }, 'ended by SIGKILL'],
 ])('the harness, given %s', async (_, planted, told) => {
-  const plain = { kind: 'self', name: 'x', files: material.base, args: ['inspect', '$/net.safetensors'], codes: [0] }
-  const { faults } = await runCase(material.cli, { ...plain, ...planted }, slow)
+  const plain = { kind: 'self', name: 'x', files: material.base, args: ['$/net.safetensors'], codes: [0] }
+  const obedient = join(folder, 'obedient.mjs')
+  writeFileSync(obedient, "console.log('{}')")
+  const { faults } = await runCase(obedient, { ...plain, ...planted }, slow)
   if (told === null) expect(faults).toEqual([])
   else expect(faults.join('\n')).toContain(told)
 }, 120_000)

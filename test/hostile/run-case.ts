@@ -102,7 +102,7 @@ function faultsOf(each: HostileCase, { code, signal, hung, stdout, stderr }: End
   }
   const longest = Math.max(...stderr.split('\n').map((line) => line.length))
   if (longest > 2000) faults.push(`a line of ${longest} characters on stderr`)
-  if (each.args.includes('--json') && (each.stdout ?? 'read') === 'read' && !hung) {
+  if (each.args.includes('--json') && !each.args.includes('--help') && (each.stdout ?? 'read') === 'read' && !hung) {
     try {
       JSON.parse(stdout)
     } catch {

@@ -1,8 +1,10 @@
 // `npm run test:hostile [-- --seed 1 --count 1600 --only pictures --first 300]`: hostile inputs through the command
-// line, each in a process of its own; ends with the table and with 1 where anything was wrong.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
-import { join } from 'node:path'
+// line, each in a process of its own; ends with the table, which is also in `--out` (.espalier/hostile.md), and with 1
+// where anything was wrong. `--slow 4` stretches the clock of 20 s on a crowded machine.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hostileCases } from './cases.ts'
 import { startHub } from './hub.ts'
@@ -16,6 +18,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     first: { type: 'string', default: '0' },
     slow: { type: 'string', default: '1' },
+    out: { type: 'string', default: '.espalier/hostile.md' },
   },
 })
 const folder = mkdtempSync(join(tmpdir(), 'hostile-material-'))
@@ -25,6 +28,28 @@ const all = [...hostileCases(material, endpoint, Number(values.seed), Number(val
   .filter(({ kind }) => !values.only || kind === values.only)
 const rows = new Map<string, { tried: number, right: number, slowest: number }>()
 let wrong = 0, done = 0
+const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).stdout.trim()
+
+/** The table so far, kept as a file too: a run takes an hour on a crowded machine. */
+function table(): string {
+  const line = (kind: string, tried: number, right: number, slowest: string) =>
+    `| ${kind} | ${tried} | ${right} | ${tried - right} | ${slowest} |`
+  const text = [
+    `Seed ${values.seed}, ${done} of ${all.length} inputs, commit ${commit || 'unknown'}, ${
+      new Date().toISOString().slice(0, 10)
+    }, ${availableParallelism()} x ${cpus()[0]?.model.trim()}, Node ${process.versions.node}`,
+    '',
+    '| kind | inputs | right | wrong | slowest, s |',
+    '| --- | ---: | ---: | ---: | ---: |',
+    ...[...rows].map(([kind, { tried, right, slowest }]) => line(kind, tried, right, slowest.toFixed(1))),
+    line('all', done, done - wrong, ''),
+    '',
+  ].join('\n')
+  mkdirSync(dirname(values.out), { recursive: true })
+  writeFileSync(values.out, text)
+  return text
+}
+
 const queue = all.values()
 await Promise.all(Array.from({ length: availableParallelism() }, async () => {
   for (const each of queue) {
@@ -42,14 +67,13 @@ await Promise.all(Array.from({ length: availableParallelism() }, async () => {
         }`,
       )
     }
-    if (++done % 100 === 0) process.stderr.write(`${done} of ${all.length}\n`)
+    if (++done % 50 === 0) {
+      table()
+      process.stderr.write(`${done} of ${all.length}\n`)
+    }
   }
 }))
 server.close()
 rmSync(folder, { recursive: true, force: true })
-console.log(`\nseed ${values.seed}\n| kind | tried | right | wrong | slowest, s |\n| --- | ---: | ---: | ---: | ---: |`)
-for (const [kind, { tried, right, slowest }] of rows) {
-  console.log(`| ${kind} | ${tried} | ${right} | ${tried - right} | ${slowest.toFixed(1)} |`)
-}
-console.log(`| all | ${all.length} | ${all.length - wrong} | ${wrong} | |`)
+console.log(`\n${table()}`)
 process.exit(wrong ? 1 : 0)

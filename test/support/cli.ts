@@ -19,8 +19,8 @@ export interface Ended {
  * is imported late in files of its own, as in the package: a start that fails is then the starter's to tell.
  */
 export async function bundleForNode(entry: string, name: string, split = false): Promise<string> {
-  const outdir = `${root}.espalier/test${split ? `/${name}` : ''}`
-  if (split) rmSync(outdir, { recursive: true, force: true })
+  const outdir = `${root}.espalier/test${split ? `/${name}-${process.pid}` : ''}`
+  if (split) process.on('exit', () => rmSync(outdir, { recursive: true, force: true })) // one of each run's own
   await build({
     absWorkingDir: root,
     entryPoints: [{ in: entry, out: name }],

@@ -4,7 +4,7 @@ import type { Compiler } from '../runtime/cache.ts'
 import { CpuDevice } from './device.ts'
 import { operationError } from '../runtime/errors.ts'
 import { adapterFeatures, adapterLimits, deviceFeatures, deviceLimits, type Limits } from '../runtime/limits.ts'
-import { coreCount, cpuModel, environment, joinsVectors, relaxedSimdAvailable,
+import { affordableThreads, coreCount, cpuModel, environment, joinsVectors, relaxedSimdAvailable,
   sharedMemoryAvailable } from '../runtime/platform.ts'
 
 /** Options of the embedded device. */
@@ -36,7 +36,7 @@ function threadCount(options: CpuOptions): number {
         + `${options.threads ?? environment('ESPALIER_THREADS')}`,
     )
   }
-  return isChecking(options.mode ?? 'fast') || !sharedMemoryAvailable() ? 1 : wish
+  return isChecking(options.mode ?? 'fast') || !sharedMemoryAvailable() ? 1 : Math.min(wish, affordableThreads())
 }
 
 function timeLimit(options: CpuOptions): number {

@@ -101,7 +101,15 @@ export class LinearMemory {
         this.wasm = new WebAssembly.Memory({ initial: 2, maximum: pages, shared })
         break
       } catch (error) {
-        if (pages < 1024) throw error
+        if (pages < 1024) {
+          throw new RangeError(
+            `no addresses for the linear memory (${
+              (error as Error).message
+            }); it takes about 11 GB of them, though not of `
+              + 'memory: raise `ulimit -v`',
+            { cause: error },
+          )
+        }
         pages = Math.floor(pages / 2)
       }
     }

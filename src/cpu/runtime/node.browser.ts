@@ -8,5 +8,7 @@ export const node: typeof inNode.node = undefined
 export const os: typeof inNode.os = () => undefined
 /** There is no such module. */
 export const v8: typeof inNode.v8 = () => undefined
+/** There is no system to ask. */
+export const systemText: typeof inNode.systemText = () => undefined
 /** Browsers start their threads themselves. */
 export const startNodeThread: typeof inNode.startNodeThread = () => undefined

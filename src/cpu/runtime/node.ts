@@ -2,6 +2,7 @@
 // takes node.browser.ts in this file's place.
 
 interface NodeModules {
+  'node:fs': typeof import('node:fs')
   'node:os': typeof import('node:os')
   'node:v8': typeof import('node:v8')
   'node:worker_threads': typeof import('node:worker_threads')
@@ -21,6 +22,15 @@ function builtin<K extends keyof NodeModules>(name: K): NodeModules[K] | undefin
 
 /** What Node knows of the machine, undefined in browsers. */
 export const os = (): NodeModules['node:os'] | undefined => builtin('node:os')
+
+/** The text of a file of the system, undefined where there is none, and in browsers. */
+export function systemText(path: string): string | undefined {
+  try {
+    return builtin('node:fs')?.readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
 
 /** V8's switches, undefined in browsers. */
 export const v8 = (): NodeModules['node:v8'] | undefined => builtin('node:v8')

@@ -1,6 +1,6 @@
 // What differs between Node, a browser page and a browser worker: threads, the clock, the next turn of the event loop.
 
-import { node, os, startNodeThread, type Thread, v8 } from './node.ts'
+import { node, os, startNodeThread, systemText, type Thread, v8 } from './node.ts'
 
 export type { Thread } from './node.ts'
 
@@ -9,6 +9,19 @@ export function coreCount(): number {
   if (!sharedMemoryAvailable()) return 1
   const system = os()
   return system ? system.availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1)
+}
+
+// What V8 reserves: a WASM memory with the guards around it, and the code range and stack of a thread. Only addresses,
+// but `ulimit -v` counts those, and V8 ends the process where a thread's are not to be had.
+const MEMORY_ADDRESSES = 10.8e9, THREAD_ADDRESSES = 0.8e9
+
+/** Threads whose addresses this process may still take; Infinity where nothing limits them. */
+export function affordableThreads(): number {
+  const limit = /^Max address space +(\d+)/m.exec(systemText('/proc/self/limits') ?? '')
+  if (!limit) return Infinity
+  const taken = /^VmSize:\s+(\d+) kB/m.exec(systemText('/proc/self/status') ?? '')
+  const left = Number(limit[1]) - Number(taken?.[1] ?? 0) * 1024 - MEMORY_ADDRESSES
+  return Math.max(1, 1 + Math.floor(left / THREAD_ADDRESSES))
 }
 
 /** The processor's name as the system gives it, else a general word. */
