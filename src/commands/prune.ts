@@ -242,7 +242,11 @@ export async function pruneJob(
       `${options.out}: read back, the network differs from ${
         options.finetune ? 'the one that was trained' : 'the masked one'
       } by ${error.toExponential(1)} `
-        + `of the largest logit, expected at most ${allowed}; the file was not put in place, please report this`,
+        + `of the largest logit, expected at most ${allowed}; the file was not put in place. ${
+          f16
+            ? 'Halves hold its weights too coarsely: store it without --f16'
+            : "The fault is Espalier's and not your files': please report it, with this command and the network's sha256"
+        }`,
     )
   }
   const small = await measured(again, written.bytes, 'evaluating the pruned network')
