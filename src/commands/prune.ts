@@ -237,18 +237,7 @@ export async function pruneJob(
     )
   }
   const error = difference(await logitsOf(again, pruned.probes), pruned.logits), allowed = f16 ? 3e-2 : 1e-3
-  if (!(error <= allowed)) {
-    throw new EspalierError(
-      `${options.out}: read back, the network differs from ${
-        options.finetune ? 'the one that was trained' : 'the masked one'
-      } by ${error.toExponential(1)} `
-        + `of the largest logit, expected at most ${allowed}; the file was not put in place. ${
-          f16
-            ? 'Halves hold its weights too coarsely: store it without --f16'
-            : "The fault is Espalier's and not your files': please report it, with this command and the network's sha256"
-        }`,
-    )
-  }
+  if (!(error <= allowed)) throw apart(options, error, allowed)
   const small = await measured(again, written.bytes, 'evaluating the pruned network')
   const times = await timeBoth(model, again, [batch, ...input])
   const before = { ...dense, ...times.before }, after = { ...small, ...times.after }
@@ -297,6 +286,18 @@ export async function pruneJob(
 /** Some options of many. */
 function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Pick<T, K> {
   return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>
+}
+
+/** What is wrong where the file that was written computes other logits. */
+function apart({ out, finetune, f16 = false }: PruneOptions, error: number, allowed: number): EspalierError {
+  const cure = f16
+    ? 'Halves hold its weights too coarsely: store it without --f16'
+    : "The fault is Espalier's and not your files': please report it, with this command and the network's sha256"
+  return new EspalierError(
+    `${out}: read back, the network differs from ${finetune ? 'the one that was trained' : 'the masked one'} by ${
+      error.toExponential(1)
+    } of the largest logit, expected at most ${allowed}; the file was not put in place. ${cure}`,
+  )
 }
 
 /** SHA-256 over names and values of all scores. */
