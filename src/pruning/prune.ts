@@ -138,7 +138,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
     throw new EspalierError(
       `prune: the smaller network differs from the masked one by ${
         apart.toExponential(1)
-      } of the largest logit, expected at most 0.001. The fault is Espalier's and not your network's: please report it, `
+      } of the largest logit, expected at most 0.001. The fault is Espalier's, not the network's: please report it `
         + "with the method, the seed and the network's file",
     )
   }
