@@ -220,7 +220,9 @@ export function outputCase(material: Material, seed: number, i: number): Hostile
     name: `${i} ${args[0]} ${args.slice(4).join(' ').slice(0, 60)}`,
     files,
     args: places.includes(args.at(-1)!) ? args : [...args, ...overwrite],
-    codes: [2],
+    // A device may be written to, and this one is full: told while running, and what is whole beside it stays.
+    codes: args.includes('/dev/full') ? [1, 2] : [2],
+    leaves: args.includes('/dev/full') ? ['o.safetensors'] : [],
   }
 }
 
