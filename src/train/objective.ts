@@ -69,13 +69,15 @@ export function classification<M extends Model, X = unknown>(
   checkOptions('classification', options, classificationKeys)
   const { smoothing = 0, distillation, forward = (model, { images }, context) => model.call(images, context) } = options
   const alpha = distillation?.alpha ?? 0.5
+  const kind = distillation?.kind, temperature = distillation?.temperature
   return (model, examples, context) => {
     const logits = forward(model, examples, context)
     const own = examples.soft
       ? softCrossEntropy(logits, examples.soft, { smoothing })
       : crossEntropy(logits, examples.labels, { smoothing })
     if (!distillation || !context.teacher) return own
-    return add(scale(own, { by: 1 - alpha }), scale(distilled(logits, context.teacher, distillation), { by: alpha }))
+    const taught = distilled(logits, context.teacher, { kind, temperature })
+    return add(scale(own, { by: 1 - alpha }), scale(taught, { by: alpha }))
   }
 }
 
