@@ -22,7 +22,8 @@ import { scope, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { quantile } from '../src/base/turns.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
-import { relativeError, type Row } from './harness.ts'
+import { relativeError } from '../src/base/relative-error.ts'
+import type { Row } from './harness.ts'
 import { loadOrtCpu, loadPeer, type Peer, type PeerName } from './peers.ts'
 
 /** Threads of everything that can choose; words that pick cases; where progress goes. */

@@ -6,6 +6,7 @@ import { InputError, NumericError } from '../src/base/errors.ts'
 import { gpu } from '../src/gpu/device.ts'
 import { deviceTime } from '../src/gpu/timing.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
+import { relativeError } from '../src/base/relative-error.ts'
 import { median, quantile, spreadOf, takeTurns } from '../src/base/turns.ts'
 import { isNoisy, medianOf, speedUp } from './statistics.ts'
 
@@ -262,16 +263,4 @@ async function tinybench(): Promise<typeof import('tinybench')> {
       cause: error,
     })
   }
-}
-
-/** max|a-b| / max|b|. NaN anywhere gives NaN, which no comparison accepts. */
-export function relativeError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (found.length !== expected.length) return NaN
-  let difference = 0, scale = 0
-  for (let i = 0; i < expected.length; i++) {
-    const off = Math.abs(found[i] - expected[i])
-    if (!(off <= difference)) difference = off
-    scale = Math.max(scale, Math.abs(expected[i]))
-  }
-  return scale > 0 ? difference / scale : difference
 }

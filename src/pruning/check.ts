@@ -8,6 +8,8 @@ import { disposeTree } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 
+export { relativeError as difference } from '../base/relative-error.ts'
+
 /** Images to look at: [n, channels, height, width]. */
 export interface Probe {
   images: Float32Array
@@ -41,18 +43,6 @@ export async function logitsOf(model: Model, probes: readonly Probe[]): Promise<
     disposeTree([input, logits])
   }
   return Float32Array.from(rows.flatMap((row) => Array.from(row)))
-}
-
-/** max|a - b| / max|b|; NaN if anything is not a number. */
-export function difference(a: Float32Array, b: Float32Array): number {
-  let most = 0, largest = 0
-  for (let i = 0; i < b.length; i++) {
-    const apart = Math.abs(a[i] - b[i])
-    if (!(apart <= Infinity)) return NaN
-    most = Math.max(most, apart)
-    largest = Math.max(largest, Math.abs(b[i]))
-  }
-  return most / (largest || 1)
 }
 
 /**

@@ -4,6 +4,7 @@ import { tensor, type Tensor } from '../core/tensor.ts'
 import { vjp } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
 import { KernelError, NumericError, ShapeError } from '../base/errors.ts'
+import { relativeError } from '../base/relative-error.ts'
 import { gradientError, numericalGradient } from './gradient.ts'
 import { racesOf } from './races.ts'
 import { normalValues, type Reference, type Values, values } from './values.ts'
@@ -53,7 +54,7 @@ export async function checkOp(
     if (String(out.shape) !== String(expected.shape)) {
       throw new ShapeError(`${name}: gave [${out.shape}], the reference [${expected.shape}]`)
     }
-    const forward = largestError(await out.data(), expected.data)
+    const forward = relativeError(await out.data(), expected.data)
     if (!(forward <= tolerance)) throw new NumericError(off(name, 'its result', forward, tolerance))
     const gradients: (number | null)[] = given.map(() => null)
     const weights = normalValues(77, expected.shape)
@@ -97,15 +98,4 @@ async function raceFree(
     if (errors.length) throw new KernelError(`${name}: the race detector cannot follow ${kernel}: ${errors[0]}`)
   }
   return reports.map(({ kernel }) => kernel)
-}
-
-/** max|a-b| / max|b|, NaN if there is any. */
-function largestError(found: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0, scale = 0
-  for (let i = 0; i < expected.length; i++) {
-    const off = Math.abs(found[i] - expected[i])
-    if (!(off <= difference)) difference = off
-    scale = Math.max(scale, Math.abs(expected[i]))
-  }
-  return scale > 0 ? difference / scale : difference
 }
