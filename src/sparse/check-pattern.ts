@@ -32,6 +32,13 @@ export async function checkPattern(
   { shapes, densities = [0.25, 0.6] }: PatternCheck = {},
 ): Promise<void> {
   const fit = shapes ?? usual.filter((shape) => pattern.unfit(shape) === null)
+  if (!fit.length || !densities.length) {
+    throw new InputError(
+      `pattern ${pattern.name}: ${
+        fit.length ? 'there are no densities' : shapes ? 'there are no shapes' : `fits none of [${usual.join('], [')}]`
+      } to try it on; name some with { shapes, densities }`,
+    )
+  }
   for (const shape of fit) for (const density of densities) await checkShape(pattern, shape, density)
 }
 
@@ -131,10 +138,9 @@ async function checkProduct(
     for (let k = 0; k < K; k++) if (keep[n * K + k]) sum += values[m * K + k] * weight[n * K + k]
     largest = Math.max(largest, Math.abs(sum))
     const error = Math.abs(found[i] - sum)
-    if (!(error <= worst)) {
-      worst = error
-      at = n
-    }
+    if (error <= worst || Number.isNaN(worst)) continue // a NaN is worse than all that follow
+    worst = error
+    at = n
   }
   if (worst / largest <= 1e-5) return
   fail(

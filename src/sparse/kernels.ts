@@ -20,7 +20,7 @@ const buffers = ({ index }: TileWalk) => ['x', 'values', 'bias', 'residual', 'ou
 
 /** The product by tiles, of strips of so many vectors; whether rows of x and of out are whole vectors of four. */
 export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, x: boolean, out: boolean, label: string): Kernel {
-  return once(`tiles ${vectors} ${x} ${out} ${walk.wgsl}`, () =>
+  return once(`tiles ${vectors} ${x} ${out} ${walkText(walk)}`, () =>
     kernel('sparse/tiles.wgsl', {
       buffers: buffers(walk),
       params,
@@ -35,7 +35,7 @@ export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, x: boolean, out:
 
 /** The product for tiles of any size, so many vectors of four rows at a time. */
 export function entriesKernel(walk: TileWalk, quads: 8 | 16, x: boolean, out: boolean, label: string): Kernel {
-  return once(`entries ${quads} ${x} ${out} ${walk.wgsl}`, () =>
+  return once(`entries ${quads} ${x} ${out} ${walkText(walk)}`, () =>
     kernel('sparse/entries.wgsl', {
       buffers: buffers(walk),
       params,
@@ -50,7 +50,7 @@ export function entriesKernel(walk: TileWalk, quads: 8 | 16, x: boolean, out: bo
 
 /** Lists what a walk's functions say. */
 export function walkKernel(walk: TileWalk, label: string): Kernel {
-  return once(`walk ${walk.wgsl}`, () =>
+  return once(`walk ${walkText(walk)}`, () =>
     kernel('sparse/walk.wgsl', {
       buffers: ['bounds', 'columns', ...walk.index],
       params: ['N', 'K', 'tile_rows', 'tile_columns', 'slots'],

@@ -36,6 +36,9 @@ export function listedPositions(
       } from 0 to the ${slots} tiles that are stored`,
     )
   }
+  if (columns.length < slots) {
+    throw new InputError(`tile_column has ${columns.length} entries, expected one for each of ${slots} tiles`)
+  }
   const positions = new Uint32Array(2 * slots)
   for (let row = 0; row < down; row++) {
     if (start[row + 1] < start[row] || start[row + 1] > slots) {

@@ -91,7 +91,12 @@ export interface PatternSpec {
 }
 
 /** Names that the kernels have already. */
-const taken = new Set('p x bias values out residual first last column main finish store gelu'.split(' '))
+const taken = new Set(
+  ('p x bias values out residual first last column main finish store gelu load_x load_bias load_residual multiply '
+    + 'blocks turned made slots_before bounds columns').split(' '),
+)
+/** Index arrays of a pattern: eight storage buffers are what every adapter has, and the products take five. */
+const mostArrays = 3
 
 /**
  * A pattern of what is particular to it: a tile, and which entries stay. Places are listed (the first slot of each row
@@ -107,6 +112,11 @@ export function definePattern(spec: PatternSpec): Pattern {
   if (own !== 0 && own !== 3) {
     throw new InputError(
       `pattern ${quoted(name)}: index, positions and walk belong together; give all three, or none for listed places`,
+    )
+  }
+  if (walk && walk.index.length > mostArrays) {
+    throw new InputError(
+      `pattern ${quoted(name)}: ${walk.index.length} index arrays, expected at most ${mostArrays}; put some into one`,
     )
   }
   const odd = walk?.index.find((each) => !/^[a-z][a-z0-9_]*$/.test(each) || taken.has(each))

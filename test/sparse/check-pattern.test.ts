@@ -23,6 +23,14 @@ describeDevice('checkPattern', (adapter) => {
     await checkPattern(definePattern(sound))
   })
 
+  test('nothing to try it on', async () => {
+    const narrow = definePattern({ ...sound, unfit: () => 'it is too small' })
+    await expect(checkPattern(narrow)).rejects.toThrow('fits none of [64,64], [192,192], [200,136] to try it on')
+    for (const none of [{ shapes: [] }, { densities: [] }]) {
+      await expect(checkPattern(definePattern(sound), none)).rejects.toThrow(InputError)
+    }
+  })
+
   const walking = (from: string, to: string): PatternSpec => ({
     ...sound,
     ...listed,

@@ -76,17 +76,21 @@ test('names with parameters', () => {
 
 test('a pattern of another name, or half a way of finding tiles, is refused', () => {
   const keep = () => new Uint8Array(1)
-  expect(() => definePattern({ name: '2 bad', keep })).toThrow(InputError)
-  expect(() => definePattern({ name: 'half', keep, index: () => ({}) })).toThrow('belong together')
-  expect(() =>
+  const indexed = (...index: string[]) =>
     definePattern({
       name: 'taken',
       keep,
       index: () => ({}),
       positions: () => new Uint32Array(),
-      walk: { index: ['values'], wgsl: '' },
+      walk: { index, wgsl: '' },
     })
-  ).toThrow('cannot be named')
+  expect(() => definePattern({ name: '2 bad', keep })).toThrow(InputError)
+  expect(() => definePattern({ name: 'half', keep, index: () => ({}) })).toThrow('belong together')
+  for (const name of ['values', 'columns', 'turned', 'load_x', 'Mine']) {
+    expect(() => indexed(name), name).toThrow('cannot be named')
+  }
+  expect(() => indexed('a', 'b', 'c')).not.toThrow()
+  expect(() => indexed('a', 'b', 'c', 'd')).toThrow('4 index arrays, expected at most 3')
 })
 
 test('malformed packs are refused, each with its sentence', () => {
@@ -121,6 +125,9 @@ test('malformed packs are refused, each with its sentence', () => {
     ['expected it to ascend', ({ index }) => {
       index.row_start[2] = 9
     }],
+    ['tile_column has 0 entries, expected one for each of 8 tiles', (packed) => {
+      packed.index = { ...packed.index, tile_column: new Uint32Array() }
+    }],
     ['expected 5 from 0 to the 8 tiles', ({ index }) => {
       index.row_start[4] = 7
     }],
@@ -154,9 +161,10 @@ test('malformed packs are refused, each with its sentence', () => {
   bad.index.place[0] = 0 // both of a group in one place
   expect(() => checkPacked(nm, bad, 'it')).toThrow('both stand in row 0')
   expect(() => checkPacked(nm, { ...packed, slots: 3, values: packed.values.subarray(0, 3) }, 'it')).toThrow(InputError)
-  expect(() => checkPacked(nm, { ...packed, index: { place: packed.index.place.subarray(1) } }, 'it')).toThrow(
-    InputError,
-  )
+  // What is missing would read as places 0, which are in order.
+  const single = patternOf('nm:1:4'), whole = single.pack(...argsOf(single))
+  const short = { ...whole, index: { place: whole.index.place.subarray(0, -1) } }
+  expect(() => checkPacked(single, short, 'it')).toThrow('place has 3 words, expected 4 for 64 entries of 2 bits')
 })
 
 function argsOf(pattern: ReturnType<typeof patternOf>) {

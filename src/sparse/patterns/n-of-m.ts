@@ -1,5 +1,6 @@
 // N:M sparsity: of every M neighbouring inputs of an output, N stay (Mishra et al. 2021, arXiv 2104.08378). The index
 // is the place within the group, a few bits each.
+import { InputError } from '../../base/errors.ts'
 import { definePattern, type MatrixShape, type Pattern } from '../pattern.ts'
 import { packTiles, strongest } from '../tiles.ts'
 
@@ -44,7 +45,13 @@ export function nOfM(n: number, m: number, bits: PlaceBits = bitsFor(m)): Patter
     },
     index: (positions) => ({ place: packed(positions, m, bits) }),
     positions({ shape: [rows, columns], index: { place } }) {
-      const each = perRow(columns, n, m), positions = new Uint32Array(2 * rows * each)
+      const each = perRow(columns, n, m), words = Math.ceil(rows * each * bits / 32)
+      if (place.length < words) {
+        throw new InputError(
+          `place has ${place.length} words, expected ${words} for ${rows * each} entries of ${bits} bits`,
+        )
+      }
+      const positions = new Uint32Array(2 * rows * each)
       for (let slot = 0; slot < rows * each; slot++) {
         const base = Math.floor(slot % each / n) * m
         positions[2 * slot] = Math.floor(slot / each)
