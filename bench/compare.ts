@@ -1,5 +1,5 @@
 // A run beside an earlier one: which rows changed by more than the noise of both.
-import { plain } from '../src/base/quote.ts'
+import { plain, shown } from '../src/base/quote.ts'
 import type { Row } from './harness.ts'
 import { type BenchReport, SCHEMA } from './schema.ts'
 import { changeBetween, type Interval } from './statistics.ts'
@@ -45,10 +45,14 @@ export function compareReports(old: BenchReport, now: BenchReport): RunCompariso
     onlyNow: now.rows.filter((row) => !before.has(keyOf(row))).map(rowName),
     onlyBefore: old.rows.filter((row) => !after.has(keyOf(row))).map(rowName),
     warnings: [...facts, ...machine].filter(([, was, is]) => was !== is).map(([what, was, is]) =>
-      `${what}: ${plain(String(was ?? 'not said'), 80)} before, ${plain(String(is), 80)} now`
+      `${what}: ${told(was)} before, ${told(is)} now`
     ),
   }
 }
+
+/** A fact of an earlier run's file, whatever stands there. */
+const told = (value: unknown): string =>
+  value === undefined || value === null ? 'not said' : typeof value === 'string' ? plain(value, 80) : shown(value)
 
 function changeOf(old: Row, now: Row, oldRows: readonly Row[], nowRows: readonly Row[]): Change {
   const over = now.speedUps?.find(({ over }) => old.speedUps?.some((each) => each.over === over))?.over
@@ -95,5 +99,9 @@ export function comparisonText({ changes, onlyNow, onlyBefore, warnings }: RunCo
 
 const listed = (what: string, rows: readonly string[]): string[] =>
   rows.length
-    ? [`  ${what}: ${rows.slice(0, 5).join('; ')}${rows.length > 5 ? ` and ${rows.length - 5} more` : ''}`]
+    ? [
+      `  ${what}: ${rows.slice(0, 5).map((row) => plain(row)).join('; ')}${
+        rows.length > 5 ? ` and ${rows.length - 5} more` : ''
+      }`,
+    ]
     : []

@@ -88,6 +88,16 @@ export function readReport(path: string): BenchReport {
     if (row.msRounds !== undefined && !(Array.isArray(row.msRounds) && row.msRounds.every(isTime))) {
       return refuse(`row ${i} has the msRounds ${shown(row.msRounds)}`)
     }
+    if (row.density !== undefined && typeof row.density !== 'number') {
+      return refuse(`row ${i} has the density ${shown(row.density)}`)
+    }
+    if (row.profile !== undefined && typeof row.profile !== 'string') {
+      return refuse(`row ${i} has the profile ${shown(row.profile)}`)
+    }
+    const { speedUps = [] } = row
+    if (!(Array.isArray(speedUps) && speedUps.every((each) => isObject(each) && typeof each.over === 'string'))) {
+      return refuse(`row ${i} has the speedUps ${shown(speedUps)}`)
+    }
   }
   return value as unknown as BenchReport
 }

@@ -51,6 +51,19 @@ describe('what changed', () => {
     expect(compareReports(old, now).warnings).toEqual(['adapter: test adapter before, another now'])
   })
 
+  test('what the file says of its machine and rows reaches a terminal as text alone', () => {
+    const before = readReport(saved('odd.json', {
+      ...jsonReport(reportOf([rowWith(near(1), { name: 'gone\u001b[2J\nfake line' })])),
+      profile: { toString: 1 },
+      machine: { cpu: 'a\nb', cores: { valueOf: 1 } },
+    }))
+    const text = comparisonText(compareReports(before, reportOf([rowWith(near(1))])), 'odd.json')
+    expect(text).toContain('gone\\e[2J\\nfake line')
+    expect(text).toContain('profile: {"toString":1} before')
+    expect(text).toContain('cores: {"valueOf":1} before')
+    expect(text).toContain('cpu: a\\nb before')
+  })
+
   test('a machine that is twice as busy leaves what took turns with a baseline as it was', () => {
     const at = (busy: number) =>
       reportOf([
@@ -77,6 +90,10 @@ describe('files that are none of ours', () => {
     ['rows that are none', { ...good, rows: 7 }, /its rows are 7/],
     ['a time that is none', { ...good, rows: [{ ...good.rows[0], msMedian: -1 }] }, /row 0 has the msMedian -1/],
     ['rounds that are none', { ...good, rows: [{ ...good.rows[0], msRounds: [1, 'x'] }] }, /row 0 has the msRounds/],
+    ['a density that is none', { ...good, rows: [{ ...good.rows[0], density: { toString: 1 } }] }, /has the density/],
+    ['a profile that is none', { ...good, rows: [{ ...good.rows[0], profile: {} }] }, /has the profile \{\}/],
+    ['speed-ups that are a number', { ...good, rows: [{ ...good.rows[0], speedUps: 5 }] }, /has the speedUps 5/],
+    ['a speed-up that is none', { ...good, rows: [{ ...good.rows[0], speedUps: [null] }] }, /the speedUps \[null\]/],
   ])('%s', (name, content, message) => {
     expect(() => readReport(saved(`${name}.json`, content))).toThrow(InputError)
     expect(() => readReport(saved(`${name}.json`, content))).toThrow(message)
