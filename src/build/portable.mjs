@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, r
 import { basename, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { licencesOf } from './browser.mjs'
 
 /** Most bytes of the archive. */
 const LIMIT = 60e6
@@ -25,7 +26,7 @@ for (const each of ['dist/gpu-check', 'node_modules/webgpu/dist', 'lib', 'licenc
 }
 
 // The program. Packages are inside but for dawn, which is a native module, and those that nothing here asks for.
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: {
     start: 'bench/gpu-check/start.ts',
@@ -40,6 +41,7 @@ await build({
   format: 'esm',
   target: 'node20.19',
   external: ['webgpu', 'esbuild', '@jsquash/jpeg', 'wgsl_reflect'],
+  metafile: true,
   // A package in the older form of modules asks for Node's own by `require`.
   banner: {
     js: "import { createRequire as requireOf } from 'node:module'\nconst require = requireOf(import.meta.url)",
@@ -47,6 +49,7 @@ await build({
   logLevel: 'warning',
 })
 copyFileSync(`${root}test/fixtures/golden/ops.safetensors`, `${stage}/dist/gpu-check/ops.safetensors`)
+writeFileSync(`${stage}/licences/packages.txt`, licencesOf(metafile))
 const { version, license } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 const git = spawnSync('git', ['-C', root, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' })
 const changed = spawnSync('git', ['-C', root, 'status', '--porcelain', '--untracked-files=no'], { encoding: 'utf8' })
