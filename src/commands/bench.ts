@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { InputError } from '../base/errors.ts'
 import { claimOutputs } from '../files/claim.ts'
 import { openOutput } from '../files/output.ts'
+import { isPluginPath } from '../files/plugin.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
 import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
@@ -63,12 +64,13 @@ export const bench: CommandSpec<BenchOptions> = {
     const { benchPage, benchText, jsonReport, readReport, runBench } = await loadBench()
     // What cannot be read or written is refused before minutes of work.
     const old = compare === undefined ? undefined : { path: compare, report: readReport(compare) }
+    const chosen = pattern?.split(',').map((name) => name.trim())
     if (page !== undefined) {
-      claimOutputs(
-        [{ flag: '--report', path: page }],
-        compare === undefined ? [] : [{ flag: '--compare', path: compare }],
-        overwrite,
-      )
+      const read = [
+        ...compare === undefined ? [] : [{ flag: '--compare', path: compare }],
+        ...chosen?.filter(isPluginPath).map((path) => ({ flag: '--pattern', path })) ?? [],
+      ]
+      claimOutputs([{ flag: '--report', path: page }], read, overwrite)
     }
     const output = page === undefined ? null : openOutput(page)
     if (suite !== 'patterns' && (pattern !== undefined || density)) {
@@ -76,9 +78,7 @@ export const bench: CommandSpec<BenchOptions> = {
         `bench ${suite}: --pattern and --density are for 'bench patterns'; leave them out or name that`,
       )
     }
-    const patterns = pattern === undefined
-      ? undefined
-      : await Promise.all(pattern.split(',').map((name) => namedPattern(name.trim())))
+    const patterns = chosen && await Promise.all(chosen.map(namedPattern))
     const { onProgress, stop } = follow(reporter)
     const report = await runBench({
       suite,

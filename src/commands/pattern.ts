@@ -23,10 +23,10 @@ function patternFrom(value: unknown, path: string): Pattern | null {
   const { name, keep, walk } = value as Partial<Pattern>
   if (typeof name !== 'string' || typeof keep !== 'function') return null
   const missing = methods.find((method) => typeof (value as Partial<Pattern>)[method] !== 'function')
-  if (missing !== undefined || typeof walk?.wgsl !== 'string') {
+  if (missing !== undefined || typeof walk?.wgsl !== 'string' || !Array.isArray(walk.index)) {
     throw new InputError(
       `${plain(path)}: its pattern has no ${
-        missing ?? 'walk.wgsl'
+        missing ?? (typeof walk?.wgsl === 'string' ? 'walk.index' : 'walk.wgsl')
       }; make it with definePattern, which fills in what is left out`,
     )
   }

@@ -5,6 +5,7 @@ import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, readdirSync, rea
   symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
+import { bench } from '../../src/commands/bench.ts'
 import { demo } from '../../src/commands/demo.ts'
 import { explain } from '../../src/commands/explain.ts'
 import { prune } from '../../src/commands/prune.ts'
@@ -97,6 +98,11 @@ test.each(
       'sweep: the list, by its own numbers',
       sweep,
       () => ['--methods', 'random', ...curve(`images:${at('sweep.json')}`, dir)],
+    ],
+    [
+      "bench: a pattern of one's own",
+      bench,
+      () => ['patterns', '--pattern', `rows, ${at('mine.mjs')}`, '--report', at('mine.mjs'), ...cpu],
     ],
     ['train: the file it starts from', train, () => [model(), ...data, '--out', model(), ...cpu]],
     [

@@ -1,5 +1,5 @@
-// A short slice of `npm run test:hostile`: the first inputs of every kind, and proof that the harness sees what it
-// looks for. docs/reliability.md has the table of the whole.
+// A short slice of `npm run test:hostile` (docs/reliability.md): the first inputs of every kind, and proof that the
+// harness sees what it looks for.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
