@@ -23,7 +23,7 @@ export interface ConvolutionShape {
 const widths = { 'vit-t': 192, 'vit-s': 384, 'vit-b': 768 } as const
 
 /** Tokens of a picture of 224 pixels in patches of 16, with the class token. */
-export const TOKENS = 197
+const TOKENS = 197
 
 /** Projection and both layers of the perceptron of ViT-Tiny, Small and Base. */
 export function vitLayers(batch: number): LinearShape[] {

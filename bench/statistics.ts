@@ -46,7 +46,7 @@ export function changeBetween(old: readonly number[], now: readonly number[]): I
 }
 
 /** The widest interval, as a share of its value, of a row that can be trusted to 10 %. */
-export const NOISE_LIMIT = 0.1
+const NOISE_LIMIT = 0.1
 
 /** Whether an interval is too wide; one round says nothing about noise, and counts as noisy. */
 export const isNoisy = ({ value, low, high }: Interval, rounds: number): boolean =>

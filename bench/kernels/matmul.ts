@@ -9,7 +9,7 @@ import type { Peer } from '../peers.ts'
 import { peerSubject } from './networks.ts'
 
 /** The shapes that are compared with peers. */
-export const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [
+const matmulShapes = [[512, 512, 512], [197, 192, 768], [197, 768, 192], [1576, 192, 576], [
   1576,
   192,
   192,

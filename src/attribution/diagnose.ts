@@ -26,6 +26,6 @@ export async function firstNonFiniteRelevance(
 }
 
 /** The flow nearest to the logits that is no number; null if all are. */
-export function brokenFlow(flows: readonly Flow[]): Flow | null {
+function brokenFlow(flows: readonly Flow[]): Flow | null {
   return flows.findLast(({ entering, leaving, absorbed }) => !Number.isFinite(entering + leaving + absorbed)) ?? null
 }

@@ -7,9 +7,6 @@ import { InputError } from '../base/errors.ts'
 import { shown } from '../base/quote.ts'
 import { packageFile } from '../files/package.ts'
 
-/** Where names of classes come from, in the words of reports. */
-export const imageNetNames = 'the usual 1,000 classes of ImageNet-1k'
-
 let imageNet: { names: string[], ids: string[] } | undefined
 
 /** The 1,000 classes of ImageNet-1k in their usual order, names and WordNet ids. */

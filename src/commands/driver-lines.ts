@@ -52,7 +52,7 @@ export class LineFilter {
     return Buffer.from(out, 'latin1')
   }
 
-  /** What was pending back because it might have become a marker. */
+  /** What was held back because it might have become a marker. */
   flush(): Buffer {
     const { pending } = this
     this.pending = ''

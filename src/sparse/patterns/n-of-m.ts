@@ -11,7 +11,7 @@ export type PlaceBits = 2 | 4 | 8 | 32
 const perRow = (columns: number, n: number, m: number) => Math.floor(columns / m) * n + Math.min(n, columns % m)
 
 /** The fewest bits that hold a place of a group of `m`. */
-export const bitsFor = (m: number): PlaceBits => m <= 4 ? 2 : m <= 16 ? 4 : m <= 256 ? 8 : 32
+const bitsFor = (m: number): PlaceBits => m <= 4 ? 2 : m <= 16 ? 4 : m <= 256 ? 8 : 32
 
 /** N of every M inputs; places take 2, 4, 8 or 32 bits, by default as few as will do. */
 export function nOfM(n: number, m: number, bits: PlaceBits = bitsFor(m)): Pattern {
