@@ -63,6 +63,26 @@ describeDevice('sparse linear', (adapter) => {
     })
   }
 
+  // Longer than what a workgroup lays at once, with tiles that reach from one step into the next; and more rows than
+  // the gradient of values sums up at once.
+  const long: [string, number, [number, number]][] = adapter === 'cpu'
+    ? [
+      ['block:16x40', 5, [32, 1640]],
+      ['block:40x16', 5, [1640, 32]],
+      ['block:6x10', 5, [20, 815]],
+      ['nm:2:4', 5, [20, 815]],
+      ['block:8x8', 300, [16, 24]],
+      ['block:6x10', 300, [20, 24]],
+    ]
+    : [['block:16x24', 5, [32, 152]], ['block:6x10', 5, [20, 152]]]
+  test.each(long)(
+    '%s with %i rows in a weight of [%s]: in several steps',
+    { timeout: 240_000 },
+    async (name, M, shape) => {
+      await checkPattern(patternOf(name), M, shape, 0.5)
+    },
+  )
+
   test.each(adapter === 'cpu' ? ['block:16x16', 'unstructured', 'block:4x8'] : ['block:16x16'])(
     '%s: rows of tiles that keep nothing',
     async (name) => {
