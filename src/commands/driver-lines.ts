@@ -98,6 +98,7 @@ export async function loadsDawn(args: readonly string[]): Promise<boolean> {
   if (process.platform === 'win32' || !computing.has(args[0]) || args.includes('--help') || args.includes('-h')) {
     return false
   }
+  if (args[0] === 'check-kernel') return !args.includes('--no-dawn')
   const at = args.findLastIndex((word) => word === '--adapter' || word.startsWith('--adapter='))
   const name = at < 0 ? undefined : args[at].includes('=') ? args[at].slice(10) : args[at + 1] as string | undefined
   if (name !== undefined) return name.toLowerCase() !== 'cpu'

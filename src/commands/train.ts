@@ -4,6 +4,7 @@ import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
 import { buildModel, classesOf } from '../../models/registry.ts'
 import { EspalierError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
 import { accuracyOf } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { copyInto } from '../core/fill.ts'
@@ -139,6 +140,7 @@ async function runTraining(
 ) {
   const { data, test, info, augment, classes, stored, out, recipe } = setup
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
+  if (options.resume && !stored) reporter.say(`train: nothing to resume beside ${quoted(out)}, starting anew`)
   const model = startingModel(setup, seed, reporter)
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
   let progress: Progress | null = null, shown = -1, seen = 0

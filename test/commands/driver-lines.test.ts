@@ -24,6 +24,8 @@ test.each([
   [['doctor'], true],
   [['doctor', '--adapter', 'cpu'], false],
   [['eval', '--help', '--adapter', 'dawn'], false],
+  [['check-kernel', 'x.wgsl'], true],
+  [['check-kernel', 'x.wgsl', '--no-dawn'], false],
 ])('%j loads dawn: %j', async (args, expected) => {
   expect(await loadsDawn(args)).toBe(expected)
 })
@@ -38,6 +40,14 @@ test.skipIf(Boolean(noDawn))('a command on dawn: only what is ours on stderr, an
   const wrong = await runNode(cli, ['eval', model, '--data', 'nothing', '--adapter', 'nobody'])
   expect(wrong.code).toBe(2)
   expect(wrong.stderr.trimEnd().split('\n')).toHaveLength(1)
+}, 120_000)
+
+test.skipIf(Boolean(noDawn))('check-kernel compiles on dawn without dawn being heard', async () => {
+  const cli = await bundleForNode('src/cli.ts', 'cli-driver-lines')
+  const { stderr, stdout, code } = await runNode(cli, ['check-kernel', 'kernels/shared/broadcast.wgsl', '--quiet'])
+  expect(stdout + stderr).not.toMatch(/Warning: /)
+  expect(stdout).toContain('broadcast.wgsl: ')
+  expect(code).not.toBe(3)
 }, 120_000)
 
 test.skipIf(Boolean(noDawn))('doctor measures dawn, and says nothing of its own but what is asked', async () => {

@@ -176,6 +176,15 @@ describe('train refuses', () => {
     expect(readFileSync(out).equals(before)).toBe(true)
   })
 
+  test('nothing to go on from: the run begins, and says so', async () => {
+    const said: string[] = [], other = join(dir, 'mistyped.safetensors')
+    await run(train, ['mlp', '--data', digits(0, 9), '--epochs', '1', '--out', other, '--resume'], said)
+    expect(said.join('\n')).toMatch(/nothing to resume beside .*mistyped\.safetensors.*, starting anew/)
+    said.length = 0
+    await run(train, ['mlp', '--data', digits(0, 9), '--epochs', '1', '--out', other, '--resume'], said)
+    expect(said.join('\n')).not.toMatch(/nothing to resume/)
+  })
+
   test('to replace a checkpoint, to go on without a state, and with a damaged one', async () => {
     writeFileSync(out, 'precious')
     await expect(run(train, ['mlp', '--data', digits(0, 9), '--out', out])).rejects.toThrow(
