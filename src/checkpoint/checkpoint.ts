@@ -72,6 +72,11 @@ export interface ParsedCheckpoint extends CheckpointInfo {
   origins: Record<string, string>
   /** What was guessed, changed on reading or ignored: a sentence each, for the user. */
   notes: string[]
+  /**
+   * Why the mean and deviation said of pictures are not taken (it is one of `notes` too): `preprocessing` has the usual
+   * ones, which are wrong. Commands ask for `--mean` and `--std` then.
+   */
+  refusedStatistics?: string
 }
 
 /** A checkpoint on the device. */
@@ -157,7 +162,8 @@ export async function parseCheckpoint(
       pruning,
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
       origins,
-      notes: [...notes, ...told2.notes, ...heads],
+      notes: [...notes, ...told2.notes, ...heads, ...prepared.refused === undefined ? [] : [prepared.refused]],
+      ...prepared.refused !== undefined && { refusedStatistics: prepared.refused },
     }
   } catch (error) {
     if (!(error instanceof InputError)) throw error

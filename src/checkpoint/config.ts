@@ -20,6 +20,8 @@ export interface Told {
   /** By option, field of preprocessing, or `classes`: the file's name. */
   from: Record<string, string>
   notes: string[]
+  /** Why a mean and deviation are not taken, with the file that says them, where no other file says better ones. */
+  refused?: string
   /** Why the network is not the one known here, if so. */
   unsupported?: string
 }
@@ -44,6 +46,9 @@ export function toldBy(files: readonly SideFile[], architecture: Architecture, c
     const found = preprocessingTold(config, Number(architecture.image ?? NaN))
     told.unsupported ??= unsupported(config, name)
     told.notes.push(...found.notes.map((note) => `${name}: ${note}`))
+    // as for values: a file that goes first hides what those after it say
+    const { mean, std } = told.preprocessing
+    if (found.refused !== undefined && !(mean && std)) told.refused ??= `${name}: ${found.refused}`
     for (const [key, value] of Object.entries(options)) {
       told.options[key] ??= value
       told.from[key] ??= name
@@ -157,14 +162,15 @@ function unsupported(config: Fields, name: string): string | undefined {
   return undefined
 }
 
-/** Names of the classes: `id2label` of transformers unless made up, `label_names` of timm. */
+/** Names of the classes: `id2label` of transformers unless made up, `label_names` of timm, also in `pretrained_cfg`. */
 function classesOf(config: Fields, count: number): string[] | undefined {
-  const labels = inside(config, 'id2label'), texts = inside(config, 'label_descriptions')
+  const timm = inside(config, 'pretrained_cfg'), labels = inside(config, 'id2label')
+  const texts = { ...inside(timm, 'label_descriptions'), ...inside(config, 'label_descriptions') }
   const list = Array.from({ length: count }, (_, i) => labels[String(i)])
   if (list.every((name) => typeof name === 'string') && !list.every((name, i) => name === `LABEL_${i}`)) {
     return list as string[]
   }
-  const names = config.label_names
+  const names = config.label_names ?? timm.label_names
   if (!Array.isArray(names) || names.length !== count || !names.every((name) => typeof name === 'string')) {
     return undefined
   }

@@ -132,7 +132,7 @@ export function preparation(
   architecture: Architecture,
   name: string,
   notes: string[],
-): { preprocessing: Preprocessing, from: Record<string, string> } {
+): { preprocessing: Preprocessing, from: Record<string, string>, refused?: string } {
   const usual = preprocessingFor(architecture)
   const from: Record<string, string> = Object.fromEntries(fields.map((field) => [field, 'default']))
   if (own) {
@@ -140,11 +140,16 @@ export function preparation(
     for (const field of fields) if (Object.hasOwn(given, field)) from[field] = 'file'
     return { preprocessing: preprocessingOf({ preprocessing: JSON.stringify(given) }, usual, name), from }
   }
-  let preprocessing = usual
+  let preprocessing = usual, refused: string | undefined
   for (const key of ['preprocessing', 'mean', 'std'] as const) {
     if (metadata[key] === undefined) continue
     const read = tolerant(key, notes, () => preprocessingOf({ [key]: metadata[key] }, preprocessing, name))
     if (!read) continue
+    if ([...read.mean, ...read.std].some((value) => value > 1)) {
+      refused ??= `metadata ${key}: mean ${read.mean.join(' ')} and std ${read.std.join(' ')}, expected 0..1, `
+        + 'which is what pixels are scaled to; give --mean and --std'
+      continue
+    }
     preprocessing = read
     for (const field of key === 'preprocessing' ? fields : [key]) from[field] = 'file'
   }
@@ -159,5 +164,6 @@ export function preparation(
         + ' and is ignored',
     )
   }
-  return { preprocessing, from }
+  if (from.mean !== 'file' || from.std !== 'file') refused ??= told.refused
+  return { preprocessing, from, ...refused !== undefined && { refused } }
 }

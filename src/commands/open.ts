@@ -1,4 +1,5 @@
 // Files that commands are given, opened with what is worth knowing about them said on stderr.
+import { InputError } from '../base/errors.ts'
 import { type ParsedCheckpoint, readCheckpoint } from '../checkpoint/checkpoint.ts'
 import { type Dataset, openDataset, parseDataSpec } from '../data/datasets.ts'
 import { trainedSide } from '../../models/registry.ts'
@@ -21,8 +22,17 @@ export async function openCheckpoint(
   reporter: Say = silent,
 ): Promise<ParsedCheckpoint> {
   const checked = await readCheckpoint(path, { arch })
-  for (const note of checked.notes) reporter.say(`${path}: ${note}`)
+  for (const note of checked.notes) if (note !== checked.refusedStatistics) reporter.say(`${path}: ${note}`)
   return checked
+}
+
+/** Where a file's mean and deviation cannot be meant, the user says them. @throws InputError where they do not. */
+export function checkStatistics(
+  { name, refusedStatistics }: Pick<ParsedCheckpoint, 'name' | 'refusedStatistics'>,
+  { mean, std }: PreprocessingOptions,
+): void {
+  if (refusedStatistics === undefined || mean !== undefined && std !== undefined) return
+  throw new InputError(`${name}: ${refusedStatistics}`)
 }
 
 /** A data set whose labels are found by the names of the network's classes; what was left out is said. */
@@ -49,14 +59,16 @@ export interface Prepared {
  * a network for 32 x 32 pixels would take a photo of 200 x 200 without a word. @throws InputError.
  */
 export function preparedFor(
-  { preprocessing, origins, architecture }: Pick<ParsedCheckpoint, 'preprocessing' | 'origins' | 'architecture'>,
+  checked: Pick<ParsedCheckpoint, 'name' | 'preprocessing' | 'origins' | 'architecture' | 'refusedStatistics'>,
   flags: PreprocessingOptions,
   spec: string | { pictures: boolean },
 ): Prepared {
+  const { preprocessing, origins, architecture } = checked
   const { resize, crop, mean, std, interpolation, resizeMode } = flags
   const given = Object.entries({ resize: resize ?? resizeMode, crop, mean, std, interpolation })
     .filter(([, value]) => value !== undefined)
   const pictures = typeof spec === 'string' ? ['images', 'folder'].includes(parseDataSpec(spec).kind) : spec.pictures
+  if (typeof spec === 'string' || pictures) checkStatistics(checked, flags)
   const unsaid = preprocessing.resize === null && preprocessing.crop === null && !flags.resize && !flags.crop
   const side = pictures && unsaid ? trainedSide(architecture) : null
   const sized = side === null ? preprocessing : { ...preprocessing, resize: side, crop: side }

@@ -16,7 +16,7 @@ import { withoutDevice } from '../core/tensor.ts'
 import { claimOutputs, derived, filesRead } from './claims.ts'
 import { dataDigest } from './result-folder.ts'
 import { plain } from '../base/quote.ts'
-import { openCheckpoint, openLabelled, type Say } from './open.ts'
+import { checkStatistics, openCheckpoint, openLabelled, type Say } from './open.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
 /** Flags of `train`, as commander gives them. */
@@ -74,6 +74,7 @@ export async function prepare(
   const augment = augmentationOf(options)
   const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
   const start = isFile ? await openCheckpoint(name, options, reporter) : null
+  if (start) checkStatistics(start, options)
   const given = start?.architecture ?? named(name, options.arch)
   const preprocessing = preprocessingWith(
     start?.preprocessing ?? await freshPreprocessing(given, options.data),

@@ -97,6 +97,11 @@ export function withFlags(base: Preprocessing, flags: PreprocessingFlags): Prepr
       if (part.trim() === '' || !Number.isFinite(Number(part))) {
         throw new InputError(`--${name} ${flags[name]}: expected numbers of 0..1 with commas, e.g. 0.485,0.456,0.406`)
       }
+      if (Number(part) > 1) {
+        throw new InputError(
+          `--${name} ${flags[name]}: expected numbers of 0..1, which is what pixels are scaled to; divide by 255`,
+        )
+      }
       return Number(part)
     })
   const one = <T extends string>(

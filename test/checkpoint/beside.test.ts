@@ -3,9 +3,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { InputError } from '../../src/base/errors.ts'
 import { readCheckpoint } from '../../src/checkpoint/checkpoint.ts'
+import { evalCommand } from '../../src/commands/eval.ts'
+import { explain } from '../../src/commands/explain.ts'
+import { inspect } from '../../src/commands/inspect.ts'
+import { preparedFor } from '../../src/commands/open.ts'
+import { train } from '../../src/commands/train.ts'
 import { encodeSafetensors } from '../../src/files/safetensors.ts'
-import { scratch } from '../support/model.ts'
+import { run, scratch } from '../support/model.ts'
 import { cifarResNet, type Tensors, tensorOf, timmViT, torchvisionViT,
   transformersDeiT } from '../support/foreign-files.ts'
 
@@ -181,6 +187,39 @@ describe('preprocessing', () => {
     const known = await read(timmViT(), { 'config.json': { input_size: [3, 16, 16], interpolation: 'lanczos' } })
     expect(known.preprocessing.interpolation).toBe('lanczos')
     expect(known.notes.join()).not.toMatch(/interpolation/)
+  })
+
+  test('mean and deviation of bytes are not taken and not guessed: commands ask for others', async () => {
+    const bytes = { size: 16, image_mean: [123.675, 116.28, 103.53], image_std: [58.395, 57.12, 57.375] }
+    const path = folder(timmViT(), { 'preprocessor_config.json': bytes })
+    const checked = await readCheckpoint(path)
+    expect(checked.preprocessing.mean).toEqual([0.485, 0.456, 0.406])
+    expect([checked.origins.mean, checked.origins.resize]).toEqual(['default', 'preprocessor_config.json'])
+    expect(checked.notes.join()).toMatch(/preprocessor_config\.json: mean 123\.675/)
+    expect(() => preparedFor(checked, {}, 'folder:x')).toThrow(InputError)
+    expect(() => preparedFor(checked, { mean: '0.5' }, 'folder:x')).toThrow(
+      /preprocessor_config\.json: .*--mean and --std/,
+    )
+    expect(preparedFor(checked, { mean: '0.5', std: '0.25' }, 'folder:x').preprocessing).toMatchObject({ mean: [0.5] })
+    expect(preparedFor(checked, {}, { pictures: false }).preprocessing).toEqual(checked.preprocessing)
+    const commands = [
+      (args: string[]) => run(evalCommand, args),
+      (args: string[]) => run(explain, args),
+      (args: string[]) => run(train, args),
+    ]
+    for (const command of commands) {
+      const args = [path, '--data', 'tensors:none.safetensors']
+      await expect(command(args)).rejects.toThrow(/preprocessor_config\.json: mean .*expected 0\.\.1/)
+      await expect(command([...args, '--mean', '0.5', '--std', '0.5'])).rejects.toThrow(/none\.safetensors/)
+    }
+    const said: string[] = [], { text } = await run(inspect, [path], said)
+    expect(text).toMatch(/note: .*mean 123\.675/)
+    expect(said.join()).not.toMatch(/123/)
+    const first = { 'preprocessor_config.json': { image_mean: [0.1, 0.1, 0.1], image_std: [0.2, 0.2, 0.2] } }
+    const hidden = await read(timmViT(), { ...first, 'config.json': { mean: bytes.image_mean, std: bytes.image_std } })
+    expect([hidden.refusedStatistics, hidden.preprocessing.mean]).toEqual([undefined, [0.1, 0.1, 0.1]])
+    const plain = await read(timmViT(), {}, { mean: '[123.675,116.28,103.53]' })
+    expect(plain.refusedStatistics).toMatch(/^metadata mean: mean 123\.675/)
   })
 
   test('names of classes come from id2label and from label_names', async () => {

@@ -63,6 +63,11 @@ test('names of classes: those of id2label unless made up, descriptions of timm',
     'n3',
   ])
   expect(said({ label_names: ['n1', 'n2'] }).classes).toBeUndefined()
+  const inner = { label_names: ['n1', 'n2', 'n3'], label_descriptions: { n2: 'dog' } }
+  expect(said({ pretrained_cfg: inner }).classes).toEqual(['n1', 'dog', 'n3'])
+  expect(said({ label_names: ['a', 'b', 'c'], pretrained_cfg: inner }).classes).toEqual(['a', 'b', 'c'])
+  expect(said({ label_names: inner.label_names, pretrained_cfg: { label_descriptions: { n3: 'cat' } } }).classes)
+    .toEqual(['n1', 'n2', 'cat'])
 })
 
 test('networks that are computed otherwise are said to be not supported', () => {

@@ -49,6 +49,57 @@ describe('transformers', () => {
     expect((200 / 255 - mean[0]) / std[0]).toBeCloseTo((200 / 127.5 - 0.5) / 0.25, 12)
   })
 
+  test.each([
+    'do_flip_channel_order',
+    'do_pad',
+    'do_convert_grayscale',
+    'do_grayscale',
+    'do_color_quantize',
+    'offset',
+    'rescale_offset',
+  ])('%s is said to be ignored where it is on, and only there', (key) => {
+    expect(told({ size: 8, [key]: true }).notes).toEqual([`${key} is not supported, ignored`])
+    expect(told({ [key]: true }).notes).toEqual([`${key} is not supported, ignored`])
+    for (const value of [false, null, undefined, 0]) expect(told({ size: 8, [key]: value }).notes).toEqual([])
+  })
+
+  test('switches alone are read too', () => {
+    expect(told({ do_normalize: false }).preprocessing).toEqual({ mean: [0], std: [1] })
+  })
+
+  test('mean and deviation of bytes are refused where values are scaled to 0..1, and taken where not', () => {
+    const mean = [123.675, 116.28, 103.53], std = [58.395, 57.12, 57.375]
+    for (
+      const config of [
+        { size: 8, image_mean: mean, image_std: std },
+        { size: 8, image_mean: mean, image_std: [0.2, 0.2, 0.2], do_rescale: true },
+        { size: 8, image_mean: [0.5, 0.5, 0.5], image_std: std, rescale_factor: 1 / 255 },
+        { size: 8, image_mean: [2.5, 0.5, 0.5], image_std: [0.2], rescale_factor: 1 / 127.5 },
+        { pretrained_cfg: { input_size: [3, 8, 8], mean, std } },
+        { pretrained_cfg: { mean, std } },
+      ]
+    ) {
+      const { preprocessing, refused } = told(config)
+      expect(refused).toMatch(/mean .* std .* expected 0\.\.[12],.*--mean and --std/)
+      expect(preprocessing).not.toHaveProperty('mean')
+      expect(preprocessing).not.toHaveProperty('std')
+    }
+    const { preprocessing, refused } = told({ size: 8, image_mean: mean, image_std: std, do_rescale: false })
+    expect(refused).toBeUndefined()
+    expect((200 / 255 - preprocessing.mean![0]) / preprocessing.std![0]).toBeCloseTo((200 - mean[0]) / std[0], 9)
+    for (
+      const config of [
+        { image_mean: [0.5, 0.5, 0.5], image_std: [1, 1, 1] },
+        { image_mean: [1, 1, 1], image_std: [1, 1, 1] },
+        { image_mean: [0, 0, 0], image_std: [1, 1, 1] },
+        { image_mean: mean, image_std: std, do_normalize: false },
+        { do_normalize: false, rescale_factor: 1 / 256 },
+        { do_normalize: false, rescale_factor: 1 / 510 },
+        { pretrained_cfg: { mean: [0, 0, 0], std: [1, 1, 1] } },
+      ]
+    ) expect(told(config).refused).toBeUndefined()
+  })
+
   test('a filter that is not known gives way to bicubic, with a word', () => {
     expect(told({ size: 8, resample: 'mitchell' })).toMatchObject({
       preprocessing: { interpolation: 'bicubic' },

@@ -435,6 +435,16 @@ describe('preprocessing', () => {
     }
   })
 
+  it('mean and deviation of bytes are refused with what to divide by, those of 0..1 are not', () => {
+    const base = defaultPreprocessing('transformer')
+    expect(() => withFlags(base, { mean: '123.675,116.28,103.53' })).toThrow(/^--mean 123.675.*0\.\.1.*divide by 255/)
+    expect(() => withFlags(base, { std: '0.2,0.2,57.375' })).toThrow(/^--std .*0\.\.1.*divide by 255/)
+    expect(() => withFlags(base, { mean: '1.01' })).toThrow(InputError)
+    for (const [mean, std] of [['0.5', '1'], ['0', '1'], ['1,1,1', '1,1,1'], ['0.485,0.456,0.406', '0.229']]) {
+      expect(withFlags(base, { mean, std })).toMatchObject({ mean: mean.split(',').map(Number) })
+    }
+  })
+
   it('refuses a picture smaller than the crop by name', () => {
     const p = { ...defaultPreprocessing('cnn'), resize: null }
     expect(() => shape(source, p, 'a.jpg')).toThrow(/^a\.jpg: 53x37 .*--resize 224/)

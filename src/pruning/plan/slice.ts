@@ -1,7 +1,8 @@
 // A plan as a smaller model.
 import { checkOptions, type OptionKeys } from '../../base/options.ts'
 import { sizeOf } from '../../base/shape.ts'
-import { ShapeError } from '../../base/errors.ts'
+import { InputError, ShapeError } from '../../base/errors.ts'
+import { shown } from '../../base/quote.ts'
 import { type DType, empty, tensor, type TypedArray, withoutDevice } from '../../core/tensor.ts'
 import { leaves, mapTree } from '../../core/tree.ts'
 import { gatesOf } from '../../nn/gates.ts'
@@ -40,7 +41,7 @@ export interface SliceOptions extends UnitOptions {
  * original widths are kept as numbers, so nothing else changes. Its tensors are its own, also where the plan drops
  * nothing. Two-axis units go first, each head keeping its own channels.
  * @throws ShapeError if a unit cannot be cut (with its reason), a head keeps another count than its siblings, or
- * nothing is kept.
+ * nothing is kept; InputError for arguments in another order.
  */
 export async function sliceModel<M extends Traceable>(
   model: M,
@@ -48,6 +49,10 @@ export async function sliceModel<M extends Traceable>(
   plan: Plan,
   options: SliceOptions = {},
 ): Promise<M> {
+  if (!Array.isArray(inputShape)) {
+    throw new InputError(`sliceModel: inputShape is ${kind(inputShape)}, expected [n, channels, height, width]`)
+  }
+  checkPlan('sliceModel(model, inputShape, plan)', options?.found ?? [], plan)
   checkOptions('sliceModel', options, sliceKeys)
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
@@ -59,12 +64,37 @@ export async function sliceModel<M extends Traceable>(
 
 /** The shapes of the sliced model, for costs: no weight is read and no device needed. Shared tensors stay shared. */
 export function sliceShapes<M extends Traceable>(model: M, found: readonly Unit[], plan: Plan): M {
+  checkPlan('sliceShapes(model, found, plan)', found, plan)
   const shapes = new Map(
     leaves(model).map((
       [path, { shape, dtype }],
     ): [string, HostTensor] => [path, { shape: [...shape], data: null, dtype }]),
   )
   return withoutDevice(() => cut(model, shapes, planned(found, plan)))
+}
+
+/** Arguments in another order would end deep inside. @throws InputError naming the one that is something else. */
+export function checkPlan(call: string, found: unknown, plan: unknown): void {
+  const isUnit = (each: unknown) =>
+    typeof (each as Unit | null)?.name === 'string' && Array.isArray((each as Unit).gates)
+  const name = call.slice(0, call.indexOf('('))
+  if (!Array.isArray(found) || !found.every(isUnit)) {
+    throw new InputError(
+      `${name}: found is ${kind(found)}, expected the list of units(model, inputShape) as in ${call}`,
+    )
+  }
+  const { get, keys } = Object(plan) as Partial<Plan>
+  if (typeof get !== 'function' || typeof keys !== 'function') {
+    throw new InputError(
+      `${name}: plan is ${kind(plan)}, expected a Map from the names of units to their keep flags as in ${call}`,
+    )
+  }
+}
+
+function kind(value: unknown): string {
+  if (Array.isArray(value)) return 'a list of something else'
+  if (value instanceof Map) return 'a Map'
+  return typeof value === 'object' && value !== null ? 'an object' : value === undefined ? 'missing' : shown(value)
 }
 
 /**
