@@ -8,7 +8,7 @@ import { close, init } from '../gpu/device.ts'
 import { costOf } from '../nn/macs.ts'
 import { nodeHint } from './node-hint.ts'
 import { type CommandSpec, wholeNumber } from './command.ts'
-import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
+import { openCheckpoint, openLabelled, preparedFor, preparedJson, preparedText } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, large, percent, type PreprocessingOptions } from './model.ts'
 
 interface EvalOptions extends ArchOptions, PreprocessingOptions {
@@ -36,8 +36,9 @@ export const evalCommand: CommandSpec<EvalOptions> = {
   async run({ args, arch, data, batch, predictions, adapter, threads, seed = 0, ...flags }, reporter) {
     // Everything that can be wrong with the files is found before a device is opened.
     const checked = await openCheckpoint(args[0], { arch }, reporter)
-    const prepared = preparedFor(checked, flags, data)
-    const set = await openLabelled(data, checked, prepared.preprocessing, reporter)
+    const wanted = preparedFor(checked, flags, data)
+    const set = await openLabelled(data, checked, wanted.preprocessing, reporter)
+    const prepared = { ...wanted, normalised: set.normalised }
     const { params, macs } = costOf(checked.shape, await set.inputShape())
     const gpu = await init({ adapter, threads })
     try {
@@ -69,8 +70,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           imagesPerSecond,
           batch,
           seed,
-          preprocessing: set.preprocessing,
-          origins: prepared.origins,
+          ...preparedJson(prepared),
           notes: [...checked.notes, ...set.notes ?? [], ...hint ? [hint] : []],
           adapter: name,
           version: packageVersion(),
@@ -79,7 +79,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
         text: [
           `${plain(args[0])} on ${plain(data)} (${images} images, ${name}):`,
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
-          `  ${preparedText({ ...prepared, preprocessing: set.preprocessing }, checked)}`,
+          `  ${preparedText(prepared, checked)}`,
           `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,
           `  ${timeText(found)} ms per image (median ± its spread, batch ${batch}), ${
             imagesPerSecond.toFixed(1)

@@ -21,7 +21,7 @@ import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
 import { classOf, networkClasses } from './classes.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, namelessClass, type Totals, usualComposite } from './explainer.ts'
-import { openCheckpoint, openLabelled, preparedFor, preparedText } from './open.ts'
+import { openCheckpoint, openLabelled, preparedFor, preparedJson, preparedText } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, percent, type PreprocessingOptions, table } from './model.ts'
 
 interface ExplainOptions extends ArchOptions, PreprocessingOptions {
@@ -78,8 +78,8 @@ export const explain: CommandSpec<ExplainOptions> = {
       ...flags
     } = options
     const checked = await openCheckpoint(args[0], { arch }, reporter)
-    const prepared = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = prepared
-    const { source, count, names: titles, read } = await openImages(
+    const asked = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = asked
+    const { source, count, names: titles, read, normalised } = await openImages(
       image,
       data,
       preprocessing,
@@ -87,6 +87,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       checked,
       reporter,
     )
+    const prepared = { ...asked, normalised }
     const own = networkClasses(checked)
     const beside = checked.classes ? null : await namesBeside(image?.[0], data, checked.classCount)
     const known = beside ? { count: checked.classCount, names: beside } : own
@@ -150,8 +151,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       return {
         json: {
           model: args[0],
-          preprocessing,
-          origins: prepared.origins,
+          ...preparedJson(prepared),
           notes: checked.notes,
           images: explainer.found,
           explanations,
@@ -183,6 +183,8 @@ interface Source {
   /** What each image is called, and where they are read from. */
   names: string[]
   read: Pick<Reads, 'images' | 'data'>
+  /** As of a data set. */
+  normalised?: string
   source: () => AsyncGenerator<Images>
 }
 
@@ -244,6 +246,7 @@ async function openData(
     count: set.length,
     names: Array.from(set.labels, (_, i) => title(i)),
     read: { data: set },
+    normalised: set.normalised,
     source: async function*() {
       for await (const { images, shape, indices } of set.batches({ size: batch })) {
         yield { values: images, shape, names: [...indices].map(title) }

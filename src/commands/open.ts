@@ -51,6 +51,19 @@ export async function openLabelled(
 export interface Prepared {
   preprocessing: Preprocessing
   origins: Record<string, string>
+  /** The type of images that are floats, to which no preprocessing is applied. */
+  normalised?: string
+}
+
+/** Preprocessing in JSON: of images that are floats nothing is claimed that was not done. */
+export function preparedJson({ preprocessing, origins, normalised }: Prepared): Record<string, unknown> {
+  if (normalised === undefined) return { preprocessing, origins }
+  const undone = ['resize', 'crop', 'mean', 'std']
+  return {
+    preprocessing: { ...preprocessing, ...Object.fromEntries(undone.map((key) => [key, null])) },
+    origins: { ...origins, ...Object.fromEntries(undone.map((key) => [key, 'tensors'])) },
+    normalised,
+  }
 }
 
 /**
@@ -83,17 +96,22 @@ export function preparedFor(
 
 /** One line for people: 'resize 256 bicubic, crop 224 (default); mean 0.5, std 0.5 (config.json); 3 heads (guess)'. */
 export function preparedText(
-  { preprocessing: p, origins }: Prepared,
+  { preprocessing: p, origins, normalised }: Prepared,
   { architecture, classes, classCount }: Pick<ParsedCheckpoint, 'architecture' | 'classes' | 'classCount'>,
 ): string {
+  const pictures: [text: string, from: string | undefined][] = normalised === undefined
+    ? [
+      [
+        p.resize === null ? 'no resize' : `resize ${p.resize}${p.squash ? ' squashed' : ''} ${p.interpolation}`,
+        origins.resize,
+      ],
+      [p.crop === null ? 'no crop' : `crop ${p.crop}`, origins.crop],
+      [`mean ${p.mean.join(' ')}`, origins.mean],
+      [`std ${p.std.join(' ')}`, origins.std],
+    ]
+    : [[`tensors of ${normalised}: taken as already normalised`, undefined]]
   const said: [text: string, from: string | undefined][] = [
-    [
-      p.resize === null ? 'no resize' : `resize ${p.resize}${p.squash ? ' squashed' : ''} ${p.interpolation}`,
-      origins.resize,
-    ],
-    [p.crop === null ? 'no crop' : `crop ${p.crop}`, origins.crop],
-    [`mean ${p.mean.join(' ')}`, origins.mean],
-    [`std ${p.std.join(' ')}`, origins.std],
+    ...pictures,
     ...origins.heads
       ? [
         [`${String(architecture.heads)} ${architecture.heads === 1 ? 'head' : 'heads'}`, origins.heads] as [

@@ -29,7 +29,7 @@ import { commandLine } from './command-line.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
-import { preparedText } from './open.ts'
+import { preparedJson, preparedText } from './open.ts'
 import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
   type PrunerOptions } from './pruner.ts'
 
@@ -277,7 +277,7 @@ export async function pruneJob(
     scores,
     difference: error,
     finetune: options.finetune ?? 0,
-    ...job.prepared,
+    ...preparedJson(job.prepared),
     notes,
   }
   return { json, report, text: textOf(options, before, after, rate, error, units, said) }

@@ -100,7 +100,8 @@ export async function prepareJob(path: string, options: PrunerOptions, reporter?
     data === undefined ? null : openLabelled(data, checked, preparedFor(checked, options, data).preprocessing, reporter)
   const data = await open(options.data), test = await open(options.test)
   const { origins } = preparedFor(checked, options, options.data ?? options.test ?? { pictures: false })
-  const prepared = { preprocessing: (data ?? test ?? checked).preprocessing, origins }
+  const { normalised } = data ?? test ?? {}
+  const prepared = { preprocessing: (data ?? test ?? checked).preprocessing, origins, normalised }
   const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
   const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))
   const chosen = chooseUnits(found, options.units?.split(',').map((kind) => kind.trim()))

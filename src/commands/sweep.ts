@@ -18,7 +18,7 @@ import { disposeTree } from '../core/tree.ts'
 import { commandLine } from './command-line.ts'
 import { type CommandSpec, follow, type Reporter } from './command.ts'
 import { percent, table } from './model.ts'
-import { preparedText } from './open.ts'
+import { preparedJson, preparedText } from './open.ts'
 import { cacheReferences, cacheTest, type Job, openModel, scoresBy } from './pruner.ts'
 import { StoredVectors } from './result-folder.ts'
 import { declareSweep, setUpSweep, type Point, type Run, type SweepOptions, type SweepSetup } from './sweep-setup.ts'
@@ -76,7 +76,7 @@ export const sweep: CommandSpec<SweepOptions> = {
         data: options.data,
         test: options.test,
         ...common,
-        ...prepared,
+        ...preparedJson(prepared),
         before,
         curves: curves.map(({ name, ...curve }) => ({ method: name, ...curve })),
         notes,

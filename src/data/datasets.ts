@@ -64,6 +64,11 @@ export interface Dataset {
   /** What was left out of it, or how its labels were found; a sentence each, for the user. */
   notes?: readonly string[]
   preprocessing: Preprocessing
+  /**
+   * How its images are stored where they are floats, `F32` for instance: they are taken as already normalised, and
+   * `preprocessing` is not applied.
+   */
+  normalised?: string
   /** The files that it is read from: lists, and those of its own images. Absent for images in memory. */
   files?: readonly string[]
   /** What the picture at a position is called: its file, or the file that holds it and its place there. */
@@ -185,9 +190,43 @@ async function namesFor(path: string, files: Files, count?: number): Promise<str
   return found && (count === undefined || found.names.length === count) ? found.names : undefined
 }
 
+/** As many images as a batch usually has. */
+const FIRST_IMAGES = 16
+
+/** A word where the first images are floats that look like pixels of 0..1 or 0..255 and the network wants others. */
+function oddValues(source: Source, first: number, length: number, { mean, std }: Preprocessing): string[] {
+  const count = Math.min(length, FIRST_IMAGES)
+  let least = Infinity, most = -Infinity
+  for (let i = first; i < first + count; i++) {
+    for (const value of (source.load(i) as Floats).data) {
+      if (value < least) least = value
+      if (value > most) most = value
+    }
+  }
+  // What a black and a white pixel become: a network may well read 0..1, or 0..255.
+  const ends = [0, 1].flatMap((pixel) =>
+    Array.from(
+      { length: Math.max(mean.length, std.length) },
+      (_, c) => (pixel - mean[c % mean.length]) / std[c % std.length],
+    )
+  )
+  const unit = least >= 0 && most <= 1 && Math.min(...ends) < 0
+  const far = Math.max(-least, most) > Math.max(20, 1.001 * Math.max(...ends.map(Math.abs)))
+  if (!unit && !far) return []
+  const range = `${Number(least.toPrecision(4))} to ${Number(most.toPrecision(4))}`
+  return [
+    `${source.name}: tensors of ${source.normalised} are taken as already normalised, and the values of the first `
+    + `${
+      count === 1 ? 'image' : `${count} images`
+    } go from ${range}; normalised values were expected: subtract the mean `
+    + 'and divide by the deviation, or store pixels as U8',
+  ]
+}
+
 function datasetOf(source: Source, first: number, length: number, preprocessing: Preprocessing): Dataset {
   checkPreprocessing(preprocessing, source.name)
   const labels = source.labels.subarray(first, first + length)
+  const odd = source.normalised === undefined ? [] : oddValues(source, first, length, preprocessing)
   let known: [number, number, number] | undefined
 
   type Varied = Pick<BatchOptions, 'augment' | 'seed' | 'epoch'>
@@ -257,8 +296,9 @@ function datasetOf(source: Source, first: number, length: number, preprocessing:
     first,
     labels,
     classes: source.classes,
-    notes: source.notes,
+    notes: odd.length > 0 ? [...source.notes ?? [], ...odd] : source.notes,
     preprocessing,
+    ...source.normalised !== undefined && { normalised: source.normalised },
     nameOf: (index) => source.item(first + index),
     async inputShape() {
       if (!known) checkShape(await prepare(0, {}), 0)

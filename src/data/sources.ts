@@ -31,6 +31,8 @@ export interface Source {
   classCount?: number
   /** Pictures of the network's own size are final: they were resized and cropped before they were stored. */
   prepared?: boolean
+  /** How images are stored that are floats and fed as they are, `F32` for instance. */
+  normalised?: string
   /** Name of one item in messages. */
   item(index: number): string
   load(index: number): Pixels | Floats | Promise<Pixels>
@@ -221,8 +223,8 @@ export async function listSource(path: string, files: Files): Promise<Source> {
 }
 
 /**
- * Decoded pictures in safetensors: `images` U8 (0..255) or float (used as they are) [n, channels, height, width],
- * `labels` I32, I64 or U8 [n]. Throws InputError.
+ * Decoded pictures in safetensors: `images` U8 (0..255) or float (already normalised, used as they are)
+ * [n, channels, height, width], `labels` I32, I64 or U8 [n]. Throws InputError.
  */
 export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): Source {
   const { tensors } = parseSafetensors(bytes, name)
@@ -237,7 +239,9 @@ export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): S
     shape.length !== 4 || (shape[1] !== 1 && shape[1] !== 3)
     || !(data instanceof Uint8Array || data instanceof Float32Array)
   ) {
-    throw new InputError(`${name}: images is ${images.type} [${shape}], expected U8 or F32 [n, 1 or 3, height, width]`)
+    throw new InputError(
+      `${name}: images is ${images.type} [${shape}], expected U8, F32, F16 or BF16 [n, 1 or 3, height, width]`,
+    )
   }
   const [count, channels, height, width] = shape, size = channels * height * width
   if (labels.shape.length !== 1 || labels.shape[0] !== count || labels.data instanceof Float32Array) {
@@ -257,6 +261,7 @@ export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): S
     classes,
     classCount: classes?.length,
     prepared: true,
+    normalised: data instanceof Float32Array ? images.type : undefined,
     item: (i) => `${name}, image ${i}`,
     load(i) {
       const part = data.subarray(i * size, (i + 1) * size)

@@ -45,6 +45,7 @@ export async function cached(
     labels,
     classes: data.classes,
     preprocessing: data.preprocessing,
+    normalised: data.normalised,
     nameOf,
     inputShape: () => Promise.resolve(input),
     async *batches(options: BatchOptions): AsyncGenerator<Batch> {

@@ -1,9 +1,12 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { evalCommand } from '../../src/commands/eval.ts'
+import { explain } from '../../src/commands/explain.ts'
+import { prune } from '../../src/commands/prune.ts'
 import { train } from '../../src/commands/train.ts'
 import { InputError } from '../../src/base/errors.ts'
+import { encodeSafetensors } from '../../src/files/safetensors.ts'
 import { hasGolden, shared } from '../support/golden.ts'
 import { digits, run, scratch } from '../support/model.ts'
 
@@ -52,6 +55,45 @@ describe('eval', () => {
     ])
     expect(json).toMatchObject({ top1: reference.top1, top5: reference.top5, predictions: reference.predictions })
     expect((json as { loss: number }).loss).toBeCloseTo(reference.mean_cross_entropy, 4)
+  })
+
+  test.each(['f32', 'f16'] as const)('tensors of %s are taken as normalised, and that is said', async (floats) => {
+    const net = join(dir, `${floats}.safetensors`), file = join(dir, `t${floats}.safetensors`), area = 28 * 28
+    await run(train, ['{"type":"mlp","hidden":[4]}', '--data', digits(0, 49), '--epochs', '1', '--out', net])
+    const write = (scale: number) => {
+      const images = Float32Array.from({ length: 4 * area }, (_, i) => scale * (i % 8 - 2))
+      writeFileSync(
+        file,
+        encodeSafetensors([
+          ['images', { shape: [4, 1, 28, 28], data: images }],
+          ['labels', { shape: [4], data: Uint8Array.of(0, 1, 2, 3) }],
+        ], { floats }),
+      )
+    }
+    const type = floats.toUpperCase(), said: string[] = []
+    write(0.25)
+    const { json, text } = await run(evalCommand, [net, '--data', `tensors:${file}`], said)
+    expect(text).toContain(`tensors of ${type}: taken as already normalised`)
+    expect(text).not.toMatch(/mean|std|resize|crop/)
+    expect(json).toMatchObject({
+      normalised: type,
+      preprocessing: { mean: null, std: null, resize: null, crop: null, channels: 1 },
+      origins: { mean: 'tensors', std: 'tensors' },
+    })
+    expect(said).toEqual([])
+    const args = [net, '--data', `tensors:${file}`], small = join(dir, `${floats}-small.safetensors`)
+    const pruned = run(prune, [...args, '--method', 'magnitude', '--keep', '0.5', '--out', small])
+    for (const answer of [await pruned, await run(explain, args)]) {
+      expect(answer.text).toContain(`tensors of ${type}: taken as already normalised`)
+      expect(answer.text).not.toMatch(/mean 0|std 0/)
+      expect(answer.json).toMatchObject({ normalised: type, preprocessing: { mean: null, std: null } })
+    }
+    write(32)
+    await run(evalCommand, [net, '--data', `tensors:${file}`], said)
+    expect(said.join()).toMatch(/-64 to 160.*normalised values were expected/)
+    const plain = await run(evalCommand, [net, '--data', digits(0, 3)])
+    expect(plain.json).not.toHaveProperty('normalised')
+    expect(plain.text).toMatch(/mean 0\.\d+, std 0\.\d+/)
   })
 
   test('wrong inputs are refused before a device is opened', async () => {

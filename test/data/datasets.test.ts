@@ -133,6 +133,49 @@ describe('sources', () => {
     expect((await all(ready, { size: 2 }))[0].images).toEqual(floats)
   })
 
+  it('tensors: floats are said to be normalised, and values of 0..1 or 0..255 are said to be odd', async () => {
+    const open = (
+      values: ArrayLike<number>,
+      p = { ...plain, channels: 1 as const, mean: [0.5], std: [0.25] },
+      f16 = false,
+    ) => {
+      const data = Float32Array.from(values)
+      const images = { shape: [data.length / 4, 1, 2, 2], data }, floats = f16 ? 'f16' : 'f32'
+      const labels = { shape: [data.length / 4], data: new Uint8Array(data.length / 4) }
+      writeFileSync(
+        join(dir, 'v.safetensors'),
+        encodeSafetensors([['images', images], ['labels', labels]], { floats }),
+      )
+      return (slice = '') => openDataset(`tensors:${dir}/v.safetensors${slice}`, { preprocessing: p })
+    }
+    const usual = await open([-1.9, 0, 1, 1.9])()
+    expect([usual.normalised, usual.notes ?? []]).toEqual(['F32', []])
+    expect((await open([-1.9, 0, 1, 1.9], undefined, true)()).normalised).toBe('F16')
+    expect((await openDataset(`tensors:${dir}/t.safetensors`, { preprocessing: plain })).normalised).toBeUndefined()
+    const unit = open([0.1, 0.2, 0.9, 1, -1, 0, 0, 0])
+    expect((await unit('#0-0')).notes).toEqual([
+      expect.stringMatching(/v\.safetensors: .*F32.* 0\.1 to 1.*normalised values were expected/),
+    ])
+    expect((await unit()).notes ?? []).toEqual([]) // the second image is below 0
+    expect((await unit('#1-1')).notes ?? []).toEqual([])
+    expect((await open([0, 3, 255, 9])()).notes?.join()).toMatch(/0 to 255.*normalised values were expected/)
+    expect((await open([0, -3, -21, 9])()).notes?.join()).toMatch(/-21 to 9/)
+    const asIs = { ...plain, channels: 1 as const, mean: [0], std: [1] }
+    expect((await open([0, 0.5, 1, 0], asIs)()).notes ?? []).toEqual([]) // what this network was trained on
+    expect((await open([0, 128, 255, 0], { ...asIs, std: [1 / 255] })()).notes ?? []).toEqual([])
+    writeFileSync(
+      join(dir, 'i8.safetensors'),
+      encodeSafetensors([
+        ['images', { shape: [1, 1, 2, 2], data: new Int8Array(4) }],
+        ['labels', { shape: [1], data: new Uint8Array(1) }],
+      ]),
+    )
+    await expect(openDataset(`tensors:${dir}/i8.safetensors`, { preprocessing: plain }))
+      .rejects.toThrow(/I8 .*expected U8, F32, F16 or BF16/)
+    const late = [...Array.from({ length: 64 }, () => 0.5), -1, 0, 0, 0]
+    expect((await open(late)()).notes?.join()).toMatch(/first 16 images/)
+  })
+
   it('tensors already of the size of the crop are not resized; files are', async () => {
     const data = await openDataset(`tensors:${dir}/t.safetensors`, {
       preprocessing: { ...plain, channels: 1, resize: 3, crop: 2 },
