@@ -1,4 +1,4 @@
-// Six of the hundred SIGKILLs of `npm run test:long -- kill`.
+// Five of the hundred SIGKILLs of `npm run test:long -- kill`.
 import { expect, test } from 'vitest'
 import { killMany } from '../support/kills.ts'
 

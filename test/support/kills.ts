@@ -93,7 +93,7 @@ async function startSlowHub(): Promise<{ server: Server, endpoint: string }> {
 const timeless = (value: unknown, folder: string): unknown =>
   JSON.parse(
     JSON.stringify(value, (key, each: unknown) =>
-      /^(ms|msPerImage|imagesPerSecond|resumedAt|cached)$/.test(key)
+      /^(ms|msPerImage(Mad)?|imagesPerSecond|timeShare(Low|High)?|resumedAt|cached)$/.test(key)
         ? undefined
         : typeof each === 'string'
         ? each.replaceAll(folder, '$')
