@@ -49,11 +49,11 @@ export async function sliceModel<M extends Traceable>(
   plan: Plan,
   options: SliceOptions = {},
 ): Promise<M> {
+  checkOptions('sliceModel', options, sliceKeys)
   if (!Array.isArray(inputShape)) {
     throw new InputError(`sliceModel: inputShape is ${kind(inputShape)}, expected [n, channels, height, width]`)
   }
-  checkPlan('sliceModel(model, inputShape, plan)', options?.found ?? [], plan)
-  checkOptions('sliceModel', options, sliceKeys)
+  checkPlan('sliceModel(model, inputShape, plan)', options.found ?? [], plan)
   const found = options.found ?? units(model, inputShape, options)
   const mine = planned(found, plan)
   const weights = options.weights ?? await hostWeights(model)
