@@ -32,15 +32,19 @@ function visitScript({ isolated, script, argument = '', webgpu = false }) {
   return visit({ answer, webgpu })
 }
 
-await build({
-  entryPoints: [join(here, 'cpu-device.ts'), join(here, 'op-checks.ts'), join(here, '../../src/cpu/browser/worker.ts')],
+// What is loaded on call stays apart in the pages, or its imports of Node would stand at the head of all; the worker is
+// one file, because it starts from a Blob.
+const common = {
   outdir: folder,
   entryNames: '[name]',
   bundle: true,
   format: 'esm',
   external: ['webgpu', 'node:*'],
   logLevel: 'error',
-})
+}
+const pages = ['cpu-device.ts', 'op-checks.ts'].map((name) => join(here, name))
+await build({ ...common, entryPoints: pages, splitting: true })
+await build({ ...common, entryPoints: [join(here, '../../src/cpu/browser/worker.ts')] })
 try {
   for (
     const page of [
