@@ -1,7 +1,7 @@
 // A bench as one HTML file that fetches nothing and runs no script: the machine, curves, the roofline, every row.
 import { html, type Html } from '../src/report/html.ts'
 import { legend, type Plot, type PlotPoint, responsivePlot, type Series } from '../src/report/plot.ts'
-import { style } from '../src/report/style.ts'
+import { page } from '../src/report/page.ts'
 import { compareReports, type RunComparison } from './compare.ts'
 import type { Row } from './harness.ts'
 import type { Roofline } from './roofline.ts'
@@ -14,26 +14,6 @@ export function benchPage(report: BenchReport, old?: { path: string, report: Ben
   const title = `Espalier bench ${report.suite}, ${report.adapter}`
   return page(title, report.versions.espalier, benchSections(report, old))
 }
-
-/** A document with these sections. Every text in it is escaped. */
-export const page = (title: string, version: string, sections: Html | readonly Html[]): string =>
-  html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="Espalier ${version}">
-<title>${title}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
-${sections}
-</main>
-</body>
-</html>
-`.text
 
 /** What a page says of one run. */
 export function benchSections(report: BenchReport, old?: { path: string, report: BenchReport }): Html[] {

@@ -63,8 +63,8 @@ export async function prunedRows(options: PrunedOptions): Promise<Row[]> {
         const measured = begin(`${name} pruned to ${share}`)
         const { model: small, share: left, masked } = await cutTo(share), expected = await masked(values, batch)
         const subjects = [
-          checkless(forward('dense', model, values, shape), expected),
-          forward('sliced', small, values, shape),
+          checkless(forwardOf('dense', model, values, shape), expected),
+          forwardOf('sliced', small, values, shape),
         ]
         subjects[1].note = `${(100 * left).toFixed(1)} % of the multiply-adds`
         rows.push(
@@ -129,7 +129,7 @@ export async function slicer(
       share: cost(plan) / dense,
       async masked(images, batch = 1) {
         maskModel(model, found, plan)
-        const subject = forward('masked', model, images, [batch, ...input]), logits = await subject.run()
+        const subject = forwardOf('masked', model, images, [batch, ...input]), logits = await subject.run()
         subject.dispose!()
         unmaskModel(model)
         return logits
@@ -148,7 +148,7 @@ async function scoring(
   options: PrunedOptions,
 ): Promise<Row[]> {
   const folded = foldBatchNorm(model, shape)
-  const plain = forward('forward', model, values, shape)
+  const plain = forwardOf('forward', model, values, shape)
   const expected = await plain.run()
   const criterion = lrp(attnLRP)
   const relevance: Subject = {
@@ -182,7 +182,8 @@ async function scoring(
   return rows
 }
 
-function forward(impl: string, model: Model, values: Float32Array, shape: readonly number[]): Subject {
+/** The captured forward pass of a model as a candidate; `values` are its images, of `shape`. */
+export function forwardOf(impl: string, model: Model, values: Float32Array, shape: readonly number[]): Subject {
   const run = compile((images: Tensor) => inference(() => model.call(images))), images = tensor(values, shape)
   return {
     impl,

@@ -2,8 +2,7 @@
 // network sliced to half of its multiply-adds. What it computes is held against the embedded device's result.
 import { buildModel } from '../../models/registry.ts'
 import { fillNormal } from '../../src/base/random.ts'
-import { compile } from '../../src/core/compile.ts'
-import { type Tensor, tensor } from '../../src/core/tensor.ts'
+import { tensor } from '../../src/core/tensor.ts'
 import { inference } from '../../src/core/transform.ts'
 import { disposeTree } from '../../src/core/tree.ts'
 import { close, gpu, init, type InitOptions } from '../../src/gpu/device.ts'
@@ -12,9 +11,9 @@ import { initialize } from '../../src/nn/init.ts'
 import { costOf } from '../../src/nn/macs.ts'
 import type { Model } from '../../src/nn/model.ts'
 import type { OnProgress } from '../../src/pruning/progress.ts'
-import { type Row, measure, type MeasureOptions, type Subject } from '../harness.ts'
+import { type Row, measure, type MeasureOptions } from '../harness.ts'
 import { trainingStep } from '../models.ts'
-import { slicer } from '../pruned.ts'
+import { forwardOf, slicer } from '../pruned.ts'
 
 /** Which network, where, how large. */
 export interface NetworkOptions extends MeasureOptions {
@@ -58,13 +57,13 @@ export async function networkRows(
       await eager.data()
       eager.dispose()
       await tuned()
-      const dense = forward('dense', model, images, [batch, ...shape]), subjects = [dense]
+      const dense = forwardOf('dense', model, images, [batch, ...shape]), subjects = [dense]
       const small = late(`sliced at batch ${batch}`) ? null : await (await slicer(model, shape, 1000))(0.5)
       if (small) {
         // Fewer channels give other logits: they are told by those of the masked network, at one picture.
         const own = await small.masked(one)
         subjects.push({
-          ...forward('sliced', small.model, images, [batch, ...shape]),
+          ...forwardOf('sliced', small.model, images, [batch, ...shape]),
           expected: repeated(own, batch),
           note: `${(100 * small.share).toFixed(1)} % of the multiply-adds`,
         })
@@ -113,20 +112,4 @@ function repeated(values: ArrayLike<number>, times: number): Float32Array {
   const out = new Float32Array(values.length * times)
   for (let i = 0; i < times; i++) out.set(values, i * values.length)
   return out
-}
-
-function forward(impl: string, model: Model, values: Float32Array, shape: readonly number[]): Subject {
-  const run = compile((images: Tensor) => inference(() => model.call(images))), images = tensor(values, shape)
-  return {
-    impl,
-    async run() {
-      const logits = run(images), data = await logits.data()
-      logits.dispose()
-      return data
-    },
-    dispose() {
-      run.clear()
-      images.dispose()
-    },
-  }
 }

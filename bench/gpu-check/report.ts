@@ -1,7 +1,8 @@
 // What gpu-check found, as one page and as the few lines that come first.
 import { html, type Html } from '../../src/report/html.ts'
 import { packageVersion } from '../../src/files/package.ts'
-import { benchSections, page } from '../html.ts'
+import { page } from '../../src/report/page.ts'
+import { benchSections } from '../html.ts'
 import type { BenchReport } from '../schema.ts'
 import type { PartResult } from './parts.ts'
 

@@ -4,25 +4,16 @@ import { figureSection } from './figures.ts'
 import { differsInTime, percent } from './format.ts'
 import { html, type Html } from './html.ts'
 import { unitSection } from './kept.ts'
-import { style } from './style.ts'
+import { page } from './page.ts'
 import type { Heatmaps, Report } from './types.ts'
 
 /** The report as a self-contained HTML document. Every text in it is escaped; parts that are absent are left out. */
 export function htmlReport(report: Report): string {
   const { title, command, notes = [], heatmaps = [] } = report
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="Espalier ${report.version}">
-<title>${title}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
-${facts(report)}
+  return page(
+    title,
+    report.version,
+    html`${facts(report)}
 ${tiles(report)}
 <p class="small">The command; one click selects it all.</p>
 <pre>${command}</pre>
@@ -30,11 +21,8 @@ ${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</u
 ${figureSection(report)}
 ${curveSection(report)}
 ${heatmaps.length > 0 && html`<section><h2>Relevance before and after</h2>${heatmaps.map(pair)}</section>`}
-${unitSection(report)}
-</main>
-</body>
-</html>
-`.text
+${unitSection(report)}`,
+  )
 }
 
 function facts({ model, data, test, method, rate, seed, adapter, version }: Report): Html {

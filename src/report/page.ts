@@ -1,0 +1,23 @@
+// The shell of every HTML file that is written: it fetches nothing and runs no script.
+import { html, type Html } from './html.ts'
+import { style } from './style.ts'
+
+/** A document with these sections. Every text in it is escaped. */
+export const page = (title: string, version: string, sections: Html | readonly Html[]): string =>
+  html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="Espalier ${version}">
+<title>${title}</title>
+<style>${style}</style>
+</head>
+<body>
+<main>
+<h1>${title}</h1>
+${sections}
+</main>
+</body>
+</html>
+`.text
