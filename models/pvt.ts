@@ -26,7 +26,7 @@ export interface PVTOptions {
 
 /** One resolution: patches of the map before become tokens; `stream` gates the residual width that its blocks share. */
 export class PVTStage {
-  static readonly leaves = { positions: { role: 'positions' } } as const
+  static readonly leaves = { positions: { role: 'positions', grid: true } } as const
   patches: Patches
   patchNorm: LayerNorm
   positions: Tensor

@@ -71,7 +71,7 @@ export class ViT {
   static readonly leaves = {
     classToken: { role: 'token' },
     distillToken: { role: 'token' },
-    positions: { role: 'positions' },
+    positions: { role: 'positions', grid: true },
     head: { role: 'classifier' },
     distillHead: { role: 'classifier' },
   } as const

@@ -1,7 +1,7 @@
 // What `espalier train` is about to do, with everything checked that can be checked before a device is opened.
 import { existsSync } from 'node:fs'
-import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, parseArchitecture, preprocessingFor,
-  startOf } from '../../models/registry.ts'
+import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, inputOf, parseArchitecture,
+  preprocessingFor, startOf } from '../../models/registry.ts'
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
@@ -24,6 +24,7 @@ export interface TrainOptions extends ArchOptions, PreprocessingOptions {
   data: string
   test?: string
   out?: string
+  image?: number
   classes?: number
   epochs: number
   batch: number
@@ -75,9 +76,11 @@ export async function prepare(
   const isFile = /\.safetensors$/i.test(name) || await nodeFiles.exists(name)
   const start = isFile ? await openCheckpoint(name, options, reporter) : null
   if (start) checkStatistics(start, options)
-  const given = start?.architecture ?? named(name, options.arch)
+  const known = start?.architecture ?? named(name, options.arch)
+  const given = options.image === undefined ? known : withImage(known, options.image, start)
+  const usual = start?.preprocessing ?? await freshPreprocessing(given, options.data)
   const preprocessing = preprocessingWith(
-    start?.preprocessing ?? await freshPreprocessing(given, options.data),
+    options.image === undefined ? usual : preparedAt(usual, options.image, options.data),
     options,
   )
   // Classes of the same names as the file's keep their places, and with them the classifier.
@@ -187,6 +190,32 @@ export async function prepare(
 function named(model: string, arch: string | undefined): Architecture {
   const given = { ...parseArchitecture(model, 'model'), ...arch === undefined ? {} : parseArchitecture(arch) }
   return checkArchitecture(given as Architecture, 'model')
+}
+
+/** The architecture for images of another side. @throws InputError where its images have no side of their own. */
+function withImage(architecture: Architecture, image: number, start: ParsedCheckpoint | null): Architecture {
+  const { family } = entryOf(architecture)
+  if (!['vit', 'swin', 'pvt'].includes(family)) {
+    throw new InputError(
+      `--image ${image}: a ${architecture.type} has no position tables, and takes what --resize and --crop make; `
+        + 'expected a vit, swin or pvt',
+    )
+  }
+  if (start?.pruning && inputOf(architecture)[1] !== image) {
+    throw new InputError(
+      `--image ${image}: ${start.name} is pruned and keeps its images of ${inputOf(architecture)[1]}; `
+        + 'train the new size first and prune then',
+    )
+  }
+  return { ...architecture, image }
+}
+
+/**
+ * Pictures are cut to the new side out of a margin in the old proportion; data of one small size are resized to it.
+ */
+function preparedAt(usual: Preprocessing, image: number, spec: string): Preprocessing {
+  const { resize, crop } = usual, pictures = ['images', 'folder'].includes(parseDataSpec(spec).kind)
+  return { ...usual, crop: image, resize: pictures && resize && crop ? Math.round(resize * image / crop) : image }
 }
 
 /** The training images; by the names of the file's classes where the data have no others. */

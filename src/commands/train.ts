@@ -2,14 +2,14 @@
 // epoch.
 import { basename } from 'node:path'
 import { type Command, Option } from 'commander'
-import { buildModel, classesOf } from '../../models/registry.ts'
+import { buildModel, inputOf } from '../../models/registry.ts'
 import { EspalierError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { accuracyOf } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
-import { copyInto } from '../core/fill.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
+import { takeOver } from '../checkpoint/take-over.ts'
 import { curveSVG, sparkline } from '../report/learning-curve.ts'
 import { lockFile } from '../files/lock.ts'
 import { writeOutput } from '../files/output.ts'
@@ -17,7 +17,6 @@ import { packageVersion } from '../files/package.ts'
 import { type TrainingHistory, encodeState, type EpochTest, stateFileOf } from '../train/state.ts'
 import { initialize } from '../nn/init.ts'
 import { fit } from '../train/fit.ts'
-import { disposeTree, leaves } from '../core/tree.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import type { Progress } from './progress.ts'
 import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
@@ -98,6 +97,11 @@ function declare(command: Command) {
     )
     .option('--resume', 'go on where the run that wrote --out stopped, with the same recipe')
     .option('--overwrite', 'start anew although --out, its state or its curve is there')
+    .option(
+      '--image <n>',
+      'side of the images the network takes from now on; position tables of a file are resampled (vit, swin, pvt)',
+      wholeNumber(1, 4096),
+    )
     .option('--classes <n>', 'number of classes (default: what the data show)', wholeNumber(1, 2 ** 20))
     .option('--epochs <n>', 'times through the data', wholeNumber(1, 100_000), 10)
     .option('--batch <n>', 'images per step', wholeNumber(1, 65536), 64)
@@ -141,7 +145,7 @@ async function runTraining(
   const { data, test, info, augment, classes, stored, out, recipe } = setup
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
   if (options.resume && !stored) reporter.say(`train: nothing to resume beside ${quoted(out)}, starting anew`)
-  const model = startingModel(setup, seed, reporter)
+  const model = await startingModel(setup, seed, reporter)
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
   let progress: Progress | null = null, shown = -1, seen = 0
   const begin = performance.now()
@@ -210,25 +214,31 @@ async function runTraining(
   return { history, last: tests.at(-1), msPerImage: seen ? (performance.now() - begin - testing) / seen : 0 }
 }
 
-/** A fresh model, or the file's; where the number of classes differs, all weights of equal shape are taken over. */
-function startingModel(
+/**
+ * A fresh model, or the file's; where classes or images differ, weights of equal shape are taken over and position
+ * tables resampled.
+ */
+async function startingModel(
   { start, scheme, info: { architecture }, classes, stored }: TrainingSetup,
   seed: number,
   reporter: Reporter,
-): Model {
-  if (start && start.classCount === classes) return modelOf({ ...start, architecture })
+): Promise<Model> {
+  const sameImages = start && inputOf(start.architecture).join() === inputOf(architecture).join()
+  if (start && sameImages && start.classCount === classes) return modelOf({ ...start, architecture })
   const model = initialize(buildModel(architecture), seed, scheme)
   if (!start) return model
-  const old = modelOf(start), from = new Map(leaves(old))
-  const fresh = leaves(model).flatMap(([path, leaf]) => {
-    const given = from.get(path)
-    if (given?.shape.join() !== leaf.shape.join()) return [path]
-    copyInto(given, leaf)
-    return []
-  })
-  disposeTree(old)
-  if (!stored) {
-    reporter.say(`train: ${classes} classes instead of ${classesOf(old)}, so these start anew: ${fresh.join(', ')}`)
+  const { fresh, resampled } = await takeOver(start, model)
+  if (stored) return model
+  if (resampled.length) {
+    const tables = resampled.map(({ path, from, to }) => `${path} (${from} x ${from} to ${to} x ${to})`)
+    const more = tables.length > 3 ? ` and ${tables.length - 3} more` : ''
+    reporter.say(
+      `train: images of ${inputOf(architecture)[1]} instead of ${inputOf(start.architecture)[1]}, so these are `
+        + `resampled: ${tables.slice(0, 3).join(', ')}${more}`,
+    )
+  }
+  if (fresh.length) {
+    reporter.say(`train: ${classes} classes instead of ${start.classCount}, so these start anew: ${fresh.join(', ')}`)
   }
   return model
 }

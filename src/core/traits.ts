@@ -32,6 +32,11 @@ export interface LeafTraits {
   /** Whether a checkpoint holds it (default true; `asked`: only where asked for; false: it follows from sizes). */
   saved?: boolean | 'asked'
   role?: LeafRole
+  /**
+   * Its first axis is a square grid of places, row by row, behind one entry for each `token` of the same object; for
+   * images of another size it is resampled.
+   */
+  grid?: boolean
 }
 
 /** A class that says what its fields are: `static readonly leaves = { mean: { trained: false } }`. */

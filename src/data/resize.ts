@@ -136,6 +136,22 @@ function nearestOf(from: number, to: number, start: number, end: number): Weight
   }
 }
 
+/** What one result along an axis takes of its inputs: weights that sum to 1, from the input `first` on. */
+export interface Taps {
+  first: number
+  weights: number[]
+}
+
+/** The taps of result `o` of `to`, where the axis has `from` inputs; the filter is stretched when shrinking. */
+export function tapsAt(o: number, from: number, to: number, interpolation: keyof typeof FILTERS): Taps {
+  const { support, at } = FILTERS[interpolation]
+  const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch, centre = (o + 0.5) * scale
+  const first = Math.max(0, Math.trunc(centre - reach + 0.5)), end = Math.min(from, Math.trunc(centre + reach + 0.5))
+  const row = Array.from({ length: end - first }, (_, i) => at((first + i - centre + 0.5) * (1 / stretch)))
+  const sum = row.reduce((s, w) => s + w, 0)
+  return { first, weights: row.map((w) => sum === 0 ? w : w / sum) }
+}
+
 function weightsOf(
   from: number,
   to: number,
@@ -143,27 +159,22 @@ function weightsOf(
   end: number,
   interpolation: keyof typeof FILTERS,
 ): Weights {
-  const { support, at } = FILTERS[interpolation]
-  const scale = from / to, stretch = Math.max(1, scale), reach = support * stretch
-  const taps = Math.ceil(reach) * 2 + 1, length = end - start
+  const length = end - start, all = Array.from({ length }, (_, i) => tapsAt(start + i, from, to, interpolation))
+  const taps = Math.ceil(FILTERS[interpolation].support * Math.max(1, from / to)) * 2 + 1
   const first = new Int32Array(length)
   const count = new Int32Array(length)
   const weight = new Int32Array(length * taps)
-  const lowest = (o: number) => Math.max(0, Math.trunc((o + 0.5) * scale - reach + 0.5)), base = lowest(start)
+  const base = all[0].first
   let last = 0
-  for (let o = start; o < end; o++) {
-    const centre = (o + 0.5) * scale
-    const low = lowest(o), high = Math.min(from, Math.trunc(centre + reach + 0.5)), to = o - start
-    const row = Array.from({ length: high - low }, (_, i) => at((low + i - centre + 0.5) * (1 / stretch)))
-    const sum = row.reduce((s, w) => s + w, 0)
-    first[to] = low - base
-    count[to] = high - low
-    last = high
-    row.forEach((w, i) => {
-      const fixed = (sum === 0 ? w : w / sum) * (1 << BITS)
-      weight[to * taps + i] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5))
+  all.forEach(({ first: low, weights: row }, i) => {
+    first[i] = low - base
+    count[i] = row.length
+    last = low + row.length
+    row.forEach((w, j) => {
+      const fixed = w * (1 << BITS)
+      weight[i * taps + j] = Math.trunc(fixed + (fixed < 0 ? -0.5 : 0.5))
     })
-  }
+  })
   return { taps, first, count, weight, low: base, high: last }
 }
 

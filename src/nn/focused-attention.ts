@@ -29,7 +29,7 @@ export class FocusedAttention {
     out: { role: 'projection' },
     outBias: { role: 'bias' },
     sharpness: { role: 'gain' },
-    positions: { role: 'positions' },
+    positions: { role: 'positions', grid: true },
     kernelBias: { role: 'bias' },
   } as const
   query: Tensor

@@ -8,7 +8,7 @@ import { relativeIndex } from './windows.ts'
 
 /** Attention within windows of Swin: a learned bias per head for each relative position. table [(2w - 1)^2, heads]. */
 export class WindowAttention {
-  static readonly leaves = { index: { trained: false, saved: false }, table: { decayed: false } } as const
+  static readonly leaves = { index: { trained: false, saved: false }, table: { decayed: false, grid: true } } as const
   inner: Attention
   table: Tensor
   index: Tensor
