@@ -25,6 +25,7 @@ import type { OnProgress } from '../src/pruning/progress.ts'
 import { relativeError } from '../src/base/relative-error.ts'
 import type { Row } from './harness.ts'
 import { loadOrtCpu, loadPeer, type Peer, type PeerName } from './peers.ts'
+import { requireInstalled } from './rivals/peer.ts'
 
 /** Threads of everything that can choose; words that pick cases; where progress goes. */
 export interface EmbeddedOptions {
@@ -60,6 +61,8 @@ export async function embeddedRows(
   { threads = 2, only, onProgress = () => undefined }: EmbeddedOptions = {},
 ): Promise<Row[]> {
   const wanted = (name: string) => !only || only.some((word) => name.includes(word))
+  const peers: readonly (PeerName | 'ort-cpu')[] = wanted('matmul') ? ['ort-cpu', ...onWebGpu] : []
+  for (const name of peers) requireInstalled(name) // before anything is measured
   const rows: Row[] = [], results = new Map<string, ArrayLike<number>>()
   const onAdapter = async (adapter: string, impl: string, makers: readonly (() => Case)[]) => {
     await init({ adapter, threads, fixedVariants: false })
@@ -84,16 +87,13 @@ export async function embeddedRows(
     ? (['scale', 'add', 'gelu'] as const).map((name) => () => elementwiseCase(name))
     : []
   if (both.length + alone.length) await onAdapter('cpu', 'espalier', [...both, ...alone])
-  if (wanted('matmul')) {
-    const names: (PeerName | 'ort-cpu')[] = ['ort-cpu', ...onWebGpu]
-    for (const name of names) {
-      const peer = name === 'ort-cpu' ? await loadOrtCpu(threads) : await loadPeer(name, threads)
-      for (const [i, shape] of products.entries()) {
-        onProgress(name, i, products.length, `matmul ${shape.join('x')}`)
-        rows.push(await measureCase(await peerCase(peer, shape), name, results))
-      }
-      onProgress(name, products.length, products.length)
+  for (const name of peers) {
+    const peer = name === 'ort-cpu' ? await loadOrtCpu(threads) : await loadPeer(name, threads)
+    for (const [i, shape] of products.entries()) {
+      onProgress(name, i, products.length, `matmul ${shape.join('x')}`)
+      rows.push(await measureCase(await peerCase(peer, shape), name, results))
     }
+    onProgress(name, products.length, products.length)
   }
   if (both.length) await onAdapter('dawn', lavapipe, both)
   if (!rows.length) throw new InputError(`bench embedded: nothing matches --only ${only?.join(',')}`)

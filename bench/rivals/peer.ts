@@ -65,7 +65,7 @@ const folders: Readonly<Record<string, string>> = {
 /** @throws InputError where `npm run peers` did not install this peer, or did so before it was one. */
 export function requireInstalled(name: string): void {
   if (!existsSync(packageFile(`bench/peers/node_modules/${folders[name] ?? 'onnxruntime-node'}`))) {
-    throw new InputError(`--against ${name}: the peers are not installed; run 'npm run peers' in the repository`)
+    throw new InputError(`${name}: the peers are not installed; run 'npm run peers' in a checkout of the repository`)
   }
 }
 

@@ -1,7 +1,7 @@
 // The package's entries, each in one file with what they share: opening two hundred small files took longer than
-// everything up to the first result. For Node in dist/node, where packages stay apart; for pages in dist/browser, where
-// nothing of Node is left and nothing is missing, so that every bundler takes it as it is. Runs after tsc, as part of
-// the build.
+// everything up to the first result. For Node in dist/node, where most packages stay apart; for pages in dist/browser,
+// where nothing of Node is left and nothing is missing, so that every bundler takes it as it is. Runs after tsc, as part
+// of the build.
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -11,7 +11,19 @@ const root = fileURLToPath(new URL('../../', import.meta.url)), dist = process.a
 const node = `${dist}/node`, browser = `${dist}/browser`
 // Else hashed names would pile up.
 for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: true })
-await build({
+// Packages of many small files are taken in for the same reason; the others are found as they were installed.
+const takenIn = new Set(['fast-png', 'd3-scale', 'd3-shape'])
+const apart = {
+  name: 'packages apart',
+  setup({ onResolve }) {
+    onResolve(
+      { filter: /^[^./]/ },
+      ({ path, importer }) =>
+        importer.includes('node_modules') || takenIn.has(path) ? undefined : { path, external: true },
+    )
+  },
+}
+const forNode = await build({
   absWorkingDir: root,
   outdir: node,
   entryPoints: { index: 'src/index.ts', models: 'src/models.ts', bench: 'src/bench.ts', testing: 'src/testing.ts' },
@@ -20,11 +32,14 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
-  packages: 'external',
+  plugins: [apart],
   sourcemap: true,
   sourcesContent: false,
+  legalComments: 'none', // in LICENSES.txt
+  metafile: true,
   logLevel: 'warning',
 })
+writeFileSync(`${node}/LICENSES.txt`, licencesOf(forNode.metafile))
 
 // One file holds both entries: they share one device, and without a dynamic import any output format will do. The
 // entries name what is theirs, so that bundlers drop the rest.

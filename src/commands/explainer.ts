@@ -8,7 +8,7 @@ import { NumericError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { firstNonFinite } from '../core/diagnose.ts'
 import type { Model } from '../nn/model.ts'
-import { heatmapOf, pictureOf, type Row } from '../report/heatmap.ts'
+import { heatmapOf, pictureOf, type Row, scaleOnSheet } from '../report/heatmap.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { foldBatchNorm } from '../nn/fold.ts'
 import { gatesOf } from '../nn/gates.ts'
@@ -42,7 +42,8 @@ export interface Totals {
 export interface Found {
   file: string
   best: { class: number, name: string, probability: number }[]
-  explained: { class: number, name: string, logit: number, composite: string, input: number }[]
+  /** `input` is the sum of relevance at the pixels; `scale` what full colour stands for in its picture. */
+  explained: { class: number, name: string, logit: number, composite: string, input: number, scale: number }[]
 }
 
 /** What the explainer works with; `flows` and `units` say what is asked for beside the heatmaps. */
@@ -105,13 +106,9 @@ export class Explainer {
           const sign = isShareOfLogit(composite) && logit < 0 ? -1 : 1
           const part = relevance.subarray(i * area, (i + 1) * area).map((value) => sign * value), input = total(part)
           const note = `logit ${logit.toFixed(2)}, sum ${input.toPrecision(2)}`
-          row.panels.push({
-            heading: composite,
-            subheading: brief(name),
-            note,
-            heatmap: heatmapOf(part, channels, height, width),
-          })
-          found[i].explained.push({ class: at, name, logit, composite, input })
+          const heatmap = heatmapOf(part, channels, height, width)
+          row.panels.push({ heading: composite, subheading: brief(name), note, heatmap })
+          found[i].explained.push({ class: at, name, logit, composite, input, scale: scaleOnSheet(heatmap) })
         })
       }
     }

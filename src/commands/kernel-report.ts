@@ -43,7 +43,7 @@ export function report(
     lines.push(
       `${place}: ${mode}${
         mode === 'compile' ? ` on ${backend}` : `, ${kernel}${backend === OTHER ? `, by ${OTHER}` : ''}`
-      }: ${message}${count > 1 ? ` (${count} times)` : ''}`,
+      }: ${message.replace(new RegExp(`^${mode}: `), '')}${count > 1 ? ` (${count} times)` : ''}`,
     )
     if (line) lines.push(`    ${quoted[i]}`)
   }

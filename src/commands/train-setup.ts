@@ -239,7 +239,8 @@ async function openTraining(
 
 /**
  * For pictures what the architecture wants. Data of one small size keep it, grey data stay grey, and both are
- * normalised by the mean and deviation of the training data themselves.
+ * normalised by the mean and deviation of the training data themselves; floats are taken as they are, so that a network
+ * trained on them says that nothing is subtracted.
  */
 async function freshPreprocessing(architecture: Architecture, spec: string): Promise<Preprocessing> {
   const { kind } = parseDataSpec(spec)
@@ -247,10 +248,8 @@ async function freshPreprocessing(architecture: Architecture, spec: string): Pro
   const usual = preprocessingFor(architecture, channels === 1 ? 1 : 3)
   if (kind === 'images' || kind === 'folder') return usual
   const plain = architecture.image === undefined ? { ...usual, resize: null, crop: null } : usual
-  return {
-    ...plain,
-    ...await statisticsOf(await openDataset(spec, { preprocessing: { ...plain, mean: [0], std: [1] } })),
-  }
+  const untouched = { ...plain, mean: [0], std: [1] }, set = await openDataset(spec, { preprocessing: untouched })
+  return set.normalised === undefined ? { ...plain, ...await statisticsOf(set) } : untouched
 }
 
 /** Mean and standard deviation of each channel over at most 2,000 images, to four digits. */

@@ -150,6 +150,12 @@ async function runTraining(
   let progress: Progress | null = null, shown = -1, seen = 0
   const begin = performance.now()
   let testing = 0
+  const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
+  // Written after the state, from which the next run writes both anew: a kill in between costs nothing.
+  const writeResults = async (best: Model, losses: readonly number[]) => {
+    await saveCheckpoint(out, best, info)
+    writeOutput(setup.curve, curve(title, losses, tests))
+  }
   const onStep = (images: number, loss: number, epoch: number) => {
     if (epoch !== shown) progress = reporter.progress(`epoch ${epoch + 1}/${epochs}`, data.length)
     shown = epoch
@@ -176,10 +182,11 @@ async function runTraining(
     resume: stored
       ? {
         epoch: stored.history.epoch,
-        load: (fresh) => {
+        load: async (fresh) => {
           stored.restore(model, fresh)
           fresh.losses.push(...stored.history.losses)
           fresh.steps.push(...stored.history.steps)
+          await writeResults(fresh.average ?? model, fresh.losses)
         },
       }
       : undefined,
@@ -196,10 +203,8 @@ async function runTraining(
         tests.push({ top1, top5, loss })
       }
       const { epoch, losses, steps } = now
-      await saveCheckpoint(out, best, info)
       writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
-      const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
-      writeOutput(setup.curve, curve(title, losses, tests))
+      await writeResults(best, losses)
       testing += performance.now() - start
       reporter.say(
         `epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${

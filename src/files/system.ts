@@ -1,6 +1,7 @@
 // The file system of Node behind `Files`. node: modules are imported when called, so bundles load without them; the
 // build of the package for browsers takes system.browser.ts in this file's place.
 import { InputError } from '../base/errors.ts'
+import { quoted } from '../base/quote.ts'
 import type { Files } from './files.ts'
 
 const MAX_FILE = 4 * 2 ** 30
@@ -21,14 +22,14 @@ export const nodeFiles: Files = {
       }
       return await fs.readFile(path)
     } catch (error) {
-      throw explain(error, path, 'file')
+      throw await explain(error, path, 'file')
     }
   },
   async list(folder) {
     try {
       return await walk(folder)
     } catch (error) {
-      throw explain(error, folder, 'folder')
+      throw await explain(error, folder, 'folder')
     }
   },
   async exists(path) {
@@ -61,10 +62,14 @@ async function walk(folder: string): Promise<string[]> {
   return found
 }
 
-function explain(error: unknown, path: string, kind: string): Error {
+async function explain(error: unknown, path: string, kind: string): Promise<Error> {
   if (error instanceof InputError) return error
+  const fs = await import('node:fs/promises')
   const { code, message } = error as { code?: string, message: string }
-  const reason = code === 'ENOENT'
+  const target = code === 'ENOENT' ? await fs.readlink(path).catch(() => null) : null
+  const reason = target !== null
+    ? `it is a link to ${quoted(target)}, and there is no such ${kind}; mend the link or remove it`
+    : code === 'ENOENT'
     ? `there is no such ${kind}; check the path`
     : code === 'EACCES'
     ? `this ${kind} may not be read; check its permissions`

@@ -175,12 +175,17 @@ export interface Row {
 
 const tile = 320, gap = 14, line = 2 * lineHeight, bar = 10, soft: Colour = [110, 110, 110]
 
+const shownHeight = (of: { width: number, height: number }) => Math.round(tile * of.height / of.width)
+
+/** The relevance that full colour stands for where a sheet shows this map: the number under its colours. */
+export const scaleOnSheet = (map: Heatmap): number => fullScale(resized(map, tile, shownHeight(map)))
+
 /**
  * A contact sheet: a row per image; in it the image over its best classes, then heatmap and overlay of each
  * explanation.
  */
 export function sheet(rows: readonly Row[], title: string): Canvas {
-  const tall = Math.max(...rows.map(({ picture }) => Math.round(tile * picture.height / picture.width)))
+  const tall = Math.max(...rows.map(({ picture }) => shownHeight(picture)))
   const panels = Math.max(...rows.map((row) => row.panels.length))
   const below = Math.max(bar + 2 * line, Math.max(...rows.map(({ best }) => best.length)) * line)
   const rowHeight = line + 4 + tall + 6 + below + gap, head = title ? line + 6 : 0
@@ -188,7 +193,7 @@ export function sheet(rows: readonly Row[], title: string): Canvas {
   canvas.text(gap, gap, title, { width: canvas.width - 2 * gap })
   rows.forEach((row, at) => {
     const top = gap + head + at * rowHeight, body = top + line + 4
-    const height = Math.round(tile * row.picture.height / row.picture.width)
+    const height = shownHeight(row.picture)
     const picture = enlarged(row.picture, tile, height)
     const left = (column: number) => gap + column * (tile + gap)
     canvas.text(left(0), top, row.name, { colour: soft, width: tile })

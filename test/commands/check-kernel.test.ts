@@ -95,7 +95,7 @@ describe('check-kernel', () => {
     // the same, as people read it
     const { stdout } = await runNode(file, ['check-kernel', join(folder, 'race.wgsl'), '--no-dawn'])
     expect(stdout).toMatch(/sum: second opinion, wgsl_reflect: the same reflection, \d+ reports of races/)
-    expect(stdout).toMatch(/race\.wgsl:9: race, sum: race: word \d+ of part .*\n {4}if \(i < half\)/)
+    expect(stdout).toMatch(/race\.wgsl:9: race, sum: word \d+ of part .*\n {4}if \(i < half\)/)
   })
 
   test('a race between workgroups, at the default number of them, and the order that results depend on', async () => {

@@ -71,7 +71,9 @@ describe('explain', () => {
     expect(result.images.map(({ explained }) => explained.map((each) => each.class))).toEqual(
       pair.map(() => [3, 3, 3, 4, 4, 4]),
     )
-    for (const { best } of result.images) {
+    for (const { best, explained } of result.images) {
+      // full colour stands for the strongest pixels: more than the mean, less than all of them together
+      for (const { input, scale } of explained) expect(scale).toBeGreaterThan(Math.abs(input) / (32 * 32))
       expect(best.reduce((sum, { probability }) => sum + probability, 0)).toBeLessThanOrEqual(1.000001)
     }
     expect(result.explanations.map(({ composite }) => composite)).toEqual([

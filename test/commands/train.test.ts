@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { buildModel } from '../../models/index.ts'
@@ -13,6 +13,8 @@ import { encodeState, parseState, stateFileOf } from '../../src/train/state.ts'
 import { initialize } from '../../src/nn/init.ts'
 import { fit, type TrainingState } from '../../src/train/fit.ts'
 import { disposeTree } from '../../src/core/tree.ts'
+import { encodeSafetensors } from '../../src/files/safetensors.ts'
+import { parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { bundleForNode } from '../support/cli.ts'
 import { describeDevice } from '../support/device.ts'
 import { digits, run, scratch } from '../support/model.ts'
@@ -96,6 +98,54 @@ describe('train', () => {
       await expect(trained('--epochs', '7', '--out', out, '--resume')).rejects.toThrow(
         /had epochs 4, expected the same, found 7/,
       )
+    },
+    slow,
+  )
+
+  test('killed between its state and its checkpoint, it writes the checkpoint that the state holds', async () => {
+    const out = join(dir, 'between.safetensors'), drawing = join(dir, 'between.svg')
+    const args = ['{"type":"mlp","hidden":[8]}', '--data', digits(0, 99), '--ema', '0.9', '--out', out]
+    await run(train, [...args, '--epochs', '1', '--seed', '2'])
+    const early = readFileSync(out)
+    await run(train, [...args, '--epochs', '3', '--overwrite'])
+    const files = () => [out, drawing, stateFileOf(out)].map((file) => readFileSync(file))
+    const whole = files()
+    expect(whole[0].equals(early)).toBe(false)
+    const leave: (() => void)[] = [
+      () => [out, drawing].forEach((file) => rmSync(file)), // in the first epoch
+      () => writeFileSync(out, early), // in a later one
+      () => rmSync(drawing),
+    ]
+    for (const left of leave) {
+      left()
+      await run(train, [...args, '--epochs', '3', '--resume'])
+      expect(files().map((file, i) => file.equals(whole[i]))).toEqual([true, true, true])
+    }
+  }, slow)
+
+  test(
+    'on floats, which are taken as they are, it stores no mean and deviation; on bytes those of the data',
+    async () => {
+      const file = join(dir, 'values.safetensors'), out = join(dir, 'own.safetensors')
+      const values = Array.from({ length: 8 * 12 }, (_, i) => 3 + Math.sin(i))
+      const stored = async (images: Float32Array | Uint8Array, ...more: string[]) => {
+        const tensors = {
+          images: { shape: [8, 3, 2, 2], data: images },
+          labels: { shape: [8], data: new Uint8Array(8) },
+        }
+        tensors.labels.data.fill(1, 4)
+        writeFileSync(file, encodeSafetensors(Object.entries(tensors), {}))
+        const args = ['{"type":"mlp","hidden":[4]}', '--data', `tensors:${file}`, '--epochs', '1', '--out', out]
+        await run(train, [...args, '--overwrite', ...more])
+        const { mean, std } = (await parseCheckpoint(readFileSync(out), out)).preprocessing
+        return { mean, std }
+      }
+      expect(await stored(Float32Array.from(values))).toEqual({ mean: [0], std: [1] })
+      const said = ['--mean', '0.1,0.2,0.3', '--std', '0.4,0.5,0.6']
+      expect(await stored(Float32Array.from(values), ...said)).toEqual({ mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6] })
+      const bytes = await stored(Uint8Array.from(values, (value) => 50 * value))
+      expect(bytes.mean).toHaveLength(3)
+      expect(bytes.mean.every((each) => Math.abs(each - 150 / 255) < 0.1)).toBe(true)
     },
     slow,
   )
@@ -203,7 +253,6 @@ describe('train refuses', () => {
         '7',
       ]
     ) {
-      const { encodeSafetensors } = await import('../../src/files/safetensors.ts')
       writeFileSync(
         stateFileOf(out),
         encodeSafetensors([['control', { shape: [5], data: new Float32Array(5) }]], {

@@ -26,6 +26,9 @@ function tree(files: readonly string[], texts: Record<string, unknown> = {}): st
   return at
 }
 const open = (at: string, classes?: NetworkClasses) => openDataset(`folder:${at}`, { preprocessing, classes })
+const readAll = async (at: string) => {
+  for await (const batch of (await open(at)).batches({ size: 4 })) expect(batch.labels.length).toBeGreaterThan(0)
+}
 const network = (...names: string[]): NetworkClasses => ({ count: names.length, names })
 
 describe('labels follow the sorted names of folders', () => {
@@ -63,6 +66,17 @@ describe('what is in the folder', () => {
     expect(length).toBe(2 + 2 + 2)
     expect(notes).toEqual([])
   })
+
+  test.each(['missing.png', '/nowhere/at all.png', 'no such file'])(
+    'a link to %j, which is not there',
+    async (target) => {
+      const at = tree(['ant/1.png', 'bee/1.png'])
+      symlinkSync(target, join(at, 'bee', '2.png'))
+      await expect(readAll(at)).rejects.toThrow(
+        new RegExp(`bee/2\\.png: it is a link to ['"]${target}['"], and there is no such file; mend the link`),
+      )
+    },
+  )
 
   test('pictures of other formats are counted', async () => {
     const { notes, length } = await open(tree(['a/1.png', 'a/2.webp', 'a/3.webp', 'b/1.jpg', 'b/2.GIF', 'b/notes.txt']))
