@@ -1,7 +1,7 @@
 // The package's entries, each in one file with what they share: opening two hundred small files took longer than
 // everything up to the first result. For Node in dist/node, where most packages stay apart; for pages in dist/browser,
-// where nothing of Node is left and nothing is missing, so that every bundler takes it as it is. Runs after tsc, as part
-// of the build.
+// where nothing of Node is left and nothing is missing, so that every bundler takes it as it is. Runs after tsc, as
+// part of the build.
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
