@@ -47,11 +47,12 @@ export { fitStage, memoryStore, noStore, type Stage, type StateStore } from './t
 
 export { bytesOf, checkPacked, densityOf } from './sparse/check-packed.ts'
 export { checkPattern, type PatternCheck } from './sparse/check-pattern.ts'
+export { sparseConv2d, type SparseConvAttrs } from './sparse/conv2d.ts'
 export { sparseLinear, sparseLinearAdd, sparseLinearGelu } from './sparse/linear.ts'
 export { type TileMaskedOptions, tileMaskedLinear } from './sparse/masked.ts'
 export { type Packing } from './sparse/packing.ts'
-export { definePattern, type MatrixShape, type Packed, type Pattern, type PatternSpec,
-  type TileWalk } from './sparse/pattern.ts'
+export { definePattern, type KernelWork, type MatrixShape, type Packed, type Pattern, type PatternKernel,
+  type PatternKernels, type PatternSpec, type TileWalk } from './sparse/pattern.ts'
 export { type PatternFamily, patternFamilies, patternForms, patternOf,
   type PatternParameter } from './sparse/registry.ts'
 export { keepStrongestTiles, keepTiles, packTiles, placeInTile, positionsOf, strongest, stripOf, type Tile, tileScores,

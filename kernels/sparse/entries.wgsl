@@ -3,7 +3,6 @@
 // other.
 
 // #include params.wgsl
-// #include ../matmul/finish.wgsl
 
 override OUTPUTS: u32 = 64;                // of a workgroup, one to an invocation; a multiple of four
 override STEP: u32 = 64;                   // a multiple of four; 16 QUADS STEP bytes
@@ -52,16 +51,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let quad = i % QUADS;
       let r = m + quad * 4u;
       if (r < p.M && k + step < p.K) {
-        let left = p.K - (k + step);
-        let at = r * p.K + k + step;
-        let s = load_x(at, left);
-        let t = load_x(at + select(0u, p.K, r + 1u < p.M), left);
-        let u = load_x(at + select(0u, 2u * p.K, r + 2u < p.M), left);
-        let v = load_x(at + select(0u, 3u * p.K, r + 3u < p.M), left);
-        turned[step][quad] = vec4f(s.x, t.x, u.x, v.x);
-        turned[step + 1u][quad] = vec4f(s.y, t.y, u.y, v.y);
-        turned[step + 2u][quad] = vec4f(s.z, t.z, u.z, v.z);
-        turned[step + 3u][quad] = vec4f(s.w, t.w, u.w, v.w);
+        let x = quad_x(rows_at(r), k + step);
+        for (var j = 0u; j < 4u; j++) { turned[step + j][quad] = x[j]; }
       }
     }
     workgroupBarrier();
@@ -110,9 +101,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let t = made[output + 1u][quad];
     let u = made[output + 2u][quad];
     let v = made[output + 3u][quad];
-    finish(0u, 0u, r, first_output + output, vec4f(s.x, t.x, u.x, v.x));
-    finish(0u, 0u, r + 1u, first_output + output, vec4f(s.y, t.y, u.y, v.y));
-    finish(0u, 0u, r + 2u, first_output + output, vec4f(s.z, t.z, u.z, v.z));
-    finish(0u, 0u, r + 3u, first_output + output, vec4f(s.w, t.w, u.w, v.w));
+    /*finish*/
   }
 }

@@ -1,15 +1,17 @@
-// Whether a pattern does what it says: its keep, pack, unpack and positions on the host, its WGSL on the device, and
-// the product with what it packed. For patterns of users' own, before anything is built on them.
+// Whether a pattern does what it says: its keep, pack, unpack and positions on the host, its WGSL on the device, the
+// product with what it packed, and kernels that it brings. For patterns of users' own, before anything is built on
+// them.
 import { InputError } from '../base/errors.ts'
 import { fillNormal } from '../base/random.ts'
 import { grid, launch } from '../core/launch.ts'
 import { tensor } from '../core/tensor.ts'
 import { disposeTree } from '../core/tree.ts'
 import { checkPacked } from './check-packed.ts'
+import { checkProducts } from './check-products.ts'
 import { walkKernel } from './kernels.ts'
-import { sparseLinear } from './linear.ts'
 import { forwardSide } from './packing.ts'
 import type { MatrixShape, Packed, Pattern } from './pattern.ts'
+import { unpackTiles } from './tiles.ts'
 import { SparseWeight } from './weight.ts'
 
 /** Weights and densities to try; by default some that divide few tiles. */
@@ -24,7 +26,7 @@ const unset = 0xfffffffe
 /**
  * Tries a pattern on some weights; needs a device.
  * @throws InputError, one sentence that says which part of it is wrong: a shape that does not fit, `keep`, `pack`,
- * `unpack`, `positions`, the WGSL of its walk, or the layout of what it packs.
+ * `unpack`, `positions`, the WGSL of its walk, the layout of what it packs, or a kernel that it brings.
  * KernelError if the WGSL does not compile.
  */
 export async function checkPattern(
@@ -46,6 +48,10 @@ async function checkShape(pattern: Pattern, shape: MatrixShape, density: number)
   const [rows, columns] = shape, what = `pattern ${pattern.name}, weight [${shape}]`
   const fail = (sentence: string): never => {
     throw new InputError(`${what}: ${sentence}`)
+  }
+  const { walk, kernels = {} } = pattern
+  if (walk.wgsl.trim() === '' && !kernels.forward) {
+    fail('its walk has no WGSL; give it, or a kernel of its own: kernels.forward')
   }
   const unfit = pattern.unfit(shape)
   if (unfit !== null) fail(`it does not fit: ${unfit}`)
@@ -72,13 +78,26 @@ async function checkShape(pattern: Pattern, shape: MatrixShape, density: number)
         : `pack or unpack brings back an entry that is not kept: ${at} comes back as ${back[lost]}, expected 0`,
     )
   }
+  checkLayout(packed, positions, back, fail)
   const sparse = new SparseWeight(pattern, packed, {}, what)
   try {
-    await checkWalk(sparse, packed, positions, fail)
-    await checkProduct(sparse, weight, keep, fail)
+    if (walk.wgsl.trim() !== '') await checkWalk(sparse, packed, positions, fail)
+    await checkProducts(sparse, positions, back, fail)
   } finally {
     sparse.dispose()
   }
+}
+
+/** Whether values lie as the kernels read them: `unpack` is the pattern's own and may know another order. */
+function checkLayout(packed: Packed, positions: Uint32Array, dense: Float32Array, fail: (sentence: string) => never) {
+  const found = unpackTiles(packed, positions), [, columns] = packed.shape
+  const odd = found.findIndex((value, i) => value !== dense[i])
+  if (odd < 0) return
+  fail(
+    `where row ${Math.floor(odd / columns)}, column ${odd % columns} should lie there is ${found[odd]}, expected ${
+      dense[odd]
+    }, though its tiles stand where they should: pack must lay values out as Packed says`,
+  )
 }
 
 /** The three functions of the walk, on the device, against the places of the tiles. */
@@ -119,33 +138,4 @@ async function checkWalk(
       }
     }
   }
-}
-
-/** A few rows times the weight, in doubles: whether values lie as the kernels read them. */
-async function checkProduct(
-  sparse: SparseWeight,
-  weight: Float32Array,
-  keep: Uint8Array,
-  fail: (sentence: string) => never,
-): Promise<void> {
-  const [N, K] = sparse.packing.shape, M = 5, values = fillNormal(new Float32Array(M * K), 1, 'x')
-  const x = tensor(values, [M, K]), y = sparseLinear(x, sparse, null), found = await y.data()
-  disposeTree([x, y])
-  let worst = 0, at = 0, largest = 1e-30
-  for (let i = 0; i < M * N; i++) {
-    const m = Math.floor(i / N), n = i % N
-    let sum = 0
-    for (let k = 0; k < K; k++) if (keep[n * K + k]) sum += values[m * K + k] * weight[n * K + k]
-    largest = Math.max(largest, Math.abs(sum))
-    const error = Math.abs(found[i] - sum)
-    if (error <= worst || Number.isNaN(worst)) continue // a NaN is worse than all that follow
-    worst = error
-    at = n
-  }
-  if (worst / largest <= 1e-5) return
-  fail(
-    `the product is off by ${
-      (worst / largest).toExponential(1)
-    } at output ${at}, though its tiles stand where they should: pack must lay values out as Packed says`,
-  )
 }

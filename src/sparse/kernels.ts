@@ -16,36 +16,100 @@ function once(key: string, make: () => Kernel): Kernel {
 const walkText = ({ index, wgsl }: TileWalk): string =>
   [...index.map((name, i) => `@group(0) @binding(${6 + i}) var<storage, read> ${name}: array<u32>;`), wgsl].join('\n')
 
-const buffers = ({ index }: TileWalk) => ['x', 'values', 'bias', 'residual', 'out', ...index]
+/** What the rows of x are and where sums go, as the product kernels take it. */
+export interface RowMemory {
+  /** Tells versions apart; '' is the usual one. */
+  label: string
+  /** The buffer at binding 3. */
+  third: 'residual' | 'taps'
+  /** Sizes besides those of the product. */
+  params: readonly string[]
+  splice: Readonly<Record<string, string>>
+  /** What becomes of the sums of an invocation of tiles.wgsl and of entries.wgsl. */
+  ends: readonly [tiles: string, entries: string]
+}
 
-/** The product by tiles, of strips of so many vectors; whether rows of x and of out are whole vectors of four. */
-export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, x: boolean, out: boolean, label: string): Kernel {
-  return once(`tiles ${vectors} ${x} ${out} ${walkText(walk)}`, () =>
-    kernel('sparse/tiles.wgsl', {
-      buffers: buffers(walk),
-      params,
-      splice: {
-        '/*walk*/': walkText(walk),
-        '/*memory*/': [reader('x', 0, x), outputs(out)].join('\n'),
-        '/*columns*/4': String(vectors),
-      },
-      label: `${label}${x && out ? '' : ', unaligned'}`,
-    }))
+/** Rows of matrices; whether those of x and of out are whole vectors of four. */
+export function matrixRows(x: boolean, out: boolean): RowMemory {
+  return {
+    label: x && out ? '' : 'unaligned',
+    third: 'residual',
+    params: [],
+    splice: { '/*memory*/': [reader('x', 0, x), outputs(out), '// #include rows.wgsl'].join('\n') },
+    ends: [
+      `for (var r = 0u; r < 4u; r++) {
+          for (var c = 0u; c < COLUMNS; c++) { finish(0u, 0u, m + r, n + 4u * c, sum[r * COLUMNS + c]); }
+        }`,
+      `finish(0u, 0u, r, first_output + output, vec4f(s.x, t.x, u.x, v.x));
+    finish(0u, 0u, r + 1u, first_output + output, vec4f(s.y, t.y, u.y, v.y));
+    finish(0u, 0u, r + 2u, first_output + output, vec4f(s.z, t.z, u.z, v.z));
+    finish(0u, 0u, r + 3u, first_output + output, vec4f(s.w, t.w, u.w, v.w));`,
+    ],
+  }
+}
+
+/** Sizes of pixels.wgsl. */
+export const pixelSizes = ['pixels', 'width', 'batch_stride', 'row_stride'] as const
+
+/** Rows that are windows of images; whether the pixels of an image are whole vectors of four. */
+export function pixelRows(whole: boolean): RowMemory {
+  return {
+    label: whole ? 'windows' : 'windows, unaligned',
+    third: 'taps',
+    params: pixelSizes,
+    splice: {
+      '/*sizes*/': pixelSizes.map((name) => `, ${name}: u32`).join(''),
+      '/*memory*/': '// #include pixels.wgsl',
+      '/*store*/': `@group(0) @binding(4) var<storage, read_write> out: array<${whole ? 'vec4f' : 'f32'}>;
+fn store_pixels(m: u32, n: u32, sums: vec4f) {
+  ${
+        whole
+          ? 'out[((m / p.pixels * p.N + n) * p.pixels + m % p.pixels) / 4u] = sums;'
+          : `for (var r = 0u; r < min(4u, p.M - m); r++) {
+    let row = m + r;
+    out[(row / p.pixels * p.N + n) * p.pixels + row % p.pixels] = sums[r];
+  }`
+      }
+}`,
+    },
+    ends: [
+      `for (var c = 0u; c < COLUMNS; c++) {
+          put_rows(m, n + 4u * c, sum[c], sum[COLUMNS + c], sum[2u * COLUMNS + c], sum[3u * COLUMNS + c]);
+        }`,
+      'put_outputs(r, first_output + output, s, t, u, v);',
+    ],
+  }
+}
+
+const product = (
+  file: string,
+  walk: TileWalk,
+  rows: RowMemory,
+  end: string,
+  name: string,
+  splice: Record<string, string>,
+) =>
+  kernel(file, {
+    buffers: ['x', 'values', 'bias', rows.third, 'out', ...walk.index],
+    params: [...params, ...rows.params],
+    splice: { '/*walk*/': walkText(walk), ...rows.splice, '/*finish*/': end, ...splice },
+    label: rows.label ? `${name}, ${rows.label}` : name,
+  })
+
+/** The product by tiles, of strips of so many vectors. */
+export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, rows: RowMemory, label: string): Kernel {
+  return once(
+    `tiles ${vectors} ${rows.label} ${walkText(walk)}`,
+    () => product('sparse/tiles.wgsl', walk, rows, rows.ends[0], label, { '/*columns*/4': String(vectors) }),
+  )
 }
 
 /** The product for tiles of any size, so many vectors of four rows at a time. */
-export function entriesKernel(walk: TileWalk, quads: 8 | 16, x: boolean, out: boolean, label: string): Kernel {
-  return once(`entries ${quads} ${x} ${out} ${walkText(walk)}`, () =>
-    kernel('sparse/entries.wgsl', {
-      buffers: buffers(walk),
-      params,
-      splice: {
-        '/*walk*/': walkText(walk),
-        '/*memory*/': [reader('x', 0, x), outputs(out)].join('\n'),
-        '/*quads*/8': String(quads),
-      },
-      label: `${label}${x && out ? '' : ', unaligned'}`,
-    }))
+export function entriesKernel(walk: TileWalk, quads: 8 | 16, rows: RowMemory, label: string): Kernel {
+  return once(
+    `entries ${quads} ${rows.label} ${walkText(walk)}`,
+    () => product('sparse/entries.wgsl', walk, rows, rows.ends[1], label, { '/*quads*/8': String(quads) }),
+  )
 }
 
 /** Lists what a walk's functions say. */
@@ -82,6 +146,32 @@ export function tileValuesKernel(vectors: 1 | 2 | 4): Kernel {
       label: `strips of ${4 * vectors}`,
     }))
 }
+
+/** Cuts windows of images into strips. */
+export const unfoldKernel = kernel('sparse/unfold.wgsl', {
+  buffers: ['x', 'taps', 'out'],
+  params: ['first', 'rows', 'K', 'height', 'strips', ...pixelSizes],
+})
+
+/** Adds windows up to images. */
+export const foldKernel = kernel('sparse/fold.wgsl', {
+  buffers: ['columns', 'out'],
+  params: [
+    'size',
+    'height',
+    'width',
+    'kernel_y',
+    'kernel_x',
+    'rows',
+    'width_out',
+    'stride_y',
+    'stride_x',
+    'padding_y',
+    'padding_x',
+    'dilation_y',
+    'dilation_x',
+  ],
+})
 
 /** The gradient to the values of tiles of any size. */
 export const entryValuesKernel = kernel('sparse/entry-values.wgsl', {

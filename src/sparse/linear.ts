@@ -8,8 +8,9 @@ import { empty, type Tensor } from '../core/tensor.ts'
 import { add, gelu } from '../ops/elementwise.ts'
 import type { Epilogue } from '../ops/matmul/kernels.ts'
 import { sumMiddle } from '../ops/shared/split-sum.ts'
-import { listNames, type Packing } from './packing.ts'
-import { type PackedTensors, sparseBack, sparseProduct, sparseValues } from './product.ts'
+import { packedArgs, type PackedArgs, packedTensors } from './packed-args.ts'
+import type { Packing } from './packing.ts'
+import { sparseBack, sparseProduct, sparseValues } from './product.ts'
 import type { SparseWeight } from './weight.ts'
 
 /** The packing of the weight; its tensors are arguments. */
@@ -17,18 +18,10 @@ export interface SparseAttributes {
   packing: Packing
 }
 
-// x, values, bias, then the tensors of the pattern's index and of the lists.
-type SparseArgs = [x: Tensor, values: Tensor, bias: Tensor | null, ...places: Tensor[]]
-type Call = TypedCall<SparseArgs, SparseAttributes>
-
-const tensorsOf = ([, values, , ...places]: SparseArgs, { pattern: { walk } }: Packing): PackedTensors => ({
-  values,
-  index: Object.fromEntries(walk.index.map((name, i) => [name, places[i]])),
-  lists: Object.fromEntries(listNames.map((name, i) => [name, places[walk.index.length + i]])),
-})
+type Call = TypedCall<PackedArgs, SparseAttributes>
 
 /** Rows of x and the shape of the output. @throws ShapeError if something does not fit. */
-function sizes(name: string, [x, values, bias]: SparseArgs, { inputs, outputs, tile, slots }: Packing) {
+function sizes(name: string, [x, values, bias]: PackedArgs, { inputs, outputs, tile, slots }: Packing) {
   const own = x.shape.slice(-inputs.length), leading = x.shape.slice(0, -inputs.length)
   if (own.join() !== inputs.join()) {
     throw new ShapeError(
@@ -68,16 +61,16 @@ function axes(shapes: readonly (readonly number[] | null)[], out: readonly numbe
   }
 }
 
-const run = (name: string, args: SparseArgs, packing: Packing, epilogue: Epilogue): Tensor => {
+const run = (name: string, args: PackedArgs, packing: Packing, epilogue: Epilogue): Tensor => {
   const { M, shape } = sizes(name, args, packing), y = empty(shape)
-  sparseProduct(args[0], tensorsOf(args, packing), packing, y, M, { bias: args[2], ...epilogue })
+  sparseProduct(args[0], packedTensors(args, packing), packing, y, M, { bias: args[2], ...epilogue })
   return y
 }
 
 const last = (all: readonly unknown[]) => (all.at(-1) as SparseAttributes).packing
-const first = (all: readonly unknown[]) => all.slice(0, -1) as SparseArgs
+const first = (all: readonly unknown[]) => all.slice(0, -1) as PackedArgs
 
-const packedLinear = op<SparseArgs, SparseAttributes>({
+const packedLinear = op<PackedArgs, SparseAttributes>({
   name: 'sparse-linear',
   attrs: { packing: true },
   roles: ['dense'],
@@ -88,7 +81,7 @@ const packedLinear = op<SparseArgs, SparseAttributes>({
   zero: ['breaks', 'breaks', 'breaks'],
   run: (...all) => run('sparse-linear', first(all), last(all), {}),
   vjp({ args, attrs: { packing }, needs }: Call, dy) {
-    const [x, , bias] = args, { M } = sizes('sparse-linear', args, packing), tensors = tensorsOf(args, packing)
+    const [x, , bias] = args, { M } = sizes('sparse-linear', args, packing), tensors = packedTensors(args, packing)
     let dx: Tensor | null = null
     if (needs[0]) sparseBack(dy, tensors, packing, dx = empty(x.shape), M)
     return [
@@ -101,7 +94,7 @@ const packedLinear = op<SparseArgs, SparseAttributes>({
   flops: ([x], _, { packing: { tile, slots, inputs } }) => 2 * x.size / sizeOf(inputs) * slots * tile[0] * tile[1],
 })
 
-const fusedGelu = op<SparseArgs, SparseAttributes>({
+const fusedGelu = op<PackedArgs, SparseAttributes>({
   name: 'sparse-linear+gelu',
   attrs: { packing: true },
   axes,
@@ -111,7 +104,7 @@ const fusedGelu = op<SparseArgs, SparseAttributes>({
   vjp: (call, dy) => opened(call, dy, (args) => gelu(packedLinear(...args, call.attrs))),
 })
 
-type AddedArgs = [residual: Tensor, ...SparseArgs]
+type AddedArgs = [residual: Tensor, ...PackedArgs]
 
 const fusedAdd = op<AddedArgs, SparseAttributes>({
   name: 'sparse-linear+add',
@@ -157,33 +150,25 @@ function opened<T extends readonly (Tensor | null)[]>(
   return own.map((arg) => arg && (found.get(arg) ?? null))
 }
 
-const argsOf = (x: Tensor, { values, index, lists, packing }: SparseWeight, bias: Tensor | null): SparseArgs => [
-  x,
-  values,
-  bias,
-  ...packing.pattern.walk.index.map((name) => index[name]),
-  ...listNames.map((name) => lists[name]),
-]
-
 /**
  * y[..., o] = sum over c of x[..., c] W[o, c] + bias[o] with a packed weight: what `linear` computes with the dense
  * one, by ascending c, kept tiles alone. Gradients go to x, to the kept values and to the bias.
  * @throws ShapeError if the contracted axes differ or the bias does not fit.
  */
 export function sparseLinear(x: Tensor, weight: SparseWeight, bias: Tensor | null): Tensor {
-  return packedLinear(...argsOf(x, weight, bias), { packing: weight.packing })
+  return packedLinear(...packedArgs(x, weight, bias), { packing: weight.packing })
 }
 
 /** gelu(sparseLinear(x, weight, bias)), in one launch where no tape records; a tape records the two plain ops. */
 export function sparseLinearGelu(x: Tensor, weight: SparseWeight, bias: Tensor | null): Tensor {
   return activeTape()
     ? gelu(sparseLinear(x, weight, bias))
-    : fusedGelu(...argsOf(x, weight, bias), { packing: weight.packing })
+    : fusedGelu(...packedArgs(x, weight, bias), { packing: weight.packing })
 }
 
 /** sparseLinear(x, weight, bias) + residual, in one launch where no tape records. @throws ShapeError */
 export function sparseLinearAdd(x: Tensor, weight: SparseWeight, bias: Tensor | null, residual: Tensor): Tensor {
   return activeTape()
     ? add(sparseLinear(x, weight, bias), residual)
-    : fusedAdd(residual, ...argsOf(x, weight, bias), { packing: weight.packing })
+    : fusedAdd(residual, ...packedArgs(x, weight, bias), { packing: weight.packing })
 }

@@ -45,6 +45,42 @@ export interface TileWalk {
   readonly wgsl: string
 }
 
+/** What a pattern's own kernel computes with: M rows, a weight of [N, K] of which `slots` tiles are kept. */
+export interface KernelWork {
+  M: number
+  N: number
+  K: number
+  slots: number
+  tile: Tile
+}
+
+/**
+ * A kernel of a pattern's own: WGSL with an entry point `main`, which finds declared
+ *
+ * - `p.M`, `p.N`, `p.K`, `p.tile_rows`, `p.tile_columns`, `p.slots`
+ * - what it reads: `x` [M, K] and `values` (forward), `dy` [M, N] and `values` (input), `dy` and `x` (values), as
+ *   `array<f32>`; and the arrays named in `walk.index`, as `array<u32>`
+ * - how it writes: `put(row, column, sum)`, which adds the bias and what is fused, or `put(place, sum)` (values)
+ */
+export interface PatternKernel {
+  readonly wgsl: string
+  /** How many workgroups it takes; more than 65,535 are laid out in two dimensions, as everywhere. */
+  readonly workgroups: (work: KernelWork) => number
+  /** Buffers that are `array<vec4f>`; `put` then takes four neighbours. Where rows are not whole, ours computes. */
+  readonly vectors?: readonly ('x' | 'dy' | 'values' | 'out')[]
+  /** Values of its `override`s. */
+  readonly overrides?: (work: KernelWork) => Readonly<Record<string, number>>
+  /** For which work it is taken; default for all. Our product with the walk computes the rest. */
+  readonly fits?: (work: KernelWork) => boolean
+}
+
+/** Kernels that a pattern brings: of x W^T, of its gradient to x, and of that to the kept values. */
+export interface PatternKernels {
+  readonly forward?: PatternKernel
+  readonly input?: PatternKernel
+  readonly values?: PatternKernel
+}
+
 /** A sparsity pattern. `definePattern` makes one of as little as `name`, `tile` and `keep`. */
 export interface Pattern {
   /** Its text form, parameters included: `block:32x32`. */
@@ -69,6 +105,8 @@ export interface Pattern {
   /** Row and column of the tile in every slot, in turn: 2 x slots numbers, read off the index alone. */
   positions(packed: Pick<Packed, 'shape' | 'tile' | 'slots' | 'index'>): Uint32Array
   readonly walk: TileWalk
+  /** What it computes by kernels of its own. */
+  readonly kernels?: PatternKernels
 }
 
 /** What `definePattern` needs: the rest has defaults that store the place of every kept tile. */
@@ -87,13 +125,16 @@ export interface PatternSpec {
   /** The index arrays for tiles at these places (row, column, row, column, ...); goes with `positions` and `walk`. */
   index?: (positions: Uint32Array, shape: MatrixShape, tile: Tile) => Packed['index']
   positions?: Pattern['positions']
+  /** Its `wgsl` may be empty where a forward kernel of the pattern's own takes all work. */
   walk?: TileWalk
+  /** Kernels of the pattern's own, in place of ours with the walk spliced in. */
+  kernels?: PatternKernels
 }
 
 /** Names that the kernels have already. */
 const taken = new Set(
   ('p x bias values out residual first last column main finish store gelu load_x load_bias load_residual multiply '
-    + 'blocks turned made slots_before bounds columns').split(' '),
+    + 'blocks turned made slots_before bounds columns dy put taps window rows_at quad_x step_of').split(' '),
 )
 /** Index arrays of a pattern: eight storage buffers are what every adapter has, and the products take five. */
 const mostArrays = 3
@@ -105,6 +146,7 @@ const mostArrays = 3
  */
 export function definePattern(spec: PatternSpec): Pattern {
   const { name, summary = name, tile = [1, 1], unfit, fixedDensity, keep, unpack, positions, walk, index } = spec
+  const { kernels = {} } = spec
   if (!/^[a-z][a-z0-9-]*(:[a-z0-9.x-]+)*$/i.test(name)) {
     throw new InputError(`pattern ${quoted(name)}: expected a name such as 'checkerboard' or 'checkerboard:16'`)
   }
@@ -127,6 +169,7 @@ export function definePattern(spec: PatternSpec): Pattern {
       }; take lower-case letters and _, and none of ${[...taken].join(', ')}`,
     )
   }
+  checkKernels(name, kernels)
   const tileOf = (shape: MatrixShape): Tile => typeof tile === 'function' ? tile(shape) : tile
   const pack: Pattern['pack'] = spec.pack ?? ((weight, kept, shape) => {
     const size = tileOf(shape), places = positionsOf(kept, shape, size)
@@ -146,5 +189,24 @@ export function definePattern(spec: PatternSpec): Pattern {
     unpack: unpack ?? ((packed) => unpackTiles(packed, (positions ?? listedPositions)(packed))),
     positions: positions ?? listedPositions,
     walk: walk ?? listedWalk,
+    kernels,
+  }
+}
+
+const bufferNames = { forward: ['x', 'values', 'out'], input: ['dy', 'values', 'out'], values: ['dy', 'x', 'out'] }
+
+/** @throws InputError for a part that does not exist, or a kernel without text or number of workgroups. */
+function checkKernels(name: string, kernels: PatternKernels): void {
+  for (const [part, own] of Object.entries(kernels) as [keyof PatternKernels, PatternKernel | undefined][]) {
+    if (own === undefined) continue
+    const what = `pattern ${quoted(name)}: kernels.${part}`, parts = Object.keys(bufferNames)
+    if (!parts.includes(part)) throw new InputError(`${what}: expected ${parts.join(', ')}`)
+    if (typeof own.wgsl !== 'string' || typeof own.workgroups !== 'function') {
+      throw new InputError(`${what}: expected { wgsl, workgroups }, the text and how many workgroups it takes`)
+    }
+    const odd = own.vectors?.find((buffer) => !bufferNames[part].includes(buffer))
+    if (odd !== undefined) {
+      throw new InputError(`${what}: no buffer ${quoted(odd)} to be vectors; it has ${bufferNames[part].join(', ')}`)
+    }
   }
 }

@@ -4,6 +4,7 @@ import { ShapeError } from '../base/errors.ts'
 import type { LeafTraits } from '../core/traits.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 import { checkPacked, densityOf } from './check-packed.ts'
+import { sparseConv2d, type SparseConvAttrs } from './conv2d.ts'
 import { sparseLinear } from './linear.ts'
 import { listsOf, type Packing } from './packing.ts'
 import type { MatrixShape, Packed, Pattern } from './pattern.ts'
@@ -67,6 +68,11 @@ export class SparseWeight {
   /** x [..., inputs] -> [..., outputs]. @throws ShapeError if x does not end in the inputs. */
   apply(x: Tensor, bias: Tensor | null): Tensor {
     return sparseLinear(x, this, bias)
+  }
+
+  /** x [N, channels, H, W] -> [N, filters, H', W'], of inputs [channels, height, width]. @throws ShapeError */
+  convolve(x: Tensor, bias: Tensor | null, attrs: SparseConvAttrs = {}): Tensor {
+    return sparseConv2d(x, this, bias, attrs)
   }
 
   /** The packed weight on the host. Waits for the device. */

@@ -6,29 +6,13 @@ import { disposeTree } from '../../src/core/tree.ts'
 import { sparseLinear, sparseLinearAdd, sparseLinearGelu } from '../../src/sparse/linear.ts'
 import type { Pattern } from '../../src/sparse/pattern.ts'
 import { patternOf } from '../../src/sparse/registry.ts'
-import { placeInTile } from '../../src/sparse/tiles.ts'
 import { SparseWeight } from '../../src/sparse/weight.ts'
 import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
 import { describeDevice } from '../support/device.ts'
-import { maskedWeight, testedPatterns } from '../support/patterns.ts'
+import { denseOf, maskedWeight, testedPatterns } from '../support/patterns.ts'
 import { add, gelu } from '../reference/elementwise.ts'
 import * as reference from '../reference/matmul.ts'
-import { nd, type Nd, random, relativeError } from '../reference/nd.ts'
-
-/** The dense weight of packed values, in doubles, by where the pattern says the tiles stand. */
-function denseOf({ packing: { shape, tile, slots } }: SparseWeight, positions: Uint32Array, values: Nd): Nd {
-  const dense = nd(shape)
-  for (let slot = 0; slot < slots; slot++) {
-    for (let i = 0; i < tile[0]; i++) {
-      for (let j = 0; j < tile[1]; j++) {
-        const row = positions[2 * slot] * tile[0] + i, column = positions[2 * slot + 1] * tile[1] + j
-        if (row >= shape[0] || column >= shape[1]) continue
-        dense.data[row * shape[1] + column] = values.data[slot * tile[0] * tile[1] + placeInTile(tile, i, j)]
-      }
-    }
-  }
-  return dense
-}
+import { nd, random, relativeError } from '../reference/nd.ts'
 
 async function checkPattern(pattern: Pattern, M: number, shape: readonly [number, number], density: number) {
   const { weight, keep } = maskedWeight(pattern, shape, density)
@@ -38,7 +22,7 @@ async function checkPattern(pattern: Pattern, M: number, shape: readonly [number
   expect([...await sparse.dense()]).toEqual([...dense.data])
   await checkOp({
     call: (x, values, bias) => sparseLinear(x, { ...sparse, values } as SparseWeight, bias),
-    reference: (x, values, bias) => reference.linear(x, denseOf(sparse, positions, values), bias),
+    reference: (x, values, bias) => reference.linear(x, denseOf(sparse.packing, positions, values), bias),
     args: [random(1, [M, shape[1]]), nd(sparse.values.shape, packed.values), random(3, [shape[0]])],
     samples: 24,
   })

@@ -1,8 +1,8 @@
 // Every kernel of sparse products compiles within the limits of dawn's null backend, with every pattern's walk.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../src/gpu/device.ts'
-import { entriesKernel, entryValuesKernel, maskedKernels, stripsKernel, tilesKernel, tileValuesKernel, turnKernels,
-  walkKernel } from '../../src/sparse/kernels.ts'
+import { entriesKernel, entryValuesKernel, foldKernel, maskedKernels, matrixRows, pixelRows, stripsKernel, tilesKernel,
+  tileValuesKernel, turnKernels, unfoldKernel, walkKernel } from '../../src/sparse/kernels.ts'
 import { patternFamilies, patternOf } from '../../src/sparse/registry.ts'
 import { sparseVariants } from '../../src/sparse/variants.ts'
 import { describeDawn } from '../support/dawn.ts'
@@ -29,9 +29,10 @@ describeDawn('sparse kernels on the null backend', () => {
   test.each(patterns.map(({ name }) => name))('%s', async (name) => {
     const { walk } = patternOf(name), { launches, failures } = gpu()
     launches.pipeline(walkKernel(walk, name))
-    for (const whole of both) {
+    const kinds = [...both.map((whole) => matrixRows(whole, whole)), ...both.map(pixelRows)]
+    for (const rows of kinds) {
       for (const vectors of [1, 2, 4] as const) {
-        launches.pipeline(tilesKernel(walk, vectors, whole, whole, name), {
+        launches.pipeline(tilesKernel(walk, vectors, rows, name), {
           HEIGHT: 16,
           WIDTH: 12,
           X: 8,
@@ -43,7 +44,7 @@ describeDawn('sparse kernels on the null backend', () => {
         })
       }
       for (const [HEIGHT, WIDTH, STRIP] of [[1, 1, 1], [6, 10, 1], [16, 1, 16]]) {
-        launches.pipeline(entriesKernel(walk, 8, whole, whole, name), {
+        launches.pipeline(entriesKernel(walk, 8, rows, name), {
           HEIGHT,
           WIDTH,
           STRIP,
@@ -63,6 +64,8 @@ describeDawn('sparse kernels on the null backend', () => {
     for (const COLUMNS of [1, 2, 4] as const) {
       launches.pipeline(tileValuesKernel(COLUMNS), { HEIGHT: 16, WIDTH: 8, COLUMNS, QUADS: 2, STEP: 128, ITEMS: 16 })
     }
+    for (const STRIP of [1, 4, 16]) launches.pipeline(unfoldKernel, { STRIP })
+    launches.pipeline(foldKernel)
     launches.pipeline(entryValuesKernel, { HEIGHT: 6, WIDTH: 10, STRIP: 1 })
     for (const turn of Object.values(turnKernels)) {
       launches.pipeline(turn, { HEIGHT: 16, WIDTH: 8, STRIP: 16, ACROSS: 8 })

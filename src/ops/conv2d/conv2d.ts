@@ -31,12 +31,12 @@ export const conv2d = op({
   axes: conv2dAxes,
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
-    const at = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    const at = windowsOf('conv2d', x.shape, w.shape, b?.shape ?? null, attrs)
     const values = x.size + at.out.reduce((product, n) => product * n, 1)
     return passes({ pass: 'forward', w: w.shape, at, values }).forward(x, w, b, at)
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
-    const at = geometry(x.shape, w.shape, b?.shape ?? null, attrs)
+    const at = windowsOf('conv2d', x.shape, w.shape, b?.shape ?? null, attrs)
     const work = { w: w.shape, at, values: x.size + dy.size }
     return [
       needs[0] ? passes({ pass: 'input', ...work }).input(dy, w, x.shape, at) : null,
@@ -47,38 +47,48 @@ export const conv2d = op({
   macs: ([, w], out) => out.size * w.size / w.shape[0],
 })
 
-function geometry(x: readonly number[], w: readonly number[], b: readonly number[] | null, attrs: ConvAttrs): Windows {
-  const stride = pair('conv2d', 'stride', attrs.stride ?? 1, 1),
-    padding = pair('conv2d', 'padding', attrs.padding ?? 0, 0)
-  const dilation = pair('conv2d', 'dilation', attrs.dilation ?? 1, 1), groups = attrs.groups ?? 1
+/**
+ * The windows of a convolution of x with a weight of these shapes. @throws ShapeError, which names `op`, if something
+ * does not fit.
+ */
+export function windowsOf(
+  op: string,
+  x: readonly number[],
+  w: readonly number[],
+  b: readonly number[] | null,
+  attrs: ConvAttrs,
+): Windows {
+  const stride = pair(op, 'stride', attrs.stride ?? 1, 1),
+    padding = pair(op, 'padding', attrs.padding ?? 0, 0)
+  const dilation = pair(op, 'dilation', attrs.dilation ?? 1, 1), groups = attrs.groups ?? 1
   if (x.length !== 4) {
-    throw new ShapeError(`conv2d: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
+    throw new ShapeError(`${op}: x [${x}] has ${x.length} axes, expected 4: [batch, channels, height, width]`)
   }
   if (w.length !== 4) {
     throw new ShapeError(
-      `conv2d: weight [${w}] has ${w.length} axes, expected 4: [outputs, channels / groups, height, width]`,
+      `${op}: weight [${w}] has ${w.length} axes, expected 4: [outputs, channels / groups, height, width]`,
     )
   }
   if (!Number.isInteger(groups) || groups < 1 || w[0] % groups) {
     throw new ShapeError(
-      `conv2d: groups is ${groups}, expected a whole number that divides the ${w[0]} outputs of weight [${w}]`,
+      `${op}: groups is ${groups}, expected a whole number that divides the ${w[0]} outputs of weight [${w}]`,
     )
   }
   if (x[1] !== w[1] * groups) {
     throw new ShapeError(
-      `conv2d: x [${x}] has ${x[1]} channels, weight [${w}] in ${groups} group${groups > 1 ? 's' : ''} takes ${
+      `${op}: x [${x}] has ${x[1]} channels, weight [${w}] in ${groups} group${groups > 1 ? 's' : ''} takes ${
         w[1] * groups
       }; check the weight or groups`,
     )
   }
   if (b && (b.length !== 1 || b[0] !== w[0])) {
-    throw new ShapeError(`conv2d: bias [${b}] does not fit weight [${w}]; expected [${w[0]}]`)
+    throw new ShapeError(`${op}: bias [${b}] does not fit weight [${w}]; expected [${w[0]}]`)
   }
   const out = [
     x[0],
     w[0],
-    windowsAlong('conv2d', 'height', x[2], w[2], stride[0], padding[0], dilation[0]),
-    windowsAlong('conv2d', 'width', x[3], w[3], stride[1], padding[1], dilation[1]),
+    windowsAlong(op, 'height', x[2], w[2], stride[0], padding[0], dilation[0]),
+    windowsAlong(op, 'width', x[3], w[3], stride[1], padding[1], dilation[1]),
   ]
   return { stride, padding, dilation, groups, kernel: [w[2], w[3]], out }
 }
