@@ -252,7 +252,9 @@ const patterns = new Map<string, RegExp>()
 
 /** Fills templates: `blocks.{i}.attn` matched by `blocks.3.attn` gives i = 3. */
 function match(template: string, name: string): Record<string, string> | null {
-  if (!template.includes('{')) return template === name ? {} : null
+  const fixed = template.indexOf('{')
+  if (fixed < 0) return template === name ? {} : null
+  if (!name.startsWith(template.slice(0, fixed))) return null
   let pattern = patterns.get(template)
   if (!pattern) {
     patterns.set(
@@ -290,6 +292,22 @@ const savedLeaves = (model: unknown) =>
     saved === true ? [[path, leaf]] : []
   )
 
+/** Where one published tensor goes, by the first rule that fits; null if none does. */
+function placeOf(
+  name: string,
+  naming: Naming,
+  tensors: ReadonlyMap<string, Tensor>,
+): { paths: string[], shape: number[] } | null {
+  for (const { published, ours, form } of naming) {
+    const values = match(published, name)
+    if (!values) continue
+    const paths = ours.map((path) => fill(path, values))
+    if (paths.length === 0 || !paths.every((path) => tensors.has(path))) continue
+    return { paths, shape: shapeOf(form, tensors.get(paths[0])!.shape, paths.length) }
+  }
+  return null
+}
+
 /**
  * Where each published tensor goes: for every name the paths of ours that it fills, with the shape it must have.
  * @throws InputError naming the tensors that fit no rule, have the wrong size, or are missing.
@@ -304,13 +322,7 @@ export function layoutOf(
   const layout = new Map<string, { paths: string[], shape: number[] }>()
   const unknown: string[] = []
   for (const name of names) {
-    const found = naming.flatMap(({ published, ours, form }) => {
-      const values = match(published, name)
-      const paths = values ? ours.map((path) => fill(path, values)) : []
-      return paths.length && paths.every((path) => tensors.has(path))
-        ? [{ paths, shape: shapeOf(form, tensors.get(paths[0])!.shape, paths.length) }]
-        : []
-    })[0]
+    const found = placeOf(name, naming, tensors)
     if (!found) unknown.push(name)
     else {
       layout.set(name, found)

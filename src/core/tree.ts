@@ -27,14 +27,19 @@ export function isBranch(value: unknown): value is object {
 }
 
 /** Everything in a tree in field order, branches before what is below them: the one walk that all others are. */
-export function* nodes(value: Tree, path = '', traits: LeafTraits = unsaid): Generator<TreeNode> {
-  yield { path, value, traits }
-  if (!isBranch(value)) return
-  const own = declarationsOf(value)
-  for (const [key, child] of value instanceof Map ? value : Object.entries(value)) {
-    const name = String(key), said = own[name]
-    yield* nodes(child, path ? `${path}.${name}` : name, said ? { ...traits, ...said } : traits)
+export function nodes(tree: Tree): TreeNode[] {
+  const found: TreeNode[] = []
+  const walk = (value: unknown, path: string, traits: LeafTraits) => {
+    found.push({ path, value, traits })
+    if (!isBranch(value)) return
+    const own = declarationsOf(value)
+    for (const [key, child] of value instanceof Map ? value : Object.entries(value)) {
+      const name = String(key), said = own[name]
+      walk(child, path ? `${path}.${name}` : name, said ? { ...traits, ...said } : traits)
+    }
   }
+  walk(tree, '', unsaid)
+  return found
 }
 
 /** Every tensor of a tree with its path and traits, in field order. */
