@@ -19,7 +19,8 @@ import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
 import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
 import { classOf, networkClasses } from './classes.ts'
-import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
+import { explainMasks, maskPng, readMasks } from './class-masks.ts'
+import { type Answer, type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import { Explainer, type Found, type Images, namelessClass, type Totals, usualComposite } from './explainer.ts'
 import { openCheckpoint, openLabelled, preparedFor, preparedJson, preparedText } from './open.ts'
 import { addArch, addPreprocessing, type ArchOptions, percent, type PreprocessingOptions, table } from './model.ts'
@@ -34,6 +35,7 @@ interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   batch: number
   conservation?: boolean
   units?: boolean
+  mask?: string
 }
 
 const sheetLimit = 40
@@ -58,7 +60,11 @@ export const explain: CommandSpec<ExplainOptions> = {
         .option('--overwrite', 'replace pictures that are there')
         .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
         .option('--conservation', 'where relevance is created or lost, and by which op')
-        .option('--units', 'relevance of heads, neurons and channels, averaged over the images'),
+        .option('--units', 'relevance of heads, neurons and channels, averaged over the images')
+        .option(
+          '--mask <run.json>',
+          'with --units, without images: what classes lean on by the masks of prune --method xpruner --report run.html',
+        ),
     )
   },
   async run(options, reporter) {
@@ -78,6 +84,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       ...flags
     } = options
     const checked = await openCheckpoint(args[0], { arch }, reporter)
+    if (options.mask !== undefined) return explainByMasks(checked, options.mask, options)
     const asked = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = asked
     const { source, count, names: titles, read, normalised } = await openImages(
       image,
@@ -170,6 +177,28 @@ export const explain: CommandSpec<ExplainOptions> = {
       await close()
     }
   },
+}
+
+/** `--units --mask`: what the masks of a run say, without a device. */
+function explainByMasks(checked: ParsedCheckpoint, mask: string, options: ExplainOptions & { args: string[] }): Answer {
+  const { image, data, out, units = false, overwrite = false } = options
+  if (!units || image !== undefined || data !== undefined) {
+    throw new InputError(`--mask ${plain(mask)}: expected --units beside it, and neither --image nor --data`)
+  }
+  const masks = readMasks(mask, checked)
+  if (out !== undefined) {
+    claimOutputs([{ flag: '--out', path: out }], [...filesRead({ model: options.args[0] }), {
+      flag: '--mask',
+      path: mask,
+    }], overwrite)
+    writeOutput(out, maskPng(masks, basename(options.args[0])))
+  }
+  const { found, text } = explainMasks(masks, checked, options.class)
+  const files = out === undefined ? [] : [out]
+  return {
+    json: { model: options.args[0], mask, classes: found, files, version: packageVersion() },
+    text: [text, ...files.map((file) => plain(file))].join('\n\n'),
+  }
 }
 
 /** `07-cat.png`: the place of an image and its name. */

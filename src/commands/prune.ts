@@ -11,12 +11,14 @@ import { nodeFiles } from '../files/files.ts'
 import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
+import type { Dataset } from '../data/datasets.ts'
 import { difference, logitsOf } from '../pruning/check.ts'
 import { sizeAndAccuracy } from '../pruning/figures.ts'
-import { methodHelp } from '../pruning/methods/index.ts'
+import { methodHelp, optionHelp } from '../pruning/methods/index.ts'
 import { fileSize } from '../pruning/plan/file-size.ts'
 import { recordOf } from '../pruning/plan/record.ts'
-import { budgetOf, checkedOptions, prune as prunePipeline } from '../pruning/prune.ts'
+import type { Method } from '../pruning/methods/method.ts'
+import { budgetOf, checkedOptions, jobOf, prune as prunePipeline } from '../pruning/prune.ts'
 import type { Scores } from '../pruning/scores/criterion.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
@@ -24,12 +26,16 @@ import { nodeHint } from './node-hint.ts'
 import { type CommandSpec, follow, type Reporter, wholeNumber } from './command.ts'
 import { claimOutputs, derived, filesRead, type NamedFile } from './claims.ts'
 import { shareText, timeText } from '../report/format.ts'
+import { stageLines } from '../report/stages.ts'
 import { timeBoth } from '../train/timing.ts'
+import { classMasksOf } from './class-masks.ts'
 import { commandLine } from './command-line.ts'
+import { dryRun, dryText } from './dry-run.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
 import { preparedJson, preparedText } from './open.ts'
+import { addRecipe, withoutRecipeBudget } from './recipe.ts'
 import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
   type PrunerOptions } from './pruner.ts'
 
@@ -48,6 +54,12 @@ export interface PruneOptions extends PrunerOptions {
   steps: number
   finetune?: number
   rate: number
+  flip?: number
+  ema?: number
+  distill?: 'soft' | 'hard'
+  best?: number
+  recipe?: string
+  dryRun?: boolean
   report?: string
   f16?: boolean
   overwrite?: boolean
@@ -62,7 +74,8 @@ export const prune: CommandSpec<PruneOptions> = {
   example: 'espalier prune deit_tiny.safetensors --method pxp --macs 0.7 --data folder:train --test folder:val '
     + '--out small.safetensors',
   declare,
-  async run(options, reporter) {
+  async run(given, reporter) {
+    const options = withoutRecipeBudget(given, ['keep', 'macs', 'params', 'bytes', 'ms'])
     budgetOf(options)
     const method = await namedMethod(options.method)
     checkedOptions(options.method, method, options.set ?? {})
@@ -85,12 +98,14 @@ export const prune: CommandSpec<PruneOptions> = {
       // found wanting now rather than after the work
       for (const { path } of files) outputs.push(openOutput(path))
       const gpu = await init({ adapter: options.adapter, threads: options.threads })
+      if (options.dryRun) return await rehearse(job, method, options)
       const [output, page, numbers] = outputs as (Output | undefined)[]
       const result = await pruneJob(job, options, reporter, output!, gpu.adapter.name)
       if (page && numbers) {
         const { htmlReport } = await import('../report/report.ts')
         page.write(htmlReport(result.report))
-        numbers.write(`${JSON.stringify(result.json, null, 1)}\n`)
+        const { masks } = result.report
+        numbers.write(`${JSON.stringify({ ...result.json, masks }, null, 1)}\n`)
         page.commit()
         numbers.commit()
       }
@@ -152,10 +167,63 @@ function declare(command: Command) {
     .option('--set <name=value>', 'an option of the method; may be given several times', addSetting)
     .option('--finetune <epochs>', 'train on --data between slicing and the check', wholeNumber(1, 100_000))
     .option('--rate <x>', 'peak learning rate of fine-tuning', numberWithin(0, 100), 1e-4)
+    .option('--flip <p>', 'in training, the probability of mirroring left to right', numberWithin(0, 1))
+    .option('--ema <x>', 'fine-tune with a moving average of the weights, e.g. 0.999', numberWithin(0, 0.999999))
+    .option(
+      '--distill <how>',
+      'fine-tuning learns from the dense network too: soft (its softmax) or hard (its decision)',
+      oneOf(['soft', 'hard'] as const, '--distill'),
+    )
+    .option(
+      '--best <fraction>',
+      'hold out this share of --data in fine-tuning and keep the epoch that is best on it',
+      numberWithin(0.001, 0.9),
+    )
+    .option('--dry-run', 'say what would be trained, with memory and time, and write nothing')
     .option('--test <data>', 'images to measure accuracy on, before and after')
     .option('--report <html>', 'a report with figures, kept units and heatmaps; its numbers as .json beside it')
     .option('--f16', 'store weights in half precision')
     .option('--overwrite', 'replace --out and --report if they are there')
+    .addHelpText('after', () => `\n${optionHelp()}`)
+  addRecipe(command)
+}
+
+/** The flags as the pipeline takes them. */
+const jobOptions = (
+  { found, chosen, checked, input, data }: Job,
+  options: PruneOptions,
+  method: Method,
+  references: Dataset | null,
+) => ({
+  ...pick(options, ['keep', 'macs', 'params', 'bytes', 'ms', 'ranking', 'minimum', 'aggregation', 'steps', 'residual']),
+  method,
+  name: options.method,
+  data: data ?? undefined,
+  references: references ?? undefined,
+  input,
+  classes: checked.classCount,
+  found,
+  units: chosen,
+  multipleOf: options.multiple,
+  batch: options.batch,
+  seed: options.seed ?? 0,
+  augment: options.flip === undefined ? undefined : { flip: options.flip },
+  options: options.set,
+})
+
+/** `--dry-run`: nothing is trained, nothing written. */
+async function rehearse(job: Job, method: Method, options: PruneOptions) {
+  const model = openModel(job)
+  const found = await dryRun(
+    await jobOf(model, method, jobOptions(job, options, method, job.data)),
+    method,
+    options.finetune ?? 0,
+  )
+  disposeTree(model)
+  return {
+    json: { dryRun: true, method: options.method, recipe: options.recipe, ...found },
+    text: dryText(found, options.out),
+  }
 }
 
 /** Collects `--set name=value`. @throws InputError. */
@@ -176,7 +244,12 @@ export async function pruneJob(
   const { checked, input, found, chosen } = job
   const { method, batch, residual, seed = 0, f16 = false } = options
   const floats = f16 ? 'f16' : 'f32'
-  const references = await cacheReferences(job, options, reporter)
+  const chosenMethod = await namedMethod(method)
+  // What trains goes through all the images itself; kept ready they could not be mirrored any more.
+  const asked = options.references ?? options.perClass
+  const references = chosenMethod.reads === 'training' && asked === undefined
+    ? job.data
+    : await cacheReferences(job, options, reporter)
   const test = job.test && await cacheTest(job.test, reporter)
   const model = openModel(job)
   const measured = async (network: Model, bytes: number, what: string): Promise<Figures> => {
@@ -187,24 +260,15 @@ export async function pruneJob(
   }
   const dense = await measured(model, checked.bytes, 'evaluating the dense network')
   const { onProgress, stop } = follow(reporter)
-  const chosenMethod = await namedMethod(method)
   const store = folderStore(`${options.out}.state`)
   const pruned = await prunePipeline(model, {
-    ...pick(options, ['keep', 'macs', 'params', 'bytes', 'ms', 'ranking', 'minimum', 'aggregation', 'steps']),
-    method: chosenMethod,
-    name: method,
-    data: job.data ?? undefined,
-    references: references ?? undefined,
-    input,
-    classes: checked.classCount,
-    found,
-    units: chosen,
-    residual,
-    multipleOf: options.multiple,
-    batch,
-    seed,
-    finetune: options.finetune === undefined ? undefined : { epochs: options.finetune, rate: options.rate },
-    options: options.set,
+    ...jobOptions(job, options, chosenMethod, references),
+    finetune: options.finetune === undefined ? undefined : {
+      ...pick(options, ['rate', 'best']),
+      epochs: options.finetune,
+      average: options.ema,
+      distill: options.distill && { kind: options.distill },
+    },
     store,
     fileBytes: (plan) =>
       fileSize(checked.shape, found, plan, {
@@ -262,6 +326,8 @@ export async function pruneJob(
     before,
     after,
     units: units.filter(({ name }) => chosen.some((unit) => unit.name === name)),
+    stages: pruned.stages,
+    masks: pruned.masks ? classMasksOf(pruned.masks, chosen, plan, checked) : undefined,
     heatmaps,
     notes,
   }
@@ -277,10 +343,15 @@ export async function pruneJob(
     scores,
     difference: error,
     finetune: options.finetune ?? 0,
+    stages: pruned.stages,
     ...preparedJson(job.prepared),
     notes,
   }
-  return { json, report, text: textOf(options, before, after, rate, error, units, said) }
+  return {
+    json,
+    report,
+    text: textOf(options, before, after, rate, error, units, [...stageLines(pruned.stages), ...said]),
+  }
 }
 
 /** Some options of many. */

@@ -22,15 +22,7 @@ export async function cached(
   const labels = Int32Array.from(chosen, (at) => data.labels[at])
   const nameOf = (index: number) => pictureName(data, chosen[index])
   if (4 * chosen.length * size > most) {
-    return {
-      ...data,
-      length: chosen.length,
-      labels,
-      nameOf,
-      inputShape: () => Promise.resolve(input),
-      batches: (options) =>
-        data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }),
-    }
+    return partOf(data, chosen)
   }
   const images = new Float32Array(chosen.length * size)
   let done = 0
@@ -70,6 +62,20 @@ export async function cached(
         }
       }
     },
+  }
+}
+
+/** The images at `positions` as a data set of their own, read when asked for. */
+export function partOf(data: Dataset, positions: ArrayLike<number>): Dataset {
+  const chosen = Int32Array.from(positions)
+  return {
+    ...data,
+    length: chosen.length,
+    labels: Int32Array.from(chosen, (at) => data.labels[at]),
+    nameOf: (index) => pictureName(data, chosen[index]),
+    inputShape: () => data.inputShape(),
+    batches: (options) =>
+      data.batches({ ...options, only: options.only ? Array.from(options.only, (i) => chosen[i]) : chosen }),
   }
 }
 

@@ -7,6 +7,8 @@ import { makeFolder, writeOutput } from './output.ts'
 
 /** Files of one folder by name. A name may hold any characters. */
 export interface FolderStore {
+  /** The folder. */
+  readonly where: string
   read(name: string): Promise<Uint8Array | null>
   /** Replaces the file as a whole: a process that dies meanwhile leaves the old one. */
   write(name: string, bytes: Uint8Array): Promise<void>
@@ -19,6 +21,7 @@ export function folderStore(folder: string): FolderStore {
   const used = new Set<string>()
   const fileOf = (name: string) => join(folder, `${encodeURIComponent(name).replaceAll('.', '%2E')}.state`)
   return {
+    where: folder,
     read(name) {
       const file = fileOf(name)
       if (!existsSync(file)) return Promise.resolve(null)

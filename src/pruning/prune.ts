@@ -9,12 +9,14 @@ import { disposeTree } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { withAnyClass } from '../nn/masks.ts'
 import type { Model } from '../nn/model.ts'
-import { fit, fitKeys, type FitOptions } from '../train/fit.ts'
+import type { Augmentation } from '../data/augment.ts'
 import { noStore, type StateStore } from '../train/resume.ts'
 import { type Budget, planWithin } from './budget.ts'
 import { difference, logitsOf, notFinite, type Probe, probesOf } from './check.ts'
+import { finetune, finetuneKeys, type FinetuneOptions } from './learning/finetune.ts'
+import type { StageRecord } from './learning/record.ts'
 import { methodOf } from './methods/index.ts'
-import type { Method, PruningJob } from './methods/method.ts'
+import type { ClassMask, Method, PruningJob } from './methods/method.ts'
 import { maskModel, unmaskModel } from './plan/mask.ts'
 import { narrowerThan, onlyCuts, rank, type SelectOptions } from './plan/select.ts'
 import { hostWeights, type Plan, sliceModel } from './plan/slice.ts'
@@ -45,6 +47,7 @@ const pruneKeys: OptionKeys<PruneOptions> = {
   steps: true,
   batch: true,
   seed: true,
+  augment: true,
   finetune: true,
   options: true,
   store: true,
@@ -75,8 +78,10 @@ export interface PruneOptions extends SelectOptions, Partial<Record<Budget['kind
   steps?: number
   batch?: number
   seed?: number
-  /** Trains on `data` after the cut. */
-  finetune?: Partial<Omit<FitOptions, 'classes'>> & { epochs: number }
+  /** How pictures of `data` are changed in training: by methods that learn, and after the cut. */
+  augment?: Augmentation
+  /** Trains on `data` after the cut; its state is in `store`, so that it goes on after an interruption. */
+  finetune?: FinetuneOptions
   /** Options of the method, as text. */
   options?: Readonly<Record<string, string>>
   store?: StateStore
@@ -101,6 +106,9 @@ export interface PruneResult<M> {
   /** Some images, and what the network must compute for them: the masked network's logits, or those after training. */
   probes: readonly Probe[]
   logits: Float32Array
+  /** What became of each stage that learnt, fine-tuning included; and the masks of classes that a method learnt. */
+  stages: readonly StageRecord[]
+  masks: ReadonlyMap<string, ClassMask> | null
   notes: string[]
 }
 
@@ -110,12 +118,12 @@ export interface PruneResult<M> {
  */
 export async function prune<M extends Model>(model: M, options: PruneOptions): Promise<PruneResult<M>> {
   checkOptions('prune', options, pruneKeys)
-  if (options.finetune) checkOptions("prune's finetune", options.finetune, fitKeys)
+  if (options.finetune) checkOptions("prune's finetune", options.finetune, finetuneKeys)
   const method = typeof options.method === 'object' ? options.method : methodOf(options.method ?? 'pxp')
   const job = await jobOf(model, method, options)
   const { found, units: chosen, input } = job
-  const { plan, scores, model: trained, notes: said = [] } = await method.prune(job)
-  const notes = [...said]
+  const { plan, scores, model: trained, masks = null, ...learnt } = await method.prune(job)
+  const notes = [...learnt.notes ?? []], stages = [...learnt.stages ?? []]
   const source = (trained ?? model) as M
   const probes = await probesOf(job.references ?? job.data, input, job.batch)
   const small = await sliceModel(source, [1, ...input], onlyCuts(plan), { found, weights: await hostWeights(source) })
@@ -143,7 +151,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
     )
   }
   if (options.finetune) {
-    await finetune(small, job, options.finetune, notes)
+    stages.push(await finetune(small, job, plan, options.finetune, notes))
     logits = await logitsOf(small, probes)
   }
   return {
@@ -156,6 +164,8 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
     difference: apart,
     probes,
     logits,
+    stages,
+    masks,
     notes: [...notesOf(method, job, plan), ...notes],
   }
 }
@@ -212,6 +222,7 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
     units: chosen,
     references,
     data,
+    augment: options.augment,
     budget,
     select,
     batch,
@@ -258,27 +269,4 @@ export function checkedOptions(
     value === undefined ? [] : [[option, value] as const]
   )
   return { ...Object.fromEntries(defaults), ...given }
-}
-
-/** Trains what was cut, by default as `--finetune` does. */
-async function finetune(
-  model: Model,
-  { data, classes, batch, seed, onProgress }: PruningJob,
-  options: NonNullable<PruneOptions['finetune']>,
-  notes: string[],
-): Promise<void> {
-  const all = options.epochs * data!.length
-  await fit(model, data!, {
-    batch,
-    rate: 1e-4,
-    seed,
-    clip: 1,
-    ...options,
-    classes,
-    onNote: (note) => notes.push(note),
-    onStep: (images, loss, epoch) => {
-      onProgress?.('fine-tuning', epoch * data!.length + images, all, `loss ${loss.toFixed(4)}`)
-      options.onStep?.(images, loss, epoch)
-    },
-  })
 }

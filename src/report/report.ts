@@ -1,10 +1,12 @@
 // A report: one HTML file that holds everything it shows, fetches nothing and runs no script.
+import { maskPicture, type MaskReport } from './class-masks.ts'
 import { curveSection } from './curves.ts'
 import { figureSection } from './figures.ts'
 import { differsInTime, percent } from './format.ts'
 import { html, type Html } from './html.ts'
 import { unitSection } from './kept.ts'
 import { page } from './page.ts'
+import { stageSection } from './stages.ts'
 import type { Heatmaps, Report } from './types.ts'
 
 /** The report as a self-contained HTML document. Every text in it is escaped; parts that are absent are left out. */
@@ -20,6 +22,8 @@ ${tiles(report)}
 ${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
 ${figureSection(report)}
 ${curveSection(report)}
+${stageSection(report.stages)}
+${report.masks && maskSection(report.masks)}
 ${heatmaps.length > 0 && html`<section><h2>Relevance before and after</h2>${heatmaps.map(pair)}</section>`}
 ${unitSection(report)}`,
   )
@@ -60,6 +64,13 @@ function tiles({ before, after }: Report): Html | null {
   return html`<div class="tiles">${
     shown.map((tile) => tile && html`<div class="tile"><b>${tile[0]}</b><span>${tile[1]}</span></div>`)
   }</div>`
+}
+
+function maskSection(masks: MaskReport): Html {
+  const png = Buffer.from(maskPicture(masks, '').png()).toString('base64')
+  return html`<section><h2>Masks of classes</h2><figure><div class="scroll"><img
+alt="How far each class leans on each layer, and which classes share units" src="data:image/png;base64,${png}"></div>
+</figure></section>`
 }
 
 function pair({ name, before, after }: Heatmaps): Html {

@@ -1,4 +1,6 @@
 // What a report is made of: plain data that `prune`, `sweep` and `demo` fill in, and may leave parts of out.
+import type { StageRecord } from '../pruning/learning/record.ts'
+import type { MaskReport } from './class-masks.ts'
 
 /** A model's figures, by the names of the JSON results. Fractions are 0..1, times milliseconds. */
 export interface Figures {
@@ -84,6 +86,10 @@ export interface Report {
   /** In the order of the network. */
   units: KeptUnit[]
   curves?: Curve[]
+  /** What learnt, stage by stage. */
+  stages?: readonly StageRecord[]
+  /** Masks of classes that a method learnt. */
+  masks?: MaskReport
   heatmaps?: Heatmaps[]
   notes?: string[]
 }

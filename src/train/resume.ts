@@ -1,6 +1,7 @@
 // Training that goes on where it stopped: a run of several stages keeps the state of each in a store, and a stage that
 // is done is restored and not trained again.
 import { InputError } from '../base/errors.ts'
+import { plain } from '../base/quote.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { fit, type FitOptions, type TrainingState } from './fit.ts'
@@ -10,6 +11,8 @@ import { encodeState, parseState } from './state.ts'
 export interface StateStore {
   read(name: string): Promise<Uint8Array | null>
   write(name: string, bytes: Uint8Array): Promise<void>
+  /** Where that is, for messages: a folder. */
+  readonly where?: string
 }
 
 /** A store that forgets everything: nothing is resumed. */
@@ -69,7 +72,9 @@ export async function fitStage<M extends Model, X = unknown>(
     if (before !== after) {
       throw new InputError(
         `stage '${stage}': its state was written with ${key} ${before}, this run has ${after}; `
-          + 'go on with the old settings, or start with an empty store',
+          + `go on with the old settings, or ${
+            store.where === undefined ? 'start with an empty store' : `remove ${plain(store.where)}`
+          }`,
       )
     }
   }
@@ -89,6 +94,7 @@ export async function fitStage<M extends Model, X = unknown>(
       const { epoch, losses, steps } = state
       const ended = await options.onEpoch?.(state)
       if (ended) state.finished = true
+      if (store === noStore) return ended
       await store.write(stage, await encodeState(model, state, { epoch, losses, steps, tests: [], recipe: now }))
       return ended
     },

@@ -64,6 +64,17 @@ export function criterionOf(name: string): ImportanceCriterion {
   throw new InputError(`method '${name}': it learns what to cut and has no scores; expected one that scores`)
 }
 
+/** The options of methods that have some, a line each, for help texts. */
+export const optionHelp = (): string =>
+  Object.entries(methods).filter(([, { options }]) => options).map(([name, { options }]) =>
+    [
+      `Options of --method ${name} (--set name=value):`,
+      ...Object.entries(options!).map(([option, { summary, default: value }]) =>
+        `  ${option.padEnd(17)} ${summary}${value === undefined ? '' : ` (default: ${value})`}`
+      ),
+    ].join('\n')
+  ).join('\n')
+
 /** What `--method` takes, for help texts. */
 export const methodHelp = (): string => {
   const [first, ...rest] = methodNames

@@ -1,10 +1,12 @@
 // What a pruning method is: given a job it says what stays, and may bring a network that it trained on the way. Methods
 // that score, that score again and again, and that learn are all this.
 import type { Aggregation } from '../../attribution/relevance.ts'
+import type { Augmentation } from '../../data/augment.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import type { Model } from '../../nn/model.ts'
 import type { StateStore } from '../../train/resume.ts'
 import type { Budget, Choice } from '../budget.ts'
+import type { StageRecord } from '../learning/record.ts'
 import type { SelectOptions } from '../plan/select.ts'
 import type { Plan } from '../plan/slice.ts'
 import type { OnProgress } from '../progress.ts'
@@ -27,6 +29,8 @@ export interface PruningJob {
   readonly references: Dataset | null
   /** The whole data set to train on; null where the user gave none. */
   readonly data: Dataset | null
+  /** How pictures are changed in training. */
+  readonly augment?: Augmentation
   /** How much may stay. Methods that score leave it to `choose`; others aim at it while they train. */
   readonly budget: Budget
   /** How elements of different units compare, and which widths are allowed. */
@@ -57,14 +61,34 @@ export interface Pruned {
   scores: Scores
   /** The network that it trained, with the widths of the dense one; the plan cuts this one. The caller frees it. */
   model?: Model
+  /** What became of each stage that learnt, in order. */
+  stages?: StageRecord[]
+  /** Masks of classes by unit: `classes` rows of its size. They explain, and do not belong to the network. */
+  masks?: ReadonlyMap<string, ClassMask>
   /** Sentences for the report. */
   notes?: string[]
+}
+
+/** A mask with a row for each class, on the host. */
+export interface ClassMask {
+  classes: number
+  values: Float32Array
 }
 
 /** An option of a method. */
 export interface MethodOption {
   summary: string
   default?: string
+}
+
+/** A stage as a method would run it. */
+export interface PlannedStage {
+  name: string
+  epochs: number
+  /** How many numbers learn. */
+  parameters: number
+  /** Tensors of the optimiser's for each of them: 1 for SGD with momentum, 2 for AdamW. */
+  moments: number
 }
 
 /** A pruning method: a file in this folder, which exports it in `methods`, or a module of the user's own. */
@@ -76,6 +100,8 @@ export interface Method {
   readonly options?: Readonly<Record<string, MethodOption>>
   /** The importance criterion, where the method is one: a curve then scores once for all its rates. */
   readonly criterion?: ImportanceCriterion
+  /** The stages that `prune` would train, for a dry run. @throws InputError for options that cannot be. */
+  stages?(job: PruningJob): PlannedStage[]
   prune(job: PruningJob): Promise<Pruned>
 }
 
