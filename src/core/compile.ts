@@ -1,12 +1,14 @@
 // Capture once, replay: runs a function once, keeps its launches with their buffers and bind groups, and replays them.
 import { checkOptions } from '../base/options.ts'
 import { DeviceError, InputError } from '../base/errors.ts'
+import { type Assumption, currentCapture, noting, stillHolds } from './assume.ts'
 import { copyInto, copyOf } from './fill.ts'
 import { type Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu, type Gpu } from '../gpu/device.ts'
 import type { Recording } from '../gpu/launches.ts'
 import { watchUses } from './launch.ts'
-import { capturing, empty, Tensor } from './tensor.ts'
+import { activeTape } from './tape.ts'
+import { capturing, empty, isTracing, Tensor } from './tensor.ts'
 import { scope } from './transform.ts'
 import { type Leaf, leaves, mapTree } from './tree.ts'
 
@@ -36,6 +38,8 @@ interface Capture {
   result: unknown
   /** Buffers from outside (weights, optimiser state) that the launches use; a freed one makes the capture stale. */
   outside: { readonly refs: number }[]
+  /** What else it read on the host: the masks of gates. */
+  assumptions: readonly Assumption[]
 }
 
 /** A compiled function; `clear` forgets its captures and gives their buffers back. */
@@ -49,8 +53,11 @@ export interface Compiled<A extends unknown[], R> {
  * among the arguments, alone or in arrays, maps and plain objects, are inputs: their shapes and dtypes count, their
  * values are copied in. Everything else counts by its value: numbers, strings and flags; functions and objects of a
  * class (a model) by identity, and what such an object holds is used and updated in place, as are tensors that `f`
- * closes over (weights, optimiser state, counters). What else `f` does on the host happens at capture only. Results are
- * copies and belong to the caller. At most `limit` captures are kept, the least recently used goes.
+ * closes over (weights, optimiser state, counters). The masks of gates that are called, their own or those of
+ * `withMasks` around the call, are looked at each time. What else `f` does on the host happens at capture only: it does
+ * not see that another tensor stands in the place of one it closes over. Results are copies and belong to the caller.
+ * While a gradient, a trace or another capture records the call, `f` runs as it is, as a part of that. At most `limit`
+ * captures are kept, the least recently used goes.
  * @throws DeviceError if `f` reads or writes values on the host, or a kernel writes to an input; InputError for host
  * arrays among the arguments.
  */
@@ -67,9 +74,10 @@ export function compile<A extends unknown[], R>(
     captures.delete(key)
   }
   const run = (...args: A): R => {
+    if (activeTape() || isTracing() || currentCapture() !== 0) return f(...args)
     const { key, inputs } = keyOf(args)
     const known = captures.get(key)
-    if (known && (known.owner !== gpu() || known.outside.some(({ refs }) => refs === 0))) drop(key)
+    if (known && isStale(known)) drop(key)
     let capture = captures.get(key)
     if (capture) {
       inputs.forEach(([path, input], i) => {
@@ -97,16 +105,45 @@ export function compile<A extends unknown[], R>(
   })
 }
 
-const identities = new WeakMap<object, number>()
+/** Whether its buffers are gone, or it took for granted what is no longer so. */
+const isStale = ({ owner, outside, assumptions }: Capture): boolean =>
+  owner !== gpu() || outside.some(({ refs }) => refs === 0) || !stillHolds(assumptions)
+
+const identities = new WeakMap<object, number>(), symbols = new Map<symbol, number>()
 let nextIdentity = 1
 
-function identity(value: object): string {
-  let number = identities.get(value)
-  if (number === undefined) identities.set(value, number = nextIdentity++)
-  return `#${number}`
+function identity(value: object | symbol): string {
+  const known = typeof value === 'symbol' ? symbols.get(value) : identities.get(value)
+  if (known !== undefined) return `#${known}`
+  if (typeof value === 'symbol') symbols.set(value, nextIdentity)
+  else identities.set(value, nextIdentity)
+  return `#${nextIdentity++}`
 }
 
-/** What tells calls apart, and the tensors that are copied in. */
+/** A value as text that no other value has: functions, objects and symbols by identity. */
+function told(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (value instanceof Date) return `Date ${value.getTime()}`
+  if (typeof value === 'function' || typeof value === 'symbol' || (typeof value === 'object' && value !== null)) {
+    return identity(value)
+  }
+  return Object.is(value, -0) ? '-0' : String(value)
+}
+
+/** What an object holds, by names that tell entries apart, also keys of a map that look alike. */
+function entriesOf(value: object): (readonly [name: string, child: unknown])[] {
+  if (Array.isArray(value)) return [...value.entries()].map(([i, child]) => [`.${i}`, child])
+  if (value instanceof Set) return [...value].map((child, i) => [`(${i})`, child])
+  if (value instanceof Map) {
+    return [...value].map(([key, child]) => [typeof key === 'string' ? named(key) : `(${told(key)})`, child])
+  }
+  return Object.entries(value).map(([key, child]) => [named(key), child])
+}
+
+const named = (key: string) => /^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
+
+/** What tells calls apart, and the tensors that are copied in, in the order in which `withInputs` meets them. */
 function keyOf(args: readonly unknown[]): { key: string, inputs: Leaf[] } {
   const parts: string[] = [], inputs: Leaf[] = []
   const visit = (value: unknown, path: string, inPlace: boolean): void => {
@@ -122,18 +159,11 @@ function keyOf(args: readonly unknown[]): { key: string, inputs: Leaf[] } {
           article(value)
         } on the host, whose values a replay would not see; wrap it in tensor(...)`,
       )
-    } else if (typeof value === 'function') parts.push(`${path}${identity(value)}`)
-    else if (typeof value === 'object' && value !== null) {
-      const own = inPlace || !isPlain(value)
-      parts.push(`${path}${own ? identity(value) : Array.isArray(value) ? '[]' : '{}'}`)
-      for (const [name, child] of value instanceof Map ? value : Object.entries(value)) {
-        visit(child, `${path}.${String(name)}`, own)
-      }
-    } else {
-      parts.push(
-        `${path}=${typeof value === 'string' ? JSON.stringify(value) : Object.is(value, -0) ? '-0' : String(value)}`,
-      )
-    }
+    } else if (typeof value === 'object' && value !== null && !(value instanceof Date)) {
+      const kind = inPlace ? null : plainKind(value)
+      parts.push(`${path}${kind ?? identity(value)}`)
+      for (const [name, child] of entriesOf(value)) visit(child, path + name, kind === null)
+    } else parts.push(`${path}=${told(value)}`)
   }
   args.forEach((arg, i) => {
     visit(arg, String(i), false)
@@ -156,10 +186,13 @@ const article = (value: object): string => {
   return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`
 }
 
-/** What holds inputs: arrays, maps and objects of no class. */
-function isPlain(value: object): boolean {
+/** What holds inputs: arrays, maps, sets and objects of no class; null for all else, which is taken as it stands. */
+function plainKind(value: object): string | null {
+  if (Array.isArray(value)) return '[]'
+  if (value instanceof Map) return 'Map'
+  if (value instanceof Set) return 'Set'
   const prototype: unknown = Object.getPrototypeOf(value)
-  return Array.isArray(value) || value instanceof Map || prototype === Object.prototype || prototype === null
+  return prototype === Object.prototype || prototype === null ? '{}' : null
 }
 
 function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inputs: readonly Leaf[]): Capture {
@@ -175,21 +208,21 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
       owner.readback.trim()
     },
   })
-  const pinned = new Map<string, Tensor>(), pathOf = new Map<Buffer, string>()
+  const pinned: Tensor[] = [], pathOf = new Map<Buffer, string>()
   const withhold = (constant: Tensor) => {
     pool.withhold(constant.buffer)
   }
   const outside = new Set<{ readonly refs: number }>()
   const giveUp = () => {
-    for (const input of pinned.values()) input.dispose()
+    for (const input of pinned) input.dispose()
     pool.close()
   }
-  const result = capturing(pool, withhold, () => {
+  const { result, assumptions } = capturing(pool, withhold, () => {
     for (const [path, input] of inputs) {
       const copy = empty(input.shape, input.dtype)
       copy.range = input.range
       copyInto(input, copy)
-      pinned.set(path, copy)
+      pinned.push(copy)
       pathOf.set(copy.buffer, path)
     }
     owner.launches.beginRecording()
@@ -204,7 +237,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
               + 'or pass an object of a class (a model)',
           )
         }
-      }, () => scope(() => f(...withInputs(args, pinned) as A)))
+      }, () => noting(() => scope(() => f(...withInputs(args, pinned) as A))))
     } catch (error) {
       owner.launches.endRecording(false)
       giveUp()
@@ -212,21 +245,21 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
     }
   })
   const recording = owner.launches.endRecording(true)!
-  return { owner, recording, pool, inputs: [...pinned.values()], result, outside: [...outside] }
+  return { owner, recording, pool, inputs: pinned, result, outside: [...outside], assumptions }
 }
 
 /** The arguments with the copies in place of the inputs; objects of a class as they are. */
-function withInputs(args: readonly unknown[], pinned: ReadonlyMap<string, Tensor>): unknown[] {
-  const replace = (value: unknown, path: string): unknown => {
-    if (value instanceof Tensor) return pinned.get(path)!
-    if (typeof value !== 'object' || value === null || !isPlain(value)) return value
-    if (Array.isArray(value)) return value.map((child, i) => replace(child, `${path}.${i}`))
-    if (value instanceof Map) {
-      return new Map([...value].map(([name, child]) => [name as unknown, replace(child, `${path}.${String(name)}`)]))
-    }
-    return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, replace(child, `${path}.${name}`)]))
+function withInputs(args: readonly unknown[], pinned: readonly Tensor[]): unknown[] {
+  const copies = pinned.values()
+  const replace = (value: unknown): unknown => {
+    if (value instanceof Tensor) return copies.next().value!
+    if (typeof value !== 'object' || value === null || plainKind(value) === null) return value
+    if (Array.isArray(value)) return Array.from(value, replace)
+    if (value instanceof Set) return new Set([...value].map(replace))
+    if (value instanceof Map) return new Map([...value].map(([key, child]) => [key as unknown, replace(child)]))
+    return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, replace(child)]))
   }
-  return args.map((arg, i) => replace(arg, String(i)))
+  return args.map(replace)
 }
 
 function free(capture: Capture) {

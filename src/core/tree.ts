@@ -26,16 +26,38 @@ export function isBranch(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Tensor) && !ArrayBuffer.isView(value)
 }
 
+/** What a branch holds, in field order: members of a set by their place, keys of a map as text. */
+function childrenOf(branch: object): Iterable<readonly [name: string, child: unknown]> {
+  if (branch instanceof Map) return [...branch].map(([key, child]) => [String(key), child])
+  if (branch instanceof Set) return [...branch].map((child, i) => [String(i), child])
+  return Object.entries(branch)
+}
+
+/**
+ * Names the nodes of one walk. Where two would be called the same (fields `a.b` and `a: { b }`, a map's keys 1 and '1',
+ * or keys that are objects), later ones get a number, `a.b#2`: by its path a tensor is trained, averaged and saved.
+ */
+function naming(): (parent: string, name: string) => string {
+  const taken = new Set([''])
+  return (parent, name) => {
+    const wanted = parent ? `${parent}.${name}` : name
+    let path = wanted
+    for (let number = 2; taken.has(path); number++) path = `${wanted}#${number}`
+    taken.add(path)
+    return path
+  }
+}
+
 /** Everything in a tree in field order, branches before what is below them: the one walk that all others are. */
 export function nodes(tree: Tree): TreeNode[] {
-  const found: TreeNode[] = []
+  const found: TreeNode[] = [], pathOf = naming()
   const walk = (value: unknown, path: string, traits: LeafTraits) => {
     found.push({ path, value, traits })
     if (!isBranch(value)) return
     const own = declarationsOf(value)
-    for (const [key, child] of value instanceof Map ? value : Object.entries(value)) {
-      const name = String(key), said = own[name]
-      walk(child, path ? `${path}.${name}` : name, said ? { ...traits, ...said } : traits)
+    for (const [name, child] of childrenOf(value)) {
+      const said = own[name]
+      walk(child, pathOf(path, name), said ? { ...traits, ...said } : traits)
     }
   }
   walk(tree, '', unsaid)
@@ -80,7 +102,7 @@ export function mapTree<T>(
   replace: (tensor: Tensor, path: string) => Tensor | null,
   { untie = false }: { untie?: boolean } = {},
 ): T {
-  const replaced = new Map<Tensor, Tensor | null>()
+  const replaced = new Map<Tensor, Tensor | null>(), pathOf = naming()
   const one = (tensor: Tensor, path: string): Tensor | null => {
     if (!untie && replaced.has(tensor)) return replaced.get(tensor)!
     const made = replace(tensor, path)
@@ -90,11 +112,12 @@ export function mapTree<T>(
   const branch = (value: unknown, path: string): unknown => {
     if (value instanceof Tensor) return one(value, path)
     if (!isBranch(value)) return value
-    const at = (name: string) => path ? `${path}.${name}` : name
-    if (Array.isArray(value)) return value.map((child, i) => branch(child, at(String(i))))
-    if (value instanceof Map) return new Map([...value].map(([name, child]) => [name, branch(child, at(String(name)))]))
+    const child = (name: string, value: unknown) => branch(value, pathOf(path, name))
+    if (Array.isArray(value)) return value.map((each, i) => child(String(i), each))
+    if (value instanceof Set) return new Set([...value].map((each, i) => child(String(i), each)))
+    if (value instanceof Map) return new Map([...value].map(([key, each]) => [key, child(String(key), each)]))
     const copy = Object.create(Object.getPrototypeOf(value) as object) as Record<string, unknown>
-    for (const [name, child] of Object.entries(value)) copy[name] = branch(child, at(name))
+    for (const [name, each] of Object.entries(value)) copy[name] = child(name, each)
     return copy
   }
   return branch(tree, '') as T

@@ -2,6 +2,7 @@
 // and what gives a prunable unit its name (the gate's path in the model, `blocks.3.attention.heads`).
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { ShapeError } from '../base/errors.ts'
+import { assume, currentCapture } from '../core/assume.ts'
 import { gate } from '../ops/gate.ts'
 import { scatter } from '../ops/scatter.ts'
 import { activeTape } from '../core/tape.ts'
@@ -103,9 +104,15 @@ export class Gate {
    * read. @throws ShapeError if the mask is one of classes, outside `withClassMasks`.
    */
   call(x: Tensor): Tensor {
-    const mask = replaced.has(this) ? replaced.get(this)! : this.own()
+    const standIn = replaced.get(this)
+    const mask = standIn?.capture === currentCapture() ? standIn.mask : assume(() => this.effective())
     const masked = mask || activeTape() ? gate(x, mask, { axes: this.axes, windowed: this.windowed, at: this }) : x
     return this.scatter ? scatter(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
+  }
+
+  private effective(): Tensor | null {
+    const standIn = replaced.get(this)
+    return standIn ? standIn.mask : this.own()
   }
 
   private own(): Tensor | null {
@@ -121,12 +128,18 @@ function kindOf(axes: readonly number[]): GateKind {
   return axes[0] === -3 ? 'filters' : axes[0] === -2 ? 'heads' : 'neurons'
 }
 
-let replaced: ReadonlyMap<Gate, Tensor | null> = new Map()
+/** A mask for the time of a call, and the capture within which it was put there (0: none). */
+interface StandIn {
+  mask: Tensor | null
+  capture: number
+}
+
+let replaced: ReadonlyMap<Gate, StandIn> = new Map()
 
 /** Runs `work` with other tensors in place of the masks of some gates; inner replacements stand over outer ones. */
 export function replacingMasks<R>(masks: ReadonlyMap<Gate, Tensor | null>, work: () => R): R {
-  const before = replaced
-  replaced = new Map([...before, ...masks])
+  const before = replaced, capture = currentCapture()
+  replaced = new Map([...before, ...[...masks].map(([gate, mask]) => [gate, { mask, capture }] as const)])
   try {
     return work()
   } finally {

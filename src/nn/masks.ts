@@ -1,6 +1,7 @@
 // Masks that are computed, or differ between images: tensors that stand in for the masks of gates during a call.
 //   B images, H elements of a gate
 import { ShapeError } from '../base/errors.ts'
+import { assume } from '../core/assume.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 import { gather } from '../ops/gather.ts'
 import { replacingMasks } from './gate.ts'
@@ -46,9 +47,10 @@ export function withMasks<R>(model: unknown, masks: Masks, work: () => R): R {
  */
 export function withClassMasks<R>(model: unknown, labels: Tensor, work: () => R): R {
   const masks = new Map(
-    gatesOf(model).flatMap(([path, { mask, axes }]): [string, Tensor][] =>
-      mask?.shape.length === axes.length + 1 ? [[path, gather(mask, labels, { axis: 0 })]] : []
-    ),
+    gatesOf(model).flatMap(([path, gate]): [string, Tensor][] => {
+      const mask = assume(() => gate.mask)
+      return mask?.shape.length === gate.axes.length + 1 ? [[path, gather(mask, labels, { axis: 0 })]] : []
+    }),
   )
   return withMasks(model, masks, work)
 }
