@@ -124,7 +124,7 @@ export function convolveInput(
 }
 
 /** Windows that are unfolded at once: more would be added up in one sum than keep float32 exact enough. */
-const mostWindows = 4096
+export const mostWindows = 4096
 
 /** The gradient to the kept values. */
 export function convolveValues(

@@ -9,6 +9,7 @@ import { disposeTree } from '../../src/core/tree.ts'
 import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
 import { mean } from '../../src/ops/reduce.ts'
 import { sparseConv2d, type SparseConvAttrs } from '../../src/sparse/conv2d.ts'
+import { mostWindows } from '../../src/sparse/convolution.ts'
 import { definePattern } from '../../src/sparse/pattern.ts'
 import { listedIndex, listedPositions, listedWalk } from '../../src/sparse/listed.ts'
 import { patternOf } from '../../src/sparse/registry.ts'
@@ -74,6 +75,7 @@ describeDevice('sparse convolution', (adapter) => {
   }
 
   test.runIf(embedded)('more windows than one sum takes, and a window longer than what is laid at once', async () => {
+    expect(2 * 50 * 49).toBeGreaterThan(mostWindows)
     await checkLayer('block:16x16', { x: [2, 2, 50, 49], w: [16, 2, 3, 3], attrs: { padding: 1 } }, 0.5)
     await checkLayer('block:16x16', { x: [1, 180, 3, 3], w: [16, 180, 3, 3], attrs: { padding: 1 } }, 0.5)
     await checkLayer('unstructured', { x: [1, 90, 3, 3], w: [8, 90, 3, 3], attrs: { padding: 1 } }, 0.5)

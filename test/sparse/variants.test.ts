@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { entriesKernel, entryValuesKernel, foldKernel, maskedKernels, matrixRows, pixelRows, stripsKernel, tilesKernel,
   tileValuesKernel, turnKernels, unfoldKernel, walkKernel } from '../../src/sparse/kernels.ts'
+import { ownKernel } from '../../src/sparse/own-kernel.ts'
 import { patternFamilies, patternOf } from '../../src/sparse/registry.ts'
 import { sparseVariants } from '../../src/sparse/variants.ts'
 import { describeDawn } from '../support/dawn.ts'
@@ -77,6 +78,24 @@ describeDawn('sparse kernels on the null backend', () => {
         launches.pipeline(maskedKernels.occupied, { TURNED })
       }
       launches.pipeline(maskedKernels.spread(aligned), { HEIGHT: 32, WIDTH: 8, STRIP: 16 })
+    }
+    await failures.settle()
+  })
+
+  test('kernels that a pattern brings, scalars and vectors', async () => {
+    const { launches, failures } = gpu(), pattern = patternOf('block:4x4')
+    const entry = (body: string) => `@compute @workgroup_size(1) fn main() { ${body} }`
+    for (const [value, vectors] of [['0.0', []], ['vec4f()', ['out', 'values']]] as const) {
+      for (const part of ['forward', 'input'] as const) {
+        const own = { wgsl: entry(`put(0u, 0u, ${value} * values[0]);`), vectors, workgroups: () => 1 }
+        launches.pipeline(ownKernel(pattern, part, own), part === 'forward' ? epilogue : {})
+      }
+      const own = {
+        wgsl: entry(`put(0u, ${value} * x[0] * dy[0]);`),
+        vectors: vectors.slice(0, 1),
+        workgroups: () => 1,
+      }
+      launches.pipeline(ownKernel(pattern, 'values', own))
     }
     await failures.settle()
   })

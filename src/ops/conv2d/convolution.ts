@@ -2,13 +2,13 @@
 // says which of the two a forward or a backward pass is; variants.ts says which kernels do it.
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import type { Tensor } from '../../core/tensor.ts'
-import type { PaddedInput, Taps, WeightOrder } from './layout.ts'
+import type { Images, PaddedInput, Taps, WeightOrder } from './layout.ts'
 
 /**
  * What an output pixel (i, j) of the grid reads, and where in `out` [batch, channels, height, width] its result goes.
  */
 export interface Convolution {
-  input: PaddedInput
+  images: Images
   batch: number
   tapsY: Taps
   tapsX: Taps
@@ -57,9 +57,12 @@ export function leastSplits({ dy: { shape: [batch, , height, width] } }: WeightW
   return Math.ceil(batch * height * width / 4096)
 }
 
-/** Parameters that all kernels of pixels times weights have. */
-export function pixelParams({ to, order: { groups, outputs, channels } }: PixelWork): Record<string, number> {
-  const { input, tapsY, start, pixels, out, first, step, bias } = to
+/** Parameters that all kernels of pixels times weights of images in planes have. */
+export function pixelParams(
+  { to, order: { groups, outputs, channels } }: PixelWork,
+  input: PaddedInput,
+): Record<string, number> {
+  const { tapsY, start, pixels, out, first, step, bias } = to
   return {
     groups,
     outputs,

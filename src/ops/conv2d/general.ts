@@ -3,7 +3,7 @@
 // position modulo the stride.
 import { zeros } from '../../core/fill.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { paddedInput, tapsOf, type Taps } from './layout.ts'
+import { imagesOf, paddedInput, tapsOf, type Taps } from './layout.ts'
 import type { Windows } from './non-overlapping.ts'
 import { convolve, convolveWeight } from './variants.ts'
 
@@ -15,7 +15,12 @@ export function generalForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windo
   const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
   convolve({
     to: {
-      input: paddedInput(x, padding, pixels, tapsY, tapsX),
+      images: imagesOf(
+        x,
+        padding,
+        [reach(pixels[0], kernel[0], stride[0], dilation[0]), reach(pixels[1], kernel[1], stride[1], dilation[1])],
+        () => paddedInput(x, padding, pixels, tapsY, tapsX),
+      ),
       batch: shape[0],
       tapsY,
       tapsX,
@@ -45,6 +50,10 @@ export function generalForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windo
   return out
 }
 
+/** Rows or columns that so many windows read. */
+const reach = (windows: number, kernel: number, stride: number, dilation: number) =>
+  (windows - 1) * stride + (kernel - 1) * dilation + 1
+
 /** Gradient to the weight of `shape`. */
 export function generalWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor {
   const { stride, padding, dilation, groups, kernel, out } = at
@@ -67,14 +76,16 @@ export function generalInput(dy: Tensor, w: Tensor, shape: readonly number[], at
   // One padded copy of dy serves all phases: as long as the furthest read of any.
   const furthest = (list: Phase[]) =>
     Math.max(...list.map(({ start, count, taps }) => (taps ? start + count + (taps.count - 1) * taps.dilation : 1)))
-  const shared = paddedInput(dy, pad, [furthest(rows) + pad[0], furthest(columns) + pad[1]], one, one)
+  const size = [furthest(rows) + pad[0], furthest(columns) + pad[1]] as const
+  const shared = imagesOf(dy, pad, size, () => paddedInput(dy, pad, size, one, one))
   for (const y of rows) {
     for (const x of columns) {
       if (!y.taps || !x.taps) continue
+      const nextPart = x.taps.dilation
       convolve({
         to: {
           ...target,
-          input: { ...shared, nextPart: x.taps.dilation },
+          images: { ...shared, planes: () => ({ ...shared.planes(), nextPart }) },
           tapsY: y.taps,
           tapsX: x.taps,
           start: [y.start + pad[0], x.start + pad[1]],

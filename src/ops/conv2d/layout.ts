@@ -1,6 +1,6 @@
 // Inputs and weights of a convolution in the order in which its kernels read them: images with their padding, columns
 // sorted by their remainder modulo the stride; weights as tiles of output channels.
-import { kernel } from '../../gpu/kernel.ts'
+import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 
@@ -102,6 +102,74 @@ export function paddedInput(
     left: padding[1],
   }, grid(Math.ceil(data.size / 256)))
   return { data, plane: rows * parts * wide, row: parts * wide, nextPart: sorted ? wide : dilation }
+}
+
+/** An image with its channels side by side: channel c of (image, row, column) is at the sum of these strides and c. */
+export interface ChannelsLast {
+  data: Tensor
+  image: number
+  row: number
+  column: number
+}
+
+/** Images that a convolution reads, laid as a kernel wants them at first use, once for all that read the same ones. */
+export interface Images {
+  /** Channel by channel, columns sorted for horizontal strides. */
+  planes(): PaddedInput
+  /** Channels side by side, columns as they are. */
+  channelsLast(): ChannelsLast
+}
+
+const lastKernels = {
+  quads: lastKernel(true),
+  entries: lastKernel(false),
+}
+
+function lastKernel(quads: boolean): Kernel {
+  return kernel('conv2d/channels-last.wgsl', {
+    buffers: ['x', 'out'],
+    params: ['size', 'channels', 'height_in', 'width_in', 'rows', 'columns', 'top', 'left'],
+    splice: {
+      '/*element*/f32': quads ? 'vec4f' : 'f32',
+      '/*unit*/1u': quads ? '4u' : '1u',
+      '/*pixel*/x[s]': quads ? 'vec4f(x[s], x[s + plane], x[s + 2u * plane], x[s + 3u * plane])' : 'x[s]',
+    },
+    label: quads ? '' : 'unaligned',
+  })
+}
+
+/**
+ * Images of x [batch, channels, height, width] with `padding` before the first row and column (negative crops), as
+ * `planes` has them or, with channels side by side, `rows` by `columns` of them.
+ */
+export function imagesOf(
+  x: Tensor,
+  padding: readonly [number, number],
+  [rows, columns]: readonly [number, number],
+  planes: () => PaddedInput,
+): Images {
+  let first: PaddedInput | null = null, last: ChannelsLast | null = null
+  return {
+    planes: () => first ??= planes(),
+    channelsLast: () => last ??= channelsLast(x, padding, rows, columns),
+  }
+}
+
+function channelsLast(
+  x: Tensor,
+  [top, left]: readonly [number, number],
+  rows: number,
+  columns: number,
+): ChannelsLast {
+  const [batch, channels, height_in, width_in] = x.shape, quads = channels % 4 === 0
+  const data = empty([batch, rows, columns, channels]), size = batch * rows * channels / (quads ? 4 : 1)
+  launch(
+    lastKernels[quads ? 'quads' : 'entries'],
+    { x, out: data },
+    { size, channels, height_in, width_in, rows, columns, top, left },
+    grid(Math.ceil(size / 64)),
+  )
+  return { data, image: rows * columns * channels, row: columns * channels, column: channels }
 }
 
 /**

@@ -46,8 +46,8 @@ export function registersKernel(TM: number, TN: number, TAPS: number): Kernel {
 
 /** Pixels times weights (plus bias) into `to.out`; `small` takes the least tile, which compiles quickly. */
 export function registersPixels(work: PixelWork, small = false): void {
-  const { to: { input, batch, tapsY, tapsX, pixels, out, bias }, w, order } = work
-  const { groups, outputs, channels } = order
+  const { to: { images, batch, tapsY, tapsX, pixels, out, bias }, w, order } = work
+  const { groups, outputs, channels } = order, input = images.planes()
   const [TM, TN] = small ? [1, 4] : [outputs <= 4 ? 1 : 2, 8]
   const blocks = blockWeights(w, order, tapsY.count, tapsX.parts, tapsX.shared, 4 * TM)
   const count = Math.ceil(outputs / (4 * TM)), rowTiles = Math.ceil(pixels[1] / TN)
@@ -56,7 +56,7 @@ export function registersPixels(work: PixelWork, small = false): void {
     registersKernel(TM, TN, tapsX.shared),
     { x: input.data, w: blocks, offsets: rowOffsets(input, channels, tapsY, tapsX), bias: bias ?? blocks, y: out },
     {
-      ...pixelParams(work),
+      ...pixelParams(work, input),
       jobs,
       tiles: count,
       rows: channels * tapsY.count * tapsX.parts,

@@ -65,15 +65,15 @@ export function tiledKernel(tile: Tile): Kernel {
 
 /** Pixels times weights (plus bias) into `to.out`. */
 export function tiledPixels(work: PixelWork, tile = tileFor(work.order.outputs)): void {
-  const { to: { input, batch, tapsY, tapsX, pixels, out, bias }, w, order } = work
-  const { groups, outputs, channels } = order
+  const { to: { images, batch, tapsY, tapsX, pixels, out, bias }, w, order } = work
+  const { groups, outputs, channels } = order, input = images.planes()
   const height = 4 * tile.TM * tile.Y
   const jobs = batch * pixels[0] * pixels[1], count = Math.ceil(outputs / height)
   launch(
     tiledKernel(tile),
     { x: input.data, w, offsets: tapOffsets(input, channels, tapsY, tapsX, order), bias: bias ?? w, y: out },
     {
-      ...pixelParams(work),
+      ...pixelParams(work, input),
       jobs,
       tiles: count,
       depth: channels * tapsY.count * tapsX.count,

@@ -4,6 +4,7 @@
 import type { Tensor } from '../../core/tensor.ts'
 import { choose, type Variant, variants } from '../shared/variants.ts'
 import type { PixelWork, WeightWork } from './convolution.ts'
+import { blockedPixels } from './blocked.ts'
 import { registersPixels, registersWeight } from './registers.ts'
 import { smallTile, tiledPixels, tiledWeight } from './tiled.ts'
 
@@ -28,6 +29,16 @@ export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', 
     fits: ({ order }) => order.outputs > 4,
     run: (work) => {
       tiledPixels(work)
+    },
+  },
+  {
+    // Sixteen sums need the registers of an engine that joins vectors; with half of them `registers` is faster.
+    name: 'blocked',
+    numeric: 'reordered',
+    adapters: ['embedded'],
+    fits: ({ order }, { columns }) => columns === 4 && order.outputs > 4,
+    run: (work) => {
+      blockedPixels(work)
     },
   },
   {

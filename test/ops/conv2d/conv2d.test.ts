@@ -15,8 +15,11 @@ import { checkCase } from '../../support/golden-case.ts'
 /** Takes a variant for all passes, whatever the adapter. */
 function forceBoth(name: string | null): void {
   force(pixelVariants, name)
-  force(weightVariants, name)
+  force(weightVariants, weightVariants.rows.some((row) => row.name === name) ? name : null)
 }
+
+/** The row that computes the same with the least tile, if there is one. */
+const least = (name: string) => pixelVariants.rows.some((row) => row.name === `${name} small`) ? `${name} small` : name
 
 type Case = [x: number[], w: number[], attrs: ConvAttrs]
 
@@ -44,7 +47,7 @@ const shapes: Case[] = [
   [[2, 5, 6, 7], [5, 1, 3, 3], { groups: 5, padding: 1 }],
 ]
 
-describeDevice('conv2d', () => {
+describeDevice('conv2d', (adapter) => {
   const names = cases.map(({ golden }) => golden).filter((name) => name.startsWith('conv2d_'))
 
   describe.each(pixelVariants.rows.filter(({ adapters }) => adapters?.length !== 0).map(({ name }) => name))(
@@ -53,13 +56,15 @@ describeDevice('conv2d', () => {
       // A software driver takes seconds to compile a large tile. The embedded device and GPUs compute with those of
       // real use.
       beforeEach(() => {
-        forceBoth(gpu().adapter.kind === 'software' ? `${variant} small` : variant)
+        forceBoth(gpu().adapter.kind === 'software' ? least(variant) : variant)
       })
       afterAll(() => {
         forceBoth(null)
       })
 
-      test.each(shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
+      // What is for the embedded device alone is left to it but for a few.
+      const own = adapter !== 'cpu' && variant.startsWith('blocked')
+      test.each(own ? shapes.slice(5, 8) : shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
         const options = attrs as reference.Convolution
         await checkOp({
           call: (a, b, c) => conv2d(a, b, c, attrs),
@@ -75,12 +80,12 @@ describeDevice('conv2d', () => {
         })
       })
 
-      test.each(names)('golden %s', async (name) => {
+      test.each(own ? [] : names)('golden %s', async (name) => {
         await checkCase(name, { conv2d: ([x, w, b], attrs) => conv2d(x, w, b, attrs) })
       })
 
       test('no races', () => {
-        forceBoth(`${variant} small`)
+        forceBoth(least(variant))
         checkRaces(() => {
           for (
             const [x, w, attrs] of [[[1, 2, 4, 4], [3, 2, 3, 3], { padding: 1 }], [[1, 1, 4, 4], [2, 1, 3, 3], {
