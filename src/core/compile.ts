@@ -2,6 +2,7 @@
 import { checkOptions } from '../base/options.ts'
 import { DeviceError, InputError } from '../base/errors.ts'
 import { type Assumption, currentCapture, noting, stillHolds } from './assume.ts'
+import { type Derived, watchDerived } from './derived.ts'
 import { copyInto, copyOf } from './fill.ts'
 import { type Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu, type Gpu } from '../gpu/device.ts'
@@ -36,6 +37,8 @@ interface Capture {
   pool: CapturePool
   inputs: Tensor[]
   result: unknown
+  /** What was made of weights from outside, and is made anew where those were written since. */
+  derived: ReadonlySet<Derived>
   /** Buffers from outside (weights, optimiser state) that the launches use; a freed one makes the capture stale. */
   outside: { readonly refs: number }[]
   /** What else it read on the host: the masks of gates. */
@@ -85,6 +88,7 @@ export function compile<A extends unknown[], R>(
         copyInto(input, capture!.inputs[i])
       })
       try {
+        for (const each of capture.derived) each.refresh()
         gpu().launches.replay(capture.recording)
       } catch (error) {
         drop(key) // the next call captures anew, and meets the error where it arises, if it still does
@@ -212,7 +216,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
   const withhold = (constant: Tensor) => {
     pool.withhold(constant.buffer)
   }
-  const outside = new Set<{ readonly refs: number }>()
+  const outside = new Set<{ readonly refs: number }>(), made = new Set<Derived>()
   const giveUp = () => {
     for (const input of pinned) input.dispose()
     pool.close()
@@ -227,6 +231,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
     }
     owner.launches.beginRecording()
     try {
+      const work = () => scope(() => f(...withInputs(args, pinned) as A))
       return watchUses((used, written) => {
         if (used.pool !== pool) outside.add(used.sharing)
         const path = written ? pathOf.get(used.buffer) : undefined
@@ -237,7 +242,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
               + 'or pass an object of a class (a model)',
           )
         }
-      }, () => noting(() => scope(() => f(...withInputs(args, pinned) as A))))
+      }, () => watchDerived((each) => made.add(each), () => noting(work)))
     } catch (error) {
       owner.launches.endRecording(false)
       giveUp()
@@ -245,7 +250,7 @@ function capturePass<A extends unknown[], R>(f: (...args: A) => R, args: A, inpu
     }
   })
   const recording = owner.launches.endRecording(true)!
-  return { owner, recording, pool, inputs: pinned, result, outside: [...outside], assumptions }
+  return { owner, recording, pool, inputs: pinned, result, derived: made, outside: [...outside], assumptions }
 }
 
 /** The arguments with the copies in place of the inputs; objects of a class as they are. */

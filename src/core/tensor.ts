@@ -13,11 +13,15 @@ export type TypedArray = Float32Array | Int32Array | Uint32Array
 
 const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const
 
-/** A buffer with the number of tensors that share it. `buffer` is null while only shapes are traced. */
+/**
+ * A buffer with the number of tensors that share it. `buffer` is null while only shapes are traced. `derived` is what
+ * was made of the content and goes with it; see derived.ts.
+ */
 interface Storage {
   buffer: Buffer | null
   pool: Pool | null
   refs: number
+  derived?: Map<string, { dispose(): void }>
 }
 
 let nextTensor = 1
@@ -81,6 +85,12 @@ export class Tensor {
     return this.storage
   }
 
+  /** What was made of the content, by key, common to all views; freed with the buffer. For derived.ts. */
+  get derived(): Map<string, { dispose(): void }> {
+    if (!this.storage) throw new FreedError(freedMessage(this))
+    return this.storage.derived ??= new Map()
+  }
+
   /** Where the buffer came from and goes back to; null while only shapes are traced. */
   get pool(): Pool | null {
     return this.storage?.pool ?? null
@@ -92,12 +102,23 @@ export class Tensor {
     return new Tensor(shape, this.dtype, this.storage)
   }
 
+  /** As `view`, but without keeping the buffer: for what ends with it. It is not disposed of. */
+  borrow(): Tensor {
+    const { storage } = this
+    if (!storage) throw new FreedError(freedMessage(this))
+    const same = unscoped(() => new Tensor(this.shape, this.dtype, storage))
+    storage.refs--
+    return same
+  }
+
   /** Gives the buffer back to the pool once no view needs it. Harmless when repeated. */
   dispose(): void {
     const { storage } = this
     if (!storage) return
     this.storage = null
-    if (--storage.refs === 0 && storage.buffer) storage.pool!.release(storage.buffer)
+    if (--storage.refs > 0 || !storage.buffer) return
+    storage.pool!.release(storage.buffer)
+    if (storage.derived) { for (const each of storage.derived.values()) each.dispose() }
   }
 
   /**
@@ -287,6 +308,20 @@ export function withoutDevice<R>(work: () => R): R {
     tracing = before
   }
 }
+
+/** Runs `work` outside a capture, if one is under way: what it allocates is the device's, and outlives the capture. */
+export function uncaptured<R>(work: () => R): R {
+  const pool = capturePool
+  capturePool = null
+  try {
+    return work()
+  } finally {
+    capturePool = pool
+  }
+}
+
+/** The pool that a capture allocates from; null where none is under way. */
+export const poolOfCapture = (): Pool | null => capturePool
 
 /** Whether only shapes are being traced. */
 export function isTracing(): boolean {

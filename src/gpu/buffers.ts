@@ -11,6 +11,8 @@ export interface Buffer {
   readonly bytes: number
   /** The pool's count of acquisitions when it came back last. */
   idleSince: number
+  /** How often it was written, by launches and from the host: what was made of its content can tell. */
+  version: number
   /** Why its content cannot be used: the kernel that should have written it does not compile, say. */
   failure: EspalierError | null
   /** The device had no memory for it after all. */
@@ -201,6 +203,7 @@ export class Pool {
       id: nextId++,
       bytes: size,
       idleSince: 0,
+      version: 0,
       failure: null,
       lost: false,
       checked: sound === true,

@@ -23,9 +23,10 @@ export interface Launch {
   buffers: readonly Buffer[]
 }
 
-/** A captured list: entries bound to buffers that stay put. */
+/** A captured list: entries bound to buffers that stay put, and which of these it writes. */
 export interface Recording {
   entries: Launch[]
+  written: readonly Buffer[]
   uniforms: Uint8Array
   uniformBuffer: GPUBuffer | null
 }
@@ -74,7 +75,7 @@ export class Launches {
   private readonly pipelines: Pipelines
   private readonly bindGroups = new Map<Pipeline | Buffer, BindGroups>()
   private kept = 0
-  private recording: { entries: Launch[], bytes: number[] } | null = null
+  private recording: { entries: Launch[], bytes: number[], written: Set<Buffer> } | null = null
   failures!: Failures
 
   constructor(device: GPUDevice) {
@@ -120,6 +121,10 @@ export class Launches {
       const buffer = buffers[slot.name]
       if (!buffer) throw new KernelError(`${label()}: ${kernel.label} needs a buffer '${slot.name}'`)
       if (buffer.failure !== null) throw buffer.failure
+      if (slot.write) {
+        buffer.version++
+        this.recording?.written.add(buffer)
+      }
       bound.push(buffer)
       bytes += buffer.bytes
       known = below(known.next, buffer)
@@ -218,6 +223,7 @@ export class Launches {
     if (buffer.failure && (buffer.lost || !whole)) throw buffer.failure
     this.flush() // writeBuffer overtakes what is not submitted yet
     if (whole) this.failures.renewed(buffer)
+    buffer.version++
     this.failures.guard([{ pipeline: noPipeline, buffers: [buffer] }], () => {
       this.device.queue.writeBuffer(buffer.gpu, offset, values)
     })
@@ -227,7 +233,23 @@ export class Launches {
   beginRecording(): void {
     if (this.recording) throw new DeviceError('compile: a capture cannot contain another capture')
     this.flush()
-    this.recording = { entries: [], bytes: [] }
+    this.recording = { entries: [], bytes: [], written: new Set() }
+  }
+
+  /** Whether a list is recorded that has not written this buffer so far. */
+  recordingReads(buffer: Buffer): boolean {
+    return this.recording !== null && !this.recording.written.has(buffer)
+  }
+
+  /** Launches what a replay is not to repeat. */
+  unrecorded(work: () => void): void {
+    const { recording } = this
+    this.recording = null
+    try {
+      work()
+    } finally {
+      this.recording = recording
+    }
   }
 
   /** Ends a recording; its entries are bound to a uniform buffer of their own. `keep: false` throws it away. */
@@ -255,7 +277,7 @@ export class Launches {
       }
       return { ...entry, bindGroup }
     })
-    return { entries, uniforms, uniformBuffer }
+    return { entries, written: [...recording.written], uniforms, uniformBuffer }
   }
 
   /** Appends a captured list again. @throws the error of a kernel or buffer in it. */
@@ -268,6 +290,7 @@ export class Launches {
       this.list.push(entry)
       this.failures.launched(entry)
     }
+    for (const buffer of recording.written) buffer.version++
     this.counts.launches += recording.entries.length
     if (this.list.length >= longList) this.flush()
   }

@@ -1,6 +1,7 @@
 // Convolution as a product of operands that lie in storage as they are read: for the embedded device.
 import { grid, launch } from '../../core/launch.ts'
-import { empty, type Tensor } from '../../core/tensor.ts'
+import { derived } from '../../core/derived.ts'
+import type { Tensor } from '../../core/tensor.ts'
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { flopsOfPixels, type PixelWork } from './convolution.ts'
 import type { WeightOrder } from './layout.ts'
@@ -92,32 +93,29 @@ const blockedKernel = (vectors: boolean): Kernel =>
   })
 const blockedKernels = { vectors: blockedKernel(true), entries: blockedKernel(false) }
 
-/** Weights in strips of outputs: [groups, strips, taps, channels, 16]. */
+/** Weights in strips of outputs, kept with them: [groups, strips, taps, channels, 16]. */
 function stripsOf(w: Tensor, order: WeightOrder, tapsY: number, tapsX: number): Tensor {
   const { groups, outputs, channels } = order, strips = Math.ceil(outputs / STRIP)
-  const out = empty([groups, strips, tapsY * tapsX, channels, STRIP])
-  launch(
-    stripsKernel,
-    { w, out },
-    {
-      size: groups * strips * channels,
-      strips,
-      outputs,
-      channels,
-      taps_y: tapsY,
-      taps_x: tapsX,
-      group_stride: order.groupStride,
-      output_stride: order.outputStride,
-      channel_stride: order.channelStride,
-      width: order.width,
-      first_y: order.firstY,
-      step_y: order.stepY,
-      first_x: order.firstX,
-      step_x: order.stepPart,
-    },
-    grid(Math.ceil(groups * strips * channels / 64)),
-  )
-  return out
+  const shape = [groups, strips, tapsY * tapsX, channels, STRIP], size = groups * strips * channels
+  const params = {
+    size,
+    strips,
+    outputs,
+    channels,
+    taps_y: tapsY,
+    taps_x: tapsX,
+    group_stride: order.groupStride,
+    output_stride: order.outputStride,
+    channel_stride: order.channelStride,
+    width: order.width,
+    first_y: order.firstY,
+    step_y: order.stepY,
+    first_x: order.firstX,
+    step_x: order.stepPart,
+  }
+  return derived(w, `conv2d strips ${Object.values(params).join()}`, shape, (w, out) => {
+    launch(stripsKernel, { w, out }, params, grid(Math.ceil(size / 64)))
+  })
 }
 
 /** Pixels times weights (plus bias) into `to.out`. */
@@ -162,5 +160,4 @@ export function blockedPixels(work: PixelWork): void {
     grid(groups * Math.ceil(strips / 4) * Math.ceil(M / 64)),
     { flops: flopsOfPixels(work) },
   )
-  packed.dispose()
 }
