@@ -1,8 +1,8 @@
 // Architectures by name: what a checkpoint's metadata holds and `--arch` takes. An architecture is plain data, `type`
 // being one of the names below and everything else an option of that family's constructor: `{ "type": "vit", "width":
 // 96, "depth": 4 }`.
-import { describedLeaves } from '../src/core/index.ts'
-import type { Model, Scheme } from '../src/nn/index.ts'
+import { describedLeaves, nameOf } from '../src/core/index.ts'
+import { type Model, packedWeights, type Scheme } from '../src/nn/index.ts'
 import { defaultPreprocessing, type Preprocessing } from '../src/data/preprocess.ts'
 import { InputError, ShapeError } from '../src/base/errors.ts'
 import { distance } from '../src/base/options.ts'
@@ -392,8 +392,10 @@ export function preprocessingFor(architecture: Architecture, channels = inputOf(
 
 /** How many classes a model of the registry tells apart. */
 export function classesOf(model: Model): number {
-  return describedLeaves(model).findLast(([, { shape }, { role }]) => role === 'classifier' && shape.length > 1)![1]
-    .shape[0]
+  const packed = new Map(packedWeights(model))
+  const shapes = describedLeaves(model).filter(([, , { role }]) => role === 'classifier')
+    .map(([path, { shape }, traits]) => packed.get(nameOf(path, traits))?.shape ?? shape)
+  return shapes.findLast((shape) => shape.length > 1)![0]
 }
 
 /** Start values that suit the family: a small deviation for transformers, He's for relu networks. */

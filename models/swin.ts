@@ -1,9 +1,9 @@
 // Swin Transformer (Liu et al. 2021), and with focused linear attention in some stages FLatten-Swin (Han et al. 2023).
 //   B images, Y and X the map, C channels
 import { type Tensor, tensor, zeros } from '../src/core/index.ts'
-import { add, dropPath, linear, mean, pad, permute, reshape, roll, slice } from '../src/ops/index.ts'
-import { type Context, FocusedAttention, fromWindows, Gate, LayerNorm, Linear, Mlp, Patches, shiftMask, toWindows,
-  WindowAttention } from '../src/nn/index.ts'
+import { add, dropPath, mean, pad, permute, reshape, roll, slice } from '../src/ops/index.ts'
+import { applied, type Context, FocusedAttention, fromWindows, Gate, LayerNorm, Linear, Mlp, Patches, shiftMask,
+  toWindows, WindowAttention } from '../src/nn/index.ts'
 
 /** Sizes of a Swin; the defaults are Swin-T on 224 x 224. */
 export interface SwinOptions {
@@ -107,7 +107,7 @@ export class PatchMerging {
     const even = odd[1] || odd[2] ? pad(x, { before: [0, 0, 0, 0], after: odd }) : x
     const [batch, height, width, channels] = even.shape
     const split = reshape(even, { shape: [batch, height / 2, 2, width / 2, 2, channels] })
-    return linear(this.norm.call(permute(split, { order: [0, 1, 3, 4, 2, 5] })), this.weight, null, { over: 3 })
+    return applied(this.norm.call(permute(split, { order: [0, 1, 3, 4, 2, 5] })), this.weight, null, { over: 3 })
   }
 }
 

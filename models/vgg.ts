@@ -1,8 +1,8 @@
 // VGG (Simonyan & Zisserman 2015), with and without batch norm, and small relatives such as Tiny VGG of CNN Explainer.
 //   B images, C channels
 import { type Tensor, zeros } from '../src/core/index.ts'
-import { adaptiveAvgPool, dropout, linear, maxPool, relu } from '../src/ops/index.ts'
-import { BatchNorm, type Context, Conv2d, Gate } from '../src/nn/index.ts'
+import { adaptiveAvgPool, dropout, maxPool, relu } from '../src/ops/index.ts'
+import { applied, BatchNorm, type Context, Conv2d, Gate } from '../src/nn/index.ts'
 
 /** Channels of each convolution in order; 'pool' halves the map. */
 export type VGGLayers = readonly (number | 'pool')[]
@@ -53,7 +53,7 @@ export class Dense {
   }
 
   call(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias, { over: this.weight.shape.length - 1 })
+    return applied(x, this.weight, this.bias, { over: this.weight.shape.length - 1 })
   }
 }
 

@@ -22,7 +22,7 @@ export { chooseUnits, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
 export { type LatencyTable, latencyTable } from './pruning/latency.ts'
 export { countAt, keptOf, onlyCuts, rank, type Ranking, type SelectOptions,
   withinBudget } from './pruning/plan/select.ts'
-export { type ImportanceCriterion, type Scores, type Scoring } from './pruning/scores/criterion.ts'
+export { type ImportanceCriterion, type Scores, type Scoring, type WeightScoring } from './pruning/scores/criterion.ts'
 export { criterionNames, criterionOf, methodNames, methodOf, methods } from './pruning/methods/index.ts'
 export { byCriterion, goneFirst } from './pruning/methods/by-criterion.ts'
 export { type ClassMask, type Method, type MethodOption, type PlannedStage, type Pruned,
@@ -35,6 +35,7 @@ export { learnStage, type LearningJob, type StageOptions } from './pruning/learn
 export { rateTarget, type RateTarget } from './pruning/learning/target.ts'
 export { type KeepBest, keepBest } from './train/keep-best.ts'
 export { prune, type PruneOptions, type PruneResult } from './pruning/prune.ts'
+export { prunePattern, type PatternPruneOptions, type PatternPruneResult } from './pruning/pattern.ts'
 export { score, type ScoreOptions, select } from './pruning/steps.ts'
 export { type OnProgress } from './pruning/progress.ts'
 export { difference, logitsOf, type Probe, probesOf } from './pruning/check.ts'
@@ -65,6 +66,9 @@ export { type PatternFamily, patternFamilies, patternForms, patternOf,
   type PatternParameter } from './sparse/registry.ts'
 export { keepStrongestTiles, keepTiles, packTiles, placeInTile, positionsOf, strongest, stripOf, type Tile, tileScores,
   tilesOf, unpackTiles } from './sparse/tiles.ts'
+export { type ChooseOptions, chooseEntries, type EntryScores } from './sparse/choose.ts'
+export { chooseSites, putWeight, type WeightSite, type WeightSites, weightSites } from './sparse/sites.ts'
+export { densify, sparseWeights, sparsify, type SparsifyOptions } from './sparse/sparsify.ts'
 export { type SparseAxes, SparseWeight } from './sparse/weight.ts'
 
 export { type Batch, type BatchOptions, type Dataset, openDataset } from './data/datasets.ts'
@@ -86,10 +90,12 @@ export { attentionRollout, attributionMethodNames, attributionMethodOf, gradient
   integratedGradients, lrp, taylor } from './attribution/methods.ts'
 export { type Aggregation, attribute, type AttributionMethod, oneHot, type Reading, type Request, scoreUnits,
   type Walk } from './attribution/relevance.ts'
+export { attributeWeights } from './attribution/weights.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
 export { firstNonFiniteRelevance } from './attribution/diagnose.ts'
 export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, type LoadOptions, modelOf, type Origin,
   type ParsedCheckpoint, parseCheckpoint, saveCheckpoint, type SaveOptions } from './checkpoint/checkpoint.ts'
+export { type PackedLayer, type PackedRecord, type SparsityRecord, type SparsityStep } from './checkpoint/packed.ts'
 export { type Build, encodeModel, type LoadedModel, loadModel, type LoadModelOptions, type OwnArchitecture,
   registerArchitecture, type RunState, saveModel, type SaveModelOptions } from './checkpoint/model-file.ts'
 export { type Heatmap, heatmapOf, type Picture } from './report/heatmap.ts'

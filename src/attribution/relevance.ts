@@ -13,7 +13,7 @@ import { softmax } from '../ops/softmax.ts'
 import { type Call, pullback, record, unrecorded } from '../core/tape.ts'
 import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
-import { disposeTree, leaves } from '../core/tree.ts'
+import { disposeTree, namesOf } from '../core/tree.ts'
 import type { Model } from '../nn/model.ts'
 import { type Composite, type LrpRule, rulesFor } from './composite.ts'
 import { Network } from './network.ts'
@@ -111,7 +111,8 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
   return { logits, input, sites }
 }
 
-function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
+/** What starts at the logits, [B, classes]. */
+export function seedOf(logits: Tensor, targets: Tensor, seed: Walk['seed']): Tensor {
   return unrecorded(() =>
     seed === 'logit' ? targets : seed === 'unit' ? overOrZero(targets, logits) : sub(softmax(logits), targets)
   )
@@ -265,7 +266,7 @@ export function pathsOf(
   model: unknown,
 ): { leaves: Map<Tensor, string>, gates: Map<object, string>, softmaxes: Map<string, string> } {
   return {
-    leaves: new Map(leaves(model).map(([path, leaf]) => [leaf, path])),
+    leaves: namesOf(model),
     gates: new Map(gatesOf(model).map(([path, gate]) => [gate, path])),
     softmaxes: softmaxSites(model),
   }

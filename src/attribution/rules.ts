@@ -74,14 +74,12 @@ export function alphaBeta(alpha = 2, beta = 1, eps = defaultEps): LrpRule {
 export function zPlus(eps = defaultEps): LrpRule {
   return bySignOf((call, c) => {
     const share = overPositive(c, call.out, absoluteSum(call), eps)
-    const { bias } = call.op
+    const { bias, weight } = call.op
     const positive = back(withParameters(call, relu), share)
-    const negative = back(
-      withParameters({ ...call, needs: call.needs.map((need, i) => need && i === 0) }, negativePart),
-      share,
-    )
+    const negative = back(withParameters(needing(call, 0), negativePart), share)
     return call.args.map((arg, i) => {
       if (i === 0) return positive[0] && negative[0] && bySide(arg!, positive[0], negative[0])
+      if (i === weight) return weightPart(call, (x) => bySide(arg!, x(relu, share), x(negativePart, share)))
       const part = i === bias ? positive[i] : null
       return part && mul(part, greater(arg!, full([], 0)))
     })
@@ -95,11 +93,35 @@ const bySignOf = (rule: LrpRule): LrpRule => Object.assign(rule, { bySign: true 
  * of input 1.
  */
 function joined(call: Call, [plain, forAbsolute]: [Tensor, Tensor]): (Tensor | null)[] {
-  const { bias } = call.op
+  const { bias, weight } = call.op
   const signed = back(call, plain), absolute = back(withParameters(call, abs), forAbsolute)
-  return call.args.map((arg, i) =>
-    (i === 0 || i === bias) && signed[i] && absolute[i] ? join(signed[i], arg!, absolute[i]) : null
-  )
+  return call.args.map((arg, i) => {
+    if (i === weight) return weightPart(call, (x) => join(signed[i]!, arg!, x(abs, forAbsolute)))
+    return (i === 0 || i === bias) && signed[i] && absolute[i] ? join(signed[i], arg!, absolute[i]) : null
+  })
+}
+
+/** The call where only one argument is asked for. */
+const needing = (call: Call, at: number | null): Call => ({
+  ...call,
+  needs: call.needs.map((need, i) => need && i === at),
+})
+
+/**
+ * The coefficient of a weight, whose relevance is what goes through it: w times it. `made` puts it together of
+ * gradients to the weight for other inputs and factors; null where nobody asks for it.
+ */
+function weightPart(
+  call: Call,
+  made: (part: (input: (x: Tensor) => Tensor, factor: Tensor) => Tensor) => Tensor,
+): Tensor | null {
+  const { weight } = call.op
+  if (weight === null || !call.needs[weight]) return null
+  const own = needing(call, weight)
+  return made((input, factor) => {
+    const args = call.args.map((arg, i) => i === 0 ? input(arg!) : arg)
+    return back({ ...own, args }, factor)[weight]!
+  })
 }
 
 /**

@@ -39,5 +39,5 @@ function list(folder, noun, type, from, plumbing) {
     '}',
   ])
 }
-list('scores', 'criteria', 'Criteria', 'criterion.ts', ['criterion.ts'])
+list('scores', 'criteria', 'Criteria', 'criterion.ts', ['criterion.ts', 'weights.ts'])
 list('methods', 'methods', 'Methods', 'method.ts', ['by-criterion.ts', 'index.ts', 'method.ts'])

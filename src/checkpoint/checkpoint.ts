@@ -6,6 +6,7 @@ import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
+import { packedWeights } from '../nn/weight.ts'
 import { checkFits } from '../pruning/plan/fit.ts'
 import { historyOf, rememberRecord } from '../pruning/plan/history.ts'
 import { checkRecord, type PruningRecord, shrunken } from '../pruning/plan/record.ts'
@@ -24,6 +25,8 @@ import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
 import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
+import { checkSparsity, checkStored, denseShapes, type PackedLayer, putPacked, type SparsityRecord, storePacked,
+  takePacked } from './packed.ts'
 import { checkShape, type HostTensor, layoutOf, loadWeights, saveWeights } from './weights.ts'
 
 const loadKeys: OptionKeys<LoadOptions> = { arch: true, masks: true, files: true, name: true }
@@ -47,6 +50,8 @@ export interface CheckpointInfo {
   naming: string
   /** What was cut from the network of that architecture. */
   pruning?: PruningRecord
+  /** How weights of it came to be packed; which ones is read off the network. */
+  sparsity?: Pick<SparsityRecord, 'steps'>
   /** Other metadata, carried along. */
   metadata: Record<string, string>
   /** Tensors that are no weights (`num_batches_tracked`, indices), carried along. */
@@ -63,6 +68,8 @@ export interface ParsedCheckpoint extends CheckpointInfo {
   classCount: number
   shape: Model
   weights: Map<string, HostTensor>
+  /** Weights that are packed in a sparsity pattern, by path. */
+  packed: ReadonlyMap<string, PackedLayer>
   /** Masks of gates, by the path of the leaf; on the model only where asked for. */
   masks: Map<string, HostTensor>
   /**
@@ -100,9 +107,13 @@ export async function parseCheckpoint(
   digest.catch(() => {}) // a refused file is reported as what it is
   try {
     const own = ownMetadata(metadata)
+    const packed = own?.sparsity ? takePacked(own.sparsity, tensors) : new Map<string, never>()
     const read = own ? { ...separate(tensors), notes: [] } : readPublished(tensors)
     const { others, notes } = read
-    const shapes: Shapes = new Map([...read.weights, ...others].map(([key, { shape }]) => [key, shape]))
+    const shapes: Shapes = new Map([
+      ...[...read.weights, ...others].map(([key, { shape }]) => [key, shape] as const),
+      ...denseShapes(packed),
+    ])
     const naming = own?.naming ?? recognise(shapes)
     const shown = decide(given, own, naming, metadata, shapes, notes)
     const files = own ? [] : [...beside, ...configsIn(metadata)]
@@ -114,6 +125,11 @@ export async function parseCheckpoint(
     const pruning = own?.pruning
     const dense = withoutDevice(() => buildModel(architecture, name))
     const shape = pruning ? withoutDevice(() => shrunken(dense, shapes, pruning)) : dense
+    const layers = withoutDevice(() => {
+      const checked = checkStored(shape, packed)
+      putPacked(shape, checked)
+      return checked
+    })
     const masks = naming === 'espalier' ? takeMasks(shape, weights) : new Map<string, HostTensor>()
     if (naming === 'espalier') checkOwn(shape, weights)
     else {
@@ -124,7 +140,7 @@ export async function parseCheckpoint(
       const input = inputOf(architecture)
       checkFits(withoutDevice(() => buildModel(architecture, name)), [1, ...input], shapes, pruning)
       checkFit(shape, input)
-    }
+    } else if (layers.size) checkFit(shape, inputOf(architecture))
     checkMasks(shape, masks, inputOf(architecture))
     const classCount = classesOf(shape)
     const { espalier: _, ...kept } = metadata
@@ -160,6 +176,8 @@ export async function parseCheckpoint(
       preprocessing: prepared.preprocessing,
       classes: named,
       pruning,
+      packed: layers,
+      sparsity: own?.sparsity,
       source: own?.source ?? { file: name.split(/[/\\]/).at(-1)!, sha256: await digest },
       origins,
       notes: [...notes, ...told2.notes, ...heads, ...prepared.refused === undefined ? [] : [prepared.refused]],
@@ -212,15 +230,23 @@ export async function loadCheckpoint(
 
 /** The model of a checked file, on the device; with its masks where asked. */
 export function modelOf(
-  { architecture, naming, weights, masks, name, pruning }: ParsedCheckpoint,
+  { architecture, naming, weights, packed, masks, name, pruning }: ParsedCheckpoint,
   options: { masks?: boolean } = {},
 ): Model {
   const dense = buildModel(architecture, name)
   const model = pruning
-    ? shrunken(dense, new Map([...weights].map(([path, { shape }]) => [path, shape])), pruning)
+    ? shrunken(
+      dense,
+      new Map([
+        ...[...weights].map(([path, { shape }]) => [path, shape] as const),
+        ...[...packed].map(([path, { outputs, inputs }]) => [path, [...outputs, ...inputs]] as const),
+      ]),
+      pruning,
+    )
     : dense
+  putPacked(model, packed)
   if (naming !== 'espalier') loadWeights(model, published[naming].naming(architecture), weights)
-  else for (const [path, leaf] of stored(model)) leaf.write(weights.get(path)!.data)
+  else for (const [path, leaf] of whole(model)) leaf.write(weights.get(path)!.data)
   if (pruning) rememberRecord(model, pruning)
   if (options.masks) putMasks(model, masks)
   return model
@@ -248,19 +274,20 @@ export async function encodeCheckpoint(
   checkOptions('saveCheckpoint', options, saveKeys)
   const { naming = 'espalier', floats, masks = false } = options
   const { architecture, preprocessing, classes, source, metadata, others } = info
-  const pruning = recordFor(model, info)
+  const pruning = recordFor(model, info), sparse = await storePacked(model, info.sparsity?.steps ?? [])
   const tensors = new Map<string, TensorToStore>()
   if (naming === 'espalier') {
-    for (const [path, leaf] of stored(model)) {
+    for (const [path, leaf] of whole(model)) {
       tensors.set(path, { shape: leaf.shape, data: await leaf.data() as Float32Array })
     }
+    for (const [path, part] of sparse?.tensors ?? []) tensors.set(path, part)
     for (const [path, mask] of masks ? masksOf(model) : []) {
       tensors.set(path, { shape: mask.shape, data: await mask.data() as Float32Array })
     }
   } else {
     checkNaming(naming, entryOf(architecture).family)
     if (masks) throw new InputError(`${naming} names have no place for masks; save them under our own names`)
-    if (pruning) {
+    if (pruning || sparse) {
       throw new InputError(
         `a pruned network does not have the sizes that ${naming} names imply; save it under our own names`,
       )
@@ -270,7 +297,8 @@ export async function encodeCheckpoint(
     }
     if (naming === info.naming) { for (const [key, tensor] of others) tensors.set(key, tensor) }
   }
-  const espalier = JSON.stringify({ format: 1, naming, architecture, preprocessing, classes, source, pruning })
+  const about = { format: 1, naming, architecture, preprocessing, classes, source, pruning, sparsity: sparse?.record }
+  const espalier = JSON.stringify(about)
   return encodeSafetensors(tensors, { floats, metadata: { ...metadata, espalier } })
 }
 
@@ -294,26 +322,28 @@ function recordFor(model: Model, { architecture, pruning }: CheckpointInfo): Pru
   const known = historyOf(model)
   if (known.length && (pruning === undefined || known.includes(pruning))) return known.at(-1)
   if (pruning) return pruning
-  const expected = new Map(stored(withoutDevice(() => buildModel(architecture))))
-  for (const [path, { shape }] of stored(model)) {
-    const whole = expected.get(path)?.shape
-    if (whole?.join() === shape.join()) continue
+  const expected = new Map(whole(withoutDevice(() => buildModel(architecture))))
+  for (const [path, { shape }] of [...whole(model), ...packedWeights(model)]) {
+    const wanted = expected.get(path)?.shape
+    if (wanted?.join() === shape.join()) continue
     throw new InputError(
       `tensor '${path}' is [${shape}], the architecture ${architecture.type} has ${
-        whole ? `[${whole}]` : 'none'
+        wanted ? `[${wanted}]` : 'none'
       } there; save what sliceModel gives, say what was cut (pruning), or use saveModel`,
     )
   }
   return undefined
 }
 
-/** The tensors of a model that a file must hold: all but what follows from sizes. */
-function stored(model: Model): [string, Tensor][] {
-  return describedLeaves(model).flatMap(([path, leaf, { saved = true }]) => saved === true ? [[path, leaf]] : [])
+/** The tensors of a model that a file must hold: all but what follows from sizes, and parts of packed weights. */
+function whole(model: Model): [string, Tensor][] {
+  return describedLeaves(model).flatMap(([path, leaf, { saved = true, partOf }]) =>
+    saved === true && partOf === undefined ? [[path, leaf]] : []
+  )
 }
 
 function checkOwn(model: Model, weights: ReadonlyMap<string, HostTensor>) {
-  const expected = new Map(stored(model))
+  const expected = new Map(whole(model))
   const missing = [...expected.keys()].filter((path) => !weights.has(path))
   const unknown = [...weights.keys()].filter((path) => !expected.has(path))
   if (missing.length || unknown.length) {
@@ -333,9 +363,12 @@ function checkFit(shape: Model, input: [number, number, number]) {
     costOf(shape, input)
   } catch (error) {
     if (!(error instanceof EspalierError)) throw error
-    throw new InputError(`its pruned tensors do not fit each other (${error.message}); prune the original file again`, {
-      cause: error,
-    })
+    throw new InputError(
+      `its pruned or packed tensors do not fit each other (${error.message}); prune the original file again`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -365,10 +398,11 @@ function ownMetadata({ espalier }: Record<string, string>): OwnMetadata | null {
   const checked = checkArchitecture(architecture as Architecture, 'metadata espalier')
   if (naming !== 'espalier') checkNaming(naming, entryOf(checked).family)
   const pruning = value.pruning === undefined ? undefined : checkRecord(value.pruning)
-  if (pruning && naming !== 'espalier') {
+  const sparsity = value.sparsity === undefined ? undefined : checkSparsity(value.sparsity)
+  if ((pruning || sparsity) && naming !== 'espalier') {
     throw new InputError('metadata espalier has a pruning and published tensor names; expected our own')
   }
-  return { ...value, naming, architecture: checked, source, pruning }
+  return { ...value, naming, architecture: checked, source, pruning, sparsity }
 }
 
 function checkNaming(naming: string, family: Family) {

@@ -5,6 +5,7 @@ import { type Architecture, checkArchitecture, entryOf, preprocessingFor } from 
 import { type Preprocessing, preprocessingOf } from '../data/preprocess.ts'
 import type { PruningRecord } from '../pruning/plan/record.ts'
 import { type SideFile, type Told, toldBy } from './config.ts'
+import type { SparsityRecord } from './packed.ts'
 import { published, referenceArchitecture, type Shapes } from './published.ts'
 
 /** The metadata `espalier`. */
@@ -15,6 +16,7 @@ export interface OwnMetadata {
   classes?: unknown
   source?: { file: string, sha256: string }
   pruning?: PruningRecord
+  sparsity?: SparsityRecord
 }
 
 /** Parsed JSON of a metadata string. @throws InputError. */

@@ -39,7 +39,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
     const wanted = preparedFor(checked, flags, data)
     const set = await openLabelled(data, checked, wanted.preprocessing, reporter)
     const prepared = { ...wanted, normalised: set.normalised }
-    const { params, macs } = costOf(checked.shape, await set.inputShape())
+    const { params, macs, keptMacs } = costOf(checked.shape, await set.inputShape())
     const gpu = await init({ adapter, threads })
     try {
       const progress = reporter.progress('evaluating', set.length)
@@ -64,6 +64,7 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           images,
           params,
           macs,
+          keptMacs,
           bytes: checked.bytes,
           msPerImage,
           msPerImageMad,
@@ -80,7 +81,9 @@ export const evalCommand: CommandSpec<EvalOptions> = {
           `${plain(args[0])} on ${plain(data)} (${images} images, ${name}):`,
           `  top-1 ${percent(top1)}   top-5 ${percent(top5)}   loss ${loss.toFixed(5)}`,
           `  ${preparedText(prepared, checked)}`,
-          `  ${large(params)} parameters, ${large(macs)} multiply-adds, ${large(checked.bytes)}B`,
+          `  ${large(params)} parameters, ${large(macs)} multiply-adds${
+            keptMacs < macs ? ` (${large(keptMacs)} of them done)` : ''
+          }, ${large(checked.bytes)}B`,
           `  ${timeText(found)} ms per image (median ± its spread, batch ${batch}), ${
             imagesPerSecond.toFixed(1)
           } images/s`,

@@ -14,6 +14,7 @@ import { withoutDevice } from '../core/tensor.ts'
 import type { Answer, CommandSpec, Reporter } from './command.ts'
 import { openCheckpoint, preparedText } from './open.ts'
 import { addArch, type ArchOptions, large, percent, table } from './model.ts'
+import { packedRows, packedTable, packedText } from './packed-table.ts'
 import { aboutUnits, unitTable } from './unit-table.ts'
 
 /** Flags of `espalier inspect`. */
@@ -55,7 +56,8 @@ export const inspect: CommandSpec<InspectOptions> = {
     if (list) return listed(model)
     if (model === undefined) throw new InputError('inspect: expected a file or an architecture, found none; or --list')
     const { architecture, shape, ...about } = await examine(model, arch, reporter)
-    const input = inputOf(architecture), { params, macs, layers } = costOf(shape, input)
+    const input = inputOf(architecture), { params, macs, keptMacs, layers } = costOf(shape, input)
+    const packed = packedTable(shape)
     const { type, ...options } = architecture
     const rows = layers.map((
       layer,
@@ -75,7 +77,9 @@ export const inspect: CommandSpec<InspectOptions> = {
         input,
         params,
         macs,
+        keptMacs,
         layers,
+        ...packed.length && { packed },
         ...found && { residual, units: found },
         version: packageVersion(),
       },
@@ -86,11 +90,13 @@ export const inspect: CommandSpec<InspectOptions> = {
           ? [preparedText({ preprocessing: about.preprocessing, origins: about.origins }, { architecture, ...about })]
           : [],
         ...about.notes?.map((note) => `note: ${note}`) ?? [],
+        ...packed.length ? [packedText(packed)] : [],
         `${large(params)} parameters, ${large(macs)} multiply-adds per image${
-          about.bytes === undefined ? '' : `, ${large(about.bytes)}B on disk`
-        }`,
+          keptMacs < macs ? ` (${large(keptMacs)} of them done)` : ''
+        }${about.bytes === undefined ? '' : `, ${large(about.bytes)}B on disk`}`,
         '',
         found ? unitTable(found) : table(['layer', 'params', 'MACs', 'share', 'output'], rows),
+        ...packed.length && !found ? ['', packedRows(packed)] : [],
       ].join('\n'),
     }
   },

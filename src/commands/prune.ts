@@ -34,6 +34,7 @@ import { dryRun, dryText } from './dry-run.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
+import { patternForms } from '../sparse/registry.ts'
 import { preparedJson, preparedText } from './open.ts'
 import { addRecipe, withoutRecipeBudget } from './recipe.ts'
 import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
@@ -62,6 +63,10 @@ export interface PruneOptions extends PrunerOptions {
   dryRun?: boolean
   report?: string
   f16?: boolean
+  /** A sparsity pattern instead of a cut. */
+  pattern?: string
+  density?: number
+  skip?: string
   overwrite?: boolean
   /** Options of the method. */
   set?: Record<string, string>
@@ -75,6 +80,8 @@ export const prune: CommandSpec<PruneOptions> = {
     + '--out small.safetensors',
   declare,
   async run(given, reporter) {
+    if (given.pattern !== undefined) return (await import('./prune-pattern.ts')).pruneToPattern(given, reporter)
+    refusePatternFlags(given)
     const options = withoutRecipeBudget(given, ['keep', 'macs', 'params', 'bytes', 'ms'])
     budgetOf(options)
     const method = await namedMethod(options.method)
@@ -182,6 +189,15 @@ function declare(command: Command) {
     .option('--dry-run', 'say what would be trained, with memory and time, and write nothing')
     .option('--test <data>', 'images to measure accuracy on, before and after')
     .option('--report <html>', 'a report with figures, kept units and heatmaps; its numbers as .json beside it')
+    .option(
+      '--pattern <name>',
+      `keep weights in a sparsity pattern instead of cutting units: ${
+        patternForms.join(', ')
+      }, or a .ts or .js file of `
+        + 'your own; --method scores single weights then',
+    )
+    .option('--density <share>', 'with --pattern: the share of the weights that stays', numberWithin(0, 1))
+    .option('--skip <layers>', 'with --pattern: layers that stay dense, with commas, * for anything: head,blocks.0.*')
     .option('--f16', 'store weights in half precision')
     .option('--overwrite', 'replace --out and --report if they are there')
     .addHelpText('after', () => `\n${optionHelp()}`)
@@ -224,6 +240,12 @@ async function rehearse(job: Job, method: Method, options: PruneOptions) {
     json: { dryRun: true, method: options.method, recipe: options.recipe, ...found },
     text: dryText(found, options.out),
   }
+}
+
+/** @throws InputError for flags that mean something with --pattern only. */
+function refusePatternFlags(options: PruneOptions): void {
+  const lost = (['density', 'skip'] as const).find((flag) => options[flag] !== undefined)
+  if (lost) throw new InputError(`prune: --${lost} goes with --pattern, found no --pattern`)
 }
 
 /** Collects `--set name=value`. @throws InputError. */

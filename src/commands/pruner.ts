@@ -73,17 +73,20 @@ export function addPruner(command: Command): Command {
     .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 16)
 }
 
-/** A network ready to be pruned, checked but not on the device. */
-export interface Job {
+/** A network with its images, checked but not on the device. */
+export interface OpenJob {
   checked: ParsedCheckpoint
   input: [number, number, number]
-  /** All units, and those that may go. */
-  found: readonly Unit[]
-  chosen: readonly Unit[]
   data: Dataset | null
   test: Dataset | null
   /** How the pictures of `data`, else of `test`, are prepared, and where that comes from. */
   prepared: Prepared
+}
+
+/** The same, with its units: all, and those that may go. */
+export interface Job extends OpenJob {
+  found: readonly Unit[]
+  chosen: readonly Unit[]
 }
 
 /** @throws InputError where a method needs images and has none. */
@@ -95,6 +98,13 @@ export function checkData(method: string, reads: Method['reads'], { data }: Prun
 
 /** Reads and checks everything that needs no device. @throws InputError. */
 export async function prepareJob(path: string, options: PrunerOptions, reporter?: Say): Promise<Job> {
+  const job = await openJob(path, options, reporter)
+  const found = withoutDevice(() => units(job.checked.shape, [1, ...job.input], { residual: options.residual }))
+  return { ...job, found, chosen: chooseUnits(found, options.units?.split(',').map((kind) => kind.trim())) }
+}
+
+/** The same without units. @throws InputError. */
+export async function openJob(path: string, options: PrunerOptions, reporter?: Say): Promise<OpenJob> {
   const checked = await openCheckpoint(path, options, reporter)
   const open = async (data: string | undefined) =>
     data === undefined ? null : openLabelled(data, checked, preparedFor(checked, options, data).preprocessing, reporter)
@@ -103,9 +113,7 @@ export async function prepareJob(path: string, options: PrunerOptions, reporter?
   const { normalised } = data ?? test ?? {}
   const prepared = { preprocessing: (data ?? test ?? checked).preprocessing, origins, normalised }
   const input = await (data ?? test)?.inputShape() ?? inputOf(checked.architecture)
-  const found = withoutDevice(() => units(checked.shape, [1, ...input], { residual: options.residual }))
-  const chosen = chooseUnits(found, options.units?.split(',').map((kind) => kind.trim()))
-  return { checked, input, found, chosen, data, test, prepared }
+  return { checked, input, data, test, prepared }
 }
 
 /**
@@ -113,7 +121,7 @@ export async function prepareJob(path: string, options: PrunerOptions, reporter?
  * @throws InputError if none are left.
  */
 export async function cacheReferences(
-  { data }: Job,
+  { data }: Pick<OpenJob, 'data'>,
   { references, perClass, seed = 0 }: PrunerOptions,
   reporter: Reporter,
   classes?: readonly number[],
@@ -166,4 +174,4 @@ export async function scoresBy(
 }
 
 /** The network on the device, at the images' preprocessing. */
-export const openModel = ({ checked }: Job): Model => modelOf(checked)
+export const openModel = ({ checked }: Pick<OpenJob, 'checked'>): Model => modelOf(checked)

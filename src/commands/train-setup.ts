@@ -5,6 +5,7 @@ import { type Architecture, buildModel, checkArchitecture, entryOf, fitToData, i
 import { InputError } from '../base/errors.ts'
 import { type Augmentation, checkAugmentation } from '../data/augment.ts'
 import { type CheckpointInfo, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
+import { withPacked } from '../checkpoint/packed.ts'
 import { type Dataset, openDataset, parseDataSpec, pictureName } from '../data/datasets.ts'
 import { classesNamed } from '../data/class-names.ts'
 import { nodeFiles } from '../files/files.ts'
@@ -105,7 +106,8 @@ export async function prepare(
   const newHead = start && start.classCount !== classes ? { classes } : {}
   const drop = options.dropPath === undefined ? {} : { dropPath: options.dropPath }
   const architecture = checkArchitecture({ ...fitToData(given, input, classes), ...newHead, ...drop }, name)
-  const cost = costOf(start?.pruning ? start.shape : withoutDevice(() => buildModel(architecture, name)), input)
+  const whole = () => withPacked(buildModel(architecture, name), start)
+  const cost = costOf(start?.pruning ? start.shape : withoutDevice(whole), input)
 
   const { family } = entryOf(architecture)
   const warmup = options.warmup ?? (['vit', 'swin', 'pvt'].includes(family) ? options.epochs / 10 : 0)
@@ -152,7 +154,7 @@ export async function prepare(
     : start?.classCount === classes
     ? start.classes
     : undefined
-  if (start?.pruning && start.classCount !== classes) {
+  if ((start?.pruning || start?.packed.size) && start.classCount !== classes) {
     throw new InputError(
       `${name}: a pruned network keeps its ${start.classCount} classes, `
         + `the data or --classes ask for ${classes}; train the new classes first and prune then`,
@@ -162,6 +164,7 @@ export async function prepare(
   const unsized = preprocessing.resize === null && preprocessing.crop === null && input[1] === input[2]
   const info = {
     pruning: start?.pruning,
+    sparsity: start?.sparsity,
     architecture,
     preprocessing: unsized ? { ...preprocessing, resize: input[1], crop: input[1] } : preprocessing,
     classes: names,

@@ -9,6 +9,7 @@ import { accuracyOf } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
+import { withPacked } from '../checkpoint/packed.ts'
 import { takeOver } from '../checkpoint/take-over.ts'
 import { curveSVG, sparkline } from '../report/learning-curve.ts'
 import { lockFile } from '../files/lock.ts'
@@ -230,7 +231,7 @@ async function startingModel(
 ): Promise<Model> {
   const sameImages = start && inputOf(start.architecture).join() === inputOf(architecture).join()
   if (start && sameImages && start.classCount === classes) return modelOf({ ...start, architecture })
-  const model = initialize(buildModel(architecture), seed, scheme)
+  const model = withPacked(initialize(buildModel(architecture), seed, scheme), start)
   if (!start) return model
   const { fresh, resampled } = await takeOver(start, model)
   if (stored) return model

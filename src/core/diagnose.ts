@@ -2,7 +2,7 @@
 import { record } from './tape.ts'
 import type { Tensor } from './tensor.ts'
 import { scope } from './transform.ts'
-import { leaves } from './tree.ts'
+import { leaves, namesOf } from './tree.ts'
 
 /**
  * Runs `work` once more, looks at every result in order, and says which op of which layer first gave a NaN or an
@@ -10,7 +10,7 @@ import { leaves } from './tree.ts'
  * everything back.
  */
 export async function firstNonFinite(model: unknown, work: () => unknown): Promise<string | null> {
-  const paths = new Map(leaves(model).map(([path, leaf]) => [leaf, path]))
+  const paths = namesOf(model)
   for (const [path, leaf] of leaves(model)) {
     const bad = await firstBad(leaf)
     if (bad) return `the model's own '${path}' holds ${bad}`

@@ -2,8 +2,8 @@
 export { grid, launch, type LaunchOptions } from './launch.ts'
 export { type DType, empty, type Nested, Tensor, tensor, type TypedArray } from './tensor.ts'
 export { copyInto, copyOf, full, zeros } from './fill.ts'
-export { describedLeaves, type DescribedLeaf, describedParameters, disposeTree, leaves, type Leaf, mapTree, nodes,
-  parameters, put, take, type Tree, type TreeNode } from './tree.ts'
+export { describedLeaves, type DescribedLeaf, describedParameters, disposeTree, leaves, type Leaf, mapTree, nameOf,
+  namesOf, nodes, parameters, put, take, type Tree, type TreeNode } from './tree.ts'
 export { type DeclaresLeaves, isDecayed, type LeafRole, type LeafTraits } from './traits.ts'
 export { type AnyOp, type Call, pullback, type PullbackOptions, record, type Rule, type Zero,
   type ZeroRule } from './tape.ts'

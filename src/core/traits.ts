@@ -37,12 +37,23 @@ export interface LeafTraits {
    * images of another size it is resampled.
    */
   grid?: boolean
+  /**
+   * The path of the weight that it is a part of, where an object stands for a tensor (`asTensor`). The walk says it, no
+   * class.
+   */
+  partOf?: string
 }
 
 /** A class that says what its fields are: `static readonly leaves = { mean: { trained: false } }`. */
 export interface DeclaresLeaves {
   readonly leaves?: Readonly<Record<string, LeafTraits>>
+  /** Its objects stand where layers have a tensor, so their parts go by its path: a packed weight. */
+  readonly asTensor?: boolean
 }
+
+/** Whether an object stands where a layer has a tensor. */
+export const standsAsTensor = (owner: object): owner is { readonly shape: readonly number[] } =>
+  (owner.constructor as DeclaresLeaves | undefined)?.asTensor === true
 
 const undecayed: ReadonlySet<LeafRole> = new Set(['positions', 'token', 'bias', 'gain', 'mask'])
 const started: ReadonlySet<LeafRole> = new Set([
@@ -61,9 +72,11 @@ const unsized: ReadonlySet<LeafRole> = new Set(['positions', 'token', 'mask'])
 export const isDecayed = ({ decayed, role = 'weight' }: LeafTraits, { shape }: { shape: readonly number[] }): boolean =>
   decayed ?? (shape.length > 1 && !undecayed.has(role))
 
-/** Whether a leaf gets random start values: matrices and kernels, and learned inputs. */
-export const isStarted = ({ role = 'weight' }: LeafTraits, { shape }: { shape: readonly number[] }): boolean =>
-  shape.length > 1 && started.has(role)
+/** Whether a leaf gets random start values: matrices and kernels, and learned inputs; packed weights keep theirs. */
+export const isStarted = (
+  { role = 'weight', partOf }: LeafTraits,
+  { shape }: { shape: readonly number[] },
+): boolean => partOf === undefined && shape.length > 1 && started.has(role)
 
 /** Whether the size of a leaf's values says how much a unit weighs. */
 export const isMeasured = ({ role = 'weight' }: LeafTraits, { shape }: { shape: readonly number[] }): boolean =>

@@ -1,7 +1,7 @@
 // A model is a tree of tensors: objects and arrays whose leaves are tensors. A gradient has the model's shape.
 import { ShapeError } from '../base/errors.ts'
 import { Tensor } from './tensor.ts'
-import { declarationsOf, type LeafTraits } from './traits.ts'
+import { declarationsOf, type LeafTraits, standsAsTensor } from './traits.ts'
 
 /** Anything a tree can hold. Numbers, strings, null and functions are carried along untouched. */
 export type Tree = unknown
@@ -54,10 +54,10 @@ export function nodes(tree: Tree): TreeNode[] {
   const walk = (value: unknown, path: string, traits: LeafTraits) => {
     found.push({ path, value, traits })
     if (!isBranch(value)) return
-    const own = declarationsOf(value)
+    const own = declarationsOf(value), below = standsAsTensor(value) ? { ...traits, partOf: path } : traits
     for (const [name, child] of childrenOf(value)) {
       const said = own[name]
-      walk(child, pathOf(path, name), said ? { ...traits, ...said } : traits)
+      walk(child, pathOf(path, name), said ? { ...below, ...said } : below)
     }
   }
   walk(tree, '', unsaid)
@@ -69,6 +69,14 @@ export function describedLeaves(tree: Tree): DescribedLeaf[] {
   const found: DescribedLeaf[] = []
   for (const { path, value, traits } of nodes(tree)) if (value instanceof Tensor) found.push([path, value, traits])
   return found
+}
+
+/** The path by which a layer's tensor is known: that of the weight, for a part of a packed one. */
+export const nameOf = (path: string, { partOf = path }: LeafTraits): string => partOf
+
+/** The names of all tensors, in field order; all parts of a packed weight have its path. */
+export function namesOf(tree: Tree): Map<Tensor, string> {
+  return new Map(describedLeaves(tree).map(([path, leaf, traits]) => [leaf, nameOf(path, traits)]))
 }
 
 /** Every tensor of a tree with its path, in field order. */

@@ -1,9 +1,9 @@
 import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
 import { attention } from '../ops/attention/attention.ts'
-import { linear, linears } from '../ops/matmul/linear.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
+import { applied, appliedAll } from './weight.ts'
 
 /**
  * Multi-head softmax attention with one tensor axis per prunable thing: no fused qkv, heads and their channels are
@@ -64,8 +64,8 @@ export class Attention {
    * to the logits.
    */
   call(x: Tensor, bias: Tensor | null = null, mask: Tensor | null = null): Tensor {
-    const [q, k, v] = linears(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
+    const [q, k, v] = appliedAll(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
     const context = attention(this.queryKey.call(q), k, this.values.call(v), bias, mask, { scale: this.scale })
-    return linear(this.heads.call(context), this.out, this.outBias, { over: 2 })
+    return applied(this.heads.call(context), this.out, this.outBias, { over: 2 })
   }
 }

@@ -1,8 +1,8 @@
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
-import { conv2d } from '../ops/conv2d/conv2d.ts'
 import { depthwise } from '../ops/conv2d/depthwise.ts'
 import type { Tensor } from '../core/tensor.ts'
+import { convolved } from './weight.ts'
 
 const convKeys: OptionKeys<ConvOptions> = { stride: true, padding: true, dilation: true, groups: true, bias: true }
 
@@ -43,7 +43,7 @@ export class Conv2d {
   /** x [n, in, h, w] -> [n, out, h', w']. */
   call(x: Tensor): Tensor {
     const { stride, padding, dilation, groups } = this
-    return conv2d(x, this.weight, this.bias, { stride, padding, dilation, groups })
+    return convolved(x, this.weight, this.bias, { stride, padding, dilation, groups })
   }
 }
 

@@ -5,12 +5,12 @@ import { zeros } from '../core/fill.ts'
 import { add, div, mul, offset, pow, relu, softplus } from '../ops/elementwise.ts'
 import { depthwise } from '../ops/conv2d/depthwise.ts'
 import { linearAttention } from '../ops/attention/linear-attention.ts'
-import { linear, linears } from '../ops/matmul/linear.ts'
 import { permute } from '../ops/permute.ts'
 import { norm } from '../ops/reduce.ts'
 import { reshape } from '../ops/reshape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
+import { applied, appliedAll } from './weight.ts'
 
 const small = 1e-6 // keeps a feature positive; the paper's code has the same constant
 
@@ -91,14 +91,14 @@ export class FocusedAttention {
   /** x [B, N, C] with N = window^2 -> [B, N, C]. */
   call(x: Tensor): Tensor {
     const tokens = x.shape[1]
-    const [q, k, v] = linears(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
+    const [q, k, v] = appliedAll(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
     const sharp = softplus(this.sharpness)
     const positive = (t: Tensor) => div(offset(relu(t), { by: small }), sharp)
     const query = this.focus(this.queryHeads.call(this.queries.call(positive(q))))
     const key = this.focus(this.keyHeads.call(this.keys.call(positive(add(k, this.positions)))))
     // The paper divides by q . mean k + 1e-6; with the sum over N keys instead of the mean the constant grows by N.
     const context = add(linearAttention(query, key, v, { eps: small * tokens }), this.local(v))
-    return linear(this.heads.call(this.values.call(context)), this.out, this.outBias, { over: 2 })
+    return applied(this.heads.call(this.values.call(context)), this.out, this.outBias, { over: 2 })
   }
 
   /**

@@ -6,9 +6,10 @@ import { add, mul, rsqrt, sub } from '../ops/elementwise.ts'
 import { type Call, unrecorded } from '../core/tape.ts'
 import { Tensor } from '../core/tensor.ts'
 import { scope, trace } from '../core/transform.ts'
-import { leaves, mapTree } from '../core/tree.ts'
+import { leaves, mapTree, namesOf } from '../core/tree.ts'
 import { withAnyClass } from './masks.ts'
 import type { Model } from './model.ts'
+import { type PackedWeight, packedWeights } from './weight.ts'
 
 /** What stands where a batch norm was: passes its input on. */
 export class Identity {
@@ -38,10 +39,11 @@ export function foldBatchNorm<M extends Model>(model: M, inputShape: readonly nu
     paths,
     model,
   )
+  const packed = new Map(packedWeights(model))
   return scope(() => {
     const replaced = new Map<string, Tensor>()
     for (const { layer, norm, weight, bias } of folds) {
-      const folded = unrecorded(() => parameters(layer, norm))
+      const folded = unrecorded(() => parameters(layer, norm, packed.get(parent(weight))))
       replaced.set(weight, folded.weight)
       replaced.set(bias, folded.bias)
     }
@@ -56,7 +58,7 @@ export function foldBatchNorm<M extends Model>(model: M, inputShape: readonly nu
 
 /** Layers whose output goes to one batch norm and nowhere else, where both belong to the model by simple fields. */
 function pairs(calls: readonly Call[], paths: ReadonlyMap<Tensor, string>, model: unknown): Fold[] {
-  const readers = new Map<Tensor, Call[]>()
+  const readers = new Map<Tensor, Call[]>(), names = namesOf(model)
   for (const call of calls) {
     for (const arg of call.args) if (arg) readers.set(arg, [...readers.get(arg) ?? [], call])
   }
@@ -68,7 +70,7 @@ function pairs(calls: readonly Call[], paths: ReadonlyMap<Tensor, string>, model
     if (next.length !== 1 || weight === undefined || gain === undefined) return []
     // A weight that several layers share cannot take one norm's factors.
     if (readers.get(own)!.length > 1) return []
-    const present = biasOf(layer), bias = present ? paths.get(present) : emptyBias(model, weight)
+    const present = biasOf(layer), bias = present ? paths.get(present) : emptyBias(model, names.get(own)!)
     const owner = parent(gain)
     return bias !== undefined && owner !== '' ? [{ layer, norm: next[0], weight, bias, owner }] : []
   })
@@ -84,14 +86,18 @@ function emptyBias(model: unknown, weight: string): string | undefined {
   return owner.bias === null ? `${parent(weight)}.bias`.replace(/^\./, '') : undefined
 }
 
-function parameters(layer: Call, { args, attrs }: Call): { weight: Tensor, bias: Tensor } {
+function parameters(
+  layer: Call,
+  { args, attrs }: Call,
+  packed: PackedWeight | undefined,
+): { weight: Tensor, bias: Tensor } {
   const weight = weightOf(layer)!, bias = biasOf(layer)
   const [, gain, shift, mean, variance] = args as Tensor[]
   const { eps = 1e-5 } = attrs as { eps?: number }
   const factor = mul(gain, rsqrt(add(variance, full([], eps))))
   const centred = bias ? sub(bias.view(mean.shape), mean) : sub(full([], 0), mean)
   return {
-    weight: mul(weight, factor.view([factor.size, ...weight.shape.slice(1).map(() => 1)])),
+    weight: packed?.scaled(factor) ?? mul(weight, factor.view([factor.size, ...weight.shape.slice(1).map(() => 1)])),
     bias: add(mul(centred, factor), shift),
   }
 }

@@ -1,7 +1,7 @@
 import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
-import { linear } from '../ops/matmul/linear.ts'
 import type { Tensor } from '../core/tensor.ts'
+import { applied } from './weight.ts'
 
 /**
  * y = x W^T + b over the last axis. weight [out, in], bias [out] or null. Starts as zeros: see `initialize`, or load
@@ -20,6 +20,6 @@ export class Linear {
 
   /** x [..., in] -> [..., out]. */
   call(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias)
+    return applied(x, this.weight, this.bias)
   }
 }

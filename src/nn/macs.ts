@@ -6,7 +6,8 @@ import type { Model } from './model.ts'
 import type { Call } from '../core/tape.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
-import { describedParameters } from '../core/tree.ts'
+import { describedParameters, nameOf } from '../core/tree.ts'
+import { packedWeights } from './weight.ts'
 
 /** What one layer costs for one image. A layer is whatever owns weights: `blocks.3.mlp.fc1`, `blocks.3.attention`. */
 export interface LayerCost {
@@ -17,6 +18,8 @@ export interface LayerCost {
    * leave them out.
    */
   macs: number
+  /** Those of them that are done: products by packed weights leave out what is not stored. */
+  keptMacs: number
   /**
    * Shape of what leaves it, for a batch of one: the result of the last op that reads a weight of it or of a layer
    * within it. What reads none (relu, pool, a shortcut) may belong to any layer, and says nothing of this one.
@@ -28,6 +31,7 @@ export interface LayerCost {
 export interface Cost {
   params: number
   macs: number
+  keptMacs: number
   layers: LayerCost[]
 }
 
@@ -40,10 +44,11 @@ export interface Cost {
 export function costOf(model: Model, [channels, height, width]: readonly [number, number, number]): Cost {
   const calls = traced(model, [1, channels, height, width])
   const parameters = describedParameters(model).filter(([, , { role }]) => role !== 'mask')
-  const paths = new Map(parameters.map(([path, leaf]) => [leaf, path]))
-  const layers = new Map<string, { params: number, macs: number, output: readonly number[] }>()
+  const paths = new Map(parameters.map(([path, leaf, traits]) => [leaf, nameOf(path, traits)]))
+  const packed = new Map(packedWeights(model).map(([path, { kept }]) => [path, kept]))
+  const layers = new Map<string, Omit<LayerCost, 'name'>>()
   const at = (name: string) => {
-    if (!layers.has(name)) layers.set(name, { params: 0, macs: 0, output: [] })
+    if (!layers.has(name)) layers.set(name, { params: 0, macs: 0, keptMacs: 0, output: [] })
     return layers.get(name)!
   }
   let current = at('input')
@@ -54,12 +59,17 @@ export function costOf(model: Model, [channels, height, width]: readonly [number
       current = at(owner)
       for (const [name, layer] of layers) if (`${owner}.`.startsWith(`${name}.`)) layer.output = call.out.shape
     }
-    current.macs += macsOf(call)
+    const macs = macsOf(call)
+    current.macs += macs
+    current.keptMacs += Math.min(macs, call.op.flops(call.args, call.out, call.attrs) / 2)
   }
-  for (const [path, leaf] of parameters) at(ownerOf(path)).params += leaf.size
+  for (const [, leaf] of parameters) {
+    const name = paths.get(leaf)!
+    at(ownerOf(name)).params += packed.get(name) ?? leaf.size
+  }
   const list = [...layers].map(([name, cost]) => ({ name, ...cost })).filter(({ params, macs }) => params || macs)
-  const total = (key: 'params' | 'macs') => list.reduce((sum, layer) => sum + layer[key], 0)
-  return { params: total('params'), macs: total('macs'), layers: list }
+  const total = (key: 'params' | 'macs' | 'keptMacs') => list.reduce((sum, layer) => sum + layer[key], 0)
+  return { params: total('params'), macs: total('macs'), keptMacs: total('keptMacs'), layers: list }
 }
 
 /** Multiply-adds of one call. */

@@ -1,7 +1,7 @@
-import { linearGelu } from '../ops/matmul/linear.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 import { Linear } from './linear.ts'
+import { appliedGelu } from './weight.ts'
 
 /** The transformer's two-layer perceptron with exact GELU; its hidden neurons are prunable. */
 export class Mlp {
@@ -16,6 +16,6 @@ export class Mlp {
 
   /** x [..., width] -> [..., width]. */
   call(x: Tensor): Tensor {
-    return this.fc2.call(this.hidden.call(linearGelu(x, this.fc1.weight, this.fc1.bias)))
+    return this.fc2.call(this.hidden.call(appliedGelu(x, this.fc1.weight, this.fc1.bias)))
   }
 }

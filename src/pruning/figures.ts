@@ -5,8 +5,13 @@ import type { Model } from '../nn/model.ts'
 import { type Accuracy, accuracyOf } from '../train/evaluate.ts'
 import { timeOf, type Timing } from '../train/timing.ts'
 
-/** Parameters and multiply-adds; accuracy and loss where there were test images. */
-export type SizeAndAccuracy = { params: number, macs: number } & Partial<Omit<Accuracy, 'predictions'>>
+/**
+ * Parameters and multiply-adds, those of packed weights as dense and as done; accuracy and loss where there were test
+ * images.
+ */
+export type SizeAndAccuracy =
+  & { params: number, macs: number, keptMacs: number }
+  & Partial<Omit<Accuracy, 'predictions'>>
 
 /** The same with the time. */
 export type NetworkFigures = SizeAndAccuracy & Timing
@@ -34,8 +39,8 @@ export async function sizeAndAccuracy(
   input: readonly [number, number, number],
   { test, batch, onProgress }: FigureOptions,
 ): Promise<SizeAndAccuracy> {
-  const { params, macs } = costOf(model, input)
-  if (!test) return { params, macs }
+  const { params, macs, keptMacs } = costOf(model, input)
+  if (!test) return { params, macs, keptMacs }
   const { predictions: _, ...found } = await accuracyOf(model, test, { batch, onProgress })
-  return { ...found, params, macs }
+  return { ...found, params, macs, keptMacs }
 }

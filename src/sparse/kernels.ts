@@ -32,7 +32,7 @@ export interface RowMemory {
 /** Rows of matrices; whether those of x and of out are whole vectors of four. */
 export function matrixRows(x: boolean, out: boolean): RowMemory {
   return {
-    label: x && out ? '' : 'unaligned',
+    label: [x ? '' : 'unaligned', out ? '' : 'unaligned outputs'].filter(Boolean).join(', '),
     third: 'residual',
     params: [],
     splice: { '/*memory*/': [reader('x', 0, x), outputs(out), '// #include rows.wgsl'].join('\n') },

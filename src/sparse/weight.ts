@@ -4,11 +4,16 @@ import { ShapeError } from '../base/errors.ts'
 import type { LeafTraits } from '../core/traits.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 import { checkPacked, densityOf } from './check-packed.ts'
-import { sparseConv2d, type SparseConvAttrs } from './conv2d.ts'
-import { sparseLinear } from './linear.ts'
+import type { PackedWeight } from '../nn/weight.ts'
+import type { ConvAttrs } from '../ops/conv2d/conv2d.ts'
+import { mul } from '../ops/elementwise.ts'
+import { gather } from '../ops/gather.ts'
+import { pad } from '../ops/permute.ts'
+import { sparseConv2d } from './conv2d.ts'
+import { sparseLinear, sparseLinearGelu } from './linear.ts'
 import { listsOf, type Packing } from './packing.ts'
 import type { MatrixShape, Packed, Pattern } from './pattern.ts'
-import { stripOf } from './tiles.ts'
+import { stripOf, tilesOf } from './tiles.ts'
 
 /** The axes of a weight: outputs, then inputs. Default: the rows and columns of the packed matrix. */
 export interface SparseAxes {
@@ -18,9 +23,11 @@ export interface SparseAxes {
 
 /**
  * A weight of a sparsity pattern: kept values, which train, and where they stand, which does not. A tree of tensors
- * like any layer. Its shape is [...outputs, ...inputs], as a dense weight of `linear` has it.
+ * like any layer. Its shape is [...outputs, ...inputs], as a dense weight of `linear` has it. It stands where a layer
+ * has a tensor: layers of the package multiply by either.
  */
-export class SparseWeight {
+export class SparseWeight implements PackedWeight {
+  static readonly asTensor = true
   static readonly leaves: Readonly<Record<string, LeafTraits>> = {
     index: { trained: false },
     lists: { trained: false, saved: false },
@@ -32,6 +39,8 @@ export class SparseWeight {
   /** What follows from the index: places of tiles for the ways back, u32. */
   lists: Record<string, Tensor>
   readonly packing: Packing
+  /** Entries of the weight that are stored; edges of tiles beyond it do not count. */
+  readonly kept: number
 
   /** @throws InputError as `checkPacked` does; ShapeError if the axes are not those of the matrix. */
   constructor(pattern: Pattern, packed: Packed, axes: SparseAxes = {}, what = pattern.name) {
@@ -47,6 +56,7 @@ export class SparseWeight {
     this.index = tensorsOf(index)
     this.lists = tensorsOf(listsOf(packed, positions))
     this.packing = { pattern, shape, tile, slots, outputs, inputs }
+    this.kept = Math.round(densityOf(packed, positions) * shape[0] * shape[1])
   }
 
   /** Packs a dense weight, given row by row. @throws InputError if the pattern cannot have this shape. */
@@ -71,8 +81,24 @@ export class SparseWeight {
   }
 
   /** x [N, channels, H, W] -> [N, filters, H', W'], of inputs [channels, height, width]. @throws ShapeError */
-  convolve(x: Tensor, bias: Tensor | null, attrs: SparseConvAttrs = {}): Tensor {
+  convolve(x: Tensor, bias: Tensor | null, { groups = 1, ...attrs }: ConvAttrs = {}): Tensor {
+    if (groups !== 1) throw new ShapeError(`sparse-conv2d: ${groups} groups, expected one; leave the weight dense`)
     return sparseConv2d(x, this, bias, attrs)
+  }
+
+  /** gelu of `apply`, in one launch where no tape records. @throws ShapeError if x does not end in the inputs. */
+  applyGelu(x: Tensor, bias: Tensor | null): Tensor {
+    return sparseLinearGelu(x, this, bias)
+  }
+
+  /** The values with each output multiplied by its entry of `factors` [outputs], on the device: a folded batch norm. */
+  scaled(factors: Tensor): Tensor {
+    const { shape: [rows], tile: [height, width] } = this.packing,
+      [down] = tilesOf(this.packing.shape, this.packing.tile)
+    const strip = stripOf(height), flat = factors.view([rows])
+    const whole = down * height === rows ? flat : pad(flat, { before: [0], after: [down * height - rows] })
+    const each = gather(whole.view([down, height]), this.lists.tile_row, { axis: 0 })
+    return mul(this.values, each.view([this.values.size / (height * width), height / strip, 1, strip]))
   }
 
   /** The packed weight on the host. Waits for the device. */
@@ -88,10 +114,10 @@ export class SparseWeight {
     return this.packing.pattern.unpack(await this.packed())
   }
 
-  /** Stored entries as a share of the dense weight's. Waits for the device. */
-  async density(): Promise<number> {
-    const packed = await this.packed()
-    return densityOf(packed, this.packing.pattern.positions(packed))
+  /** Stored entries as a share of the dense weight's. */
+  density(): Promise<number> {
+    const { shape: [rows, columns] } = this.packing
+    return Promise.resolve(this.kept / (rows * columns))
   }
 
   /** Bytes of values and index. */

@@ -47,6 +47,15 @@ describeDevice('sparse linear', (adapter) => {
     })
   }
 
+  // A kernel is kept for each way in which rows of x and of out are whole vectors of four: none may stand for another.
+  test('rows that are whole vectors on one side only, one after the other', { timeout: 240_000 }, async () => {
+    for (const name of ['block:4x4', 'unstructured']) {
+      for (const shape of [[10, 24], [24, 10], [10, 14], [24, 28]] as [number, number][]) {
+        await checkPattern(patternOf(name), 3, shape, 0.5)
+      }
+    }
+  })
+
   // Longer than what a workgroup lays at once, with tiles that reach from one step into the next; and more rows than
   // the gradient of values sums up at once.
   const long: [string, number, [number, number]][] = adapter === 'cpu'

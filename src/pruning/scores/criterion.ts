@@ -6,6 +6,10 @@ import { InputError, NumericError } from '../../base/errors.ts'
 import type { Model } from '../../nn/model.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import { tensor } from '../../core/tensor.ts'
+import type { EntryScores } from '../../sparse/choose.ts'
+import type { MatrixShape } from '../../sparse/pattern.ts'
+import type { WeightSite } from '../../sparse/sites.ts'
+import type { Tile } from '../../sparse/tiles.ts'
 import type { Unit } from '../units/units.ts'
 
 /** One vector per unit, of the unit's size. */
@@ -26,11 +30,22 @@ export interface Scoring {
   onProgress?: (images: number) => void
 }
 
+/** What a criterion of weights is given. */
+export interface WeightScoring extends Omit<Scoring, 'units'> {
+  sites: readonly WeightSite[]
+  /** The weights on the host, by path. */
+  values: ReadonlyMap<string, Float32Array>
+  /** Rows and columns of what is kept or dropped together, of a weight of this shape. */
+  tile(shape: MatrixShape): Tile
+}
+
 /** An importance criterion: what units are pruned by. */
 export interface ImportanceCriterion {
   /** Whether it looks at reference images. */
   readonly images: boolean
   score(scoring: Scoring): Promise<Scores>
+  /** The same of single weights, for sparsity patterns; criteria that know only units have none. */
+  weights?(scoring: WeightScoring): Promise<EntryScores>
 }
 
 /** What a file of this folder exports as `criteria`: by the name that `--method` takes, with a line for the help. */
@@ -61,7 +76,7 @@ export function referencesOf({ references }: Pick<Scoring, 'references'>): Datas
 }
 
 /** The references as batches on the device; whoever reads them frees them. */
-async function* batchesOf(scoring: Scoring) {
+export async function* batchesOf(scoring: Omit<Scoring, 'units'>) {
   const { classes, batch, onProgress } = scoring
   let done = 0
   for await (const { images, shape, labels } of referencesOf(scoring).batches({ size: batch })) {

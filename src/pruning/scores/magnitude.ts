@@ -6,6 +6,7 @@ import { isMeasured } from '../../core/traits.ts'
 import { describedLeaves } from '../../core/tree.ts'
 import type { Unit } from '../units/units.ts'
 import { hostWeights, type HostTensor } from '../plan/slice.ts'
+import { byEntry } from './weights.ts'
 import { checkScores, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean absolute (L1) or root mean square (L2) of an element's weights. */
@@ -17,6 +18,7 @@ export const magnitude = (norm: 'l1' | 'l2'): ImportanceCriterion => ({
     for (const [path, leaf, traits] of describedLeaves(model)) if (!isMeasured(traits, leaf)) weights.delete(path)
     return checkScores(new Map(units.map((unit) => [unit.name, sizes(unit, weights, norm)])))
   },
+  weights: (scoring) => byEntry(scoring, norm === 'l1' ? Math.abs : (value) => value * value),
 })
 
 function sizes(

@@ -9,6 +9,13 @@ export const random: ImportanceCriterion = {
     Promise.resolve(
       new Map(units.map(({ name, size }) => [name, fillUniform(new Float32Array(size), seed, `score ${name}`)])),
     ),
+  weights: ({ sites, values, seed }) =>
+    Promise.resolve(
+      new Map(sites.map(({ path }) => [
+        path,
+        fillUniform(new Float32Array(values.get(path)!.length), seed, `score ${path}`),
+      ])),
+    ),
 }
 
 /** By name. */

@@ -1,10 +1,13 @@
 // Relevance at the gates: Pruning by eXplaining (Hatefi et al., arXiv 2408.12568). The relevance of a class
 // is seeded with 1 / logit, so images weigh equally; filters sum over their map before the absolute value, neurons and
 // heads do not.
+import { compositeOf } from '../../attribution/composites.ts'
 import { attributionMethodOf } from '../../attribution/methods.ts'
 import type { Aggregation } from '../../attribution/relevance.ts'
 import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
+import { hostEntries } from '../../sparse/sparsify.ts'
+import { readWeights } from './weights.ts'
 import { readGates, referencesOf, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /**
@@ -23,6 +26,20 @@ export function relevance(composite: string, aggregation?: Aggregation): Importa
           { ...scoring, model: folded },
           attributionMethodOf(composite, references.preprocessing),
           { softmax: true, aggregation },
+        )
+      } finally {
+        disposeTree(folded)
+      }
+    },
+    async weights(scoring) {
+      const references = referencesOf(scoring)
+      const folded = foldBatchNorm(scoring.model, [1, ...await references.inputShape()])
+      try {
+        // What goes through a weight does not depend on how the norm after it is written down.
+        const values = await hostEntries(folded, scoring.sites)
+        return await readWeights(
+          { ...scoring, model: folded, values, aggregation: aggregation ?? scoring.aggregation },
+          { seed: 'unit', composite: compositeOf(composite, references.preprocessing), read: 'relevance' },
         )
       } finally {
         disposeTree(folded)

@@ -1,10 +1,15 @@
 // First-order Taylor: activation times gradient of the loss (Molchanov et al. 2017), absolute per image after the sum
 // over a unit's map.
 import { taylor as attribution } from '../../attribution/methods.ts'
+import { readWeights } from './weights.ts'
 import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** |activation x gradient of the cross-entropy|. */
-export const taylor: ImportanceCriterion = { images: true, score: (scoring) => readGates(scoring, attribution) }
+export const taylor: ImportanceCriterion = {
+  images: true,
+  score: (scoring) => readGates(scoring, attribution),
+  weights: (scoring) => readWeights(scoring, { seed: 'loss', composite: null, read: 'relevance' }),
+}
 
 /** By name. */
 export const criteria: Criteria = {
