@@ -1,5 +1,5 @@
 // Recipes: flags of `prune` in a file, those that ship with the package by name. What stands on the command line wins.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, type Option } from 'commander'
 import { InputError } from '../base/errors.ts'
@@ -23,7 +23,9 @@ const folder = () => packageFile('models/data/recipes')
 
 /** Names of the recipes that ship with the package. */
 export const recipeNames = (): string[] =>
-  readdirSync(folder()).filter((name) => name.endsWith('.json')).map((name) => basename(name, '.json')).sort()
+  !existsSync(folder())
+    ? []
+    : readdirSync(folder()).filter((name) => name.endsWith('.json')).map((name) => basename(name, '.json')).sort()
 
 /** A recipe by name, or from a .json file. @throws InputError saying what is wrong with it. */
 export function readRecipe(name: string): Recipe {

@@ -74,6 +74,8 @@ const options = (data: Dataset, more: Partial<PruneOptions> = {}): PruneOptions 
 })
 
 describeDevice('xpruner', (adapter) => {
+  if (adapter !== 'cpu') return // the same on every device, and long on a software driver; terms.test.ts runs on all
+
   test('prunes a ViT within its budget, and what is left knows of no label', async () => {
     const data = await open(0, 99), model = vit(), before = await hostWeights(model)
     const found = await prune(model, options(data, { finetune: { epochs: 1, rate: 1e-3 } }))
@@ -113,8 +115,6 @@ describeDevice('xpruner', (adapter) => {
     disposeTree([model, found.model])
   }, slow)
 
-  if (adapter !== 'cpu') return // what follows is the same on every device, and long on a software driver
-
   test('thresholds bring the rate to the target; the multiplier goes up while something is missing', async () => {
     const data = await open(0, 199), model = vit()
     const { stages, notes, model: small } = await prune(
@@ -152,6 +152,18 @@ describeDevice('xpruner', (adapter) => {
     }
     const uniform = (more.options as Record<string, string> | undefined)?.thresholds === 'uniform'
     if (uniform) expect(found.stages[1].curves.multiplier.every((value) => value === 0)).toBe(true)
+    disposeTree([model, found.model])
+  }, slow)
+
+  test('a budget of milliseconds is measured once, and every attempt aims at the same', async () => {
+    const data = await open(0, 19), model = vit(), store = memoryStore()
+    const brief = { ...set, 'mask-epochs': '1', 'gate-epochs': '1' }
+    const once = () => prune(model, options(data, { ms: 1e6, store, options: brief }))
+    const found = await once()
+    expect([...found.plan.values()].some((keep) => keep.includes(0))).toBe(false) // all of it is fast enough
+    expect(new TextDecoder().decode(store.entries.get('target'))).toBe('1')
+    await store.write('target', new TextEncoder().encode('0.5'))
+    await expect(once()).rejects.toThrow(/stage 'thresholds': its state was written with target \{"alpha":0,/)
     disposeTree([model, found.model])
   }, slow)
 
