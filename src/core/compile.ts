@@ -8,6 +8,7 @@ import { type Buffer, Pool } from '../gpu/buffers.ts'
 import { gpu, type Gpu } from '../gpu/device.ts'
 import type { Recording } from '../gpu/launches.ts'
 import { watchUses } from './launch.ts'
+import { isWatched } from './op.ts'
 import { activeTape } from './tape.ts'
 import { capturing, empty, isTracing, Tensor } from './tensor.ts'
 import { scope } from './transform.ts'
@@ -59,8 +60,8 @@ export interface Compiled<A extends unknown[], R> {
  * closes over (weights, optimiser state, counters). The masks of gates that are called, their own or those of
  * `withMasks` around the call, are looked at each time. What else `f` does on the host happens at capture only: it does
  * not see that another tensor stands in the place of one it closes over. Results are copies and belong to the caller.
- * While a gradient, a trace or another capture records the call, `f` runs as it is, as a part of that. At most `limit`
- * captures are kept, the least recently used goes.
+ * While a gradient, a trace, `inference` or another capture follows the call, `f` runs as it is, as a part of that. At
+ * most `limit` captures are kept, the least recently used goes.
  * @throws DeviceError if `f` reads or writes values on the host, or a kernel writes to an input; InputError for host
  * arrays among the arguments.
  */
@@ -77,7 +78,7 @@ export function compile<A extends unknown[], R>(
     captures.delete(key)
   }
   const run = (...args: A): R => {
-    if (activeTape() || isTracing() || currentCapture() !== 0) return f(...args)
+    if (activeTape() || isTracing() || isWatched() || currentCapture() !== 0) return f(...args)
     const { key, inputs } = keyOf(args)
     const known = captures.get(key)
     if (known && isStale(known)) drop(key)

@@ -168,6 +168,9 @@ function unseen<R>(work: () => R): R {
   }
 }
 
+/** Whether a tool sees the calls that are made now. */
+export const isWatched = (): boolean => onCall !== null
+
 /** Sees every call made while no tape records: for tools that free inputs after their last use. */
 export function watchCalls<R>(watcher: NonNullable<typeof onCall>, work: () => R): R {
   const before = onCall

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { compile } from '../../src/core/compile.ts'
 import { type Tensor, tensor } from '../../src/core/tensor.ts'
-import { trace, valueAndGrad, vjp } from '../../src/core/transform.ts'
+import { inference, trace, valueAndGrad, vjp } from '../../src/core/transform.ts'
 import { Gate } from '../../src/nn/gate.ts'
 import { Linear } from '../../src/nn/linear.ts'
 import { withClassMasks, withMasks } from '../../src/nn/masks.ts'
@@ -83,6 +83,7 @@ describeDevice('compile beside what changes around it', () => {
     const { back } = vjp((x) => inner(model, x), x)
     expect(await values(back(tensor(1))[0]!)).toEqual([6, 8])
     expect(trace((input) => inner(model, input([1, 2]))).calls.map(({ op }) => op.name)).toContain('linear')
+    for (let i = 0; i < 2; i++) expect(await inference(() => inner(model, x)).item()).toBe(25)
     const outer = compiled((x: Tensor) => scale(inner(model, x), { by: 2 }))
     expect(await outer(x).item()).toBe(50)
     expect(await outer(tensor([[1, 1]])).item()).toBe(4)
