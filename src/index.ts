@@ -27,6 +27,7 @@ export { criterionNames, criterionOf, methodNames, methodOf, methods } from './p
 export { byCriterion, goneFirst } from './pruning/methods/by-criterion.ts'
 export { type ClassMask, type Method, type MethodOption, type PlannedStage, type Pruned,
   type PruningJob } from './pruning/methods/method.ts'
+export { costAt, costPolynomial, type CostPolynomial, goneShare } from './pruning/learning/cost.ts'
 export { ascending, constraintLoss, type RateConstraint } from './pruning/learning/dual.ts'
 export { type FinetuneOptions } from './pruning/learning/finetune.ts'
 export { GateMasks } from './pruning/learning/gate-masks.ts'

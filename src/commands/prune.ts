@@ -100,7 +100,8 @@ export const prune: CommandSpec<PruneOptions> = {
     claimOutputs(files, filesRead({ model: options.args[0], method: options.method }), options.overwrite ?? false)
     const outputs: Output[] = []
     try {
-      const job = await prepareJob(options.args[0], options, reporter)
+      const units = options.units ?? method.kinds?.join(',')
+      const job = await prepareJob(options.args[0], { ...options, units }, reporter)
       claimOutputs(files, filesRead({ model: options.args[0], ...job }), options.overwrite ?? false)
       // found wanting now rather than after the work
       for (const { path } of files) outputs.push(openOutput(path))

@@ -50,7 +50,9 @@ export function addPruner(command: Command): Command {
   )
     .option(
       '--units <kinds>',
-      `what may go, with commas: ${unitKinds.join(', ')} (default: heads, neurons and filters that are there)`,
+      `what may go, with commas: ${
+        unitKinds.join(', ')
+      } (default: those of the method, mostly heads, neurons and filters)`,
     )
     .option(
       '--references <n>',

@@ -208,7 +208,7 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
   const wanted = options.units, named = wanted?.every((each) => typeof each === 'string')
   const chosen = wanted && !named
     ? wanted as readonly Unit[]
-    : chooseUnits(found, wanted as readonly string[] | undefined)
+    : chooseUnits(found, wanted as readonly string[] | undefined ?? method.kinds)
   const select = { ranking, multipleOf, minimum }, budget = budgetOf(options)
   const context = { model, input, found, units: chosen, batch, fileBytes: options.fileBytes }
   const { onProgress } = options

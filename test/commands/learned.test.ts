@@ -162,20 +162,24 @@ describe('prune --method xpruner', () => {
 describe('recipes', () => {
   const base = [network, '--data', digits(0, 39), '--out', join(dir, 'dry.safetensors'), ...cpu]
 
-  test.each(recipeNames())('%s is of a network there is, and is rehearsed', async (name) => {
-    const { network: architecture, flags } = readRecipe(name)
-    expect(withoutDevice(() => buildModel({ type: architecture }))).toBeDefined()
-    const { json, text } = await run(prune, [...base, '--recipe', name, '--dry-run'])
-    const { stages } = json as {
-      stages: { name: string, epochs: number, steps: number, parameters: number, bytes: number, seconds: number }[],
-    }
-    expect(stages.map((stage) => stage.name)).toEqual(['masks', 'thresholds', 'fine-tuning'])
-    expect(stages[0].parameters).toBe(10 * 2 * (3 + 32))
-    expect(stages[2].epochs).toBe(flags.finetune)
-    for (const { steps, bytes, seconds } of stages) expect(Math.min(steps, bytes, seconds)).toBeGreaterThan(0)
-    expect(text).toMatch(/stage +epochs +images.*\nmasks .*\nthresholds .*\nfine-tuning .*\n.*was not written/)
-    expect(existsSync(join(dir, 'dry.safetensors'))).toBe(false)
-  }, slow)
+  test.each(recipeNames().filter((name) => name.startsWith('xpruner')))(
+    '%s is of a network there is, and is rehearsed',
+    async (name) => {
+      const { network: architecture, flags } = readRecipe(name)
+      expect(withoutDevice(() => buildModel({ type: architecture }))).toBeDefined()
+      const { json, text } = await run(prune, [...base, '--recipe', name, '--dry-run'])
+      const { stages } = json as {
+        stages: { name: string, epochs: number, steps: number, parameters: number, bytes: number, seconds: number }[],
+      }
+      expect(stages.map((stage) => stage.name)).toEqual(['masks', 'thresholds', 'fine-tuning'])
+      expect(stages[0].parameters).toBe(10 * 2 * (3 + 32))
+      expect(stages[2].epochs).toBe(flags.finetune)
+      for (const { steps, bytes, seconds } of stages) expect(Math.min(steps, bytes, seconds)).toBeGreaterThan(0)
+      expect(text).toMatch(/stage +epochs +images.*\nmasks .*\nthresholds .*\nfine-tuning .*\n.*was not written/)
+      expect(existsSync(join(dir, 'dry.safetensors'))).toBe(false)
+    },
+    slow,
+  )
 
   test(
     "flags of the command line win, wherever they stand; another budget takes the place of the recipe's",

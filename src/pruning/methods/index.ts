@@ -66,9 +66,9 @@ export function criterionOf(name: string): ImportanceCriterion {
 
 /** The options of methods that have some, a line each, for help texts. */
 export const optionHelp = (): string =>
-  Object.entries(methods).filter(([, { options }]) => options).map(([name, { options }]) =>
+  Object.entries(methods).filter(([, { options }]) => options).map(([name, { options, kinds }]) =>
     [
-      `Options of --method ${name} (--set name=value):`,
+      `Options of --method ${name} (--set name=value)${kinds ? `, which prunes ${kinds.join(', ')}` : ''}:`,
       ...Object.entries(options!).map(([option, { summary, default: value }]) =>
         `  ${option.padEnd(17)} ${summary}${value === undefined ? '' : ` (default: ${value})`}`
       ),

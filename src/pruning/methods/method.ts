@@ -98,6 +98,8 @@ export interface Method {
   /** What it reads: `nothing` beside the weights, `references` to score by, or `training` data. */
   readonly reads: 'nothing' | 'references' | 'training'
   readonly options?: Readonly<Record<string, MethodOption>>
+  /** Kinds of units that it prunes where none are asked for; default heads, neurons and filters. */
+  readonly kinds?: readonly string[]
   /** The importance criterion, where the method is one: a curve then scores once for all its rates. */
   readonly criterion?: ImportanceCriterion
   /** The stages that `prune` would train, for a dry run. @throws InputError for options that cannot be. */
