@@ -48,6 +48,7 @@ export { planCost, type TrialOptions, type TrialResult, Trials } from './pruning
 export { type Accuracy, accuracyOf, type Evaluation, evaluate, type EvaluateOptions } from './train/evaluate.ts'
 export { timeBoth, timeInTurns, timeOf, type TimeShare, type Timing } from './train/timing.ts'
 export { compareTurns, type Comparison, spreadOf, type Spread, takeTurns, type TurnOptions } from './base/turns.ts'
+export { sparsity, type Sparsity, type SparsityOptions } from './train/sparsity.ts'
 export { fit, type FitOptions, type TrainingState } from './train/fit.ts'
 export { type Moment, type ParameterGroup } from './train/groups.ts'
 export { type FitHook, type FitRun, type Gradients } from './train/hooks.ts'

@@ -17,11 +17,13 @@ import { withoutDevice } from '../core/tensor.ts'
 import { claimOutputs, derived, filesRead } from './claims.ts'
 import { dataDigest } from './result-folder.ts'
 import { plain } from '../base/quote.ts'
+import type { SparsityOptions } from '../train/sparsity.ts'
+import { type PatternFlags, sparsityOf, sparsityRecipe } from './train-pattern.ts'
 import { checkStatistics, openCheckpoint, openLabelled, type Say } from './open.ts'
 import { type ArchOptions, preprocessingWith, type PreprocessingOptions } from './model.ts'
 
 /** Flags of `train`, as commander gives them. */
-export interface TrainOptions extends ArchOptions, PreprocessingOptions {
+export interface TrainOptions extends ArchOptions, PreprocessingOptions, PatternFlags {
   data: string
   test?: string
   out?: string
@@ -65,6 +67,9 @@ export interface TrainingSetup {
   cost: Cost
   recipe: Record<string, unknown>
   stored: StoredState | null
+  /** How weights become sparse, if they do. */
+  sparsity: SparsityOptions | null
+  input: readonly [number, number, number]
 }
 
 /** Reads and checks model, data, recipe and the state to go on from. @throws InputError. */
@@ -107,7 +112,8 @@ export async function prepare(
   const drop = options.dropPath === undefined ? {} : { dropPath: options.dropPath }
   const architecture = checkArchitecture({ ...fitToData(given, input, classes), ...newHead, ...drop }, name)
   const whole = () => withPacked(buildModel(architecture, name), start)
-  const cost = costOf(start?.pruning ? start.shape : withoutDevice(whole), input)
+  const shape = start?.pruning ? start.shape : withoutDevice(whole), cost = costOf(shape, input)
+  const sparsity = await sparsityOf(options, () => shape, input)
 
   const { family } = entryOf(architecture)
   const warmup = options.warmup ?? (['vit', 'swin', 'pvt'].includes(family) ? options.epochs / 10 : 0)
@@ -135,6 +141,7 @@ export async function prepare(
     start: start?.source.sha256 ?? null,
     data: dataDigest(data),
     test: dataDigest(test),
+    sparsity: sparsityRecipe(sparsity),
   }
   const out = options.out ?? `${architecture.type}.safetensors`
   const curve = `${out.replace(/\.safetensors$/i, '')}.svg`
@@ -187,6 +194,8 @@ export async function prepare(
     stored,
     info,
     curve,
+    sparsity,
+    input,
   }
 }
 

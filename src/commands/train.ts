@@ -8,7 +8,7 @@ import { quoted } from '../base/quote.ts'
 import { accuracyOf } from '../train/evaluate.ts'
 import type { Model } from '../nn/model.ts'
 import { close, init } from '../gpu/device.ts'
-import { modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
+import { type CheckpointInfo, modelOf, saveCheckpoint } from '../checkpoint/checkpoint.ts'
 import { withPacked } from '../checkpoint/packed.ts'
 import { takeOver } from '../checkpoint/take-over.ts'
 import { curveSVG, sparkline } from '../report/learning-curve.ts'
@@ -18,8 +18,11 @@ import { packageVersion } from '../files/package.ts'
 import { type TrainingHistory, encodeState, type EpochTest, stateFileOf } from '../train/state.ts'
 import { initialize } from '../nn/init.ts'
 import { fit } from '../train/fit.ts'
+import { disposeTree } from '../core/tree.ts'
 import { type CommandSpec, type Reporter, wholeNumber } from './command.ts'
 import type { Progress } from './progress.ts'
+import { addPatternFlags, sparsityStep } from './train-pattern.ts'
+import { sparsity } from '../train/sparsity.ts'
 import { addArch, addPreprocessing, large, numberWithin, percent } from './model.ts'
 import { type TrainingSetup, prepare, type TrainOptions } from './train-setup.ts'
 
@@ -135,6 +138,7 @@ function declare(command: Command) {
     .option('--erase <p>', 'probability of random erasing', share)
     .option('--mixup <a>', 'mixup, parameter of its Beta distribution, e.g. 0.8', numberWithin(0, 100))
     .option('--cutmix <a>', 'cutmix, parameter of its Beta distribution, e.g. 1', numberWithin(0, 100))
+  addPatternFlags(command)
 }
 
 async function runTraining(
@@ -147,14 +151,24 @@ async function runTraining(
   const { epochs, batch, rate, decay, clip, smoothing, ema, seed = 0 } = options
   if (options.resume && !stored) reporter.say(`train: nothing to resume beside ${quoted(out)}, starting anew`)
   const model = await startingModel(setup, seed, reporter)
+  const sparse = setup.sparsity ? await sparsity(model, [1, ...setup.input], setup.sparsity) : null
+  // What is tested and saved: the network as it is, or with its weights packed.
+  const withSaved = async (trained: Model, use: (saved: Model, about: CheckpointInfo) => Promise<void>) => {
+    if (!sparse) return use(trained, info)
+    const packed = await sparse.pack(trained), step = sparsityStep(setup.sparsity!, await sparse.density(), seed)
+    const about = { ...info, sparsity: { steps: [...info.sparsity?.steps ?? [], step] } }
+    await use(packed, about).finally(() => {
+      disposeTree(packed)
+    })
+  }
   const tests: EpochTest[] = stored ? [...stored.history.tests] : []
   let progress: Progress | null = null, shown = -1, seen = 0
   const begin = performance.now()
   let testing = 0
   const title = `${info.architecture.type} on ${data.length} images of ${basename(data.name.split(',')[0])}`
   // Written after the state, from which the next run writes both anew: a kill in between costs nothing.
-  const writeResults = async (best: Model, losses: readonly number[]) => {
-    await saveCheckpoint(out, best, info)
+  const writeResults = async (saved: Model, about: CheckpointInfo, losses: readonly number[]) => {
+    await saveCheckpoint(out, saved, about)
     writeOutput(setup.curve, curve(title, losses, tests))
   }
   const onStep = (images: number, loss: number, epoch: number) => {
@@ -176,6 +190,7 @@ async function runTraining(
     augment,
     classes,
     average: ema,
+    hooks: sparse ? [sparse.hook] : [],
     onStep,
     onNote: (note) => {
       reporter.say(`train: ${note}`)
@@ -187,25 +202,26 @@ async function runTraining(
           stored.restore(model, fresh)
           fresh.losses.push(...stored.history.losses)
           fresh.steps.push(...stored.history.steps)
-          await writeResults(fresh.average ?? model, fresh.losses)
+          await withSaved(fresh.average ?? model, (saved, about) => writeResults(saved, about, fresh.losses))
         },
       }
       : undefined,
     async onEpoch(now) {
       progress?.stop()
-      const start = performance.now(), best = now.average ?? model
-      if (test) {
-        const { top1, top5, loss } = await accuracyOf(best, test, {
-          batch,
-          onProgress: () => {
-            check(now.epoch)
-          },
-        })
-        tests.push({ top1, top5, loss })
-      }
-      const { epoch, losses, steps } = now
-      writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
-      await writeResults(best, losses)
+      const start = performance.now(), { epoch, losses, steps } = now
+      await withSaved(now.average ?? model, async (saved, about) => {
+        if (test) {
+          const { top1, top5, loss } = await accuracyOf(saved, test, {
+            batch,
+            onProgress: () => {
+              check(epoch)
+            },
+          })
+          tests.push({ top1, top5, loss })
+        }
+        writeOutput(stateFileOf(out), await encodeState(model, now, { epoch, losses, steps, tests, recipe }))
+        await writeResults(saved, about, losses)
+      })
       testing += performance.now() - start
       reporter.say(
         `epoch ${epoch}/${epochs}  loss ${losses.at(-1)!.toFixed(4)}${
