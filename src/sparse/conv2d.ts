@@ -8,8 +8,7 @@ import type { Tensor } from '../core/tensor.ts'
 import { type ConvAttrs, windowsOf } from '../ops/conv2d/conv2d.ts'
 import { channelSum } from '../ops/shared/split-sum.ts'
 import { convolveForward, convolveInput, convolveValues } from './convolution.ts'
-import { packedArgs, type PackedArgs, packedTensors } from './packed-args.ts'
-import type { Packing } from './packing.ts'
+import { packedArgs, type PackedArgs, packedTensors, type Packing } from './packing.ts'
 import type { SparseWeight } from './weight.ts'
 
 /** Stride, padding and dilation, one number for both axes or [y, x]; groups there are none. */

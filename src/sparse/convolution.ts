@@ -11,8 +11,8 @@ import { tapOffsets } from '../ops/conv2d/offsets.ts'
 import { add } from '../ops/elementwise.ts'
 import { whole } from '../ops/matmul/kernels.ts'
 import { foldKernel, pixelRows, unfoldKernel } from './kernels.ts'
-import { forwardSide, type Packing, type Side, turnedSide } from './packing.ts'
-import { gradientsOf, multiplyRows, type PackedTensors, turn } from './product.ts'
+import { forwardSide, type PackedTensors, type Packing, type Side, turnedSide } from './packing.ts'
+import { gradientsOf, multiplyRows, turn } from './product.ts'
 
 /** Windows of images as rows: where they begin, and how far each of their steps is from the first. */
 interface WindowRows {

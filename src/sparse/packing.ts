@@ -1,7 +1,9 @@
 // What the products need to know of a packed weight besides its values: sizes, and lists of the tiles' places.
+import type { Tensor } from '../core/tensor.ts'
 import type { MatrixShape, Packed, Pattern, TileWalk } from './pattern.ts'
 import { listedWalk } from './listed.ts'
 import { stripOf, type Tile, tilesOf } from './tiles.ts'
+import type { SparseWeight } from './weight.ts'
 
 /** A packed weight without its numbers. */
 export interface Packing {
@@ -66,3 +68,33 @@ export const turnedSide = ({ shape, tile }: Packing): Side =>
 export function sideOf(shape: MatrixShape, tile: Tile, walk: TileWalk): Side {
   return { shape, tile, strip: stripOf(tile[0]), tiles: tilesOf(shape, tile), walk }
 }
+
+/** The tensors of a packed weight: values, the pattern's index by name, and the lists. */
+export interface PackedTensors {
+  values: Tensor
+  index: Readonly<Record<string, Tensor>>
+  lists: Readonly<Record<string, Tensor>>
+}
+
+/** x, values, bias, then the tensors of the pattern's index and of the lists. */
+export type PackedArgs = [x: Tensor, values: Tensor, bias: Tensor | null, ...places: Tensor[]]
+
+/** The arguments of an op on x with a packed weight. */
+export const packedArgs = (
+  x: Tensor,
+  { values, index, lists, packing }: SparseWeight,
+  bias: Tensor | null,
+): PackedArgs => [
+  x,
+  values,
+  bias,
+  ...packing.pattern.walk.index.map((name) => index[name]),
+  ...listNames.map((name) => lists[name]),
+]
+
+/** The weight's tensors among them, by name. */
+export const packedTensors = ([, values, , ...places]: PackedArgs, { pattern: { walk } }: Packing): PackedTensors => ({
+  values,
+  index: Object.fromEntries(walk.index.map((name, i) => [name, places[i]])),
+  lists: Object.fromEntries(listNames.map((name, i) => [name, places[walk.index.length + i]])),
+})

@@ -9,16 +9,9 @@ import { choose } from '../ops/shared/variants.ts'
 import { entriesKernel, entryValuesKernel, matrixRows, type RowMemory, stripsKernel, tilesKernel, tileValuesKernel,
   turnKernels } from './kernels.ts'
 import { launchOwn } from './own-kernel.ts'
-import { forwardSide, type Packing, type Side, turnedSide } from './packing.ts'
+import { forwardSide, type PackedTensors, type Packing, type Side, turnedSide } from './packing.ts'
 import { stripOf, tilesOf } from './tiles.ts'
 import { sparseVariants } from './variants.ts'
-
-/** The tensors of a packed weight: values, the pattern's index by name, and the lists. */
-export interface PackedTensors {
-  values: Tensor
-  index: Readonly<Record<string, Tensor>>
-  lists: Readonly<Record<string, Tensor>>
-}
 
 /** out [M, N] = x [M, K] W^T, then the epilogue. */
 export function sparseProduct(

@@ -91,7 +91,8 @@ const blockedKernel = (vectors: boolean): Kernel =>
     splice: { '/*element*/f32': vectors ? 'vec4f' : 'f32', '/*store*/': store[vectors ? 'vectors' : 'entries'] },
     label: vectors ? '' : 'unaligned',
   })
-const blockedKernels = { vectors: blockedKernel(true), entries: blockedKernel(false) }
+/** One writes four neighbouring pixels at once, the other each by itself. */
+export const blockedKernels = { vectors: blockedKernel(true), entries: blockedKernel(false) }
 
 /** Weights in strips of outputs, kept with them: [groups, strips, taps, channels, 16]. */
 function stripsOf(w: Tensor, order: WeightOrder, tapsY: number, tapsX: number): Tensor {

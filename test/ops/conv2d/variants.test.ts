@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import '../../../src/ops/batchnorm.ts'
+import { blockedKernels } from '../../../src/ops/conv2d/blocked.ts'
 import { registersKernel, registersWeightKernel } from '../../../src/ops/conv2d/registers.ts'
 import { tiledKernel, smallTile, tiledWeightKernel, tiles } from '../../../src/ops/conv2d/tiled.ts'
 import '../../../src/ops/conv2d/conv2d.ts'
@@ -30,6 +31,7 @@ describeDawn('variants on the null backend', () => {
       tiledWeightKernel(tile)
     }
     const { launches, failures } = gpu()
+    for (const kernel of Object.values(blockedKernels)) launches.pipeline(kernel, { X: 4, Y: 2 })
     for (const kernel of declaredKernels()) launches.pipeline(kernel)
     await failures.settle()
     expect(launches.counts.pipelines).toBeGreaterThan(40)
