@@ -1,27 +1,8 @@
 // Convolution as a product of operands that lie in storage as they are read: for the embedded device.
 import { grid, launch } from '../../core/launch.ts'
-import { derived } from '../../core/derived.ts'
-import type { Tensor } from '../../core/tensor.ts'
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { flopsOfPixels, type PixelWork } from './convolution.ts'
-import type { WeightOrder } from './layout.ts'
-
-const stripsParams = [
-  'size',
-  'strips',
-  'outputs',
-  'channels',
-  'taps_y',
-  'taps_x',
-  'group_stride',
-  'output_stride',
-  'channel_stride',
-  'width',
-  'first_y',
-  'step_y',
-  'first_x',
-  'step_x',
-]
+import { STRIP, stripsOf } from '../shared/strips.ts'
 
 const params = [
   'M',
@@ -78,11 +59,6 @@ const store = {
 }`,
 }
 
-/** Outputs of a strip. */
-const STRIP = 16
-
-const stripsKernel = kernel('conv2d/strips.wgsl', { buffers: ['w', 'out'], params: stripsParams })
-
 /** Multiplies windows with strips; `vectors` writes four neighbouring pixels at once. */
 const blockedKernel = (vectors: boolean): Kernel =>
   kernel('conv2d/blocked.wgsl', {
@@ -94,31 +70,6 @@ const blockedKernel = (vectors: boolean): Kernel =>
 /** One writes four neighbouring pixels at once, the other each by itself. */
 export const blockedKernels = { vectors: blockedKernel(true), entries: blockedKernel(false) }
 
-/** Weights in strips of outputs, kept with them: [groups, strips, taps, channels, 16]. */
-function stripsOf(w: Tensor, order: WeightOrder, tapsY: number, tapsX: number): Tensor {
-  const { groups, outputs, channels } = order, strips = Math.ceil(outputs / STRIP)
-  const shape = [groups, strips, tapsY * tapsX, channels, STRIP], size = groups * strips * channels
-  const params = {
-    size,
-    strips,
-    outputs,
-    channels,
-    taps_y: tapsY,
-    taps_x: tapsX,
-    group_stride: order.groupStride,
-    output_stride: order.outputStride,
-    channel_stride: order.channelStride,
-    width: order.width,
-    first_y: order.firstY,
-    step_y: order.stepY,
-    first_x: order.firstX,
-    step_x: order.stepPart,
-  }
-  return derived(w, `conv2d strips ${Object.values(params).join()}`, shape, (w, out) => {
-    launch(stripsKernel, { w, out }, params, grid(Math.ceil(size / 64)))
-  })
-}
-
 /** Pixels times weights (plus bias) into `to.out`. */
 export function blockedPixels(work: PixelWork): void {
   const { to: { images, batch, tapsY, tapsX, start, pixels, out, first, step, bias }, w, order } = work
@@ -129,7 +80,7 @@ export function blockedPixels(work: PixelWork): void {
   const [runs, length] = joined ? [tapsY.count, tapsX.count * channels] : [tapsY.count * tapsX.count, channels]
   const [height, width] = pixels, [, , heightOut, widthOut] = out.shape, M = batch * height * width
   const whole = height === heightOut && width === widthOut && height * width % 4 === 0
-  const packed = stripsOf(w, order, tapsY.count, tapsX.count)
+  const packed = stripsOf(w, { ...order, tapsY: tapsY.count, tapsX: tapsX.count, stepX: order.stepPart })
   launch(
     blockedKernels[whole ? 'vectors' : 'entries'],
     { x: data, w: packed, bias: bias ?? packed, y: out },

@@ -10,6 +10,7 @@ import { op, recordCall, type TypedCall } from '../../core/op.ts'
 import type { Epilogue } from './kernels.ts'
 import { type LinearOptions, linearSizes, maskedAxes, notation } from './linear-sizes.ts'
 import { product, products } from './product.ts'
+import { weightProduct } from './weights.ts'
 import { sumMiddle } from '../shared/split-sum.ts'
 
 export type { LinearOptions } from './linear-sizes.ts'
@@ -31,7 +32,7 @@ export const linear = op({
   run(x: Tensor, weight: Tensor, bias: Tensor | null, { over = 1 }: LinearOptions) {
     const { rows, inputs, outputs, shape } = linearSizes('linear', x, weight, bias, over)
     const y = empty(shape)
-    product(x, weight, y, { M: rows, N: outputs, K: inputs, transposeB: true }, { bias })
+    weightProduct(x, weight, y, { M: rows, N: outputs, K: inputs }, { bias })
     return y
   },
   vjp({ args: [x, weight, bias], attrs: { over = 1 }, needs }, dy) {
@@ -183,7 +184,7 @@ const fusedAdd = op({
 function fused(name: string, x: Tensor, weight: Tensor, over: number, epilogue: Epilogue): Tensor {
   const { rows, inputs, outputs, shape } = linearSizes(name, x, weight, epilogue.bias ?? null, over)
   const y = empty(shape)
-  product(x, weight, y, { M: rows, N: outputs, K: inputs, transposeB: true }, epilogue)
+  weightProduct(x, weight, y, { M: rows, N: outputs, K: inputs }, epilogue)
   return y
 }
 
