@@ -43,7 +43,7 @@ export interface Variant<W> {
   readonly runs?: (machine: Machine, work: W) => boolean
   /** Whether it is worth choosing for this work; always, if absent. */
   readonly fits?: (work: W, machine: Machine) => boolean
-  /** Whether it goes before the rows above it for this work. */
+  /** Whether it goes before the rows that do not lead; of several that do, the uppermost is the choice. */
   readonly leads?: (work: W, machine: Machine) => boolean
 }
 
