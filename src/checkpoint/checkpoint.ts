@@ -23,7 +23,8 @@ import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata
   preparation } from './decide.ts'
 import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
-import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
+import { encodeSafetensors, headerLength, parseSafetensors, type StoredTensor,
+  type TensorToStore } from '../files/safetensors.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
 import { checkSparsity, checkStored, denseShapes, type PackedLayer, putPacked, type SparsityRecord, storePacked,
   takePacked } from './packed.ts'
@@ -198,7 +199,8 @@ export async function readCheckpoint(
   path: string,
   { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
 ): Promise<ParsedCheckpoint> {
-  return parseCheckpoint(await files.read(path), path, { arch, beside: await besideOf(path, files) })
+  const bytes = await files.read(path, (start, size) => headerLength(start, size, path))
+  return parseCheckpoint(bytes, path, { arch, beside: await besideOf(path, files) })
 }
 
 /** How `loadCheckpoint` reads. */
@@ -222,7 +224,7 @@ export async function loadCheckpoint(
 ): Promise<Checkpoint> {
   checkOptions('loadCheckpoint', options, loadKeys)
   const { arch, masks, files = nodeFiles, name = 'checkpoint' } = options
-  const read = await bytesOf(source, files, name),
+  const read = await bytesOf(source, files, name, headerLength),
     beside = typeof source === 'string' ? await besideOf(source, files) : []
   const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
   return { ...checked, model: modelOf(checked, { masks }) }

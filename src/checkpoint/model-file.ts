@@ -8,7 +8,8 @@ import { type Tensor, tensor } from '../core/tensor.ts'
 import { describedLeaves, mapTree } from '../core/tree.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { encodeSafetensors, parseSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
+import { encodeSafetensors, headerLength, parseSafetensors, type StoredTensor,
+  type TensorToStore } from '../files/safetensors.ts'
 import type { Scatter } from '../nn/gate.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { checkRecord, constantsOf, shrunken } from '../pruning/plan/record.ts'
@@ -139,7 +140,7 @@ export async function loadModel<M = unknown>(
   source: ByteSource,
   { template, masks = false, files = nodeFiles, name = 'model' }: LoadModelOptions<M> = {},
 ): Promise<LoadedModel<M>> {
-  const read = await bytesOf(source, files, name)
+  const read = await bytesOf(source, files, name, headerLength)
   const { metadata, tensors } = parseSafetensors(read.bytes, read.name)
   try {
     const { [KEY]: text, ...others } = metadata

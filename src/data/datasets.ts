@@ -4,7 +4,9 @@ import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import { permutation } from '../base/random.ts'
 import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mixBatch } from './augment.ts'
+import { bytesOf } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
+import { headerLength } from '../files/safetensors.ts'
 import type { Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
 import { folderSource } from './folder.ts'
@@ -167,7 +169,8 @@ export async function openDataset(spec: string | DataSpec, options: OpenOptions)
 }
 
 async function openSource(kind: DataSpec['kind'], paths: string[], files: Files): Promise<Source> {
-  const named = () => Promise.all(paths.map(async (name) => ({ name, bytes: await files.read(name) })))
+  const named = (check?: (start: Uint8Array, size: number, name: string) => void) =>
+    Promise.all(paths.map((name) => bytesOf(name, files, name, check)))
   switch (kind) {
     case 'cifar10':
       return cifarSource(await named(), await namesFor(paths[0], files, 10))
@@ -180,7 +183,7 @@ async function openSource(kind: DataSpec['kind'], paths: string[], files: Files)
     case 'folder':
       return folderSource(paths[0].replace(/(.)\/+$/, '$1'), files)
     case 'tensors':
-      return tensorSource((await named())[0], await namesFor(paths[0], files))
+      return tensorSource((await named(headerLength))[0], await namesFor(paths[0], files))
   }
 }
 

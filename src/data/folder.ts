@@ -1,7 +1,7 @@
 // A folder of one folder per class, as torchvision reads it. What is left out of it is said, never dropped silently.
 import { InputError } from '../base/errors.ts'
 import type { Files } from '../files/files.ts'
-import { decodeImage } from './images.ts'
+import { readPicture } from './images.ts'
 import { describe, parent, readClasses, type Source } from './sources.ts'
 
 const READ = /\.(jpe?g|png)$/i
@@ -76,7 +76,7 @@ export async function folderSource(folder: string, files: Files): Promise<Source
     empty: given ? [] : empty,
     notes,
     item: (i) => `${folder}/${paths[i]}`,
-    load: async (i) => decodeImage(await files.read(`${folder}/${paths[i]}`), `${folder}/${paths[i]}`),
+    load: async (i) => readPicture(files, `${folder}/${paths[i]}`),
   }
 }
 

@@ -4,16 +4,27 @@
 // alpha is dropped without blending, a palette is looked up, grey becomes three equal planes. Of 16-bit samples the
 // high byte is kept.
 import { InputError } from '../base/errors.ts'
+import type { Files } from '../files/files.ts'
 import { checkSize, MAX_PIXELS, type Pixels, planes } from './pixels.ts'
 import { decodePng } from './png.ts'
 import { jpegWasm } from './jpeg-wasm.ts'
 
 export type { Pixels } from './pixels.ts'
 
+/** Decodes a picture file; a large one is looked at before all of it is read. @throws InputError. */
+export async function readPicture(files: Files, path: string): Promise<Pixels> {
+  return decodeImage(await files.read(path, (start) => checkPicture(start, path)), path)
+}
+
 /** Decodes a JPEG or PNG, told apart by its first bytes, to three planes. Errors call it `name`. Throws InputError. */
 export async function decodeImage(bytes: Uint8Array, name = 'image'): Promise<Pixels> {
-  if (bytes[0] === 0xff && bytes[1] === 0xd8) return decodeJpeg(bytes, name)
-  if (startsWith(bytes, '\x89PNG\r\n\x1a\n')) return decodePng(bytes, name)
+  return checkPicture(bytes, name) === 'jpeg' ? decodeJpeg(bytes, name) : decodePng(bytes, name)
+}
+
+/** What a picture is by its first bytes. @throws InputError for what is not read here. */
+export function checkPicture(bytes: Uint8Array, name: string): 'jpeg' | 'png' {
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return 'jpeg'
+  if (startsWith(bytes, '\x89PNG\r\n\x1a\n')) return 'png'
   const found = bytes.length === 0
     ? 'an empty file'
     : startsWith(bytes, 'GIF8')

@@ -2,7 +2,7 @@
 import { InputError } from '../base/errors.ts'
 import { bytesOf, type ByteSource, isByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { decodeImage } from './images.ts'
+import { checkPicture, decodeImage } from './images.ts'
 import { type Pixels, pixelsOf } from './pixels.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
 
@@ -43,7 +43,7 @@ export async function loadImage(
 
 async function decode(source: ImageSource, files: Files): Promise<{ decoded: Pixels, name: string }> {
   if (isByteSource(source)) {
-    const { bytes, name } = await bytesOf(source, files, 'image')
+    const { bytes, name } = await bytesOf(source, files, 'image', (start, _, path) => checkPicture(start, path))
     return { decoded: await decodeImage(bytes, name), name }
   }
   if (typeof source === 'object' && source !== null) {

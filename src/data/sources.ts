@@ -3,7 +3,7 @@
 import { sizeOf } from '../base/shape.ts'
 import { InputError } from '../base/errors.ts'
 import type { Files } from '../files/files.ts'
-import { decodeImage, type Pixels } from './images.ts'
+import { type Pixels, readPicture } from './images.ts'
 import { parseSafetensors } from '../files/safetensors.ts'
 
 /** Float planes that need no preprocessing any more, [channels, height, width]. */
@@ -180,7 +180,7 @@ async function gunzip(
  * Throws InputError; whether each file is there shows when it is loaded.
  */
 export async function listSource(path: string, files: Files): Promise<Source> {
-  const rows = parseJson(await files.read(path), path)
+  const rows = await readJson(files, path)
   if (!Array.isArray(rows) || rows.length === 0) {
     throw new InputError(
       `${path}: expected a JSON array of { file, label } with at least one row, got ${describe(rows)}`,
@@ -217,7 +217,7 @@ export async function listSource(path: string, files: Files): Promise<Source> {
     item: (i) => `${folder}/${list[i].file}`,
     async load(i) {
       const file = `${folder}/${list[i].file}`
-      return decodeImage(await files.read(file), file)
+      return readPicture(files, file)
     },
   }
 }
@@ -276,7 +276,7 @@ export function tensorSource({ name, bytes }: NamedBytes, classes?: string[]): S
 export async function readClasses(folder: string, files: Files): Promise<{ names: string[], ids: string[] } | null> {
   const path = `${folder}/classes.json`
   if (!await files.exists(path)) return null
-  const rows = parseJson(await files.read(path), path)
+  const rows = await readJson(files, path)
   const named = (row: unknown) => typeof row === 'string' ? row : (row as { name?: unknown } | null)?.name
   if (!Array.isArray(rows) || rows.length === 0 || !rows.every((row) => typeof named(row) === 'string')) {
     throw new InputError(`${path}: expected a JSON array of class names or of { name, wnid }, got ${describe(rows)}`)
@@ -288,6 +288,15 @@ export async function readClasses(folder: string, files: Files): Promise<{ names
 }
 
 /** Parses JSON bytes. Throws InputError naming the file. */
+/** A JSON file; of a large one that holds what no text does, the start alone is read. */
+const readJson = async (files: Files, path: string): Promise<unknown> =>
+  parseJson(
+    await files.read(path, (start) => {
+      if (start.includes(0)) parseJson(start, path)
+    }),
+    path,
+  )
+
 function parseJson(bytes: Uint8Array, name: string): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))

@@ -12,14 +12,20 @@ export function isByteSource(source: unknown): source is ByteSource {
     || source instanceof Blob || Object.prototype.toString.call(source) === '[object ArrayBuffer]'
 }
 
-/** The bytes and what messages call them: a path, a File's name, else `name`. @throws InputError as `Files.read`. */
+/**
+ * The bytes and what messages call them: a path, a File's name, else `name`. `check` is handed to `Files.read` with the
+ * path. @throws InputError as `Files.read`.
+ */
 export async function bytesOf(
   source: ByteSource,
   files: Files,
   name: string,
+  check?: (start: Uint8Array, size: number, path: string) => void,
 ): Promise<{ bytes: Uint8Array, name: string }> {
-  if (source instanceof URL) return bytesOf(pathOf(source), files, name)
-  if (typeof source === 'string') return { bytes: await files.read(source), name: source }
+  if (source instanceof URL) return bytesOf(pathOf(source), files, name, check)
+  if (typeof source === 'string') {
+    return { bytes: await files.read(source, check && ((start, size) => check(start, size, source))), name: source }
+  }
   if (source instanceof Uint8Array) return { bytes: source, name }
   if (source instanceof Blob) {
     const called = (source as Partial<File>).name || name

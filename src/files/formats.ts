@@ -30,11 +30,12 @@ const magics: readonly (readonly [at: number, text: string, what: string])[] = [
 
 /**
  * Names a file that is no safetensors file by its content, with what to do about it; null where it may be one, or is
- * nothing known. `name` decides between formats whose first bytes say little.
+ * nothing known. `name` decides between formats whose first bytes say little; `size` is that of a file whose start is
+ * all that is given.
  */
-export function foreignFormat(bytes: Uint8Array, name: string): string | null {
+export function foreignFormat(bytes: Uint8Array, name: string, size = bytes.length): string | null {
   if (bytes.length === 0) return 'an empty or truncated file; it was not written to its end or not loaded, get it again'
-  if (mayBeSafetensors(bytes)) return null
+  if (mayBeSafetensors(bytes, size)) return null
   const starts = (text: string, at = 0) =>
     bytes.length >= at + text.length && [...text].every((c, i) => bytes[at + i] === c.charCodeAt(0))
   if (starts('PK\x03\x04')) return archive(bytes)
@@ -54,11 +55,11 @@ export function foreignFormat(bytes: Uint8Array, name: string): string | null {
 }
 
 /** The length field fits the file and a JSON object follows. */
-function mayBeSafetensors(bytes: Uint8Array): boolean {
+function mayBeSafetensors(bytes: Uint8Array, size: number): boolean {
   if (bytes.length < 9) return false
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32
-  return length <= Math.min(bytes.length - 8, LARGEST_HEADER) && bytes[8] === 0x7b
+  return length <= Math.min(size - 8, LARGEST_HEADER) && bytes[8] === 0x7b
 }
 
 /** PyTorch, NumPy and Keras all write ZIP archives; the names inside tell them apart. */

@@ -47,21 +47,7 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
   const bad = (message: string): never => {
     throw new InputError(`${name}: ${message}`)
   }
-  const foreign = foreignFormat(bytes, name)
-  if (foreign) bad(`expected a safetensors file, found ${foreign}`)
-  if (bytes.length < 8) {
-    bad(
-      `expected a safetensors file of at least 8 bytes, got ${bytes.length}; the file is truncated, load it again`,
-    )
-  }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32
-  if (length > bytes.length - 8 || length > MAX_HEADER) {
-    bad(
-      `its header claims ${length} bytes, the file has ${bytes.length - 8} after the length field; `
-        + 'it is truncated or not a safetensors file',
-    )
-  }
+  const length = headerLength(bytes, bytes.length, name)
   const header = parseHeader(bytes.subarray(8, 8 + length), bad)
   const data = bytes.subarray(8 + length)
 
@@ -89,6 +75,30 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
     tensors.set(key, { type, shape, data: values })
   }
   return { metadata, tensors }
+}
+
+/**
+ * Length of the header, from a file's first bytes and its size. @throws InputError for what is no safetensors file or
+ * ends before its header does.
+ */
+export function headerLength(start: Uint8Array, size: number, name: string): number {
+  const bad = (message: string): never => {
+    throw new InputError(`${name}: ${message}`)
+  }
+  const foreign = foreignFormat(start, name, size)
+  if (foreign) bad(`expected a safetensors file, found ${foreign}`)
+  if (size < 8) {
+    bad(`expected a safetensors file of at least 8 bytes, got ${size}; the file is truncated, load it again`)
+  }
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength)
+  const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32
+  if (length > size - 8 || length > MAX_HEADER) {
+    bad(
+      `its header claims ${length} bytes, the file has ${size - 8} after the length field; `
+        + 'it is truncated or not a safetensors file',
+    )
+  }
+  return length
 }
 
 /**
