@@ -1,7 +1,7 @@
 // What `check-kernel` feeds a kernel: buffers filled by type, with sizes, parameters and grid from a small JSON file
 // beside the kernel, or guessed where there is none.
 import type { BindingInfo } from '../cpu/abi.ts'
-import type { Program, VarDecl } from '../cpu/compiler/tree.ts'
+import { type Program, type VarDecl, walk } from '../cpu/compiler/tree.ts'
 import { elementScalar, sizeOf, strideOf, type Type, typeName } from '../cpu/compiler/types.ts'
 import { InputError } from '../base/errors.ts'
 import { plain, quoted, shown } from '../base/quote.ts'
@@ -134,8 +134,9 @@ function wholeParams(decls: VarDecl[]): string[] {
 
 /**
  * Buffers and grid for one entry point. What the setup leaves open is guessed so that sizes, parameters and grid fit
- * together: without whole-number parameters every array has as many elements as there are invocations; with one it is
- * nearly that many and the arrays' length; with several each is 4 and arrays have room for their product.
+ * together: without whole-number parameters every array has as many elements as there are invocations, and a few less
+ * where the kernel asks for its length, which is its guard; with one parameter it is nearly that many and the arrays'
+ * length; with several each is 4 and arrays have room for their product.
  * @throws InputError where the setup names a variable or field that the kernel does not have.
  */
 export function makeInputs(
@@ -172,10 +173,13 @@ export function makeInputs(
   const guess = whole.length > 1 ? 4 : Math.max(1, invocations - (invocations > 8 ? 5 : 0))
   const params: Record<string, number> = { ...Object.fromEntries(free.map((name) => [name, guess])), ...setup.params }
   const product = whole.reduce((sum, name) => sum * Math.max(1, params[name]), 1)
-  const room = whole.length ? Math.min(product, 1 << 20) : invocations
+  const asked = whole.length ? new Set<string>() : lengthsAsked(program)
+  const roomOf = (name: string): number =>
+    setup.sizes?.[name]
+      ?? (whole.length ? Math.min(product, 1 << 20) : asked.has(name) ? guess : invocations)
   const sizeAt = (decl: VarDecl, i: number): number =>
     runtimeArray(decl.type)
-      ? sizeOf(decl.type, undefined, setup.sizes?.[decl.name] ?? room)
+      ? sizeOf(decl.type, undefined, roomOf(decl.name))
       : bindings[i].minSize
   const taken = decls.reduce((sum, decl, i) => sum + sizeAt(decl, i), 0)
   if (taken > BYTES_LIMIT) {
@@ -185,7 +189,7 @@ export function makeInputs(
   }
   const buffers = decls.map((decl, i): Input => {
     const tail = runtimeArray(decl.type)
-    const elements = setup.sizes?.[decl.name] ?? room
+    const elements = roomOf(decl.name)
     const size = sizeAt(decl, i)
     const bytes = new Uint8Array(Math.ceil(size / 4) * 4)
     const range = setup.ranges?.[decl.name]
@@ -198,6 +202,19 @@ export function makeInputs(
     return { binding: bindings[i], type: typeName(decl.type), elements: tail ? elements : 1, bytes }
   })
   return { grid, buffers }
+}
+
+/** The arrays that a module calls `arrayLength` on. */
+function lengthsAsked({ decls }: Program): Set<string> {
+  const asked = new Set<string>()
+  for (const decl of decls) {
+    if (decl.kind !== 'function') continue
+    walk(decl.body, (node) => {
+      if (node.kind !== 'call' || !('callee' in node) || node.callee !== 'arrayLength') return
+      for (const arg of node.args) walk(arg, (part) => void (part.kind === 'name' && asked.add(part.name)))
+    })
+  }
+  return asked
 }
 
 /** Most bytes of all buffers of a run. */

@@ -227,6 +227,22 @@ describe('check-kernel', () => {
     expect((await check('store', shifted('id.x'))).findings).toEqual([])
   })
 
+  test('an off-by-one guard by the length of an array, alone or of one of several', async () => {
+    const guarded = (guard: string) => `
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  ${guard} { y[id.x] = x[id.x]; }
+}`
+    for (const array of ['x', 'y']) {
+      const wrong = await check('guard', guarded(`if (id.x <= arrayLength(&${array}))`))
+      expect(wrong.code).toBe(1)
+      expect(wrong.findings).toMatchObject([{ mode: 'bounds', kernel: 'main', line: 5, index: 187, count: 1 }])
+      expect((await check('guard', guarded(`if (id.x < arrayLength(&${array}))`))).findings).toEqual([])
+    }
+    expect((await check('guard', guarded(''))).findings).toEqual([])
+  })
+
   test('a source of NaN, with the word it was written to; ranges of the JSON make it go away', async () => {
     const { code, findings } = await check('nan', shifted('id.x', 'sqrt(x[id.x])'))
     expect(code).toBe(1)
