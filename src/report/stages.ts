@@ -18,13 +18,13 @@ export function stageSection(stages: readonly StageRecord[] = []): Html | null {
       return html`
 <h3>${stage.name}: ${stage.epochs} epochs on ${stage.images.toLocaleString('en')} images</h3>${
         plots.map((plot) => [responsivePlot(plot), plot.series.length > 1 && legend(plot)])
-      }${rateTable(stage)}`
+      }${layerTable(stage)}`
     })
   }
 </section>`
 }
 
-function plotsOf({ losses, curves }: StageRecord): Plot[] {
+function plotsOf({ losses, curves, layers: what = 'rate' }: StageRecord): Plot[] {
   const layers = layersOf(curves),
     plot = (label: string, lines: Record<string, readonly number[]>): Plot => ({
       label: `${label} by epoch`,
@@ -32,26 +32,34 @@ function plotsOf({ losses, curves }: StageRecord): Plot[] {
       y: { label, tick: short },
       series: Object.entries(lines).map(([name, values]) => seriesOf(name, values)),
     })
-  const others = Object.entries(curves).filter(([name]) => name !== 'rate' && !layers.includes(name))
+  const others = Object.entries(curves).filter(([name]) => name !== what && !layers.includes(name))
   return [
     plot('loss', { loss: losses }),
     ...others.map(([name, values]) => plot(name, { [name]: values })),
-    ...layers.length ? [plot('rate', { 'whole network': curves.rate ?? [], ...spread(curves, layers) })] : [],
+    ...layers.length
+      ? [plot(what, { 'whole network': curves[what] ?? [], ...spread(curves, layers, ends[what]) })]
+      : [],
   ]
 }
 
+const ends: Record<string, [string, string] | undefined> = { rate: ['most pruned layer', 'least pruned layer'] }
+
 /** Of many layers a plot shows where the least, the median and the most pruned one are. */
-function spread(curves: StageRecord['curves'], layers: readonly string[]): Record<string, number[]> {
+function spread(
+  curves: StageRecord['curves'],
+  layers: readonly string[],
+  [most, least] = ['greatest', 'least'],
+): Record<string, number[]> {
   if (layers.length <= 6) return Object.fromEntries(layers.map((name) => [name, curves[name]]))
   const sorted = curves[layers[0]].map((_, epoch) => layers.map((name) => curves[name][epoch]).sort((a, b) => a - b))
   return {
-    'most pruned layer': sorted.map((rates) => rates.at(-1)!),
+    [most]: sorted.map((rates) => rates.at(-1)!),
     'median layer': sorted.map((rates) => rates[rates.length >> 1]),
-    'least pruned layer': sorted.map((rates) => rates[0]),
+    [least]: sorted.map((rates) => rates[0]),
   }
 }
 
-/** Curves named after a unit are rates of layers. */
+/** Curves named after a unit are of layers. */
 const layersOf = (curves: StageRecord['curves']) => Object.keys(curves).filter((name) => name.includes('.'))
 
 const seriesOf = (name: string, values: readonly number[]): Series => ({
@@ -59,12 +67,12 @@ const seriesOf = (name: string, values: readonly number[]): Series => ({
   points: values.map((y, i) => ({ x: i + 1, y, low: y, high: y, title: `${name}, epoch ${i + 1}: ${short(y)}` })),
 })
 
-function rateTable({ curves }: StageRecord): Html | null {
+function layerTable({ curves, layers: what = 'rate' }: StageRecord): Html | null {
   const layers = layersOf(curves)
   if (!layers.length) return null
   return html`
-<details><summary>rates of ${layers.length} layers in the end</summary>
-<div class="scroll"><table><thead><tr><th>layer</th><th>rate</th></tr></thead><tbody>${
+<details><summary>${what}s of ${layers.length} layers in the end</summary>
+<div class="scroll"><table><thead><tr><th>layer</th><th>${what}</th></tr></thead><tbody>${
     layers.map((name) =>
       html`
 <tr><th>${name}</th><td>${percent(curves[name].at(-1)!, 1)}</td></tr>`
@@ -75,8 +83,8 @@ function rateTable({ curves }: StageRecord): Html | null {
 
 /** A line for each stage: its losses, and what it came to. */
 export const stageLines = (stages: readonly StageRecord[]): string[] =>
-  stages.filter(({ losses }) => losses.length > 0).map(({ name, epochs, losses, curves }) => {
-    const { rate } = curves, came = rate?.length ? `, rate ${sparkline(rate)} ${rate.at(-1)!.toFixed(3)}` : ''
+  stages.filter(({ losses }) => losses.length > 0).map(({ name, epochs, losses, curves, layers = 'rate' }) => {
+    const all = curves[layers], came = all?.length ? `, ${layers} ${sparkline(all)} ${all.at(-1)!.toFixed(3)}` : ''
     return `${name}: ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}, loss ${sparkline(losses)} ${
       losses.at(-1)!.toFixed(4)
     }${came}`

@@ -162,7 +162,15 @@ describe('prune --method xpruner', () => {
 describe('recipes', () => {
   const base = [network, '--data', digits(0, 39), '--out', join(dir, 'dry.safetensors'), ...cpu]
 
-  test.each(recipeNames().filter((name) => name.startsWith('xpruner')))(
+  const learnt = /^(xpruner|gohsp)/
+  const patches = 49 * 24 + 24 + 17 * 24 + 24, block = 4 * (24 * 24 + 24) + 2 * 24 * 32 + 32 + 24 + 4 * 24
+  /** Stages by method, and what the first learns: a mask for each class, or every weight of the network. */
+  const learns: Record<string, { names: string[], parameters: number }> = {
+    xpruner: { names: ['masks', 'thresholds', 'fine-tuning'], parameters: 10 * 2 * (3 + 32) },
+    gohsp: { names: ['soft-pruning', 'fine-tuning'], parameters: patches + 2 * block + 2 * 24 + 24 * 10 + 10 },
+  }
+
+  test.each(recipeNames().filter((name) => learnt.test(name)))(
     '%s is of a network there is, and is rehearsed',
     async (name) => {
       const { network: architecture, flags } = readRecipe(name)
@@ -171,11 +179,13 @@ describe('recipes', () => {
       const { stages } = json as {
         stages: { name: string, epochs: number, steps: number, parameters: number, bytes: number, seconds: number }[],
       }
-      expect(stages.map((stage) => stage.name)).toEqual(['masks', 'thresholds', 'fine-tuning'])
-      expect(stages[0].parameters).toBe(10 * 2 * (3 + 32))
-      expect(stages[2].epochs).toBe(flags.finetune)
+      const { names, parameters } = learns[String(flags.method)]
+      expect(stages.map((stage) => stage.name)).toEqual(names)
+      expect(stages[0].parameters).toBe(parameters)
+      expect(stages.at(-1)!.epochs).toBe(flags.finetune)
       for (const { steps, bytes, seconds } of stages) expect(Math.min(steps, bytes, seconds)).toBeGreaterThan(0)
-      expect(text).toMatch(/stage +epochs +images.*\nmasks .*\nthresholds .*\nfine-tuning .*\n.*was not written/)
+      const rows = names.map((each) => `${each} .*\\n`).join('')
+      expect(text).toMatch(new RegExp(`stage +epochs +images.*\\n${rows}.*was not written`))
       expect(existsSync(join(dir, 'dry.safetensors'))).toBe(false)
     },
     slow,

@@ -85,15 +85,31 @@ export function attentionOpen(
   v: Tensor,
   bias: Tensor | null,
   mask: Tensor | null,
+  options: AttentionOptions,
+): Tensor {
+  attentionSizes('attentionOpen', q, k, v, bias, mask)
+  const maps = attentionMaps(q, k, bias, mask, options)
+  return permute(matmul(maps, permute(v, { order: [0, 2, 1, 3] })), { order: [0, 2, 1, 3] })
+}
+
+/**
+ * The probabilities of `attention`, softmax over keys of scale q k^T + bias + mask, as recorded plain ops; arguments as
+ * there -> [B, H, N, M].
+ */
+export function attentionMaps(
+  q: Tensor,
+  k: Tensor,
+  bias: Tensor | null,
+  mask: Tensor | null,
   { scale }: AttentionOptions,
 ): Tensor {
-  const { B, N, M, H, G } = attentionSizes('attentionOpen', q, k, v, bias, mask)
-  const [rows, columns, values] = [q, k, v].map((x) => permute(x, { order: [0, 2, 1, 3] }))
+  const { B, N, M, H, G } = attentionSizes('attentionMaps', q, k, k, bias, mask)
+  const [rows, columns] = [q, k].map((x) => permute(x, { order: [0, 2, 1, 3] }))
   let scores = times(matmul(rows, columns, { transposeB: true }), { by: scale })
   if (bias) scores = add(scores, bias)
   if (mask) {
     const grouped = add(reshape(scores, { shape: [B / G, G, H, N, M] }), reshape(mask, { shape: [G, 1, N, M] }))
     scores = reshape(grouped, { shape: [B, H, N, M] })
   }
-  return permute(matmul(softmax(scores), values), { order: [0, 2, 1, 3] })
+  return softmax(scores)
 }

@@ -7,4 +7,6 @@ export interface StageRecord {
   losses: number[]
   /** Other values by epoch: rates of layers, accuracies, a multiplier. */
   curves: Record<string, number[]>
+  /** What curves named after a unit are; the curve of that name, if any, is of the whole network (default `rate`). */
+  layers?: string
 }

@@ -20,6 +20,8 @@ export interface StageOptions<M extends Model, X> extends Omit<FitOptions<M, X>,
   distill?: Omit<Distillation, 'teacher'> | null
   /** Values after an epoch, by the name of their curve. */
   measure?: (run: FitRun<M>) => Promise<Record<string, number>> | Record<string, number>
+  /** What curves named after a unit are. */
+  layers?: string
   /** What progress says beside the loss, of the last epoch measured. */
   note?: (measured: Readonly<Record<string, number>>) => string
 }
@@ -39,7 +41,7 @@ export async function learnStage<M extends Model, X = unknown>(
   model: M,
   options: StageOptions<M, X>,
 ): Promise<StageRecord> {
-  const { name, recipe = {}, distill = null, measure, note, hooks = [], onNote, onStep, ...fitting } = options
+  const { name, recipe = {}, distill = null, measure, note, layers, hooks = [], onNote, onStep, ...fitting } = options
   const data = job.data!, curves: Record<string, number[]> = {}
   let last: Record<string, number> | null = null
   const watch: FitHook<M> = {
@@ -77,5 +79,5 @@ export async function learnStage<M extends Model, X = unknown>(
   }
   for (const { optimizer } of state.groups) optimizer.dispose()
   state.random.dispose()
-  return { name, epochs: fitting.epochs, images: data.length, losses: state.losses, curves }
+  return { name, epochs: state.epoch, images: data.length, losses: state.losses, curves, ...layers && { layers } }
 }

@@ -2,6 +2,7 @@
 // unknown names are made from this.
 import { compositeNames, compositeOf } from '../../attribution/composites.ts'
 import { InputError } from '../../base/errors.ts'
+import { quoted } from '../../base/quote.ts'
 import { criteriaByFile } from '../criteria.generated.ts'
 import { methodsByFile } from '../methods.generated.ts'
 import type { ImportanceCriterion } from '../scores/criterion.ts'
@@ -36,9 +37,13 @@ export const methodNames: readonly string[] = Object.keys(methods)
 /** How parameters are written behind `pxp:`. */
 const pxpForms = ['pxp:<composite>', 'pxp:<low>/<middle>/<high>/<classifier>[/<softmax>]']
 
+/** How options stand behind the name of a method that has some. */
+const optionForm = '<method>:<option>=<value>[/<option>=<value>...]'
+
 /**
  * A method by name. `pxp` is relevance with plain epsilon; `pxp:<composite>` takes another composite, and
- * `pxp:<low>/<middle>/<high>/<classifier>[/<softmax>]` a rule per depth group. @throws InputError listing the names.
+ * `pxp:<low>/<middle>/<high>/<classifier>[/<softmax>]` a rule per depth group. Behind the name of a method with options
+ * stand other defaults of them, `graph:damping=0.85/source=outputs`. @throws InputError listing the names.
  */
 export function methodOf(name: string): Method {
   if (Object.hasOwn(methods, name)) return methods[name]
@@ -47,11 +52,34 @@ export function methodOf(name: string): Method {
     compositeOf(composite)
     return byCriterion(relevance(composite), `relevance by ${wanted}`)
   }
+  const [, base = '', settings = ''] = /^([^:]+):(.+)$/s.exec(name) ?? []
+  if (Object.hasOwn(methods, base) && methods[base].options) return withDefaults(name, methods[base], settings)
   throw new InputError(
-    `method '${name}': expected ${methodNames.join(', ')}, ${pxpForms[0]} with ${compositeNames.join(', ')}, or ${
-      pxpForms[1]
-    }`,
+    `method ${quoted(name)}: expected ${methodNames.join(', ')}, ${optionForm}, ${pxpForms[0]} with ${
+      compositeNames.join(', ')
+    }, or ${pxpForms[1]}`,
   )
+}
+
+/** A method with other defaults, from text such as `damping=0.85/source=outputs`. @throws InputError. */
+function withDefaults(name: string, method: Method, settings: string): Method {
+  const known = method.options!
+  const given = new Map(
+    settings.split('/').map((setting) => {
+      const [, option = '', value = ''] = /^([\w-]+)=(.*)$/s.exec(setting) ?? []
+      if (Object.hasOwn(known, option)) return [option, value] as const
+      throw new InputError(
+        `method ${quoted(name)}: expected <option>=<value> with ${Object.keys(known).join(', ')}, found ${
+          quoted(setting, 40)
+        }`,
+      )
+    }),
+  )
+  const options = Object.fromEntries(
+    Object.entries(known).map(([option, each]) => [option, { ...each, default: given.get(option) ?? each.default }]),
+  )
+  const criterion = method.criterionWith?.(Object.fromEntries(given)) ?? method.criterion
+  return { ...method, options, ...criterion && { criterion } }
 }
 
 /** Names of the methods that are an importance criterion, and score once for a whole curve. */
@@ -78,5 +106,5 @@ export const optionHelp = (): string =>
 /** What `--method` takes, for help texts. */
 export const methodHelp = (): string => {
   const [first, ...rest] = methodNames
-  return [first, ...pxpForms, ...rest].join(', ')
+  return [first, ...pxpForms, ...rest, optionForm].join(', ')
 }

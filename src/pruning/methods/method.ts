@@ -102,6 +102,8 @@ export interface Method {
   readonly kinds?: readonly string[]
   /** The importance criterion, where the method is one: a curve then scores once for all its rates. */
   readonly criterion?: ImportanceCriterion
+  /** The criterion with options, where it has some; missing ones have their defaults. @throws InputError. */
+  criterionWith?(options: Readonly<Record<string, string>>): ImportanceCriterion
   /** The stages that `prune` would train, for a dry run. @throws InputError for options that cannot be. */
   stages?(job: PruningJob): PlannedStage[]
   prune(job: PruningJob): Promise<Pruned>

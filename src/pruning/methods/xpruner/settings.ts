@@ -1,7 +1,5 @@
 // The options of X-Pruner: what `--set` takes, with defaults, and as numbers and words.
-import { InputError } from '../../../base/errors.ts'
-import { shown } from '../../../base/quote.ts'
-import type { MethodOption } from '../method.ts'
+import { type KnownOption, optionReader } from '../../learning/settings.ts'
 import { type Normalisation, normalisations } from './scores.ts'
 import { type Smoothness, smoothnesses, type Sparsity, sparsities } from './terms.ts'
 
@@ -33,15 +31,8 @@ export interface Settings {
   ema: number
 }
 
-interface Known extends MethodOption {
-  default: string
-  words?: readonly string[]
-  /** The least and the greatest number allowed. */
-  range?: readonly [number, number]
-}
-
 /** Every option: what the help prints, and what is allowed. */
-export const options: Readonly<Record<string, Known>> = {
+export const options: Readonly<Record<string, KnownOption>> = {
   'mask-epochs': { summary: 'epochs of learning masks', default: '10', range: [0, 1e5] },
   'mask-optimizer': { summary: 'sgd (momentum 0.9) or adamw', default: 'sgd', words: ['sgd', 'adamw'] },
   'mask-rate': { summary: 'learning rate of masks', default: '0.01', range: [0, 100] },
@@ -79,22 +70,7 @@ export const options: Readonly<Record<string, Known>> = {
 
 /** Reads them. @throws InputError naming the option, what it may be and what it is. */
 export function settingsOf(given: Readonly<Record<string, string>>): Settings {
-  const text = (name: string) => given[name] ?? options[name].default
-  const word = <T extends string>(name: string): T => {
-    const value = text(name), { words = [] } = options[name]
-    if (words.includes(value)) return value as T
-    throw new InputError(`--set ${name}=${shown(value, 40)}: expected ${words.join(', ')}`)
-  }
-  const number = (name: string): number => {
-    const value = Number(text(name)), [least, most] = options[name].range!
-    if (text(name).trim() !== '' && value >= least && value <= most) return value
-    throw new InputError(`--set ${name}=${shown(text(name), 40)}: expected a number from ${least} to ${most}`)
-  }
-  const whole = (name: string): number => {
-    const value = number(name)
-    if (Number.isInteger(value)) return value
-    throw new InputError(`--set ${name}=${value}: expected a whole number`)
-  }
+  const { word, number, whole } = optionReader(options, given)
   return {
     maskEpochs: whole('mask-epochs'),
     maskOptimizer: word('mask-optimizer'),

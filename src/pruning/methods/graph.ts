@@ -1,0 +1,75 @@
+// The graph of heads as an importance criterion: heads by their place in the graph of their layer, other units by
+// another criterion.
+import { InputError } from '../../base/errors.ts'
+import { criteriaByFile } from '../criteria.generated.ts'
+import { headCorrelations } from '../graph/correlation.ts'
+import { graphOptions, type GraphSettings, rankHeads } from '../graph/head-rank.ts'
+import { type KnownOption, optionReader } from '../learning/settings.ts'
+import { checkScores, type Criteria, type ImportanceCriterion, referencesOf, type Scores } from '../scores/criterion.ts'
+import { byCriterion } from './by-criterion.ts'
+import type { Method, Methods } from './method.ts'
+
+const others = Object.assign({}, ...Object.values(criteriaByFile)) as Criteria
+
+const options: Readonly<Record<string, KnownOption>> = {
+  ...graphOptions,
+  'others': {
+    summary: `what units that are no heads are scored by: ${Object.keys(others).join(', ')}`,
+    default: 'magnitude',
+    words: Object.keys(others),
+  },
+}
+
+/** How the graph is read, from options. @throws InputError. */
+export function graphSettingsOf(given: Readonly<Record<string, string>>): GraphSettings {
+  const { word, number } = optionReader(graphOptions, given)
+  return {
+    direction: word('direction'),
+    source: word('source'),
+    diagonal: word('diagonal') === 'keep',
+    damping: number('damping'),
+  }
+}
+
+/** Scores of each unit over their mean absolute value, so that units whose scores are of other kinds compare. */
+export const scaledToMean = (scores: Scores): Scores =>
+  new Map([...scores].map(([name, values]) => {
+    const mean = values.reduce((sum, value) => sum + Math.abs(value), 0) / values.length
+    return [name, mean > 0 ? values.map((value) => value / mean) : values]
+  }))
+
+/**
+ * The criterion: heads by the graph, all else by another criterion, each unit's scores with a mean of 1. @throws
+ * InputError for options that cannot be, and where there are no heads.
+ */
+export function byGraph(given: Readonly<Record<string, string>>): ImportanceCriterion {
+  const set = graphSettingsOf(given), other = others[optionReader(options, given).word('others')]
+  return {
+    images: true,
+    async score(scoring) {
+      const { model, units, batch, onProgress } = scoring
+      const heads = units.filter(({ kind }) => kind === 'heads'), rest = units.filter(({ kind }) => kind !== 'heads')
+      if (!heads.length) {
+        throw new InputError('graph: ranks heads, and none may go; choose another method, or units with heads')
+      }
+      const images = referencesOf(scoring)
+      const ranks = await rankHeads(
+        await headCorrelations({ model, units: heads, images, batch, source: set.source, onProgress }),
+        set,
+      )
+      const scores = rest.length ? scaledToMean(await other.score({ ...scoring, units: rest })) : new Map()
+      return checkScores(new Map(units.map(({ name }) => [name, (ranks.get(name) ?? scores.get(name))!])))
+    },
+  }
+}
+
+/** The graph of heads as a method. */
+export const graph: Method = {
+  ...byCriterion(byGraph({}), 'heads by a random walk over how alike they are (GOHSP, arXiv 2301.05345)'),
+  options,
+  criterionWith: byGraph,
+  prune: (job) => byCriterion(byGraph(job.options), '').prune(job),
+}
+
+/** By name. */
+export const methods: Methods = { graph }
