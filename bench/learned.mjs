@@ -13,7 +13,15 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
 const cli = fileURLToPath(new URL('../dist/src/cli.js', import.meta.url))
-const short = ['mask-epochs=1', 'gate-epochs=1', 'mask-optimizer=adamw', 'mask-rate=0.02', 'scores=range']
+const short = [
+  'mask-epochs=1',
+  'gate-epochs=1',
+  'mask-optimizer=adamw',
+  'mask-rate=0.02',
+  'scores=range',
+  'sparsity=0.3',
+  'smoothness=0.03',
+]
 const learning = (...more) => ({ method: 'xpruner', set: [...short, ...more], learns: 2 })
 
 /** What is compared. `learns`: epochs of stages before fine-tuning, which count in the same budget. */
@@ -46,9 +54,6 @@ const { values: flags } = parseArgs({
     variants: { type: 'string', default: 'random,magnitude,taylor,pxp,xpruner' },
   },
 })
-
-if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
-else compare()
 
 function compare() {
   const { network, data, test, out } = flags
@@ -153,3 +158,6 @@ function tableOf({ dense, runs }) {
     ...names.map((name) => `| ${name} | ${budgets.map((budget) => cell(name, budget)).join(' | ')} |`),
   ].join('\n')
 }
+
+if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
+else compare()

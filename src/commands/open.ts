@@ -112,7 +112,7 @@ export function preparedText(
     : [[`tensors of ${normalised}: taken as already normalised`, undefined]]
   const said: [text: string, from: string | undefined][] = [
     ...pictures,
-    ...origins.heads
+    ...origins.heads && architecture.heads !== undefined
       ? [
         [`${String(architecture.heads)} ${architecture.heads === 1 ? 'head' : 'heads'}`, origins.heads] as [
           string,
