@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
 import { InputError, KernelError } from '../../src/base/errors.ts'
 import { checkPattern } from '../../src/sparse/check-pattern.ts'
+import { checkProducts } from '../../src/sparse/check-products.ts'
 import { listedIndex, listedPositions, listedWalk } from '../../src/sparse/listed.ts'
 import { definePattern, type PatternSpec } from '../../src/sparse/pattern.ts'
 import { patternOf } from '../../src/sparse/registry.ts'
 import { keepStrongestTiles, positionsOf, packTiles } from '../../src/sparse/tiles.ts'
+import { SparseWeight } from '../../src/sparse/weight.ts'
 import { describeDevice } from '../support/device.ts'
 
 const tile = [8, 16] as const
@@ -97,6 +99,20 @@ describeDevice('checkPattern', (adapter) => {
     const found = checkPattern(definePattern(spec), shapes)
     await expect(found).rejects.toThrow(sentence)
     await expect(found).rejects.toThrow(InputError)
+  })
+
+  test('a product that is not that of the weight it is held against', async () => {
+    const pattern = definePattern(sound), shape = [16, 32] as const, weight = new Float32Array(512).fill(1)
+    const sparse = SparseWeight.of(pattern, weight, new Uint8Array(512).fill(1), shape)
+    const positions = pattern.positions(await sparse.packed())
+    const check = (dense: Float32Array) =>
+      checkProducts(sparse, positions, dense, (sentence) => {
+        throw new InputError(sentence)
+      })
+    await check(weight)
+    await expect(check(weight.map((value, i) => i === 40 ? 2 : value))).rejects.toThrow(
+      /our product with its walk gives .* at row \d, column 1, expected/,
+    )
   })
 
   test('WGSL that does not compile', async () => {

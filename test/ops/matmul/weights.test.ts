@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { unrecorded } from '../../../src/core/tape.ts'
 import { linear, linearAdd, linearGelu } from '../../../src/ops/matmul/linear.ts'
 import { stripsProduct, weightVariants } from '../../../src/ops/matmul/weights.ts'
+import { STRIP } from '../../../src/ops/shared/strips.ts'
 import { candidates, force, type Machine } from '../../../src/ops/shared/variants.ts'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { checkOp, checkRaces, observeLaunches, toTensor } from '../../support/check-op.ts'
@@ -77,8 +78,8 @@ describeDevice('linear maps by strips', (adapter) => {
 test('which rows are taken where', () => {
   const wide: Machine = { kind: 'embedded', features: new Set(), lanes: 0, columns: 4, buffers: 8, fixed: false }
   const row = (on: Machine, M: number, N: number, K = 64) => candidates(weightVariants, { M, N, K }, on)[0].name
-  expect(row(wide, 197, 192)).toBe('strips')
-  expect(row(wide, 197, 200)).toBe('product')
+  expect(row(wide, 197, 12 * STRIP)).toBe('strips')
+  expect(row(wide, 197, 12 * STRIP + 8)).toBe('product')
   expect(row(wide, 1, 192)).toBe('product')
   expect(row(wide, 197, 192, 25_088)).toBe('product')
   expect(row({ ...wide, columns: 2 }, 197, 192)).toBe('product')
