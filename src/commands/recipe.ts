@@ -60,7 +60,10 @@ export function readRecipe(name: string): Recipe {
  * for a flag that the command lacks or a value it does not take.
  */
 export function addRecipe(command: Command): Command {
-  command.option('--recipe <name or file>', `flags from a recipe: ${recipeNames().join(', ')}; your own flags win`)
+  command.option(
+    '--recipe <name or file>',
+    'flags from a recipe of the package (docs/learned-pruning.md names them) or a .json file; your own flags win',
+  )
   return command.on('option:recipe', (name: string) => {
     const { flags, set } = readRecipe(name), isGiven = (key: string) => command.getOptionValueSource(key) === 'cli'
     for (const [flag, value] of Object.entries(flags)) {
