@@ -3,7 +3,8 @@
 // again; a run that was interrupted goes on in its stage.
 //
 //   node bench/learned.mjs --network net.safetensors --data <training images> --test <images> --out results.json
-//     [--macs 0.5,0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--variants random,xpruner] [--threads 2]
+//     [--macs 0.5,0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5] [--variants random,xpruner]
+//     [--threads 2]
 //   node bench/learned.mjs --table results.json
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -23,6 +24,7 @@ const short = [
   'smoothness=0.03',
 ]
 const learning = (...more) => ({ method: 'xpruner', set: [...short, ...more], learns: 2 })
+const searching = (...more) => ({ method: 'apma', set: ['search-epochs=2', 'score-rate=0.02', ...more], learns: 2 })
 
 /** What is compared. `learns`: epochs of stages before fine-tuning, which count in the same budget. */
 const variants = {
@@ -36,6 +38,14 @@ const variants = {
   'xpruner, uniform thresholds': learning('thresholds=uniform'),
   'xpruner, from relevance': learning('init=relevance'),
   'xpruner, from taylor': learning('init=taylor'),
+  'apma': searching(),
+  'apma, no adjustment': searching('adjust=off'),
+  'apma, no similarity': searching('similarity=off'),
+  'apma, no start': searching('init=uniform'),
+  'apma, no reweighting': searching('reweight=none'),
+  'apma, shared values': searching('v-index=shared'),
+  'apma, single channels': searching('init=single-channel'),
+  'apma, from taylor': searching('init=taylor'),
 }
 
 const { values: flags } = parseArgs({
@@ -50,6 +60,7 @@ const { values: flags } = parseArgs({
     epochs: { type: 'string', default: '3' },
     rate: { type: 'string', default: '5e-4' },
     batch: { type: 'string', default: '32' },
+    flip: { type: 'string', default: '0.5' },
     threads: { type: 'string', default: '2' },
     variants: { type: 'string', default: 'random,magnitude,taylor,pxp,xpruner' },
   },
@@ -61,7 +72,7 @@ function compare() {
   const results = existsSync(out)
     ? JSON.parse(readFileSync(out, 'utf8'))
     : { network, data, test, machine: machine(), runs: [] }
-  const names = flags.variants.split(',').map((name) => name.trim())
+  const names = flags.variants.split(/,(?! )/).map((name) => name.trim())
   const wanted = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed).flatMap((seed) =>
     flags.macs.split(',').flatMap((macs) => names.map((name) => ({ name, macs: Number(macs), seed })))
   )
@@ -100,7 +111,7 @@ function compare() {
 }
 
 function argumentsOf({ method, set = [], references, learns = 0 }, macs, seed, file) {
-  const { network, data, test, epochs, rate, batch, threads } = flags
+  const { network, data, test, epochs, rate, batch, flip, threads } = flags
   return [
     'prune',
     network,
@@ -108,7 +119,7 @@ function argumentsOf({ method, set = [], references, learns = 0 }, macs, seed, f
     method,
     '--macs',
     String(macs),
-    ...['--data', data, '--test', test, '--batch', batch, '--seed', String(seed), '--flip', '0.5'],
+    ...['--data', data, '--test', test, '--batch', batch, '--seed', String(seed), '--flip', flip],
     ...[
       '--finetune',
       String(Number(epochs) - learns),
