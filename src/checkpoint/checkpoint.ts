@@ -23,7 +23,7 @@ import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata
   preparation } from './decide.ts'
 import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
-import { encodeSafetensors, headerLength, parseSafetensors, type StoredTensor,
+import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
   type TensorToStore } from '../files/safetensors.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
 import { checkSparsity, checkStored, denseShapes, type PackedLayer, putPacked, type SparsityRecord, storePacked,
@@ -199,7 +199,7 @@ export async function readCheckpoint(
   path: string,
   { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
 ): Promise<ParsedCheckpoint> {
-  const bytes = await files.read(path, (start, size) => headerLength(start, size, path))
+  const bytes = await files.read(path, (start, size) => checkStart(start, size, path))
   return parseCheckpoint(bytes, path, { arch, beside: await besideOf(path, files) })
 }
 
@@ -224,7 +224,7 @@ export async function loadCheckpoint(
 ): Promise<Checkpoint> {
   checkOptions('loadCheckpoint', options, loadKeys)
   const { arch, masks, files = nodeFiles, name = 'checkpoint' } = options
-  const read = await bytesOf(source, files, name, headerLength),
+  const read = await bytesOf(source, files, name, checkStart),
     beside = typeof source === 'string' ? await besideOf(source, files) : []
   const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
   return { ...checked, model: modelOf(checked, { masks }) }

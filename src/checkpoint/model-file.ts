@@ -8,7 +8,7 @@ import { type Tensor, tensor } from '../core/tensor.ts'
 import { describedLeaves, mapTree } from '../core/tree.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { encodeSafetensors, headerLength, parseSafetensors, type StoredTensor,
+import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
   type TensorToStore } from '../files/safetensors.ts'
 import type { Scatter } from '../nn/gate.ts'
 import { gatesOf } from '../nn/gates.ts'
@@ -140,7 +140,7 @@ export async function loadModel<M = unknown>(
   source: ByteSource,
   { template, masks = false, files = nodeFiles, name = 'model' }: LoadModelOptions<M> = {},
 ): Promise<LoadedModel<M>> {
-  const read = await bytesOf(source, files, name, headerLength)
+  const read = await bytesOf(source, files, name, checkStart)
   const { metadata, tensors } = parseSafetensors(read.bytes, read.name)
   try {
     const { [KEY]: text, ...others } = metadata

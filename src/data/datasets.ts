@@ -6,7 +6,7 @@ import { permutation } from '../base/random.ts'
 import { type Augmentation, augmentPixels, checkAugmentation, drawFor, erase, mixBatch } from './augment.ts'
 import { bytesOf } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
-import { headerLength } from '../files/safetensors.ts'
+import { checkStart } from '../files/safetensors.ts'
 import type { Pixels } from './images.ts'
 import { checkPreprocessing, normalise, type Preprocessing, shape } from './preprocess.ts'
 import { folderSource } from './folder.ts'
@@ -183,7 +183,7 @@ async function openSource(kind: DataSpec['kind'], paths: string[], files: Files)
     case 'folder':
       return folderSource(paths[0].replace(/(.)\/+$/, '$1'), files)
     case 'tensors':
-      return tensorSource((await named(headerLength))[0], await namesFor(paths[0], files))
+      return tensorSource((await named(checkStart))[0], await namesFor(paths[0], files))
   }
 }
 

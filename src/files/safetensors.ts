@@ -81,7 +81,7 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors', { fini
  * Length of the header, from a file's first bytes and its size. @throws InputError for what is no safetensors file or
  * ends before its header does.
  */
-export function headerLength(start: Uint8Array, size: number, name: string): number {
+function headerLength(start: Uint8Array, size: number, name: string): number {
   const bad = (message: string): never => {
     throw new InputError(`${name}: ${message}`)
   }
@@ -100,6 +100,16 @@ export function headerLength(start: Uint8Array, size: number, name: string): num
   }
   return length
 }
+
+/** `StartCheck` of a safetensors file: its header, and by that its size where the start holds all of it. */
+export function checkStart(start: Uint8Array, size: number, name: string): void {
+  headerLength(start, size, name)
+  const described = safetensorsSize(start, name)
+  if (described !== null && described < size) throw new InputError(`${name}: ${unowned(size - described)}`)
+}
+
+const unowned = (bytes: number) =>
+  `${bytes} bytes after the last tensor belong to no tensor; the header is damaged or files were joined`
 
 /**
  * How large a safetensors file is by its header, from its first bytes; null while they do not hold the header yet.
@@ -240,13 +250,7 @@ function checkCover(
     position = end
     previous = key
   }
-  if (position !== available) {
-    bad(
-      `${
-        available - position
-      } bytes after the last tensor belong to no tensor; the header is damaged or files were joined`,
-    )
-  }
+  if (position !== available) bad(unowned(available - position))
 }
 
 function decode(bytes: Uint8Array, type: StoredType): StoredData {

@@ -6,7 +6,7 @@ import type { Files, StartCheck } from './files.ts'
 
 const MAX_FILE = 4 * 2 ** 30
 // Below this reading all of a file takes no time that anyone would notice.
-const LARGE_FILE = 32 * 2 ** 20, START = 65536
+const LARGE_FILE = 32 * 2 ** 20, START = 2 ** 20
 
 /** The file system of Node. */
 export const nodeFiles: Files = {

@@ -1,6 +1,6 @@
 // Of a file that is large and not what it should be, only the start is read: Node reads none above 2 GiB, so the
 // sentence about its content tells that no more was.
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { defaultPreprocessing } from '../../src/data/preprocess.ts'
@@ -44,6 +44,12 @@ describe('a large file of', () => {
       Uint8Array.of(0, 0, 0, 0, 1, 0, 0, 0, 0x7b),
       /claims 4294967296/,
     ],
+    [
+      'bytes behind a whole network',
+      'net.safetensors',
+      readFileSync('models/data/cifar10/resnet20.safetensors').subarray(0, 2 ** 19),
+      /bytes after the last tensor belong to no tensor/,
+    ],
   ])('%s', async (_, name, start, sentence) => {
     await expect(readCheckpoint(large(name, start))).rejects.toThrow(sentence)
   })
@@ -59,5 +65,5 @@ test('the start of a large file is shown with its size, that of a small one is n
   expect(seen).toEqual([])
   truncateSync(path, 33 * 2 ** 20)
   expect(await nodeFiles.read(path, check)).toHaveLength(33 * 2 ** 20)
-  expect(seen).toEqual([[65536, 7, 33 * 2 ** 20]])
+  expect(seen).toEqual([[2 ** 20, 7, 33 * 2 ** 20]])
 })
