@@ -1,8 +1,8 @@
 // What sparsity patterns cost a real network and bring it: accuracy without training, processor time, and size of the
 // file, by pattern, density, criterion and ranking. `node dist/bench/sparse-networks.js <model> <references> <test>
-// <out.json> [patterns] [densities] [criteria] [rankings] [skip] [resize]`, lists with commas, data as for `eval`. The
-// file is written after every row. Accuracy is of all test images; processor time is the process's, one thread, of
-// batches of eight, dense and sparse in turns, so it tells little of other machines.
+// <out.json> [patterns] [densities] [criteria] [rankings] [skip] [resize] [turns]`, lists with commas, data as for
+// `eval`. The file is written after every row. Accuracy is of all test images; processor time is the process's, one
+// thread, of batches of eight, dense and sparse in turns (0 turns: none), so it tells little of other machines.
 import { writeFileSync } from 'node:fs'
 import { median } from '../src/base/turns.ts'
 import { encodeCheckpoint, loadCheckpoint } from '../src/checkpoint/checkpoint.ts'
@@ -58,7 +58,9 @@ async function processorTime(network: Model): Promise<number> {
 }
 
 /** Processor time as a share of the dense network's: the median of turns. */
-async function share(network: Model, turns = 3): Promise<{ cpuMsPerImage: number, cpuShare: number }> {
+async function share(network: Model): Promise<{ cpuMsPerImage?: number, cpuShare?: number }> {
+  const turns = Number(lists[6] ?? 3)
+  if (turns === 0) return {}
   const times: number[] = [], ratios: number[] = []
   for (let i = 0; i < 4; i++) await processorTime(network) // what compiles in the background is done then
   for (let turn = 0; turn < turns; turn++) {
@@ -119,7 +121,11 @@ for (const name of patterns) {
         const all = sites.reduce((sum, { matrix: [height, width] }) => sum + height * width, 0)
         const row = { pattern: name, method, ranking, density: kept / all, ...await measured(sparse) }
         rows.push(row)
-        say(`${name} ${method} ${ranking} ${density}: top-1 ${row.top1.toFixed(4)}, time ${row.cpuShare.toFixed(3)}`)
+        say(
+          `${name} ${method} ${ranking} ${density}: top-1 ${row.top1.toFixed(4)}, time ${
+            row.cpuShare?.toFixed(3) ?? 'not measured'
+          }`,
+        )
         write(dense)
         disposeTree(sparse)
       }

@@ -60,7 +60,13 @@ async function checkShape(pattern: Pattern, shape: MatrixShape, density: number)
   if (keep.length !== rows * columns) fail(`keep gives ${keep.length} entries, expected ${rows * columns}`)
   const odd = keep.findIndex((one) => one !== 0 && one !== 1)
   if (odd >= 0) fail(`keep gives ${keep[odd]} for entry ${odd}, expected 0 or 1`)
-  const packed = pattern.pack(weight, keep, shape)
+  let packed: Packed
+  try {
+    packed = pattern.pack(weight, keep, shape)
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error
+    throw new InputError(`${what}: its pack fails: ${error.message}`, { cause: error })
+  }
   const positions = checkPacked(
     pattern,
     packed,

@@ -92,8 +92,8 @@ function guarded<R>(pattern: Pattern, path: string, what: string, work: () => R)
   try {
     return work()
   } catch (error) {
-    if (error instanceof EspalierError) throw error
-    throw new InputError(`pattern ${pattern.name}: its ${what} fails for ${path}: ${String(error)}`, { cause: error })
+    const said = error instanceof EspalierError ? error.message : String(error)
+    throw new InputError(`pattern ${pattern.name}: its ${what} fails for ${path}: ${said}`, { cause: error })
   }
 }
 
