@@ -15,9 +15,9 @@ describeDevice('relevance of weights', () => {
       const targets = oneHot([0, 1, 2], 4), composite = compositeOf(name), weight = model.layers[0].weight
       const reading = attribute(model, images, targets, { seed: 'unit', composite, read: 'relevance' })
       const found = attributeWeights(model, images, targets, { seed: 'unit', composite }, [weight])
-      const c = await found.get(weight)!.data(), w = await weight.data()
+      const [c, w] = [await found.get(weight)!.data() as Float32Array, await weight.data() as Float32Array]
       const through = w.reduce((sum, value, i) => sum + value * c[i], 0)
-      const inputs = (await reading.input.data()).reduce((sum, value) => sum + value, 0)
+      const inputs = (await reading.input.data() as Float32Array).reduce((sum, value) => sum + value, 0)
       expect(Math.abs(inputs)).toBeGreaterThan(0.1)
       expect(through / inputs).toBeCloseTo(1, 4)
       disposeTree([model, images, targets, reading.input, reading.logits, ...found.values()])
