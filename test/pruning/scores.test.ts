@@ -82,6 +82,10 @@ describeDevice('scores', (adapter) => {
       const { found, by, model } = await setUp(name)
       for (const criterion of [...criterionNames, 'pxp:cp-lrp', 'pxp:gamma/epsilon/z-plus/alpha2-beta1']) {
         if (criterion.endsWith('-gradients')) continue // twenty passes; in attribution/methods.test.ts
+        if (criterion === 'graph' && !found.some(({ kind }) => kind === 'heads')) {
+          await expect(by(criterion)).rejects.toThrow('graph: ranks heads, and none may go')
+          continue
+        }
         const scores = await by(criterion, { aggregation: 'mean-of-abs' })
         expect([...scores.keys()]).toEqual(found.map((unit) => unit.name))
         for (const { name: path, size } of found) {
@@ -225,7 +229,7 @@ function unitIndex(i: number, sizes: readonly number[], axes: readonly number[])
 test.each(['scores', 'methods'])(
   'the folder %s is the registry: every file is found, under its own names',
   async (folder) => {
-    const plumbing = ['by-criterion.ts', 'criterion.ts', 'index.ts', 'method.ts']
+    const plumbing = ['by-criterion.ts', 'criterion.ts', 'index.ts', 'method.ts', 'weights.ts']
     const at = new URL(`../../src/pruning/${folder}/`, import.meta.url)
     const files = readdirSync(at).filter((name) => !plumbing.includes(name))
     for (const file of files) {

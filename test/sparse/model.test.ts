@@ -73,8 +73,13 @@ describeDevice('networks with packed weights', (adapter) => {
       const names = adapter === 'cpu' ? compositeNames : ['attn-lrp', 'z-plus'] as const
       for (const composite of names.filter((each) => each !== 'epsilon-plus-flat')) {
         const found = await relevance(folded, images, composite), wanted = await relevance(plain, images, composite)
-        // rules by sign divide by sums that may nearly cancel, which rounding in another order changes
-        const tolerance = ['epsilon', 'attn-lrp', 'cp-lrp'].includes(composite) ? 1e-5 : 1e-4
+        // rules by sign divide by sums that may nearly cancel, which rounding in another order changes; alpha-beta
+        // subtracts two such parts in every layer
+        const tolerance = ['epsilon', 'attn-lrp', 'cp-lrp'].includes(composite)
+          ? 1e-5
+          : composite.includes('alpha2')
+          ? 5e-4
+          : 1e-4
         expect(relativeError(found.input, wanted.input), composite).toBeLessThan(tolerance)
         expect([...found.sites.keys()]).toEqual([...wanted.sites.keys()])
         for (const [path, site] of wanted.sites) {
