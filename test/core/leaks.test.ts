@@ -15,7 +15,7 @@ describe('heap after forced collection', () => {
     // Networks of ever other widths: the pool and its bind groups come to know them by and by. What grew with every
     // call would double from half of the calls to all of them.
     ['vit prune', 90, 1.5],
-    ['vit sweep', 40, 1.5],
+    ['vit sweep', 80, 1.5],
     ['vit train', 40, 1],
   ])('%s, %i calls', async (kind, calls, most) => {
     const samples = await sample('cpu', kind, calls)
