@@ -1,5 +1,6 @@
 // What learned methods share: targets from budgets, masks of units at their gates, stages, the best epoch.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { close, init } from '../../../src/gpu/device.ts'
 import { MLP, Swin, ViT } from '../../../models/index.ts'
 import { tensor } from '../../../src/core/tensor.ts'
 import { disposeTree } from '../../../src/core/tree.ts'
@@ -20,7 +21,6 @@ import { units } from '../../../src/pruning/units/units.ts'
 import { accuracyOf } from '../../../src/train/evaluate.ts'
 import { keepBest } from '../../../src/train/keep-best.ts'
 import { noStore } from '../../../src/train/resume.ts'
-import { describeDevice } from '../../support/device.ts'
 import { digits } from '../../support/model.ts'
 
 const preprocessing = {
@@ -37,8 +37,11 @@ const vit = () =>
   initialize(new ViT({ image: 28, patch: 7, channels: 1, width: 16, depth: 2, heads: 4, hidden: 24, classes: 10 }), 3)
 const [N, D, head, hidden, heads, dim] = [17, 16, 4 * 17 * 16 * 4 + 2 * 17 * 17 * 4, 24, 4, 4]
 
-describeDevice('what learned methods share', (adapter) => {
-  if (adapter !== 'cpu') return
+describe('what learned methods share on cpu', () => {
+  beforeAll(async () => {
+    await init({ adapter: 'cpu', fixedVariants: true })
+  })
+  afterAll(close)
 
   test('a budget is a share of what may go: heads and neurons cost what the arithmetic says', async () => {
     const model = vit(), data = await open(4), method = methodOf('xpruner'), whole = costOf(model, [1, 28, 28]).macs

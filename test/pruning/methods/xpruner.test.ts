@@ -1,6 +1,6 @@
 // X-Pruner from end to end on small transformers: what learns, that no label reaches what is left, budgets, stages that
 // go on to the same numbers, and a cut that equals a mask.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Swin, ViT } from '../../../models/index.ts'
 import { initialize } from '../../../src/nn/init.ts'
 import { costOf } from '../../../src/nn/macs.ts'
@@ -11,13 +11,12 @@ import { trace } from '../../../src/core/transform.ts'
 import { disposeTree, leaves } from '../../../src/core/tree.ts'
 import { tensor } from '../../../src/core/tensor.ts'
 import { type Dataset, openDataset } from '../../../src/data/datasets.ts'
-import { gpu } from '../../../src/gpu/device.ts'
+import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { hostWeights } from '../../../src/pruning/plan/slice.ts'
 import { prune, type PruneOptions } from '../../../src/pruning/prune.ts'
 import { accuracyOf } from '../../../src/train/evaluate.ts'
 import { fit } from '../../../src/train/fit.ts'
 import { memoryStore } from '../../../src/train/resume.ts'
-import { describeDevice } from '../../support/device.ts'
 import { digits } from '../../support/model.ts'
 
 const slow = 240_000
@@ -73,8 +72,12 @@ const options = (data: Dataset, more: Partial<PruneOptions> = {}): PruneOptions 
   ...more,
 })
 
-describeDevice('xpruner', (adapter) => {
-  if (adapter !== 'cpu') return // the same on every device, and long on a software driver; terms.test.ts runs on all
+describe('xpruner on cpu', () => {
+  // the same on every device, and long on a software driver; terms.test.ts runs on all
+  beforeAll(async () => {
+    await init({ adapter: 'cpu', fixedVariants: true })
+  })
+  afterAll(close)
 
   test('prunes a ViT within its budget, and what is left knows of no label', async () => {
     const data = await open(0, 99), model = vit(), before = await hostWeights(model)
