@@ -1,8 +1,7 @@
 // APMA from the command line: a search that is killed goes on, what is saved evaluates to what was said and is
 // explained, trained and pruned further, recipes are rehearsed. The network has linear attention, whose kernels a cut
 // expands.
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { explain } from '../../src/commands/explain.ts'
@@ -12,8 +11,9 @@ import { train } from '../../src/commands/train.ts'
 import { buildModel } from '../../models/registry.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
 import { optionHelp } from '../../src/pruning/methods/index.ts'
-import { bundleForNode, runNode } from '../support/cli.ts'
+import { bundleForNode } from '../support/cli.ts'
 import { digits, run, scratch } from '../support/model.ts'
+import { goesOn, stopped, trainOnDigits, type LearnedRun } from '../support/learned-runs.ts'
 
 const slow = 240_000
 const dir = scratch(), network = join(dir, 'flatten.safetensors'), small = join(dir, 'killed', 'net.safetensors')
@@ -36,68 +36,29 @@ const settings = ['search-epochs=3', 'score-rate=0.03', 'calibration-images=20']
 const learning = [...data, ...tests, ...method, ...settings, ...cpu]
 let cli = ''
 
-interface Result {
-  after: { top1: number, macs: number }
-  before: { macs: number }
-  stages: { name: string, losses: number[], curves: Record<string, number[]> }[]
-  units: { name: string, size: number, kept: number }[]
-  scores: string
-}
-
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cli')
-  await run(train, [
-    JSON.stringify({
-      type: 'vit',
-      image: 28,
-      patch: 7,
-      width: 16,
-      depth: 2,
-      heads: 2,
-      hidden: 32,
-      attention: 'focused',
-      classToken: false,
-    }),
-    '--data',
-    digits(0, 299),
-    '--start',
-    'mimetic',
-    '--epochs',
-    '3',
-    '--rate',
-    '3e-3',
-    '--out',
-    network,
-    ...cpu,
-  ])
+  await trainOnDigits({
+    type: 'vit',
+    image: 28,
+    patch: 7,
+    width: 16,
+    depth: 2,
+    heads: 2,
+    hidden: 32,
+    attention: 'focused',
+    classToken: false,
+  }, network)
 }, slow)
 
 describe('prune --method apma', () => {
   test('kill -9 in any stage loses nothing; the file evaluates to what was said in a process of its own', async () => {
-    const whole = (await run(prune, [network, ...learning, '--out', join(dir, 'whole.safetensors')])).json as Result
+    const whole = (await run(prune, [network, ...learning, '--out', join(dir, 'whole.safetensors')])).json as LearnedRun
     expect(whole.after.macs).toBeLessThanOrEqual(0.7 * whole.before.macs)
     mkdirSync(join(dir, 'killed'))
     const args = ['prune', network, ...learning, '--out', small, '--json']
-    for (const stage of ['search', 'fine-tuning']) {
-      const state = `${small}.state/${stage}.state`,
-        child = spawn(process.execPath, [cli, ...args], { stdio: 'ignore' })
-      const ended = new Promise<void>((resolve) => child.on('close', () => resolve()))
-      const watch = setInterval(() => {
-        if (existsSync(state)) child.kill('SIGKILL')
-      }, 5)
-      await ended
-      clearInterval(watch)
-      expect(existsSync(small), `killed in ${stage}`).toBe(false)
-    }
-    const { stdout, stderr, code } = await runNode(cli, args)
-    expect(code, stderr).toBe(0)
-    const resumed = JSON.parse(stdout) as Result
-    expect(resumed.stages).toEqual(whole.stages)
-    expect(resumed.scores).toBe(whole.scores)
-    expect(resumed.units).toEqual(whole.units)
-    expect(readdirSync(join(dir, 'killed'))).toEqual(['net.safetensors'])
-    const evaluated = await runNode(cli, ['eval', small, '--data', digits(1900, 1999), '--json', ...cpu])
-    expect(JSON.parse(evaluated.stdout)).toMatchObject({ top1: whole.after.top1, macs: whole.after.macs })
+    for (const stage of ['search', 'fine-tuning']) await stopped(cli, args, small, { stage })
+    await goesOn(cli, args, small, whole)
   }, slow)
 
   test('what is left is explained, trained, and pruned again, by APMA and by others', async () => {
@@ -108,7 +69,8 @@ describe('prune --method apma', () => {
     const again = join(dir, 'again.safetensors')
     await run(train, [small, ...data, '--epochs', '1', '--batch', '20', '--rate', '1e-3', '--out', again, ...cpu])
     const pruned = async (...more: string[]) =>
-      (await run(prune, [again, ...data, ...tests, ...more, '--multiple', '1', '--batch', '20', ...cpu])).json as Result
+      (await run(prune, [again, ...data, ...tests, ...more, '--multiple', '1', '--batch', '20', ...cpu]))
+        .json as LearnedRun
     const twice = await pruned(
       '--method',
       'apma',

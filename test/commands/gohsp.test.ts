@@ -1,15 +1,14 @@
 // GOHSP and the graph from the command line: stages that are killed go on in a fresh process, the file evaluates to
 // what was said, both directions of the graph in a sweep.
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { prune } from '../../src/commands/prune.ts'
 import { sweep } from '../../src/commands/sweep.ts'
-import { train } from '../../src/commands/train.ts'
 import { parseSafetensors } from '../../src/files/safetensors.ts'
-import { bundleForNode, runNode } from '../support/cli.ts'
+import { bundleForNode } from '../support/cli.ts'
 import { digits, run, scratch } from '../support/model.ts'
+import { goesOn, stopped, trainOnDigits, type LearnedRun } from '../support/learned-runs.ts'
 
 const slow = 240_000
 const dir = scratch(), network = join(dir, 'vit.safetensors')
@@ -39,28 +38,8 @@ let cli = ''
 
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cli')
-  await run(train, [
-    '{"type":"vit","image":28,"patch":7,"width":24,"depth":2,"heads":3,"hidden":48}',
-    '--data',
-    digits(0, 299),
-    '--start',
-    'mimetic',
-    '--epochs',
-    '3',
-    '--rate',
-    '3e-3',
-    '--out',
-    network,
-    ...cpu,
-  ])
+  await trainOnDigits({ type: 'vit', image: 28, patch: 7, width: 24, depth: 2, heads: 3, hidden: 48 }, network)
 }, slow)
-
-interface Result {
-  before: { params: number }
-  after: { top1: number, macs: number, params: number }
-  stages: { name: string, losses: number[], curves: Record<string, number[]> }[]
-  scores: string
-}
 
 describe('prune --method gohsp', () => {
   test('kill -9 in any stage loses nothing; the file evaluates to what was said', async () => {
@@ -73,7 +52,7 @@ describe('prune --method gohsp', () => {
       '--report',
       report,
     ])
-    const whole = json as Result
+    const whole = json as LearnedRun
     expect(whole.after.params / whole.before.params).toBeLessThanOrEqual(0.7)
     expect(whole.after.params / whole.before.params).toBeGreaterThan(0.69)
     expect(text).toMatch(/soft-pruning: 3 epochs, loss .*, residual .* 0\.\d+/)
@@ -82,39 +61,10 @@ describe('prune --method gohsp', () => {
     const folder = join(dir, 'killed'), out = join(folder, 'net.safetensors')
     mkdirSync(folder)
     const args = ['prune', network, ...learning, '--out', out, '--json']
-    const killed = async (stage: string | null) => {
-      const state = join(folder, 'net.safetensors.state', `${stage}.state`)
-      const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
-      const ended = new Promise<void>((resolve) => child.on('close', () => resolve()))
-      child.stderr.on('data', (said: Buffer) => {
-        if (stage === null && said.toString().includes('reading attention maps')) child.kill('SIGKILL')
-      })
-      const watch = setInterval(() => {
-        if (stage !== null && existsSync(state)) child.kill('SIGKILL')
-      }, 5)
-      await ended
-      clearInterval(watch)
-      return !existsSync(out)
-    }
-    const killedOnce = async (stage: string | null) => {
-      // On a busy machine the run may be over before this process gets its turn.
-      for (let attempt = 0; !await killed(stage); attempt++) {
-        if (attempt === 4) expect.fail(`never killed in ${stage ?? 'the ranking'}`)
-        rmSync(out)
-      }
-    }
-    await killedOnce(null)
-    await killedOnce('soft-pruning')
-    await killedOnce('fine-tuning')
-    const { stdout, stderr, code } = await runNode(cli, args)
-    expect(code, stderr).toBe(0)
-    const resumed = JSON.parse(stdout) as Result
-    expect(resumed.stages).toEqual(whole.stages)
-    expect(resumed.scores).toBe(whole.scores)
-    expect(resumed.after.top1).toBe(whole.after.top1)
-    expect(readdirSync(folder)).toEqual(['net.safetensors'])
-    const evaluated = await runNode(cli, ['eval', out, '--data', digits(1900, 1999), '--json', ...cpu])
-    expect(JSON.parse(evaluated.stdout)).toMatchObject({ top1: whole.after.top1, macs: whole.after.macs })
+    await stopped(cli, args, out, { says: 'reading attention maps', attempts: 5 })
+    await stopped(cli, args, out, { stage: 'soft-pruning', attempts: 5 })
+    await stopped(cli, args, out, { stage: 'fine-tuning', attempts: 5 })
+    await goesOn(cli, args, out, whole)
   }, slow)
 
   test('both directions of the graph in a sweep: opposite heads go', async () => {

@@ -1,17 +1,16 @@
 // Methods that learn, from the command line: stages that are killed go on, what is saved evaluates to what was said,
 // masks explain, recipes are read and rehearsed.
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { explain } from '../../src/commands/explain.ts'
 import { prune } from '../../src/commands/prune.ts'
 import { readRecipe, recipeNames } from '../../src/commands/recipe.ts'
-import { train } from '../../src/commands/train.ts'
 import { buildModel } from '../../models/registry.ts'
 import { withoutDevice } from '../../src/core/tensor.ts'
-import { bundleForNode, runNode } from '../support/cli.ts'
+import { bundleForNode } from '../support/cli.ts'
 import { digits, run, scratch } from '../support/model.ts'
+import { goesOn, stopped, trainOnDigits, type LearnedRun } from '../support/learned-runs.ts'
 
 const slow = 240_000
 const dir = scratch(), network = join(dir, 'vit.safetensors')
@@ -47,27 +46,8 @@ let cli = ''
 
 beforeAll(async () => {
   cli = await bundleForNode('src/cli.ts', 'cli')
-  await run(train, [
-    '{"type":"vit","image":28,"patch":7,"width":24,"depth":2,"heads":3,"hidden":32}',
-    '--data',
-    digits(0, 299),
-    '--start',
-    'mimetic',
-    '--epochs',
-    '3',
-    '--rate',
-    '3e-3',
-    '--out',
-    network,
-    ...cpu,
-  ])
+  await trainOnDigits({ type: 'vit', image: 28, patch: 7, width: 24, depth: 2, heads: 3, hidden: 32 }, network)
 }, slow)
-
-interface Result {
-  after: { top1: number, macs: number }
-  stages: { name: string, losses: number[], curves: Record<string, number[]> }[]
-  scores: string
-}
 
 describe('prune --method xpruner', () => {
   test('Ctrl-C and kill -9 in any stage lose nothing; the file evaluates to what was said', async () => {
@@ -79,33 +59,14 @@ describe('prune --method xpruner', () => {
       '--report',
       join(dir, 'run.html'),
     ]))
-      .json as Result
+      .json as LearnedRun
     const folder = join(dir, 'killed'), out = join(folder, 'net.safetensors')
     mkdirSync(folder)
     const args = ['prune', network, ...learning, '--out', out, '--json']
-    const killedIn = async (stage: string, signal: 'SIGINT' | 'SIGKILL') => {
-      const state = join(folder, 'net.safetensors.state', `${stage}.state`)
-      const child = spawn(process.execPath, [cli, ...args], { stdio: 'ignore' })
-      const ended = new Promise<void>((resolve) => child.on('close', () => resolve()))
-      const watch = setInterval(() => {
-        if (existsSync(state)) child.kill(signal)
-      }, 5)
-      await ended
-      clearInterval(watch)
-      expect(existsSync(out), `killed in ${stage}`).toBe(false)
-    }
-    await killedIn('masks', 'SIGKILL')
-    await killedIn('thresholds', 'SIGINT')
-    await killedIn('fine-tuning', 'SIGKILL')
-    const { stdout, stderr, code } = await runNode(cli, args)
-    expect(code, stderr).toBe(0)
-    const resumed = JSON.parse(stdout) as Result
-    expect(resumed.stages).toEqual(whole.stages)
-    expect(resumed.scores).toBe(whole.scores)
-    expect(resumed.after.top1).toBe(whole.after.top1)
-    expect(readdirSync(folder)).toEqual(['net.safetensors'])
-    const evaluated = await runNode(cli, ['eval', out, '--data', digits(1900, 1999), '--json', ...cpu])
-    expect(JSON.parse(evaluated.stdout)).toMatchObject({ top1: whole.after.top1, macs: whole.after.macs })
+    await stopped(cli, args, out, { stage: 'masks' })
+    await stopped(cli, args, out, { stage: 'thresholds', signal: 'SIGINT' })
+    await stopped(cli, args, out, { stage: 'fine-tuning' })
+    await goesOn(cli, args, out, whole)
   }, slow)
 
   test('masks explain: classes, layers, who shares units, a picture; and only those of this network', async () => {

@@ -8,7 +8,6 @@ import { InputError } from '../../src/base/errors.ts'
 import type { Model } from '../../src/nn/model.ts'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { tuning } from '../../src/gpu/tune.ts'
-import { openDataset } from '../../src/data/datasets.ts'
 import { encodeState, parseState, stateFileOf } from '../../src/train/state.ts'
 import { initialize } from '../../src/nn/init.ts'
 import { fit, type TrainingState } from '../../src/train/fit.ts'
@@ -17,20 +16,12 @@ import { encodeSafetensors } from '../../src/files/safetensors.ts'
 import { parseCheckpoint } from '../../src/checkpoint/checkpoint.ts'
 import { bundleForNode } from '../support/cli.ts'
 import { describeDevice } from '../support/device.ts'
+import { openDigits } from '../support/digits.ts'
 import { digits, run, scratch } from '../support/model.ts'
 
 // Every run opens a device and compiles its kernels: seconds on a quiet machine, much more on a crowded one.
 const slow = 240_000
 const dir = scratch()
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
 const recipe = [
   '{"type":"mlp","hidden":[32]}',
   '--data',
@@ -269,7 +260,7 @@ describe('train refuses', () => {
 
 describeDevice('training state', () => {
   test('a network with batch norm, dropout, average and mixed images goes on bit for bit', async () => {
-    const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 })
+    const data = await openDigits(0, 39)
     const fresh = (): Model =>
       initialize(
         buildModel({
@@ -338,7 +329,7 @@ test('with and without the tuner a run gives the same numbers', async () => {
   const runs: (readonly number[])[] = []
   for (const fixedVariants of [true, false]) {
     await init({ adapter: 'cpu', fixedVariants })
-    const data = await openDataset(digits(0, 39), { preprocessing, classes: 10 }),
+    const data = await openDigits(0, 39),
       model = initialize(buildModel({ type: 'mlp' }), 3, 'kaiming')
     // the last batch of an epoch has 8
     const { steps } = await fit(model, data, { epochs: 3, batch: 16, classes: 10, seed: 4 })

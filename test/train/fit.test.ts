@@ -9,7 +9,7 @@ import { copyInto, copyOf } from '../../src/core/fill.ts'
 import { type Tensor, tensor } from '../../src/core/tensor.ts'
 import { scope } from '../../src/core/transform.ts'
 import { disposeTree, leaves } from '../../src/core/tree.ts'
-import { type Dataset, openDataset } from '../../src/data/datasets.ts'
+import { type Dataset } from '../../src/data/datasets.ts'
 import { gpu } from '../../src/gpu/device.ts'
 import type { Context } from '../../src/nn/context.ts'
 import { initialize } from '../../src/nn/init.ts'
@@ -28,20 +28,11 @@ import { distilled } from '../../src/train/objective.ts'
 import { adamW, sgd } from '../../src/train/optim.ts'
 import { fitStage, memoryStore } from '../../src/train/resume.ts'
 import { describeDevice } from '../support/device.ts'
-import { digits } from '../support/model.ts'
 import { relativeError } from '../reference/nd.ts'
+import { openDigits } from '../support/digits.ts'
 
 const slow = 120_000
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const open = (count: number): Promise<Dataset> => openDataset(digits(0, count - 1), { preprocessing, classes: 10 })
+const open = (count: number) => openDigits(0, count - 1)
 const fresh = (seed = 3): MLP => initialize(new MLP({ hidden: [16] }), seed, 'kaiming')
 const values = async (model: unknown) =>
   new Map(

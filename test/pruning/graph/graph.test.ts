@@ -1,12 +1,10 @@
 // The graph of heads: every worked number of the paper's file through real attentions, the closed form of symmetric
 // graphs, walks that swing, and correlations against plain loops on a ViT, a Swin and focused attention.
 import { expect, test } from 'vitest'
-import { Swin, ViT } from '../../../models/index.ts'
 import { type Tensor, tensor } from '../../../src/core/tensor.ts'
 import { record } from '../../../src/core/tape.ts'
 import { disposeTree } from '../../../src/core/tree.ts'
-import { openDataset } from '../../../src/data/datasets.ts'
-import { Gate, initialize } from '../../../src/nn/index.ts'
+import { Gate } from '../../../src/nn/index.ts'
 import type { Model } from '../../../src/nn/model.ts'
 import { attention, attentionMaps } from '../../../src/ops/attention/attention.ts'
 import { scale } from '../../../src/ops/elementwise.ts'
@@ -22,8 +20,8 @@ import { prune } from '../../../src/pruning/prune.ts'
 import { score } from '../../../src/pruning/steps.ts'
 import { units } from '../../../src/pruning/units/units.ts'
 import { describeDevice } from '../../support/device.ts'
-import { digits } from '../../support/model.ts'
 import { random } from '../../reference/nd.ts'
+import { digitSwin, digitViT, openDigits } from '../../support/digits.ts'
 
 const maps = [.9, .1, .2, .8, .8, .2, .3, .7, .1, .9, .9, .1]
 const S = [1, .989254, .280534, .989254, 1, .417392, .280534, .417392, 1]
@@ -31,16 +29,7 @@ const near = (found: ArrayLike<number>, expected: ArrayLike<number>, digits = 6)
   expect(found).toHaveLength(expected.length)
   for (let i = 0; i < expected.length; i++) expect(found[i], `entry ${i}`).toBeCloseTo(expected[i], digits)
 }
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const images = (count: number) => openDataset(digits(0, count - 1), { preprocessing, classes: 10 })
+const images = (count: number) => openDigits(0, count - 1)
 
 /** One layer whose maps are the example's for any image: queries are zero, and the bias of the logits is log A. */
 class Example {
@@ -59,39 +48,7 @@ class Example {
 }
 
 const vit = (attention: 'softmax' | 'focused' = 'softmax') =>
-  initialize(
-    new ViT({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 16,
-      depth: 2,
-      heads: 4,
-      hidden: 24,
-      classes: 10,
-      attention,
-      classToken: attention === 'softmax',
-    }),
-    3,
-    'mimetic',
-  )
-const swin = () =>
-  initialize(
-    new Swin({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-      kinds: 'S',
-      ratio: 2,
-      classes: 10,
-    }),
-    3,
-    { std: 0.2 },
-  )
+  digitViT({ attention, classToken: attention === 'softmax' })
 
 /** Mean cosine of the heads of every softmax attention, in plain loops over what the network recorded. */
 async function plainCorrelations(model: Model, input: Tensor): Promise<number[][]> {
@@ -194,7 +151,7 @@ describeDevice('the graph of heads', (adapter) => {
 
   if (adapter !== 'cpu') return // the rest is the same work on larger networks
 
-  test.each<[string, () => Model]>([['a ViT', vit], ['a Swin, its windows with bias and mask', swin]])(
+  test.each<[string, () => Model]>([['a ViT', vit], ['a Swin, its windows with bias and mask', digitSwin]])(
     'correlations of %s against plain loops',
     async (_, make) => {
       const model = make(), data = await images(6), found = units(model, [1, 1, 28, 28])

@@ -4,7 +4,6 @@ import { close, init } from '../../../src/gpu/device.ts'
 import { MLP, Swin, ViT } from '../../../models/index.ts'
 import { tensor } from '../../../src/core/tensor.ts'
 import { disposeTree } from '../../../src/core/tree.ts'
-import { openDataset } from '../../../src/data/datasets.ts'
 import { partOf } from '../../../src/data/subset.ts'
 import { initialize } from '../../../src/nn/init.ts'
 import { costOf } from '../../../src/nn/macs.ts'
@@ -21,18 +20,9 @@ import { units } from '../../../src/pruning/units/units.ts'
 import { accuracyOf } from '../../../src/train/evaluate.ts'
 import { keepBest } from '../../../src/train/keep-best.ts'
 import { noStore } from '../../../src/train/resume.ts'
-import { digits } from '../../support/model.ts'
+import { openDigits } from '../../support/digits.ts'
 
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const open = (count: number) => openDataset(digits(0, count - 1), { preprocessing, classes: 10 })
+const open = (count: number) => openDigits(0, count - 1)
 const vit = () =>
   initialize(new ViT({ image: 28, patch: 7, channels: 1, width: 16, depth: 2, heads: 4, hidden: 24, classes: 10 }), 3)
 const [N, D, head, hidden, heads, dim] = [17, 16, 4 * 17 * 16 * 4 + 2 * 17 * 17 * 4, 24, 4, 4]

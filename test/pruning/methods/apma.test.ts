@@ -1,11 +1,9 @@
 // APMA from end to end on small transformers of softmax and of linear attention: budgets, equal shares per head, shared
 // and own indices, factors that fold, a polynomial that counts as shapes do, stages that go on to the same numbers.
 import { expect, test } from 'vitest'
-import { Swin, ViT } from '../../../models/index.ts'
 import { trace } from '../../../src/core/transform.ts'
 import { disposeTree, leaves } from '../../../src/core/tree.ts'
-import { type Dataset, openDataset } from '../../../src/data/datasets.ts'
-import { initialize } from '../../../src/nn/init.ts'
+import { type Dataset } from '../../../src/data/datasets.ts'
 import { costOf } from '../../../src/nn/macs.ts'
 import type { Model } from '../../../src/nn/model.ts'
 import { costAt, costPolynomial } from '../../../src/pruning/learning/cost.ts'
@@ -22,54 +20,12 @@ import { jobOf, prune, type PruneOptions } from '../../../src/pruning/prune.ts'
 import { planCost } from '../../../src/pruning/trial.ts'
 import { memoryStore } from '../../../src/train/resume.ts'
 import { describeDevice } from '../../support/device.ts'
-import { digits } from '../../support/model.ts'
+import { digitSwin, digitViT, openDigits } from '../../support/digits.ts'
 
 const slow = 240_000
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const open = (first: number, last: number): Promise<Dataset> =>
-  openDataset(digits(first, last), { preprocessing, classes: 10 })
+const open = openDigits, swin = (kinds: string) => digitSwin({ kinds })
 const vit = (attention: 'softmax' | 'focused' = 'softmax') =>
-  initialize(
-    new ViT({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 16,
-      depth: 2,
-      heads: 2,
-      hidden: 24,
-      classes: 10,
-      attention,
-      classToken: attention === 'softmax',
-    }),
-    3,
-    'mimetic',
-  )
-const swin = (kinds: string) =>
-  initialize(
-    new Swin({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-      kinds,
-      ratio: 2,
-      classes: 10,
-    }),
-    3,
-    { std: 0.2 },
-  )
+  digitViT({ heads: 2, attention, classToken: attention === 'softmax' })
 const set = { 'search-epochs': '3', 'score-rate': '0.05', 'calibration-images': '20' }
 const options = (data: Dataset, more: Partial<PruneOptions> = {}): PruneOptions => ({
   method: 'apma',

@@ -1,12 +1,10 @@
 // GOHSP from end to end on small transformers: budgets of heads and neurons, a network that is soft before it is cut, a
 // cut that is Z's, stages that go on to the same numbers.
 import { expect, test } from 'vitest'
-import { Swin, ViT } from '../../../models/index.ts'
-import { initialize } from '../../../src/nn/init.ts'
 import { costOf } from '../../../src/nn/macs.ts'
 import type { Model } from '../../../src/nn/model.ts'
 import { disposeTree } from '../../../src/core/tree.ts'
-import { type Dataset, openDataset } from '../../../src/data/datasets.ts'
+import { type Dataset } from '../../../src/data/datasets.ts'
 import { supportsWithin } from '../../../src/pruning/methods/gohsp/supports.ts'
 import { gohsp } from '../../../src/pruning/methods/gohsp.ts'
 import { hostWeights, type Plan } from '../../../src/pruning/plan/slice.ts'
@@ -14,43 +12,10 @@ import { jobOf, prune, type PruneOptions } from '../../../src/pruning/prune.ts'
 import type { Unit } from '../../../src/pruning/units/units.ts'
 import { memoryStore } from '../../../src/train/resume.ts'
 import { describeDevice } from '../../support/device.ts'
-import { digits } from '../../support/model.ts'
+import { digitSwin, digitViT, openDigits } from '../../support/digits.ts'
 
 const slow = 240_000
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const open = (first: number, last: number): Promise<Dataset> =>
-  openDataset(digits(first, last), { preprocessing, classes: 10 })
-const vit = () =>
-  initialize(
-    new ViT({ image: 28, patch: 7, channels: 1, width: 16, depth: 2, heads: 4, hidden: 48, classes: 10 }),
-    3,
-    'mimetic',
-  )
-const swin = (kinds: string) =>
-  initialize(
-    new Swin({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-      kinds,
-      ratio: 4,
-      classes: 10,
-    }),
-    3,
-    { std: 0.2 },
-  )
+const open = openDigits, vit = () => digitViT({ hidden: 48 }), swin = (kinds: string) => digitSwin({ kinds, ratio: 4 })
 const set = { 'soft-epochs': '4', 'soft-rate': '2e-2', 'rho': '0.2', 'rho-growth': '2', 'graph-images': '20' }
 const options = (data: Dataset, more: Partial<PruneOptions> = {}): PruneOptions => ({
   method: 'gohsp',

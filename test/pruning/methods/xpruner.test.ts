@@ -1,8 +1,6 @@
 // X-Pruner from end to end on small transformers: what learns, that no label reaches what is left, budgets, stages that
 // go on to the same numbers, and a cut that equals a mask.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Swin, ViT } from '../../../models/index.ts'
-import { initialize } from '../../../src/nn/init.ts'
 import { costOf } from '../../../src/nn/macs.ts'
 import type { Model } from '../../../src/nn/model.ts'
 import { gatesOf } from '../../../src/nn/gates.ts'
@@ -10,50 +8,17 @@ import { withMasks } from '../../../src/nn/masks.ts'
 import { trace } from '../../../src/core/transform.ts'
 import { disposeTree, leaves } from '../../../src/core/tree.ts'
 import { tensor } from '../../../src/core/tensor.ts'
-import { type Dataset, openDataset } from '../../../src/data/datasets.ts'
+import { type Dataset } from '../../../src/data/datasets.ts'
 import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { hostWeights } from '../../../src/pruning/plan/slice.ts'
 import { prune, type PruneOptions } from '../../../src/pruning/prune.ts'
 import { accuracyOf } from '../../../src/train/evaluate.ts'
 import { fit } from '../../../src/train/fit.ts'
 import { memoryStore } from '../../../src/train/resume.ts'
-import { digits } from '../../support/model.ts'
+import { digitSwin, digitViT, openDigits } from '../../support/digits.ts'
 
 const slow = 240_000
-const preprocessing = {
-  resize: null,
-  crop: null,
-  interpolation: 'bilinear',
-  mean: [0.5],
-  std: [0.5],
-  channels: 1,
-  cropRounding: 'floor',
-} as const
-const open = (first: number, last: number): Promise<Dataset> =>
-  openDataset(digits(first, last), { preprocessing, classes: 10 })
-const vit = () =>
-  initialize(
-    new ViT({ image: 28, patch: 7, channels: 1, width: 16, depth: 2, heads: 4, hidden: 24, classes: 10 }),
-    3,
-    'mimetic',
-  )
-const swin = (kinds: string) =>
-  initialize(
-    new Swin({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-      kinds,
-      ratio: 2,
-      classes: 10,
-    }),
-    3,
-    { std: 0.2 },
-  )
+const open = openDigits, vit = digitViT, swin = (kinds: string) => digitSwin({ kinds })
 const set = {
   'mask-epochs': '2',
   'gate-epochs': '3',

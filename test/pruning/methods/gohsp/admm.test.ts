@@ -1,12 +1,9 @@
 // ADMM: the worked step of the paper's file, its penalty and gradient, projections against plain loops, and that
 // nothing but projections moves Z and U.
 import { expect, test } from 'vitest'
-import { Swin, ViT } from '../../../../models/index.ts'
 import { type Tensor, tensor } from '../../../../src/core/tensor.ts'
 import { valueAndGrad } from '../../../../src/core/transform.ts'
 import { disposeTree } from '../../../../src/core/tree.ts'
-import { openDataset } from '../../../../src/data/datasets.ts'
-import { initialize } from '../../../../src/nn/init.ts'
 import type { Model } from '../../../../src/nn/model.ts'
 import { Admm, type AdmmOptions, pull } from '../../../../src/pruning/methods/gohsp/admm.ts'
 import { type Group, groupsOf } from '../../../../src/pruning/methods/gohsp/groups.ts'
@@ -17,8 +14,8 @@ import { chooseUnits } from '../../../../src/pruning/units/kinds.ts'
 import { type Unit, units } from '../../../../src/pruning/units/units.ts'
 import { fit } from '../../../../src/train/fit.ts'
 import { describeDevice } from '../../../support/device.ts'
-import { digits } from '../../../support/model.ts'
 import { random } from '../../../reference/nd.ts'
+import { digitSwin, digitViT, openDigits } from '../../../support/digits.ts'
 
 const near = (found: ArrayLike<number>, expected: ArrayLike<number>, digits = 6) => {
   expect(found).toHaveLength(expected.length)
@@ -128,31 +125,7 @@ describeDevice('admm', (adapter) => {
 
   if (adapter !== 'cpu') return // larger networks, the same ops
 
-  const vit = () =>
-    initialize(
-      new ViT({ image: 28, patch: 7, channels: 1, width: 16, depth: 2, heads: 4, hidden: 24, classes: 10 }),
-      3,
-      'mimetic',
-    )
-  const swin = () =>
-    initialize(
-      new Swin({
-        image: 28,
-        patch: 7,
-        channels: 1,
-        width: 12,
-        depths: [2],
-        heads: [3],
-        windows: 2,
-        kinds: 'S',
-        ratio: 2,
-        classes: 10,
-      }),
-      3,
-      { std: 0.2 },
-    )
-
-  test.each<[string, () => Model]>([['ViT', vit], ['Swin', swin]])(
+  test.each<[string, () => Model]>([['ViT', digitViT], ['Swin', digitSwin]])(
     'projections of a %s against plain loops, biases in their group',
     async (_, make) => {
       const model = make(), chosen = chooseUnits(units(model, [1, 1, 28, 28])), groups = groupsOf(model, chosen)
@@ -211,19 +184,8 @@ describeDevice('admm', (adapter) => {
   )
 
   test('training moves W alone: Z and U are what projections make of them, whatever decays', async () => {
-    const data = await openDataset(digits(0, 59), {
-      preprocessing: {
-        resize: null,
-        crop: null,
-        interpolation: 'bilinear',
-        mean: [0.5],
-        std: [0.5],
-        channels: 1,
-        cropRounding: 'floor',
-      },
-      classes: 10,
-    })
-    const model = vit(), groups = groupsOf(model, chooseUnits(units(model, [1, 1, 28, 28])))
+    const data = await openDigits(0, 59)
+    const model = digitViT(), groups = groupsOf(model, chooseUnits(units(model, [1, 1, 28, 28])))
     const admm = new Admm(groups, options({ rho: 1, growth: 2, cap: 3, every: 2, tolerance: 1 }))
     await admm.start()
     const { anchors } = kept(admm), residuals: number[] = []

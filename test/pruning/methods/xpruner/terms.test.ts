@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import { valueAndGrad } from '../../../../src/core/transform.ts'
 import { type Tensor, tensor } from '../../../../src/core/tensor.ts'
 import { disposeTree } from '../../../../src/core/tree.ts'
-import { openDataset } from '../../../../src/data/datasets.ts'
 import { Gate, withMasks } from '../../../../src/nn/index.ts'
 import { sum } from '../../../../src/ops/reduce.ts'
 import { mul } from '../../../../src/ops/elementwise.ts'
@@ -16,8 +15,8 @@ import { gateValue, layerRate, margins, maskScore, normalised,
   quantile } from '../../../../src/pruning/methods/xpruner/scores.ts'
 import { laplacian, smoothness, sparsity } from '../../../../src/pruning/methods/xpruner/terms.ts'
 import { describeDevice } from '../../../support/device.ts'
-import { digits } from '../../../support/model.ts'
 import { random } from '../../../reference/nd.ts'
+import { openDigits } from '../../../support/digits.ts'
 
 const example = [0.9, -0.2, 0.1, 0.6, 0.7, 0.4, -0.1, 0.2]
 const scores = [1.6, 0.6, 0.2, 0.8]
@@ -176,16 +175,7 @@ describeDevice('the terms of X-Pruner', () => {
   })
 
   test('the multiplier goes up: after a step it is larger by the rate times what is missing', async () => {
-    const preprocessing = {
-      resize: null,
-      crop: null,
-      interpolation: 'bilinear',
-      mean: [0.5],
-      std: [0.5],
-      channels: 1,
-      cropRounding: 'floor',
-    } as const
-    const data = await openDataset(digits(0, 9), { preprocessing, classes: 10 }), model = new MLP({ hidden: [2] })
+    const data = await openDigits(0, 9), model = new MLP({ hidden: [2] })
     const gamma = tensor([0.3]), rate = tensor([5 / 12])
     await fit(model, data, {
       epochs: 1,
