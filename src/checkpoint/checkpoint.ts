@@ -23,6 +23,7 @@ import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata
   preparation } from './decide.ts'
 import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
+import { sparseWeights } from '../sparse/sparsify.ts'
 import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
   type TensorToStore } from '../files/safetensors.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
@@ -276,7 +277,7 @@ export async function encodeCheckpoint(
   checkOptions('saveCheckpoint', options, saveKeys)
   const { naming = 'espalier', floats, masks = false } = options
   const { architecture, preprocessing, classes, source, metadata, others } = info
-  const pruning = recordFor(model, info), sparse = await storePacked(model, info.sparsity?.steps ?? [])
+  const pruning = recordFor(model, info), sparse = await storePacked(sparseWeights(model), info.sparsity?.steps ?? [])
   const tensors = new Map<string, TensorToStore>()
   if (naming === 'espalier') {
     for (const [path, leaf] of whole(model)) {

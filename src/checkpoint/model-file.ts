@@ -4,8 +4,8 @@
 import { buildModel, architectures } from '../../models/registry.ts'
 import { InputError, ShapeError } from '../base/errors.ts'
 import { plain, quoted, shown } from '../base/quote.ts'
-import { type Tensor, tensor } from '../core/tensor.ts'
-import { describedLeaves, mapTree } from '../core/tree.ts'
+import { empty, type Tensor, tensor } from '../core/tensor.ts'
+import { describedLeaves, disposeTree, mapTree } from '../core/tree.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
@@ -13,8 +13,13 @@ import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
 import type { Scatter } from '../nn/gate.ts'
 import { gatesOf } from '../nn/gates.ts'
 import { checkRecord, constantsOf, shrunken } from '../pruning/plan/record.ts'
+import { putWeight } from '../sparse/sites.ts'
+import { sparseWeights } from '../sparse/sparsify.ts'
+import type { SparseWeight } from '../sparse/weight.ts'
 import type { Optimizer } from '../train/optim.ts'
 import { masksOf, putMasks } from './masks.ts'
+import { checkSparsity, checkStored, denseShapes, packedWeight, type SparsityRecord, storePacked, type StoredLayer,
+  takePacked } from './packed.ts'
 import type { HostTensor } from './weights.ts'
 
 /** Makes a network, with weights of any values, from plain data. */
@@ -75,6 +80,8 @@ interface About {
   tied: Record<string, string>
   scatters: Record<string, Scatter>
   constants: Record<string, number>
+  /** Weights that are packed in a sparsity pattern, each under its first path. */
+  sparsity?: SparsityRecord
 }
 
 /** Of a class of the user's own nothing is known but its sizes. */
@@ -86,20 +93,28 @@ const emptyRecord = {
 const KEY = 'espalier-model', STATE = '@'
 
 /**
- * The bytes of a model file: weights of any tree, once each where tied, however they were cut. @throws ShapeError for
- * a path that starts with '@', InputError for masks that are not asked for.
+ * The bytes of a model file: weights of any tree, once each where tied, however they were cut or packed.
+ * @throws ShapeError for a path that starts with '@', InputError for masks that are not asked for.
  */
 export async function encodeModel(model: unknown, options: SaveModelOptions = {}): Promise<Uint8Array> {
   const { architecture = null, masks = false, metadata = {} } = options
-  const tensors = new Map<string, TensorToStore>(), paths = new Map<Tensor, string>(), tied: Record<string, string> = {}
-  for (const [path, leaf, { saved = true }] of describedLeaves(model)) {
-    if (saved !== true) continue
+  const tensors = new Map<string, TensorToStore>(), tied: Record<string, string> = {}
+  const paths = new Map<Tensor | SparseWeight, string>(), packed = new Map(sparseWeights(model))
+  for (const [path, weight] of packed) {
+    const first = paths.get(weight)
+    if (first !== undefined) tied[path] = first
+    paths.set(weight, first ?? path)
+  }
+  for (const [path, leaf, { saved = true, partOf }] of describedLeaves(model)) {
+    if (saved !== true || (partOf !== undefined && packed.has(partOf))) continue
     if (path.startsWith(STATE)) throw new ShapeError(`saveModel: the path '${path}' starts with '${STATE}'; rename it`)
     const first = paths.get(leaf)
     if (first !== undefined) tied[path] = first
     else tensors.set(path, await onHost(leaf))
     paths.set(leaf, first ?? path)
   }
+  const sparse = await storePacked([...packed].filter(([path]) => !Object.hasOwn(tied, path)), [])
+  for (const [path, part] of sparse?.tensors ?? []) tensors.set(path, part)
   if (masks) { for (const [path, mask] of masksOf(model)) tensors.set(path, await onHost(mask)) }
   for (const [name, leaf] of stateTensors(options)) tensors.set(name, await onHost(leaf))
   const about: About = {
@@ -108,6 +123,7 @@ export async function encodeModel(model: unknown, options: SaveModelOptions = {}
     tied,
     scatters: Object.fromEntries(gatesOf(model).flatMap(([path, { scatter }]) => scatter ? [[path, scatter]] : [])),
     constants: constantsOf(model),
+    ...sparse && { sparsity: sparse.record },
   }
   return encodeSafetensors(tensors, { metadata: { ...metadata, [KEY]: JSON.stringify(about) } })
 }
@@ -122,8 +138,9 @@ export async function saveModel(path: string, model: unknown, options: SaveModel
 /** How a file is read. */
 export interface LoadModelOptions<M> {
   /**
-   * A new network of the class, as large as the first one was before anything was cut, which becomes the model; or a
-   * function that makes it from the saved options. Default: the function that is registered under the saved name.
+   * A new network of the class, as large as the first one was before anything was cut, which becomes the model and has
+   * packed weights where the file does; or a function that makes it from the saved options. Default: the function that
+   * is registered under the saved name.
    */
   template?: M | Build<M>
   /** Whether masks of the file are put on the gates. */
@@ -134,7 +151,8 @@ export interface LoadModelOptions<M> {
 
 /**
  * Reads what `saveModel` wrote, from a path (in a page an address), bytes, a Blob or a File. @throws InputError, one
- * sentence that names the file: where it is no model file, its name is not registered, or it does not fit the class.
+ * sentence that names the file: where it is no model file, its name is not registered, it does not fit the class, or a
+ * packed weight is not what its pattern says.
  */
 export async function loadModel<M = unknown>(
   source: ByteSource,
@@ -144,13 +162,14 @@ export async function loadModel<M = unknown>(
   const { metadata, tensors } = parseSafetensors(read.bytes, read.name)
   try {
     const { [KEY]: text, ...others } = metadata
-    const about = aboutOf(text)
+    const about = aboutOf(text),
+      packed = about.sparsity ? takePacked(about.sparsity, tensors) : new Map<string, never>()
     const weights = new Map<string, HostTensor>(), state = new Map<string, StoredTensor>()
     for (const [key, value] of tensors) {
       if (key.startsWith(STATE)) state.set(key, value)
       else weights.set(key, { shape: value.shape, data: value.data as Float32Array })
     }
-    const model = fill(made(about, template), about, weights, masks)
+    const model = fill(made(about, template), about, { weights, packed }, masks)
     const restore = (given: RunState) => restoreState(given, state, read.name)
     return { model, architecture: about.architecture, metadata: others, restore }
   } catch (error) {
@@ -173,11 +192,12 @@ function aboutOf(text: string | undefined): About {
       `expected a file that saveModel wrote, its metadata is ${shown(text ?? null)}; loadCheckpoint reads checkpoints`,
     )
   }
-  const { architecture, tied, scatters, constants } = about!
+  const { architecture, tied, scatters, constants, sparsity } = about!
   const good = (architecture === null || (isObject(architecture) && typeof architecture!.type === 'string'))
     && isObject(tied) && Object.values(tied!).every((path) => typeof path === 'string')
   if (!good) throw new InputError(`its metadata ${KEY} is damaged; save the model anew`)
   checkRecord({ ...emptyRecord, scatters, constants })
+  if (sparsity !== undefined) checkSparsity(sparsity)
   return about as About
 }
 
@@ -196,14 +216,21 @@ function made<M>({ architecture }: About, template: M | Build<M> | undefined): M
   )
 }
 
+/** What a file holds: tensors, and packed weights. */
+interface Content {
+  weights: Map<string, HostTensor>
+  packed: ReadonlyMap<string, StoredLayer>
+}
+
 /** A new network with the sizes and values of a file. */
-function fill<M>(fresh: M, about: About, weights: Map<string, HostTensor>, masks: boolean): M {
+function fill<M>(fresh: M, about: About, { weights, packed }: Content, masks: boolean): M {
+  unpack(fresh)
   const taken = new Map([...weights].filter(([path]) => isMask(fresh, path)))
   for (const path of taken.keys()) weights.delete(path)
   const firstOf = (path: string) => Object.hasOwn(about.tied, path) ? about.tied[path] : path
   const expected = describedLeaves(fresh).filter(([, , { saved = true }]) => saved === true)
-  const places = new Set(expected.map(([path]) => firstOf(path)))
-  const missing = expected.find(([path]) => !weights.has(firstOf(path))),
+  const places = new Set(expected.map(([path]) => firstOf(path))), dense = denseShapes(packed)
+  const missing = expected.find(([path]) => !weights.has(firstOf(path)) && !dense.has(firstOf(path))),
     extra = [...weights.keys()].find((path) => !places.has(path))
   if (missing) {
     throw new InputError(`it lacks ${quoted(firstOf(missing[0]))}, which the class has; is it of another class?`)
@@ -211,13 +238,24 @@ function fill<M>(fresh: M, about: About, weights: Map<string, HostTensor>, masks
   if (extra !== undefined) {
     throw new InputError(`it has ${quoted(extra)}, which the class lacks; is it of another class?`)
   }
-  const shapes = new Map(expected.map(([path]) => [path, weights.get(firstOf(path))!.shape]))
+  const twice = [...dense.keys()].find((path) => weights.has(path) || Object.hasOwn(about.tied, path))
+  if (twice !== undefined) {
+    throw new InputError(
+      `it has ${quoted(twice)} packed, and once more ${weights.has(twice) ? 'as a tensor' : 'as a tied one'}; `
+        + 'the file is damaged, save the model anew',
+    )
+  }
+  const shapes = new Map(expected.map(([path]) => {
+    const first = firstOf(path)
+    return [path, dense.get(first) ?? weights.get(first)!.shape] as const
+  }))
   // Every path anew: what is tied is what the file says, whatever the class does when new.
   const record = { ...emptyRecord, scatters: about.scatters, constants: about.constants }
   const sized = shrunken(mapTree(fresh, (leaf) => leaf), shapes, record)
+  const layers = checkStored(sized, packed)
   const dtypes = new Map(expected.map(([path, { dtype }]) => [path, dtype])), done = new Map<string, Tensor>()
   const model = mapTree(sized, (leaf, path) => {
-    if (!dtypes.has(path)) return leaf
+    if (!dtypes.has(path) || dense.has(firstOf(path))) return leaf
     const first = firstOf(path), known = done.get(first)
     if (known) return known
     const { shape, data } = weights.get(first)!
@@ -225,10 +263,22 @@ function fill<M>(fresh: M, about: About, weights: Map<string, HostTensor>, masks
     done.set(first, value)
     return value
   }, { untie: true })
+  for (const [first, layer] of layers) {
+    const weight = packedWeight(layer, first)
+    for (const [path] of expected) if (firstOf(path) === first) putWeight(model, path, weight)
+  }
   const kept = new Set(describedLeaves(model).map(([, leaf]) => leaf))
   for (const [, leaf] of [...describedLeaves(sized), ...describedLeaves(fresh)]) if (!kept.has(leaf)) leaf.dispose()
   if (masks) putMasks(model, taken)
   return model
+}
+
+/** Tensors in the places of packed weights: a template gives its sizes alone, and may be packed in another way. */
+function unpack(model: unknown): void {
+  for (const [path, weight] of sparseWeights(model)) {
+    putWeight(model, path, empty([...weight.shape]))
+    disposeTree(weight)
+  }
 }
 
 const isMask = (model: unknown, path: string): boolean =>

@@ -12,7 +12,6 @@ import { listedIndex, listedWalk } from '../sparse/listed.ts'
 import { definePattern, type MatrixShape, type Packed, type Pattern } from '../sparse/pattern.ts'
 import { patternOf } from '../sparse/registry.ts'
 import { putWeight } from '../sparse/sites.ts'
-import { sparseWeights } from '../sparse/sparsify.ts'
 import { stripOf, type Tile } from '../sparse/tiles.ts'
 import { SparseWeight } from '../sparse/weight.ts'
 
@@ -131,7 +130,7 @@ function listedPattern(name: string, tile: Tile): Pattern {
 }
 
 /** The tensors of a packed weight, as they lie in a file. */
-interface StoredLayer {
+export interface StoredLayer {
   record: PackedRecord
   pattern: Pattern
   values: StoredTensor
@@ -213,11 +212,15 @@ const named = (path: string) => `packed weight ${quoted(path, 60)}`
 export const denseShapes = (stored: ReadonlyMap<string, StoredLayer>): Map<string, number[]> =>
   new Map([...stored].map(([path, { record: { outputs, inputs } }]) => [path, [...outputs, ...inputs]]))
 
+/** A packed weight on the device. */
+export const packedWeight = ({ pattern, packed, outputs, inputs }: PackedLayer, path: string): SparseWeight =>
+  new SparseWeight(pattern, packed, { outputs, inputs }, path)
+
 /** Puts packed weights into a model, in the places of tensors, which are freed. */
 export function putPacked(model: unknown, layers: ReadonlyMap<string, PackedLayer>): void {
   const tensors = new Map(leaves(model))
-  for (const [path, { pattern, packed, outputs, inputs }] of layers) {
-    putWeight(model, path, new SparseWeight(pattern, packed, { outputs, inputs }, path))
+  for (const [path, layer] of layers) {
+    putWeight(model, path, packedWeight(layer, path))
     tensors.get(path)!.dispose()
   }
 }
@@ -228,12 +231,11 @@ export function withPacked<M extends Model>(model: M, file: { packed: ReadonlyMa
   return model
 }
 
-/** The tensors of a model's packed weights by the names they have in a file, and the record; null where it has none. */
+/** The tensors of packed weights by the names they have in a file, and the record; null where there are none. */
 export async function storePacked(
-  model: Model,
+  found: readonly (readonly [path: string, weight: SparseWeight])[],
   steps: readonly SparsityStep[],
 ): Promise<{ tensors: Map<string, TensorToStore>, record: SparsityRecord } | null> {
-  const found = sparseWeights(model)
   if (!found.length) return null
   const tensors = new Map<string, TensorToStore>(), layers: Record<string, PackedRecord> = {}
   for (const [path, weight] of found) {

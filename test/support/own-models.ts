@@ -1,7 +1,7 @@
 // Networks as a user would write them, with names of their own: nothing in the package knows one of these fields. Their
 // twins among our models have the same tensors in the same order.
 import { add, attention, avgPool, BatchNorm, type Context, Conv2d, Gate, linear, linearGelu, LayerNorm, Linear, mean,
-  Patches, relu, type Tensor, zeros } from '../../src/index.ts'
+  Patches, relu, tensor, type Tensor, zeros } from '../../src/index.ts'
 
 /** Attention over tokens; twin of `Attention`. */
 export class Council {
@@ -136,3 +136,10 @@ export class Garden {
     return this.gate.call(mean(z, { axes: [2, 3] }))
   }
 }
+
+/** A garden as `registerArchitecture` makes one. */
+export const gardenOf = (): Garden => new Garden()
+
+/** Two pictures for it. */
+export const gardenImages = (): Tensor =>
+  tensor(Float32Array.from({ length: 2 * 3 * 256 }, (_, i) => Math.sin(i * 0.37)), [2, 3, 16, 16])
