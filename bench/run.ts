@@ -69,6 +69,7 @@ export async function runBench(options: BenchOptions): Promise<BenchReport> {
     tuning: {},
     notes: [],
   }
+  if (where.precision) report.notes.push(`precision ${where.precision}`)
   const threads = where.threads ?? availableParallelism()
   if (suite === 'embedded') { // opens several adapters, one after the other
     const { threads = 2 } = where

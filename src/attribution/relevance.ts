@@ -10,6 +10,7 @@ import { batchNorm } from '../ops/batchnorm.ts'
 import { abs, add, mul, overOrZero, scale, sub } from '../ops/elementwise.ts'
 import { sum } from '../ops/reduce.ts'
 import { softmax } from '../ops/softmax.ts'
+import { withPrecision } from '../core/precision.ts'
 import { type Call, pullback, record, unrecorded } from '../core/tape.ts'
 import { type Tensor, tensor, unscoped } from '../core/tensor.ts'
 import { scope } from '../core/transform.ts'
@@ -78,36 +79,38 @@ export function attribute(model: Model, images: Tensor, targets: Tensor, walk: W
   checkOptions('attribute', walk, { seed: true, composite: true, read: true })
   checkOptions('attribute', request, { gates: true, softmax: true, absolute: true, ledger: true, visit: true })
   const names = pathsOf(model)
-  const { logits, input, sites } = scope(() => {
-    const { result: logits, calls } = record(() => model.call(images), [images])
-    if (logits.shape.join() !== targets.shape.join()) {
-      throw new ShapeError(
-        `attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; `
-          + 'give a 1 for the class of each image',
-      )
-    }
-    const network = new Network(calls, [images], names.leaves)
-    const chosen = walk.composite ? rulesFor(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
-    if (walk.composite) refuseUnfolded(calls, chosen)
-    const reader = new Reader(calls, images, names, walk, request)
-    const ruleFor = (call: Call) => {
-      const rule = chosen(call)
-      return reader.reading(call, request.ledger ? request.ledger.watching(rule, network) : rule)
-    }
-    const coefficient = reader.orFree(() => {
-      const seed = seedOf(logits, targets, walk.seed)
-      return pullback(calls, [[logits, seed]], {
-        ruleFor,
-        wanted: [images],
-        releaseExcept: new Set([images, logits, targets]),
-      }).get(images)
-    })
-    if (!coefficient) throw new ShapeError('attribute: the logits do not depend on the images')
-    reader.fill(calls)
-    // First-layer rules give relevance itself; the others a coefficient.
-    const direct = walk.read === 'coefficient' || reader.direct
-    return { logits, input: direct ? coefficient : unrecorded(() => mul(images, coefficient)), sites: reader.sites }
-  })
+  // Rules divide by activations: what transforms lose would show.
+  const { logits, input, sites } = withPrecision('high', () =>
+    scope(() => {
+      const { result: logits, calls } = record(() => model.call(images), [images])
+      if (logits.shape.join() !== targets.shape.join()) {
+        throw new ShapeError(
+          `attribute: targets [${targets.shape}] do not fit logits [${logits.shape}]; `
+            + 'give a 1 for the class of each image',
+        )
+      }
+      const network = new Network(calls, [images], names.leaves)
+      const chosen = walk.composite ? rulesFor(walk.composite, network) : (call: Call): LrpRule => call.op.vjp
+      if (walk.composite) refuseUnfolded(calls, chosen)
+      const reader = new Reader(calls, images, names, walk, request)
+      const ruleFor = (call: Call) => {
+        const rule = chosen(call)
+        return reader.reading(call, request.ledger ? request.ledger.watching(rule, network) : rule)
+      }
+      const coefficient = reader.orFree(() => {
+        const seed = seedOf(logits, targets, walk.seed)
+        return pullback(calls, [[logits, seed]], {
+          ruleFor,
+          wanted: [images],
+          releaseExcept: new Set([images, logits, targets]),
+        }).get(images)
+      })
+      if (!coefficient) throw new ShapeError('attribute: the logits do not depend on the images')
+      reader.fill(calls)
+      // First-layer rules give relevance itself; the others a coefficient.
+      const direct = walk.read === 'coefficient' || reader.direct
+      return { logits, input: direct ? coefficient : unrecorded(() => mul(images, coefficient)), sites: reader.sites }
+    }))
   return { logits, input, sites }
 }
 

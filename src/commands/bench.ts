@@ -1,12 +1,13 @@
 // `espalier bench`: checks first, then times. The suites live in bench/, which is loaded when it is asked for.
 import { type Command, InvalidArgumentError } from 'commander'
 import { InputError } from '../base/errors.ts'
+import type { Precision } from '../gpu/precision.ts'
 import { claimOutputs } from '../files/claim.ts'
 import { openOutput } from '../files/output.ts'
 import { isPluginPath } from '../files/plugin.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
-import { type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
+import { addPrecision, type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
 import { namedPattern } from './pattern.ts'
 import { oneOf } from './pruner.ts'
 
@@ -25,6 +26,7 @@ interface BenchOptions extends CommonOptions {
   compare?: string
   report?: string
   overwrite?: boolean
+  precision?: Precision
 }
 
 /** The command `espalier bench [suite]`. */
@@ -34,7 +36,7 @@ export const bench: CommandSpec<BenchOptions> = {
     + 'beside other runtimes if asked (npm run peers installs those, in a checkout)',
   example: 'espalier bench kernels --only matmul',
   declare(command: Command) {
-    command.argument('[suite]', suites.join(', '), 'kernels')
+    addPrecision(command).argument('[suite]', suites.join(', '), 'kernels')
       .option('--only <names>', 'cases whose name contains one of these words, with commas')
       .option('--batch <sizes>', 'batch sizes of the layers of networks, with commas (1,8, on a GPU 1,8,64)', batches)
       .option('--pattern <names>', 'patterns by name or file, with commas, for the suite patterns')
@@ -57,7 +59,7 @@ export const bench: CommandSpec<BenchOptions> = {
   },
   async run(options, reporter) {
     const { args, only, against, profile, rounds, adapter, threads, batch, quick, compare } = options
-    const { pattern, density } = options
+    const { pattern, density, precision } = options
     const { report: page, overwrite = false } = options
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
@@ -78,6 +80,12 @@ export const bench: CommandSpec<BenchOptions> = {
         `bench ${suite}: --pattern and --density are for 'bench patterns'; leave them out or name that`,
       )
     }
+    if (suite !== 'models' && precision !== undefined) {
+      throw new InputError(
+        `bench ${suite}: --precision is for 'bench models'; the other suites hold kernels against sums in doubles, `
+          + "so leave it out, or see 'bench variants' for what each kernel loses",
+      )
+    }
     const patterns = chosen && await Promise.all(chosen.map(namedPattern))
     const { onProgress, stop } = follow(reporter)
     const report = await runBench({
@@ -87,6 +95,7 @@ export const bench: CommandSpec<BenchOptions> = {
       profile,
       adapter,
       threads,
+      precision,
       rounds,
       batches: batch,
       patterns,

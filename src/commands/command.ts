@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { InvalidArgumentError } from 'commander'
 import { printable } from '../base/quote.ts'
+import { type Precision, precisions } from '../gpu/precision.ts'
 import type { Command } from 'commander'
 import type { OnProgress } from '../pruning/progress.ts'
 import { besideBars, progress } from './progress.ts'
@@ -56,6 +57,19 @@ export function addCommonOptions(command: Command): Command {
       'threads of the embedded device; at most 16, or eight for each processor',
       (text) => Math.min(256, mostThreads(), wholeNumber(1, 1024)(text)),
     )
+}
+
+/** Adds the precision to a command that runs networks and reports what they say, not why. */
+export function addPrecision(command: Command): Command {
+  return command.option(
+    '--precision <name>',
+    'default; fast: also kernels with errors up to 3e-5 of the largest value; high: no transforms',
+    (text): Precision => {
+      const found = precisions.find((name) => name === text)
+      if (!found) throw new InvalidArgumentError(`Expected ${precisions.join(', ')}.`)
+      return found
+    },
+  )
 }
 
 // Far more threads than processors take turns at waiting for each other: 256 on two took 20 s to begin.

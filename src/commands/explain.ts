@@ -1,7 +1,7 @@
 // `espalier explain`: why a network sees what it sees. Heatmaps on a contact sheet, the best classes, where relevance
 // is lost on its way, and the units that matter.
 import { basename, join } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { type Flow, summarize } from '../attribution/conservation.ts'
 import { attributionMethodNames, attributionMethodOf } from '../attribution/methods.ts'
 import type { AttributionMethod } from '../attribution/relevance.ts'
@@ -36,6 +36,7 @@ interface ExplainOptions extends ArchOptions, PreprocessingOptions {
   conservation?: boolean
   units?: boolean
   mask?: string
+  precision?: string
 }
 
 const sheetLimit = 40
@@ -59,6 +60,7 @@ export const explain: CommandSpec<ExplainOptions> = {
         .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
         .option('--overwrite', 'replace pictures that are there')
         .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
+        .addOption(new Option('--precision <name>').hideHelp())
         .option('--conservation', 'where relevance is created or lost, and by which op')
         .option('--units', 'relevance of heads, neurons and channels, averaged over the images')
         .option(
@@ -83,6 +85,12 @@ export const explain: CommandSpec<ExplainOptions> = {
       json = false,
       ...flags
     } = options
+    if (options.precision !== undefined) {
+      throw new InputError(
+        `explain --precision ${plain(options.precision)}: rules of relevance divide by activations and are always at `
+          + "high precision; leave it out, 'eval' takes it",
+      )
+    }
     const checked = await openCheckpoint(args[0], { arch }, reporter)
     if (options.mask !== undefined) return explainByMasks(checked, options.mask, options)
     const asked = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = asked

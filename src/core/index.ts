@@ -9,6 +9,8 @@ export { type AnyOp, type Call, pullback, type PullbackOptions, record, type Rul
   type ZeroRule } from './tape.ts'
 export { finite, grad, inference, type Loss, scope, stopGradient, trace, type Trace, valueAndGrad, valueAndGradAux,
   vjp } from './transform.ts'
+export { type Precision } from '../gpu/precision.ts'
+export { withPrecision } from './precision.ts'
 export { firstNonFinite } from './diagnose.ts'
 export { compile, type Compiled } from './compile.ts'
 export { type AxesSpec, type Link, linksOf, type Mapping } from './axes.ts'

@@ -1,13 +1,14 @@
 // The device: init in Node (dawn-node) and in browsers, limits and features, loss, close. One device is current at a
 // time.
 import type { Mode } from '../cpu/abi.ts'
-import { DeviceError } from '../base/errors.ts'
+import { DeviceError, InputError } from '../base/errors.ts'
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { type AdapterKind, env, findAdapter, nameOf } from './adapters.ts'
 import { Pool } from './buffers.ts'
 import { Failures } from './failures.ts'
 import { wantedFeatures } from './features.ts'
 import { Launches } from './launches.ts'
+import { type Precision, precisions } from './precision.ts'
 import { Profiler } from './profiler.ts'
 import { Readback } from './readback.ts'
 
@@ -46,6 +47,8 @@ export interface InitOptions {
    * `ESPALIER_TUNE=0`.
    */
   fixedVariants?: boolean
+  /** How exact the arithmetic has to be; default `default`. See `Precision`. */
+  precision?: Precision
 }
 
 /** Who computes: names from the adapter, and whether it is a GPU, a software driver or the embedded device. */
@@ -85,6 +88,7 @@ const optionKeys: OptionKeys<InitOptions> = {
   memoryLimit: true,
   backend: true,
   fixedVariants: true,
+  precision: true,
 }
 
 /**
@@ -101,6 +105,13 @@ export function init(options: InitOptions = {}): Promise<Gpu> {
 
 async function open(options: InitOptions): Promise<Gpu> {
   checkOptions('init', options, optionKeys)
+  if (options.precision !== undefined && !precisions.includes(options.precision)) {
+    throw new InputError(
+      `init: precision is ${JSON.stringify(options.precision)}, expected ${
+        precisions.map((one) => `'${one}'`).join(', ')
+      }`,
+    )
+  }
   if (current) {
     const { failures, pool: { memory }, adapter } = current
     if (!failures.failed && sameOptions(options, current.options)) return current

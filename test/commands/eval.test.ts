@@ -1,11 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { bench } from '../../src/commands/bench.ts'
 import { evalCommand } from '../../src/commands/eval.ts'
 import { explain } from '../../src/commands/explain.ts'
 import { prune } from '../../src/commands/prune.ts'
 import { train } from '../../src/commands/train.ts'
 import { InputError } from '../../src/base/errors.ts'
+import { packageFile } from '../../src/files/package.ts'
 import { encodeSafetensors } from '../../src/files/safetensors.ts'
 import { hasGolden, shared } from '../support/golden.ts'
 import { digits, run, scratch } from '../support/model.ts'
@@ -42,6 +44,23 @@ describe('eval', () => {
       expect(json).toHaveProperty(name)
     }
     expect(text).toMatch(/top-1 .* %/)
+  })
+
+  test('a precision is taken and said, and refused where it is none', async () => {
+    const model = packageFile('models/data/cifar10/resnet20.safetensors')
+    const data = `cifar10:${packageFile('models/data/cifar10/test200.bin')}#0-7`
+    const usual = await run(evalCommand, [model, '--data', data, '--predictions'])
+    const fast = await run(evalCommand, [model, '--data', data, '--predictions', '--precision', 'fast'])
+    const { predictions, loss } = usual.json as { predictions: number[], loss: number }
+    expect(usual.json).toMatchObject({ precision: 'default' })
+    expect(fast.json).toMatchObject({ precision: 'fast', predictions })
+    expect((fast.json as { loss: number }).loss).toBeCloseTo(loss, 3)
+    expect(fast.text).toContain('precision fast')
+    await expect(run(evalCommand, [model, '--data', data, '--precision', 'quick'])).rejects
+      .toThrow(/Expected high, default, fast/)
+    await expect(run(explain, [model, '--data', data, '--precision', 'fast'])).rejects
+      .toThrow(/explain --precision fast: rules of relevance .* leave it out/)
+    await expect(run(bench, ['kernels', '--precision', 'fast'])).rejects.toThrow(/bench kernels: --precision is for/)
   })
 
   test.skipIf(!hasGolden('resnet20_cifar8'))('a published checkpoint gives the published predictions', async () => {

@@ -114,6 +114,8 @@ export interface ChannelsLast {
 
 /** Images that a convolution reads, laid as a kernel wants them at first use, once for all that read the same ones. */
 export interface Images {
+  /** The images as they are, and the rows and columns of zeros before the first (negative: left out). */
+  plain: { x: Tensor, padding: readonly [number, number] }
   /** Channel by channel, columns sorted for horizontal strides. */
   planes(): PaddedInput
   /** Channels side by side, columns as they are. */
@@ -150,6 +152,7 @@ export function imagesOf(
 ): Images {
   let first: PaddedInput | null = null, last: ChannelsLast | null = null
   return {
+    plain: { x, padding },
     planes: () => first ??= planes(),
     channelsLast: () => last ??= channelsLast(x, padding, rows, columns),
   }

@@ -6,6 +6,7 @@ import { choose, type Variant, variants } from '../shared/variants.ts'
 import type { PixelWork, WeightWork } from './convolution.ts'
 import { blockedPixels } from './blocked.ts'
 import { registersPixels, registersWeight } from './registers.ts'
+import { isWinograd, winogradPixels, worthTiles } from './winograd.ts'
 import { smallTile, tiledPixels, tiledWeight } from './tiled.ts'
 
 /** One way to multiply pixels with weights. */
@@ -29,6 +30,28 @@ export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', 
     fits: ({ order }) => order.outputs > 4,
     run: (work) => {
       tiledPixels(work)
+    },
+  },
+  {
+    // Errors of 5e-6 to 2e-5 of the largest output.
+    name: 'winograd 4',
+    numeric: 'lossy',
+    adapters: ['embedded'],
+    runs: (_, work) => isWinograd(work),
+    fits: (work, { columns }) => columns === 4 && worthTiles(work, 4),
+    run: (work) => {
+      winogradPixels(work, 4)
+    },
+  },
+  {
+    // Errors to 2e-6 of the largest output, as the sums of the others have them.
+    name: 'winograd 2',
+    numeric: 'transformed',
+    adapters: ['embedded'],
+    runs: (_, work) => isWinograd(work),
+    fits: (work, { columns }) => columns === 4 && worthTiles(work, 2),
+    run: (work) => {
+      winogradPixels(work, 2)
     },
   },
   {

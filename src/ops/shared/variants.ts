@@ -4,15 +4,17 @@ import { type AdapterKind } from '../../gpu/adapters.ts'
 import { currentGpu, type Gpu } from '../../gpu/device.ts'
 import { wantFeatures } from '../../gpu/features.ts'
 import { quickest, type Trial } from '../../gpu/tune.ts'
+import { precision } from '../../core/precision.ts'
 import { InputError } from '../../base/errors.ts'
 
 /**
  * What a variant does to the last digits. Rows of 'exact-order' add the same terms in the same order and give the same
- * bits, so that the tuner may exchange them in the middle of a run. 'reordered' adds in an order of its own; 'f16'
- * rounds operands to half precision and 'winograd' transforms them, which costs digits: those two are never chosen
- * unasked, only by name.
+ * bits, so that the tuner may exchange them in the middle of a run. 'reordered' adds in an order of its own.
+ * 'transformed' multiplies what was transformed before and loses no more digits by that than a sum does (to 2e-6 of the
+ * largest value): it is chosen unless `high` precision is asked for. 'lossy' loses more (up to 3e-5) and is chosen only
+ * at `fast`. 'f16' rounds operands to half precision and is never chosen unasked, only by name.
  */
-export type NumericClass = 'exact-order' | 'reordered' | 'f16' | 'winograd'
+export type NumericClass = 'exact-order' | 'reordered' | 'transformed' | 'lossy' | 'f16'
 
 /** What a choice may depend on: the adapter, and nothing that changes while a device is open. */
 export interface Machine {
@@ -151,7 +153,9 @@ export function candidates<W, V extends Variant<W>>(table: VariantTable<W, V>, w
 }
 
 function suits<W>(row: Variant<W>, work: W, on: Machine): boolean {
-  if (row.numeric === 'f16' || row.numeric === 'winograd') return false
+  if (row.numeric === 'f16') return false
+  if (row.numeric === 'transformed' && precision() === 'high') return false
+  if (row.numeric === 'lossy' && precision() !== 'fast') return false
   return (row.adapters?.includes(on.kind) ?? true) && canRun(row, work, on) && (row.fits?.(work, on) ?? true)
 }
 

@@ -63,7 +63,7 @@ describeDevice('conv2d', (adapter) => {
       })
 
       // What is for the embedded device alone is left to it but for a few.
-      const own = adapter !== 'cpu' && variant.startsWith('blocked')
+      const own = adapter !== 'cpu' && /^(blocked|winograd)/.test(variant)
       test.each(own ? shapes.slice(5, 8) : shapes)('x [%s], weight [%s], %o', async (x, w, attrs) => {
         const options = attrs as reference.Convolution
         await checkOp({

@@ -7,6 +7,7 @@ import '../../../src/ops/batchnorm.ts'
 import { blockedKernels } from '../../../src/ops/conv2d/blocked.ts'
 import { registersKernel, registersWeightKernel } from '../../../src/ops/conv2d/registers.ts'
 import { tiledKernel, smallTile, tiledWeightKernel, tiles } from '../../../src/ops/conv2d/tiled.ts'
+import { winogradProduct } from '../../../src/ops/conv2d/winograd-kernels.ts'
 import '../../../src/ops/conv2d/conv2d.ts'
 import '../../../src/ops/conv2d/depthwise.ts'
 import '../../../src/ops/pool.ts'
@@ -32,6 +33,7 @@ describeDawn('variants on the null backend', () => {
     }
     const { launches, failures } = gpu()
     for (const kernel of Object.values(blockedKernels)) launches.pipeline(kernel, { X: 4, Y: 2 })
+    launches.pipeline(winogradProduct, { X: 4, Y: 2 })
     for (const kernel of declaredKernels()) launches.pipeline(kernel)
     await failures.settle()
     expect(launches.counts.pipelines).toBeGreaterThan(40)
