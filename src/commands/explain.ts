@@ -9,30 +9,25 @@ import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { close, init } from '../gpu/device.ts'
 import { modelOf, type ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
-import { pictureName } from '../data/datasets.ts'
-import { loadImage } from '../data/picture.ts'
 import { nodeFiles } from '../files/files.ts'
 import { type Row, sheet } from '../report/heatmap.ts'
 import { makeFolder, openOutput, writeOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { parent, readClasses } from '../data/sources.ts'
-import { claimOutputs, derived, filesRead, type Reads } from './claims.ts'
+import { claimOutputs, derived, filesRead } from './claims.ts'
 import { classOf, networkClasses } from './classes.ts'
 import { explainMasks, maskPng, readMasks } from './class-masks.ts'
-import { type Answer, type CommandSpec, type Reporter, wholeNumber } from './command.ts'
-import { Explainer, type Found, type Images, namelessClass, type Totals, usualComposite } from './explainer.ts'
-import { openCheckpoint, openLabelled, preparedFor, preparedJson, preparedText } from './open.ts'
-import { addArch, addPreprocessing, type ArchOptions, percent, type PreprocessingOptions, table } from './model.ts'
+import { type Answer, type CommandSpec, wholeNumber } from './command.ts'
+import { openImages } from './explain-images.ts'
+import { Explainer, type Found, namelessClass, type Totals, usualComposite } from './explainer.ts'
+import { addGraph, explainGraph, type GraphFlags } from './head-graph.ts'
+import { openCheckpoint, preparedFor, preparedJson, preparedText } from './open.ts'
+import { addArch, addPreprocessing, percent, table } from './model.ts'
 
-interface ExplainOptions extends ArchOptions, PreprocessingOptions {
-  image?: string[]
-  data?: string
+interface ExplainOptions extends GraphFlags {
   class?: string[]
   composite?: string[]
-  out?: string
-  overwrite?: boolean
-  batch: number
   conservation?: boolean
   units?: boolean
   mask?: string
@@ -57,7 +52,7 @@ export const explain: CommandSpec<ExplainOptions> = {
           `ways to attribute, side by side: ${attributionMethodNames.join(', ')}; `
             + 'default epsilon-gamma-box for CNNs, else attn-lrp-gamma',
         )
-        .option('--out <png or folder>', 'a contact sheet, or a folder for one per image')
+        .option('--out <png or folder>', 'a contact sheet, or a folder for one per image; of --graph an .svg or .html')
         .option('--overwrite', 'replace pictures that are there')
         .option('--batch <n>', 'images at once', wholeNumber(1, 4096), 8)
         .addOption(new Option('--precision <name>').hideHelp())
@@ -68,6 +63,7 @@ export const explain: CommandSpec<ExplainOptions> = {
           'with --units, without images: what classes lean on by the masks of prune --method xpruner --report run.html',
         ),
     )
+    addGraph(command)
   },
   async run(options, reporter) {
     const {
@@ -92,6 +88,7 @@ export const explain: CommandSpec<ExplainOptions> = {
       )
     }
     const checked = await openCheckpoint(args[0], { arch }, reporter)
+    if (options.graph || options.set !== undefined) return explainGraph(checked, options, reporter)
     if (options.mask !== undefined) return explainByMasks(checked, options.mask, options)
     const asked = preparedFor(checked, flags, data ?? { pictures: true }), { preprocessing } = asked
     const { source, count, names: titles, read, normalised } = await openImages(
@@ -213,83 +210,6 @@ function explainByMasks(checked: ParsedCheckpoint, mask: string, options: Explai
 const pictureFile = (folder: string, at: number, name: string, count: number): string => {
   const number = String(at + 1).padStart(String(count).length, '0')
   return join(folder, `${number}-${basename(name).replace(/\.(png|jpe?g)$/i, '').replace(/\.[^.]*$/, '')}.png`)
-}
-
-interface Source {
-  count: number
-  /** What each image is called, and where they are read from. */
-  names: string[]
-  read: Pick<Reads, 'images' | 'data'>
-  /** As of a data set. */
-  normalised?: string
-  source: () => AsyncGenerator<Images>
-}
-
-/** Pictures one batch after the other, from files or a data set. */
-async function openImages(
-  image: string[] | undefined,
-  data: string | undefined,
-  preprocessing: Preprocessing,
-  batch: number,
-  checked: ParsedCheckpoint,
-  reporter: Reporter,
-): Promise<Source> {
-  if (image === undefined && data === undefined) {
-    throw new InputError('explain: expected --image <file> or --data <data>, found neither')
-  }
-  if (image !== undefined && data !== undefined) {
-    throw new InputError('explain: expected --image or --data, found both; leave one out')
-  }
-  if (data !== undefined) return openData(data, preprocessing, batch, checked, reporter)
-  const files = image!
-  for (const file of files) if (!await nodeFiles.exists(file)) throw new InputError(`--image ${file}: no such file`)
-  return {
-    count: files.length,
-    names: files,
-    read: { images: files },
-    source: async function*() {
-      for (let start = 0; start < files.length; start += batch) {
-        const names = files.slice(start, start + batch)
-        const loaded = await Promise.all(names.map((name) => loadImage(name, preprocessing)))
-        const [{ pixels: { channels, height, width } }] = loaded
-        const odd = loaded.findIndex(({ pixels }) => pixels.height !== height || pixels.width !== width)
-        if (odd >= 0) {
-          const { pixels } = loaded[odd]
-          throw new InputError(
-            `--image ${names[odd]}: ${pixels.width} x ${pixels.height} pixels beside ${width} x ${height}; `
-              + 'give --resize and --crop, or --batch 1',
-          )
-        }
-        const values = new Float32Array(names.length * channels * height * width)
-        loaded.forEach(({ input }, i) => {
-          values.set(input, i * input.length)
-        })
-        yield { values, shape: [names.length, channels, height, width], names }
-      }
-    },
-  }
-}
-
-async function openData(
-  data: string,
-  preprocessing: Preprocessing,
-  batch: number,
-  checked: ParsedCheckpoint,
-  reporter: Reporter,
-): Promise<Source> {
-  const set = await openLabelled(data, checked, preprocessing, reporter)
-  const title = (i: number) => pictureName(set, i)
-  return {
-    count: set.length,
-    names: Array.from(set.labels, (_, i) => title(i)),
-    read: { data: set },
-    normalised: set.normalised,
-    source: async function*() {
-      for await (const { images, shape, indices } of set.batches({ size: batch })) {
-        yield { values: images, shape, names: [...indices].map(title) }
-      }
-    },
-  }
 }
 
 /** `classes.json` in the folder of the first image or of the data, or in the folder above. */

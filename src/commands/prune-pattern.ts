@@ -6,13 +6,17 @@ import type { Model } from '../nn/model.ts'
 import { close, gpu, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
 import { nodeFiles } from '../files/files.ts'
+import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { isPluginPath } from '../files/plugin.ts'
 import { difference, logitsOf } from '../pruning/check.ts'
 import { sizeAndAccuracy } from '../pruning/figures.ts'
+import type { Method } from '../pruning/methods/method.ts'
 import { prunePattern, weightCriterion } from '../pruning/pattern.ts'
+import { checkedOptions } from '../pruning/prune.ts'
 import { shareText, timeText } from '../report/format.ts'
+import { stageLines } from '../report/stages.ts'
 import type { Figures } from '../report/types.ts'
 import { checkPattern } from '../sparse/check-pattern.ts'
 import { checkSites, type EntryScores } from '../sparse/choose.ts'
@@ -42,7 +46,6 @@ const foreign = [
   'ms',
   'units',
   'report',
-  'set',
   'recipe',
   'best',
   'distill',
@@ -59,8 +62,12 @@ export async function pruneToPattern(options: Options, reporter: Reporter): Prom
     throw new InputError(`prune: --${flag} is for cutting units and --pattern for packing weights; give one`)
   }
   if (options.steps > 1) throw new InputError('prune: --pattern takes one step; train --pattern goes in many')
-  const { criterion } = await namedMethod(method), mine = weightCriterion(method, criterion)
-  checkData(method, options.finetune === undefined ? mine.images ? 'references' : 'nothing' : 'training', options)
+  const named = await namedMethod(method), reads = readsOf(method, named)
+  if (options.set !== undefined && !named.toPattern) {
+    throw new InputError(`prune: --set is for methods that train, and ${method} scores weights; leave it out`)
+  }
+  checkedOptions(method, named, options.set ?? {})
+  checkData(method, options.finetune === undefined ? reads : 'training', options)
   const outputs = [{ flag: '--out', path: out }]
   claimOutputs(outputs, filesRead({ model, method }), options.overwrite ?? false)
   const job = await openJob(model, options, reporter)
@@ -79,6 +86,12 @@ export async function pruneToPattern(options: Options, reporter: Reporter): Prom
   }
 }
 
+/** What a method reads where it makes a pattern. @throws InputError for one that scores units alone. */
+function readsOf(name: string, method: Method): Method['reads'] {
+  if (method.toPattern) return 'training'
+  return weightCriterion(name, method.criterion).images ? 'references' : 'nothing'
+}
+
 /** Tries a pattern of the user's own on the smallest weights before a network is packed by it. @throws InputError. */
 async function checkOwn(pattern: Pattern, sites: readonly WeightSite[]): Promise<void> {
   const shapes = new Map(sites.map(({ matrix }) => [matrix.join(), matrix]))
@@ -95,7 +108,8 @@ async function work(
   output: Output,
 ): Promise<Answer> {
   const { checked, input } = job, { method, batch, ranking, minimum, aggregation, seed = 0, f16 = false } = options
-  const references = await cacheReferences(job, options, reporter)
+  const named = await namedMethod(method), reads = readsOf(method, named)
+  const references = reads === 'training' ? null : await cacheReferences(job, options, reporter)
   const test = job.test && await cacheTest(job.test, reporter)
   const model = openModel(job)
   const measured = async (network: Model, bytes: number, what: string): Promise<Figures & { keptMacs: number }> => {
@@ -106,13 +120,17 @@ async function work(
   }
   const dense = await measured(model, checked.bytes, 'evaluating the dense network')
   const { onProgress, stop } = follow(reporter)
-  const { criterion } = await namedMethod(method)
+  const augment = options.flip === undefined ? undefined : { flip: options.flip }
+  const store = folderStore(`${options.out}.state`)
   const pruned = await prunePattern(model, {
     pattern,
     density: options.density,
     ranking,
     minimum,
-    method: criterion!,
+    method: named.toPattern ? named : named.criterion!,
+    options: named.toPattern && options.set,
+    store,
+    augment,
     name: method,
     skip,
     data: job.data ?? undefined,
@@ -125,7 +143,7 @@ async function work(
     finetune: options.finetune === undefined ? undefined : {
       epochs: options.finetune,
       rate: options.rate,
-      augment: options.flip === undefined ? undefined : { flip: options.flip },
+      augment,
     },
     onProgress,
   }).finally(stop)
@@ -158,6 +176,7 @@ async function work(
   const before = { ...dense, ...times.before }, after = { ...small, ...times.after }
   disposeTree([model, again])
   output.commit()
+  store.clear() // there is nothing left to go on with
   const json = {
     model: options.args[0],
     out: options.out,
@@ -171,10 +190,11 @@ async function work(
     before,
     after,
     layers,
-    references: criterion!.images ? references?.length ?? 0 : 0,
+    references: reads === 'references' ? references?.length ?? 0 : 0,
     scores,
     difference: error,
     finetune: options.finetune ?? 0,
+    stages: pruned.stages,
     ...preparedJson(job.prepared),
     notes,
   }
@@ -190,7 +210,7 @@ async function work(
     }`,
     `  ${timeText(before)} -> ${timeText(after)} ms per image in turns: ${shareText(after)}`,
     `  read back and compared: largest difference ${error.toExponential(1)} of the largest logit`,
-    ...said.map((note) => `  ${note}`),
+    ...[...stageLines(pruned.stages), ...said].map((note) => `  ${note}`),
   ].join('\n')
   return { json, text }
 }

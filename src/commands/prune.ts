@@ -31,12 +31,14 @@ import { timeBoth } from '../train/timing.ts'
 import { classMasksOf } from './class-masks.ts'
 import { commandLine } from './command-line.ts'
 import { dryRun, dryText } from './dry-run.ts'
+import { graphReport } from './head-graph.ts'
 import { heatmapsOf } from './heatmaps.ts'
 import { namedMethod } from './method.ts'
 import { large, numberWithin, percent } from './model.ts'
 import { patternForms } from '../sparse/registry.ts'
 import { preparedJson, preparedText } from './open.ts'
 import { addRecipe, withoutRecipeBudget } from './recipe.ts'
+import { addSetting } from './settings.ts'
 import { addPruner, cacheReferences, cacheTest, checkData, type Job, oneOf, openModel, prepareJob,
   type PrunerOptions } from './pruner.ts'
 
@@ -112,8 +114,8 @@ export const prune: CommandSpec<PruneOptions> = {
       if (page && numbers) {
         const { htmlReport } = await import('../report/report.ts')
         page.write(htmlReport(result.report))
-        const { masks } = result.report
-        numbers.write(`${JSON.stringify({ ...result.json, masks }, null, 1)}\n`)
+        const { masks, graph } = result.report
+        numbers.write(`${JSON.stringify({ ...result.json, masks, graph }, null, 1)}\n`)
         page.commit()
         numbers.commit()
       }
@@ -249,13 +251,6 @@ function refusePatternFlags(options: PruneOptions): void {
   if (lost) throw new InputError(`prune: --${lost} goes with --pattern, found no --pattern`)
 }
 
-/** Collects `--set name=value`. @throws InputError. */
-function addSetting(text: string, before: Record<string, string> = {}): Record<string, string> {
-  const [, name, value] = /^([\w-]+)=(.*)$/s.exec(text) ?? []
-  if (name === undefined) throw new InputError(`--set ${text}: expected name=value`)
-  return { ...before, [name]: value }
-}
-
 /** Everything between an open device and a file in place. Also what `demo` runs. */
 export async function pruneJob(
   job: Job,
@@ -283,7 +278,7 @@ export async function pruneJob(
   }
   const dense = await measured(model, checked.bytes, 'evaluating the dense network')
   const { onProgress, stop } = follow(reporter)
-  const store = folderStore(`${options.out}.state`)
+  const store = folderStore(`${options.out}.state`), started = performance.now()
   const pruned = await prunePipeline(model, {
     ...jobOptions(job, options, chosenMethod, references),
     finetune: options.finetune === undefined ? undefined : {
@@ -302,7 +297,7 @@ export async function pruneJob(
       }),
     onProgress,
   }).finally(stop)
-  const { plan, rate } = pruned
+  const { plan, rate } = pruned, pruningMs = Math.round(performance.now() - started)
   // what was guessed or ignored was said on opening; files that are read later need it too
   const hint = nodeHint(gpu().adapter.architecture)
   const said = [
@@ -351,6 +346,7 @@ export async function pruneJob(
     units: units.filter(({ name }) => chosen.some((unit) => unit.name === name)),
     stages: pruned.stages,
     masks: pruned.masks ? classMasksOf(pruned.masks, chosen, plan, checked) : undefined,
+    graph: pruned.graph ? graphReport(pruned.graph, plan) : undefined,
     heatmaps,
     notes,
   }
@@ -367,6 +363,7 @@ export async function pruneJob(
     difference: error,
     finetune: options.finetune ?? 0,
     stages: pruned.stages,
+    pruningMs,
     ...preparedJson(job.prepared),
     notes,
   }

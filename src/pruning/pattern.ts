@@ -6,6 +6,7 @@ import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { copyOf } from '../core/fill.ts'
 import { trace } from '../core/transform.ts'
 import { disposeTree, leaves, mapTree } from '../core/tree.ts'
+import type { Augmentation } from '../data/augment.ts'
 import type { Dataset } from '../data/datasets.ts'
 import { withAnyClass } from '../nn/masks.ts'
 import type { Model } from '../nn/model.ts'
@@ -14,9 +15,13 @@ import type { Pattern } from '../sparse/pattern.ts'
 import { chooseSites, type WeightSite, weightSites } from '../sparse/sites.ts'
 import { hostEntries, packModel, sparseWeights } from '../sparse/sparsify.ts'
 import { fit, fitKeys, type FitOptions } from '../train/fit.ts'
+import { noStore, type StateStore } from '../train/resume.ts'
 import { difference, logitsOf, type Probe, probesOf } from './check.ts'
 import { rememberRecord, historyOf } from './plan/history.ts'
-import { criterionNames, criterionOf, methods } from './methods/index.ts'
+import type { StageRecord } from './learning/record.ts'
+import { methodNames, methodOf, methods } from './methods/index.ts'
+import type { Method } from './methods/method.ts'
+import { checkedOptions } from './prune.ts'
 import type { OnProgress } from './progress.ts'
 import type { ImportanceCriterion } from './scores/criterion.ts'
 
@@ -25,8 +30,16 @@ export interface PatternPruneOptions extends Omit<ChooseOptions, 'density'> {
   pattern: Pattern
   /** The share of the entries that stays; patterns that leave no choice (2:4) need none. */
   density?: number
-  /** An importance criterion of weights, or the name of one; default `magnitude`. */
-  method?: string | ImportanceCriterion
+  /**
+   * An importance criterion of weights, a method that brings weights into a pattern while it trains (`gohsp`), or the
+   * name of one; default `magnitude`.
+   */
+  method?: string | ImportanceCriterion | Method
+  /** Options of a method that trains, as text, and where it keeps its state. */
+  options?: Readonly<Record<string, string>>
+  store?: StateStore
+  /** How pictures are changed while such a method trains. */
+  augment?: Augmentation
   /** What messages call it. */
   name?: string
   /** Layers or weights that stay dense, `*` standing for anything. */
@@ -61,6 +74,9 @@ const keys: OptionKeys<PatternPruneOptions> = {
   aggregation: true,
   batch: true,
   seed: true,
+  options: true,
+  store: true,
+  augment: true,
   finetune: true,
   onProgress: true,
 }
@@ -79,6 +95,8 @@ export interface PatternPruneResult<M> {
   probes: readonly Probe[]
   /** What the network must compute for the probes. */
   logits: Float32Array
+  /** What became of each stage of a method that trains. */
+  stages: readonly StageRecord[]
   notes: string[]
 }
 
@@ -87,7 +105,7 @@ export interface PatternPruneResult<M> {
  */
 export function weightCriterion(name: string, criterion: ImportanceCriterion | undefined): ImportanceCriterion {
   if (criterion?.weights) return criterion
-  const able = criterionNames.filter((each) => methods[each].criterion?.weights)
+  const able = methodNames.filter((each) => methods[each].criterion?.weights ?? methods[each].toPattern)
   throw new InputError(
     `method '${name}': it scores no single weights, which a sparsity pattern is chosen by; expected ${
       able.join(', ')
@@ -109,10 +127,13 @@ export async function prunePattern<M extends Model>(
   const { pattern, method = 'magnitude', data = null, references = data, ranking, minimum, batch = 16, seed = 0 } =
     options
   const name = options.name ?? (typeof method === 'string' ? method : 'a criterion')
-  const criterion = weightCriterion(name, typeof method === 'string' ? criterionOf(method) : method)
-  if ((criterion.images && !references) || (options.finetune && !data)) {
+  const named = typeof method === 'string' ? methodOf(method) : 'prune' in method ? method : null
+  const learner = named?.toPattern ? named as Method & Required<Pick<Method, 'toPattern'>> : null
+  const criterion = learner ? null : weightCriterion(name, named ? named.criterion : method as ImportanceCriterion)
+  const lacking = learner ? !data : criterion!.images && !references
+  if (lacking || (options.finetune && !data)) {
     throw new InputError(
-      `prune: ${criterion.images && !references ? name : 'fine-tuning'} reads images with labels, and there are none; `
+      `prune: ${lacking ? name : 'fine-tuning'} reads images with labels, and there are none; `
         + 'give --data (library: data)',
     )
   }
@@ -122,8 +143,25 @@ export async function prunePattern<M extends Model>(
   checkSites(sites, pattern)
   const classes = options.classes
     ?? trace((image) => withAnyClass(model, 1, () => model.call(image([1, ...input])))).result.shape.at(-1)!
-  const values = await hostEntries(model, sites)
-  const scores = await criterion.weights!({
+  const density = densityFor(pattern, sites, options.density)
+  const choose = (found: EntryScores) => chooseEntries(sites, found, pattern, { density, ranking, minimum })
+  const learnt = await learner?.toPattern({
+    name,
+    model,
+    classes,
+    sites,
+    choose,
+    data: data!,
+    augment: options.augment,
+    batch,
+    seed,
+    options: checkedOptions(name, learner, options.options ?? {}),
+    store: options.store ?? noStore,
+    recipe: { pattern: pattern.name, density, ranking, minimum, weights: sites.map(({ path }) => path) },
+    onProgress: options.onProgress,
+  })
+  const source = (learnt?.model ?? model) as M, values = await hostEntries(source, sites)
+  const scores = learnt?.scores ?? await criterion!.weights!({
     model,
     sites,
     values,
@@ -135,13 +173,13 @@ export async function prunePattern<M extends Model>(
     tile: (shape) => pattern.tile(shape),
     onProgress: (images) => options.onProgress?.(`scoring by ${name}`, images, references?.length ?? images),
   })
-  const density = densityFor(pattern, sites, options.density)
-  const keep = chooseEntries(sites, scores, pattern, { density, ranking, minimum })
-  const small = packModel(model, [1, ...input], sites, pattern, keep, values)
+  const keep = learnt?.keep ?? choose(scores)
+  const small = packModel(source, [1, ...input], sites, pattern, keep, values)
   const before = historyOf(model).at(-1)
   if (before) rememberRecord(small, before)
   const probes = await probesOf(references ?? data, input, batch)
-  let logits = await maskedLogits(model, keep, values, probes)
+  let logits = await maskedLogits(source, keep, values, probes)
+  if (learnt) disposeTree(learnt.model)
   const apart = difference(await logitsOf(small, probes), logits)
   if (!(apart <= 1e-3)) {
     disposeTree(small)
@@ -152,7 +190,7 @@ export async function prunePattern<M extends Model>(
         + `network's values are no numbers`,
     )
   }
-  const notes: string[] = []
+  const notes = learnt ? [`learnt from ${data!.length} images`] : []
   if (options.finetune) {
     const { epochs } = options.finetune, all = epochs * data!.length
     await fit<Model>(small, data!, {
@@ -173,7 +211,8 @@ export async function prunePattern<M extends Model>(
   const entries = sites.reduce((sum, { matrix: [rows, columns] }) => sum + rows * columns, 0)
   const own = new Set(sites.flatMap(({ paths }) => paths))
   const kept = sparseWeights(small).reduce((sum, [path, weight]) => own.has(path) ? sum + weight.kept : sum, 0)
-  return { model: small, sites, scores, density: kept / entries, difference: apart, probes, logits, notes }
+  const stages = learnt?.stages ?? []
+  return { model: small, sites, scores, density: kept / entries, difference: apart, probes, logits, stages, notes }
 }
 
 /** The density asked for. @throws InputError where a pattern needs one and has none, or has another of its own. */

@@ -13,6 +13,7 @@ import type { Augmentation } from '../data/augment.ts'
 import { noStore, type StateStore } from '../train/resume.ts'
 import { type Budget, planWithin } from './budget.ts'
 import { difference, logitsOf, notFinite, type Probe, probesOf } from './check.ts'
+import type { HeadGraphs } from './graph/head-rank.ts'
 import { finetune, finetuneKeys, type FinetuneOptions } from './learning/finetune.ts'
 import type { StageRecord } from './learning/record.ts'
 import { methodOf } from './methods/index.ts'
@@ -109,6 +110,8 @@ export interface PruneResult<M> {
   /** What became of each stage that learnt, fine-tuning included; and the masks of classes that a method learnt. */
   stages: readonly StageRecord[]
   masks: ReadonlyMap<string, ClassMask> | null
+  /** The graph of heads of the dense network, of methods that make one. */
+  graph: HeadGraphs | null
   notes: string[]
 }
 
@@ -122,7 +125,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
   const method = typeof options.method === 'object' ? options.method : methodOf(options.method ?? 'pxp')
   const job = await jobOf(model, method, options)
   const { found, units: chosen, input } = job
-  const { plan, scores, model: trained, masks = null, ...learnt } = await method.prune(job)
+  const { plan, scores, model: trained, masks = null, graph = null, ...learnt } = await method.prune(job)
   const notes = [...learnt.notes ?? []], stages = [...learnt.stages ?? []]
   const source = (trained ?? model) as M
   const probes = await probesOf(job.references ?? job.data, input, job.batch)
@@ -166,6 +169,7 @@ export async function prune<M extends Model>(model: M, options: PruneOptions): P
     logits,
     stages,
     masks,
+    graph,
     notes: [...notesOf(method, job, plan), ...notes],
   }
 }

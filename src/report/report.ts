@@ -3,6 +3,7 @@ import { maskPicture, type MaskReport } from './class-masks.ts'
 import { curveSection } from './curves.ts'
 import { figureSection } from './figures.ts'
 import { differsInTime, percent } from './format.ts'
+import { headGraphSection } from './head-graph.ts'
 import { html, type Html } from './html.ts'
 import { unitSection } from './kept.ts'
 import { page } from './page.ts'
@@ -24,6 +25,7 @@ ${figureSection(report)}
 ${curveSection(report)}
 ${stageSection(report.stages)}
 ${report.masks && maskSection(report.masks)}
+${report.graph && headGraphSection(report.graph)}
 ${heatmaps.length > 0 && html`<section><h2>Relevance before and after</h2>${heatmaps.map(pair)}</section>`}
 ${unitSection(report)}`,
   )

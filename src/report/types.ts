@@ -1,6 +1,7 @@
 // What a report is made of: plain data that `prune`, `sweep` and `demo` fill in, and may leave parts of out.
 import type { StageRecord } from '../pruning/learning/record.ts'
 import type { MaskReport } from './class-masks.ts'
+import type { HeadGraphReport } from './head-graph.ts'
 
 /** A model's figures, by the names of the JSON results. Fractions are 0..1, times milliseconds. */
 export interface Figures {
@@ -90,6 +91,8 @@ export interface Report {
   stages?: readonly StageRecord[]
   /** Masks of classes that a method learnt. */
   masks?: MaskReport
+  /** How alike heads are, and how that ranks them. */
+  graph?: HeadGraphReport
   heatmaps?: Heatmaps[]
   notes?: string[]
 }

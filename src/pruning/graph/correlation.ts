@@ -5,7 +5,7 @@ import { copyInto, zeros } from '../../core/fill.ts'
 import { type Call, record } from '../../core/tape.ts'
 import { type Tensor, tensor } from '../../core/tensor.ts'
 import { scope } from '../../core/transform.ts'
-import type { Dataset } from '../../data/datasets.ts'
+import type { Batch } from '../../data/datasets.ts'
 import type { Gate } from '../../nn/gate.ts'
 import { gatesOf } from '../../nn/gates.ts'
 import type { Model } from '../../nn/model.ts'
@@ -29,12 +29,17 @@ export interface HeadCorrelation {
   values: Float32Array
 }
 
+/** Images in batches: a data set, or any other source of them; labels are not read. */
+export interface ImageBatches {
+  batches(options: { size: number }): AsyncIterable<Pick<Batch, 'images' | 'shape'>>
+}
+
 /** Whose heads are compared, and on what. */
 export interface CorrelationJob {
   model: Model
   /** Units of heads; others are passed over. */
   units: readonly Unit[]
-  images: Dataset
+  images: ImageBatches
   batch: number
   source: CorrelationSource
   /** Called with the number of images done. */

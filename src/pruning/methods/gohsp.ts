@@ -2,6 +2,7 @@
 // Vision Transformer", AAAI 2023, arXiv 2301.05345): heads ranked by a graph, then heads and neurons driven to zero
 // together while the network trains, then cut. No code was published; docs/gohsp.md says what is the paper's and what
 // was chosen here.
+import { InputError } from '../../base/errors.ts'
 import { permutation } from '../../base/random.ts'
 import { copyOf } from '../../core/fill.ts'
 import { disposeTree, mapTree, parameters } from '../../core/tree.ts'
@@ -9,9 +10,9 @@ import { cached } from '../../data/subset.ts'
 import { costOf } from '../../nn/macs.ts'
 import type { Model } from '../../nn/model.ts'
 import { headCorrelations } from '../graph/correlation.ts'
-import { rankHeads } from '../graph/head-rank.ts'
+import { headGraphs, type HeadGraphs, headScores } from '../graph/head-rank.ts'
 import type { StageRecord } from '../learning/record.ts'
-import { learnStage } from '../learning/stage.ts'
+import { type LearningJob, learnStage } from '../learning/stage.ts'
 import { rateTarget } from '../learning/target.ts'
 import type { Plan } from '../plan/slice.ts'
 import { magnitude } from '../scores/magnitude.ts'
@@ -20,11 +21,12 @@ import type { Scores } from '../scores/criterion.ts'
 import { planCost } from '../trial.ts'
 import { scoreUnitsBy } from './by-criterion.ts'
 import { scaledToMean } from './graph.ts'
-import { Admm } from './gohsp/admm.ts'
+import { Admm, GroupProjection } from './gohsp/admm.ts'
 import { groupsOf } from './gohsp/groups.ts'
-import { options, type Settings, settingsOf } from './gohsp/settings.ts'
+import { PatternProjection } from './gohsp/pattern-projection.ts'
+import { options, patternOptions, type Settings, settingsOf } from './gohsp/settings.ts'
 import { supportsWithin } from './gohsp/supports.ts'
-import type { Method, Methods, PruningJob } from './method.ts'
+import type { Method, Methods, PatternJob, PatternPruned, PruningJob } from './method.ts'
 
 /** GOHSP as a method. */
 export const gohsp: Method = {
@@ -41,24 +43,26 @@ export const gohsp: Method = {
   async prune(job) {
     const set = settingsOf(job.options)
     groupsOf(job.model, job.units) // refused before anything is looked at
-    const target = await rateTarget(job), ranks = await rankOf(job, set)
+    const target = await rateTarget(job), { ranks, graph } = await rankOf(job, set)
     const supports = supportsWithin({ units: job.units, target, ranks, select: job.select, set })
     const model = mapTree(job.model, (leaf) => copyOf(leaf, true))
-    const admm = new Admm(groupsOf(model, job.units), {
-      rho: set.rho,
-      growth: set.rhoGrowth,
-      cap: set.rhoCap,
-      every: set.every,
-      tolerance: set.tolerance,
-      duals: set.soft === 'admm',
-      supportOf: (norms) => supports.of(norms),
-    })
+    const projection = new GroupProjection(groupsOf(model, job.units), (norms) => supports.of(norms))
+    const admm = new Admm(projection, admmOptions(set))
     try {
       await admm.start()
-      const record = set.epochs ? await softly(job, model, admm, set) : null
-      const scores = new Map([...await admm.norms(), ...ranks]),
-        { plan, notes } = await within(job, admm.support, scores)
-      return { plan, scores, model, stages: record ? [record] : [], notes: [...notes, ...notesOf(job, plan)] }
+      const { graph: how, graphImages, ranking, heads, neurons, headSpread, neuronSpread } = set
+      const record = set.epochs
+        ? await softly(job, model, admm, set, {
+          shares: [heads, neurons, headSpread, neuronSpread],
+          ranking: [ranking, how, graphImages],
+          budget: [job.budget.kind, job.budget.limit, job.select],
+          units: job.units.map(({ name }) => name),
+        })
+        : null
+      const scores = new Map([...await projection.norms(admm.pulled), ...ranks]),
+        { plan, notes } = await within(job, projection.support, scores)
+      const stages = record ? [record] : []
+      return { plan, scores, model, stages, graph, notes: [...notes, ...notesOf(job, plan)] }
     } catch (error) {
       disposeTree(model)
       throw error
@@ -66,18 +70,53 @@ export const gohsp: Method = {
       admm.dispose()
     }
   },
+  toPattern,
+}
+
+/** The same with Z projected onto a sparsity pattern. @throws InputError for options that mean heads and neurons. */
+async function toPattern(job: PatternJob): Promise<PatternPruned> {
+  const foreign = Object.entries(options).find(([name, { default: usual }]) =>
+    !patternOptions.includes(name) && (job.options[name] ?? usual) !== usual
+  )
+  if (foreign) {
+    throw new InputError(
+      `method '${job.name}': --set ${foreign[0]} is for cutting heads and neurons; with --pattern expected ${
+        patternOptions.join(', ')
+      }`,
+    )
+  }
+  const set = settingsOf(job.options), model = mapTree(job.model, (leaf) => copyOf(leaf, true))
+  const projection = new PatternProjection(model, job.sites, job.choose), admm = new Admm(projection, admmOptions(set))
+  try {
+    await admm.start()
+    const record = set.epochs ? await softly(job, model, admm, set, job.recipe) : null
+    return {
+      keep: projection.keep,
+      scores: await projection.scores(admm.pulled),
+      model,
+      stages: record ? [record] : [],
+    }
+  } catch (error) {
+    disposeTree(model)
+    throw error
+  } finally {
+    admm.dispose()
+  }
 }
 
 const stageName = 'soft-pruning'
 const sizeOf = (found: ReturnType<typeof parameters>) => found.reduce((sum, [, { size }]) => sum + size, 0)
 
 /** Scores of heads: by the graph of some images, or by what it is compared with. */
-async function rankOf(job: PruningJob, { graph, graphImages, ranking }: Settings): Promise<Scores> {
+async function rankOf(
+  job: PruningJob,
+  { graph, graphImages, ranking }: Settings,
+): Promise<{ ranks: Scores, graph?: HeadGraphs }> {
   const heads = job.units.filter(({ kind }) => kind === 'heads'), data = job.references ?? job.data!
-  if (!heads.length) return new Map()
+  if (!heads.length) return { ranks: new Map() }
   if (ranking !== 'graph') {
     const criterion = ranking === 'random' ? random : magnitude('l2')
-    return scaledToMean(await scoreUnitsBy(criterion, { ...job, units: heads }))
+    return { ranks: scaledToMean(await scoreUnitsBy(criterion, { ...job, units: heads })) }
   }
   const some = permutation(data.length, job.seed, 'graph').slice(0, graphImages).toSorted()
   const correlations = await headCorrelations({
@@ -88,26 +127,31 @@ async function rankOf(job: PruningJob, { graph, graphImages, ranking }: Settings
     source: graph.source,
     onProgress: (images) => job.onProgress?.('reading attention maps', images, some.length),
   })
-  return rankHeads(correlations, graph)
+  const layers = await headGraphs(correlations, graph)
+  return { ranks: headScores(layers), graph: { ...graph, images: some.length, layers } }
 }
 
-/** Trains `model` with the penalty until what is to go is about zero. */
-function softly(job: PruningJob, model: Model, admm: Admm, set: Settings): Promise<StageRecord> {
-  const {
-    graph,
-    graphImages,
-    ranking,
-    heads,
-    neurons,
-    headSpread,
-    neuronSpread,
-    soft,
-    rho,
-    rhoGrowth,
-    rhoCap,
-    every,
-    tolerance,
-  } = set
+const admmOptions = (set: Settings) => ({
+  rho: set.rho,
+  growth: set.rhoGrowth,
+  cap: set.rhoCap,
+  every: set.every,
+  tolerance: set.tolerance,
+  duals: set.soft === 'admm',
+})
+
+/**
+ * Trains `model` with the penalty until what is to go is about zero; `recipe` is what must not change between two
+ * attempts.
+ */
+function softly(
+  job: LearningJob,
+  model: Model,
+  admm: Admm,
+  set: Settings,
+  recipe: Record<string, unknown>,
+): Promise<StageRecord> {
+  const { soft, rho, rhoGrowth, rhoCap, every, tolerance } = set
   return learnStage(job, model, {
     name: stageName,
     epochs: set.epochs,
@@ -120,10 +164,7 @@ function softly(job: PruningJob, model: Model, admm: Admm, set: Settings): Promi
     layers: 'residual',
     recipe: {
       admm: [soft, rho, rhoGrowth, rhoCap, every, tolerance],
-      shares: [heads, neurons, headSpread, neuronSpread],
-      ranking: [ranking, graph, graphImages],
-      budget: [job.budget.kind, job.budget.limit, job.select],
-      units: job.units.map(({ name }) => name),
+      ...recipe,
     },
     measure: () => admm.measured(),
     note: ({ residual, rho: now }) => `residual ${residual.toFixed(4)}, rho ${Number(now.toPrecision(3))}`,

@@ -3,7 +3,7 @@
 import { InputError } from '../../base/errors.ts'
 import { criteriaByFile } from '../criteria.generated.ts'
 import { headCorrelations } from '../graph/correlation.ts'
-import { graphOptions, type GraphSettings, rankHeads } from '../graph/head-rank.ts'
+import { graphOptions, headGraphs, type HeadGraphs, type GraphSettings, headScores } from '../graph/head-rank.ts'
 import { type KnownOption, optionReader } from '../learning/settings.ts'
 import { checkScores, type Criteria, type ImportanceCriterion, referencesOf, type Scores } from '../scores/criterion.ts'
 import { byCriterion } from './by-criterion.ts'
@@ -40,9 +40,12 @@ export const scaledToMean = (scores: Scores): Scores =>
 
 /**
  * The criterion: heads by the graph, all else by another criterion, each unit's scores with a mean of 1. @throws
- * InputError for options that cannot be, and where there are no heads.
+ * InputError for options that cannot be, and where there are no heads. `onGraph` gets the graph of each scoring.
  */
-export function byGraph(given: Readonly<Record<string, string>>): ImportanceCriterion {
+export function byGraph(
+  given: Readonly<Record<string, string>>,
+  onGraph?: (graph: HeadGraphs) => void,
+): ImportanceCriterion {
   const set = graphSettingsOf(given), other = others[optionReader(options, given).word('others')]
   return {
     images: true,
@@ -53,10 +56,12 @@ export function byGraph(given: Readonly<Record<string, string>>): ImportanceCrit
         throw new InputError('graph: ranks heads, and none may go; choose another method, or units with heads')
       }
       const images = referencesOf(scoring)
-      const ranks = await rankHeads(
+      const layers = await headGraphs(
         await headCorrelations({ model, units: heads, images, batch, source: set.source, onProgress }),
         set,
       )
+      const ranks = headScores(layers)
+      onGraph?.({ ...set, images: images.length, layers })
       const scores = rest.length ? scaledToMean(await other.score({ ...scoring, units: rest })) : new Map()
       return checkScores(new Map(units.map(({ name }) => [name, (ranks.get(name) ?? scores.get(name))!])))
     },
@@ -68,7 +73,11 @@ export const graph: Method = {
   ...byCriterion(byGraph({}), 'heads by a random walk over how alike they are (GOHSP, arXiv 2301.05345)'),
   options,
   criterionWith: byGraph,
-  prune: (job) => byCriterion(byGraph(job.options), '').prune(job),
+  async prune(job) {
+    const graphs: HeadGraphs[] = []
+    const pruned = await byCriterion(byGraph(job.options, (each) => graphs.push(each)), '').prune(job)
+    return { ...pruned, graph: graphs[0] } // of the dense network, where there are several steps
+  },
 }
 
 /** By name. */

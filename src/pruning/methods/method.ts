@@ -4,8 +4,11 @@ import type { Aggregation } from '../../attribution/relevance.ts'
 import type { Augmentation } from '../../data/augment.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import type { Model } from '../../nn/model.ts'
+import type { EntryScores } from '../../sparse/choose.ts'
+import type { WeightSite } from '../../sparse/sites.ts'
 import type { StateStore } from '../../train/resume.ts'
 import type { Budget, Choice } from '../budget.ts'
+import type { HeadGraphs } from '../graph/head-rank.ts'
 import type { StageRecord } from '../learning/record.ts'
 import type { SelectOptions } from '../plan/select.ts'
 import type { Plan } from '../plan/slice.ts'
@@ -65,6 +68,8 @@ export interface Pruned {
   stages?: StageRecord[]
   /** Masks of classes by unit: `classes` rows of its size. They explain, and do not belong to the network. */
   masks?: ReadonlyMap<string, ClassMask>
+  /** The graph of heads, where the method made one of the dense network. */
+  graph?: HeadGraphs
   /** Sentences for the report. */
   notes?: string[]
 }
@@ -107,6 +112,32 @@ export interface Method {
   /** The stages that `prune` would train, for a dry run. @throws InputError for options that cannot be. */
   stages?(job: PruningJob): PlannedStage[]
   prune(job: PruningJob): Promise<Pruned>
+  /** The same towards a sparsity pattern, where the method can: `prune --pattern`. @throws InputError. */
+  toPattern?(job: PatternJob): Promise<PatternPruned>
+}
+
+/** What a method is given that brings weights into a sparsity pattern while it trains. */
+export interface PatternJob
+  extends
+    Pick<PruningJob, 'name' | 'model' | 'classes' | 'augment' | 'batch' | 'seed' | 'options' | 'store' | 'onProgress'>
+{
+  readonly data: Dataset
+  /** The weights that are to have the pattern. */
+  readonly sites: readonly WeightSite[]
+  /** Pattern, density and how weights compare: what must not change between two attempts. */
+  readonly recipe: Record<string, unknown>
+  /** What the pattern keeps of each weight, 1 or 0 by entry, for what entries are worth. */
+  choose(scores: EntryScores): ReadonlyMap<string, Uint8Array>
+}
+
+/** What it says. */
+export interface PatternPruned {
+  /** 1 or 0 for each entry of each weight, by path. */
+  keep: ReadonlyMap<string, Uint8Array>
+  scores: EntryScores
+  /** The network that it trained, dense; the caller frees it. */
+  model: Model
+  stages: StageRecord[]
 }
 
 /** What a file of this folder exports as `methods`: by the name that `--method` takes. */

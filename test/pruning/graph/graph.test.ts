@@ -13,7 +13,7 @@ import { slice } from '../../../src/ops/permute.ts'
 import { mean } from '../../../src/ops/reduce.ts'
 import { reshape } from '../../../src/ops/reshape.ts'
 import { cosinesOf, headCorrelations } from '../../../src/pruning/graph/correlation.ts'
-import { rankHeads } from '../../../src/pruning/graph/head-rank.ts'
+import { headGraphs } from '../../../src/pruning/graph/head-rank.ts'
 import { stationary, transition } from '../../../src/pruning/graph/markov.ts'
 import { methodOf } from '../../../src/pruning/methods/index.ts'
 import { prune } from '../../../src/pruning/prune.ts'
@@ -97,7 +97,7 @@ describeDevice('the graph of heads', (adapter) => {
     const rank = async (
       diagonal: boolean,
       damping: number,
-    ) => [...(await rankHeads(graph, { direction: 'central-first', diagonal, damping })).get('heads')!]
+    ) => [...(await headGraphs(graph, { direction: 'central-first', diagonal, damping }))[0].importance]
     near((await rank(true, 1)).map((each) => each / 3), [.356081, .377551, .266368])
     near((await rank(true, 0.85)).map((each) => each / 3), [.349155, .368493, .282351])
     near((await rank(false, 1)).map((each) => each / 3), [.376305, .416863, .206832])

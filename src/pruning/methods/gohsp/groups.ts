@@ -53,7 +53,11 @@ export function groupsOf(model: unknown, units: readonly Unit[]): Group[] {
 }
 
 /** Flags of elements as a mask that broadcasts over a weight: its values, and its shape. */
-export function maskOf({ weight, axis, element }: Member, keep: Uint8Array): { values: Float32Array, shape: number[] } {
-  const shape = weight.shape.map((size, at) => at === axis ? size : 1)
-  return { values: Float32Array.from(element, (each) => each < 0 ? 1 : keep[each]), shape }
+export function maskOf(member: Member, keep: Uint8Array): { values: Float32Array, shape: number[] } {
+  const values = Float32Array.from(member.element, (each) => each < 0 ? 1 : keep[each])
+  return { values, shape: maskShapeOf(member) }
 }
+
+/** The shape of such a mask. */
+export const maskShapeOf = ({ weight, axis }: Member): number[] =>
+  weight.shape.map((size, at) => at === axis ? size : 1)

@@ -77,6 +77,21 @@ export const options: Readonly<Record<string, KnownOption>> = {
   'temperature': { summary: 'of soft distillation', default: '1', range: [1e-3, 1e3] },
 }
 
+/** Those that mean something where Z is projected onto a sparsity pattern. */
+export const patternOptions: readonly string[] = [
+  'soft',
+  'soft-epochs',
+  'soft-rate',
+  'soft-decay',
+  'rho',
+  'rho-growth',
+  'rho-cap',
+  'every',
+  'tolerance',
+  'distill',
+  'temperature',
+]
+
 /** Reads them. @throws InputError naming the option, what it may be and what it is. */
 export function settingsOf(given: Readonly<Record<string, string>>): Settings {
   const { word, number, whole } = optionReader(options, given)

@@ -5,7 +5,7 @@ import { type Tensor, tensor } from '../../../../src/core/tensor.ts'
 import { valueAndGrad } from '../../../../src/core/transform.ts'
 import { disposeTree } from '../../../../src/core/tree.ts'
 import type { Model } from '../../../../src/nn/model.ts'
-import { Admm, type AdmmOptions, pull } from '../../../../src/pruning/methods/gohsp/admm.ts'
+import { Admm, type AdmmOptions, GroupProjection, pull } from '../../../../src/pruning/methods/gohsp/admm.ts'
 import { type Group, groupsOf } from '../../../../src/pruning/methods/gohsp/groups.ts'
 import { hostWeights, type Plan } from '../../../../src/pruning/plan/slice.ts'
 import { rank } from '../../../../src/pruning/plan/select.ts'
@@ -35,9 +35,10 @@ const options = (more: Partial<AdmmOptions> = {}): AdmmOptions => ({
   every: 0,
   tolerance: 0,
   duals: true,
-  supportOf: largest(2),
   ...more,
 })
+const grouped = (groups: readonly Group[], more: Partial<AdmmOptions> = {}, supportOf = largest(2)) =>
+  new Admm(new GroupProjection(groups, supportOf), options(more))
 type Kept = { anchors: Tensor[], duals: (Tensor | null)[] }
 const kept = (admm: Admm) => admm.hook().tensors as Kept
 const step = (admm: Admm) => admm.hook().afterEpoch!({} as never)
@@ -64,13 +65,16 @@ describeDevice('admm', (adapter) => {
       element: [0, 1, 2, 3],
     }))
     const groups: Group[] = [{ unit: unit('hidden', 4), members }]
-    const admm = new Admm(groups, options()), { anchors, duals } = kept(admm)
+    const admm = grouped(groups), { anchors, duals } = kept(admm)
     await admm.start()
-    expect([...admm.support.get('hidden')!], 'by W alone').toEqual([1, 0, 0, 1])
+    expect([...admm.projection.support.get('hidden')!], 'by W alone').toEqual([1, 0, 0, 1])
     layout(U).forEach(([values], i) => duals[i]!.write(Float32Array.from(values)))
-    near(await admm.norms().then((norms) => norms.get('hidden')!), [9, 3.24, 0.5, 2.5].map(Math.sqrt))
+    near(
+      await admm.projection.norms(admm.pulled).then((norms) => norms.get('hidden')!),
+      [9, 3.24, 0.5, 2.5].map(Math.sqrt),
+    )
     await step(admm)
-    expect([...admm.support.get('hidden')!]).toEqual([1, 1, 0, 0])
+    expect([...admm.projection.support.get('hidden')!]).toEqual([1, 1, 0, 0])
     for (const [i, [z]] of layout([[3, 0], [0, 1.8], [0, 0], [0, 0]]).entries()) {
       near(await sumOf(anchors[i], duals[i]!), z)
     }
@@ -110,10 +114,7 @@ describeDevice('admm', (adapter) => {
       5,
     )
     const groups: Group[] = [{ unit: unit('a', 3), members: [{ path: 'w', weight, axis: 0, element: [2, 0, -1] }] }]
-    const admm = new Admm(
-      groups,
-      options({ duals: false, rho, supportOf: () => new Map([['a', Uint8Array.of(1, 1, 0)]]) }),
-    )
+    const admm = grouped(groups, { duals: false, rho }, () => new Map([['a', Uint8Array.of(1, 1, 0)]]))
     await admm.start()
     const [soft, gradient] = valueAndGrad((given: { weight: Tensor }) => (given.weight, admm.penalty()))({ weight })
     const gone = Array.from(W, (each, i) => i < 4 ? each : 0) // index 0 is element 2, which goes; index 2 is of none
@@ -144,7 +145,7 @@ describeDevice('admm', (adapter) => {
           ...rank(heads, fixed, { minimum: 1 }).plan(3),
           ...rank(rest, norms, { ranking: 'per-unit', multipleOf: 1 }).plan(20),
         ])
-      const admm = new Admm(groups, options({ rho: 1, growth: 1.25, cap: 10, supportOf }))
+      const admm = grouped(groups, { rho: 1, growth: 1.25, cap: 10 }, supportOf)
       await admm.start()
       const { anchors, duals } = kept(admm),
         all = groups.flatMap(({ unit: { name }, members }) => members.map((member) => ({ name, ...member })))
@@ -166,7 +167,7 @@ describeDevice('admm', (adapter) => {
       const expected = supportOf(
         new Map([...norms].map(([name, values]) => [name, Float32Array.from(values, Math.sqrt)])),
       )
-      expect(admm.support).toEqual(expected)
+      expect(admm.projection.support).toEqual(expected)
       expect([...expected.values()].reduce((sum, keep) => sum + keep.filter((flag) => !flag).length, 0)).toBe(23)
       for (const [i, { name, path }] of all.entries()) {
         const z = await sumOf(anchors[i], duals[i]!), u = await duals[i]!.data(), keep = expected.get(name)!
@@ -186,7 +187,7 @@ describeDevice('admm', (adapter) => {
   test('training moves W alone: Z and U are what projections make of them, whatever decays', async () => {
     const data = await openDigits(0, 59)
     const model = digitViT(), groups = groupsOf(model, chooseUnits(units(model, [1, 1, 28, 28])))
-    const admm = new Admm(groups, options({ rho: 1, growth: 2, cap: 3, every: 2, tolerance: 1 }))
+    const admm = grouped(groups, { rho: 1, growth: 2, cap: 3, every: 2, tolerance: 1 })
     await admm.start()
     const { anchors } = kept(admm), residuals: number[] = []
     const seen: string[] = [], read = async () => JSON.stringify([...await anchors[0].data()])
