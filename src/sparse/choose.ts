@@ -1,5 +1,6 @@
 // Which tiles of which weights stay: the same share of each, or the strongest of all together.
-import { InputError, NumericError } from '../base/errors.ts'
+import { InputError } from '../base/errors.ts'
+import { scoresOf } from '../base/scores.ts'
 import type { MatrixShape, Pattern } from './pattern.ts'
 import type { WeightSite } from './sites.ts'
 import { tileScores, tilesOf } from './tiles.ts'
@@ -28,8 +29,8 @@ export function checkSites(sites: readonly WeightSite[], pattern: Pattern): void
 
 /**
  * 1 or 0 for each entry of each weight.
- * @throws InputError where the pattern does not fit, or its own `keep` answers with something else; NumericError for
- * scores that are no numbers.
+ * @throws InputError where the pattern does not fit, or its own `keep` answers with something else; ShapeError and
+ * NumericError for scores that are missing or no numbers.
  */
 export function chooseEntries(
   sites: readonly WeightSite[],
@@ -38,10 +39,7 @@ export function chooseEntries(
   options: ChooseOptions,
 ): Map<string, Uint8Array> {
   checkSites(sites, pattern)
-  for (const { path } of sites) {
-    const bad = Array.prototype.findIndex.call(scores.get(path)!, (value: number) => !Number.isFinite(value))
-    if (bad >= 0) throw new NumericError(`score of ${path}, entry ${bad}, is ${scores.get(path)![bad]}`)
-  }
+  for (const { path, matrix } of sites) scoresOf(scores, path, matrix[0] * matrix[1], 'entry')
   const densities = densitiesOf(sites, scores, pattern, options)
   return new Map(sites.map(({ path, matrix }) => {
     const own = scores.get(path)!, density = densities.get(path)!

@@ -1,7 +1,8 @@
 // Scores to a plan. Everything that may go is put in one order, least important first; a plan is how far along it one
 // goes, so plans of higher rates contain those of lower ones.
 import { checkOptions, type OptionKeys } from '../../base/options.ts'
-import { InputError, ShapeError } from '../../base/errors.ts'
+import { InputError } from '../../base/errors.ts'
+import { scoresOf } from '../../base/scores.ts'
 import type { Plan } from './slice.ts'
 import type { Unit } from '../units/units.ts'
 import type { Scores } from '../scores/criterion.ts'
@@ -45,7 +46,7 @@ export interface Ranking {
 
 /**
  * Puts the elements of units in order; ties stay in the order of the network. @throws ShapeError if a unit has no
- * scores of its size.
+ * scores of its size; NumericError for a score that is no finite number.
  */
 export function rank(
   units: readonly Unit[],
@@ -54,13 +55,7 @@ export function rank(
 ): Ranking {
   checkOptions('rank', options, selectKeys)
   const { ranking = 'global', multipleOf = 4, minimum = 1 } = options
-  const lists = units.map((unit) => {
-    const score = scores.get(unit.name)
-    if (score?.length !== unit.size) {
-      throw new ShapeError(`rank: ${unit.name} has ${score?.length ?? 0} scores, expected ${unit.size}`)
-    }
-    return itemsOf(unit, score)
-  })
+  const lists = units.map((unit) => itemsOf(unit, scoresOf(scores, unit.name, unit.size)))
   // The least of a list has rank 0; equal ranks of units compare by how far along their unit they are.
   const keyed = lists.flatMap((list) =>
     list.map((item, i) => ({ item, key: ranking === 'global' ? item.score : i / list.length }))
