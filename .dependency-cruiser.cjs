@@ -13,6 +13,7 @@ const floors = [
   ['models'],
   ['checkpoint'],
   ['report'],
+  ['sweeps'],
   ['api'],
   ['bench'],
   ['entries'],

@@ -9,7 +9,7 @@ import type { NamedFile } from '../files/claim.ts'
 import { digestOfFiles } from '../files/digest.ts'
 import { nodeFiles } from '../files/files.ts'
 import { guard } from '../files/guard.ts'
-import { type Journal, openJournal } from '../files/journal.ts'
+import { type Journal, openJournal, readJournal } from '../files/journal.ts'
 import { type Lock, lockFolder } from '../files/lock.ts'
 import { makeFolder, writeOutput } from '../files/output.ts'
 import { encodeSafetensors, parseSafetensors } from '../files/safetensors.ts'
@@ -51,7 +51,7 @@ const FORMAT = 2
 export async function openResults<T>(options: FolderOptions): Promise<ResultFolder<T>> {
   const { folder, journal: name, writes, reads, isEntry } = options
   namedFolder('--out', folder)
-  const settings = JSON.parse(JSON.stringify({ format: FORMAT, ...options.settings })) as Settings
+  const settings = settingsAsKept(options.settings)
   const settingsName = `${name.replace(/\.\w+$/, '')}.settings.json`, settingsFile = join(folder, settingsName)
   claimIn(folder, [name, settingsName, ...writes], reads, true)
   makeFolder(folder)
@@ -59,7 +59,7 @@ export async function openResults<T>(options: FolderOptions): Promise<ResultFold
   try {
     const own = await readSettings(settingsFile)
     claimIn(folder, [name, ...writes], reads, own !== null)
-    if (own) compare(own, settings, `--out ${plain(folder)}`)
+    if (own) compareSettings(own, settings, `--out ${plain(folder)}`)
     else writeOutput(settingsFile, `${JSON.stringify(settings, null, 1)}\n`)
     return open(folder, name, settings, lock, isEntry)
   } catch (error) {
@@ -75,30 +75,59 @@ function open<T>(
   lock: Lock,
   isEntry: (value: unknown) => boolean,
 ): ResultFolder<T> {
-  const of = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
-  const file = join(path, name)
-  const journal = openJournal<Line<T>>(file, (value) => {
-    if (!isEntry(value)) return false
-    if ((value as Line<T>).of === of) return true
-    throw new InputError(`${plain(file)}: holds results of other settings or another network; give another folder`)
-  })
-  const entries = journal.entries.map(({ of: _, ...entry }) => entry as T)
+  const { close, ...journal } = openSettled<T>(join(path, name), settings, isEntry)
   return {
     path,
     settings,
-    journal: {
-      entries,
-      append(entry) {
-        journal.append({ ...entry, of })
-        entries.push(entry)
-      },
-    },
+    journal,
     close() {
-      journal.close()
+      close()
       lock.release()
     },
   }
 }
+
+/** Settings as they stand in a file, to be compared with those of one. */
+export const settingsAsKept = (settings: Settings): Settings =>
+  JSON.parse(JSON.stringify({ format: FORMAT, ...settings })) as Settings
+
+const digestOf = (settings: Settings): string =>
+  createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16)
+
+/** Refuses lines that are no entries, and those of other settings. */
+function lineCheck(file: string, settings: Settings, isEntry: (value: unknown) => boolean) {
+  const of = digestOf(settings)
+  return (value: unknown): boolean => {
+    if (!isEntry(value)) return false
+    if ((value as Line<unknown>).of === of) return true
+    throw new InputError(`${plain(file)}: holds results of other settings or another network; give another folder`)
+  }
+}
+
+const withoutOf = <T>({ of: _, ...entry }: Line<T>): T => entry as T
+
+/** A journal whose lines say of which settings (`settingsAsKept`) they are. @throws InputError for others. */
+export function openSettled<T>(
+  file: string,
+  settings: Settings,
+  isEntry: (value: unknown) => boolean,
+): Pick<Journal<T>, 'entries' | 'append' | 'close'> {
+  const of = digestOf(settings)
+  const journal = openJournal<Line<T>>(file, lineCheck(file, settings, isEntry))
+  const entries = journal.entries.map((line) => withoutOf(line))
+  return {
+    entries,
+    append(entry) {
+      journal.append({ ...entry, of })
+      entries.push(entry)
+    },
+    close: () => journal.close(),
+  }
+}
+
+/** What stands in such a journal, which another process may be writing. @throws InputError as `openSettled`. */
+export const readSettled = <T>(file: string, settings: Settings, isEntry: (value: unknown) => boolean): T[] =>
+  readJournal<Line<T>>(file, lineCheck(file, settings, isEntry)).map((line) => withoutOf(line))
 
 /** Settings of an earlier run; null where there is none. @throws InputError for anything else of that name. */
 async function readSettings(path: string): Promise<Settings | null> {
@@ -124,7 +153,7 @@ function checked(text: string | undefined, where: string): Settings {
 }
 
 /** @throws InputError naming the first setting that differs. */
-function compare(old: Settings, now: Settings, where: string): void {
+export function compareSettings(old: Settings, now: Settings, where: string): void {
   const other = [...new Set([...Object.keys(now), ...Object.keys(old)])].find((key) =>
     JSON.stringify(old[key]) !== JSON.stringify(now[key])
   )
@@ -168,7 +197,7 @@ export class StoredVectors {
         `${where}: does not say of which network and images it is; remove it, or give another folder`,
       )
     }
-    compare(checked(metadata['espalier-scores'], where), this.about, where)
+    compareSettings(checked(metadata['espalier-scores'], where), this.about, where)
     const found = new Map([...tensors].map(([name, { data }]) => [name, data]))
     for (const [name, length] of lengths) {
       const data = found.get(name)

@@ -22,7 +22,8 @@ import { type CommandSpec, wholeNumber } from './command.ts'
 import { commandLine } from './command-line.ts'
 import { numberWithin, table } from './model.ts'
 import { cacheReferences, cacheTest, checkData, oneOf, openModel, scoresBy } from './pruner.ts'
-import { addCurveFlags, classSubset, isCount, openFolder, type SweepOptions } from './sweep-setup.ts'
+import { isCount } from '../sweeps/point.ts'
+import { addCurveFlags, classSubset, openFolder, type SweepOptions } from './sweep-setup.ts'
 
 interface SearchOptions extends Omit<SweepOptions, 'methods' | 'seeds'> {
   evaluations: number

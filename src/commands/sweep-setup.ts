@@ -1,17 +1,17 @@
 // What `espalier sweep` is going to do: flags, runs, and where it keeps what it has found.
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { InputError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { parseRates } from '../pruning/curve.ts'
 import { methodHelp } from '../pruning/methods/index.ts'
 import { permutation } from '../base/random.ts'
-import type { Figures } from '../report/types.ts'
+import { isPoint, type Point } from '../sweeps/point.ts'
 import { filesRead, namedFolder } from './claims.ts'
 import { wholeNumber } from './command.ts'
 import { type CurveMethod, curveMethods } from './method.ts'
 import type { Say } from './open.ts'
 import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
-import { dataDigest, openResults, type ResultFolder } from './result-folder.ts'
+import { dataDigest, type FolderOptions, openResults, type ResultFolder } from './result-folder.ts'
 
 /** Flags of `sweep`. */
 export interface SweepOptions extends PrunerOptions {
@@ -26,6 +26,21 @@ export interface SweepOptions extends PrunerOptions {
   ranking: 'global' | 'per-unit'
   multiple: number
   minimum: number
+  on?: 'slurm'
+  /** Options of sbatch. */
+  slurm?: string
+  parallel?: number
+}
+
+/** What the other forms of `sweep` take, for which no sweep is described: `--status <dir>`, and what jobs run. */
+export interface FolderForms {
+  status?: string
+  cancel?: string
+  task?: string
+  merge?: string
+  plan?: string
+  first?: number
+  submission?: string
 }
 
 /** Adds the flags of `sweep` and `search` alike. */
@@ -61,18 +76,28 @@ export function declareSweep(command: Command): void {
     )
     .option('--rates <first:last:step>', 'pruning rates, or a list with commas', '0:0.95:0.05')
     .option('--seeds <n>', 'seeds of random scores, of --subset and of drawn references', wholeNumber(1, 1000), 5)
-}
-
-/** One point of a curve, as it is kept. `kept` counts what is left of each unit. */
-export interface Point {
-  method: string
-  /** Which version of a user's own file. */
-  source?: string
-  seed: number
-  rate: number
-  after: Figures
-  how: 'sliced' | 'masked'
-  kept: number[]
+    .option(
+      '--on <what>',
+      'slurm: one task per curve (method and seed) in job arrays of a cluster, over a folder that its machines share; '
+        + 'follows them until Ctrl-C, which leaves them running',
+      oneOf(['slurm'] as const, '--on'),
+    )
+    .option('--slurm <options>', 'with --on slurm: options of sbatch, e.g. "--partition=gpu --time=2:00:00"')
+    .option('--parallel <n>', 'with --on slurm: at most so many tasks at once', wholeNumber(1, 1_000_000))
+    .option('--status <dir>', 'how far the jobs of this --out are; takes nothing else')
+    .option('--cancel <dir>', 'ends the jobs of this --out, keeps what they measured; takes nothing else')
+    .addOption(new Option('--task <dir>').hideHelp())
+    .addOption(new Option('--merge <dir>').hideHelp())
+    .addOption(new Option('--plan <digest>').hideHelp())
+    .addOption(new Option('--first <task>').hideHelp().argParser(wholeNumber(0, 1_000_000_000)))
+    .addOption(new Option('--submission <id>').hideHelp())
+  // These stand alone: the model and what else is required are in the folder's plan.
+  for (const form of ['status', 'cancel', 'task', 'merge']) {
+    command.on(`option:${form}`, () => {
+      for (const option of command.options) option.makeOptionMandatory(false)
+      for (const argument of command.registeredArguments) argument.argOptional()
+    })
+  }
 }
 
 /** A method and a seed: one curve. */
@@ -82,17 +107,23 @@ export interface Run extends Pick<CurveMethod, 'method' | 'iterative' | 'source'
   classes: number[] | undefined
 }
 
-/** A checked sweep. */
-export interface SweepSetup {
+/** A checked sweep whose folder is not open yet. */
+export interface PreparedSweep {
   job: Job
   rates: number[]
   runs: Run[]
-  folder: ResultFolder<Point>
+  /** How its folder is opened, with the settings that its results depend on. */
+  opening: FolderOptions
+}
+
+/** A checked sweep with what is known of it already. */
+export interface SweepSetup extends PreparedSweep {
+  folder: Pick<ResultFolder<Point>, 'path' | 'settings'>
   journal: ResultFolder<Point>['journal']
 }
 
-/** Reads and checks everything that needs no device, and what an earlier run left. @throws InputError. */
-export async function setUpSweep(options: SweepOptions & { args: string[] }, reporter: Say): Promise<SweepSetup> {
+/** Reads and checks everything that needs no device. @throws InputError. */
+export async function prepareSweep(options: SweepOptions & { args: string[] }, reporter: Say): Promise<PreparedSweep> {
   const methods = await curveMethods(options.methods)
   for (const { name, method } of methods) checkData(name, method.reads, options)
   const learns = methods.find(({ method }) => !method.criterion)
@@ -104,10 +135,10 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }, rep
   const rates = parseRates(options.rates)
   if (rates[0] !== 0) rates.unshift(0) // what accuracies are compared with
   // Scores that are computed anew depend on all rates before.
-  const { job, folder } = await openFolder<Point>(options, {
+  const { job, opening } = await prepareFolder(options, {
     journal: 'points.jsonl',
-    writes: ['report.html', 'sweep.json'],
-    isEntry: isPoint,
+    writes: ['report.html', 'sweep.json', ...options.on ? ['plan.json'] : []],
+    isEntry: (value, { found }) => isPoint(value, found.map(({ size }) => size)),
     more: { rates: methods.some(({ iterative }) => iterative) ? rates : null },
   }, reporter)
   const { seed = 0, seeds, references, perClass, subset } = options
@@ -123,7 +154,17 @@ export async function setUpSweep(options: SweepOptions & { args: string[] }, rep
       }),
     )
   )
-  return { job, rates, runs, folder, journal: folder.journal }
+  return { job, rates, runs, opening }
+}
+
+/** The same with its folder, where an earlier run may have left points. @throws InputError. */
+export async function setUpSweep(
+  options: SweepOptions & { args: string[] },
+  reporter: Say,
+): Promise<SweepSetup & { folder: ResultFolder<Point> }> {
+  const prepared = await prepareSweep(options, reporter)
+  const folder = await openResults<Point>(prepared.opening)
+  return { ...prepared, folder, journal: folder.journal }
 }
 
 /** What a command keeps in its folder: a journal of such entries, and files at the end. */
@@ -134,15 +175,26 @@ interface FolderContent {
   more: object
 }
 
+type FolderFlags = Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] }
+
 /**
  * Opens the folder of results; `more` are further settings that must not change in between, `writes` the files it ends
  * with. @throws InputError if it is of another network, data or settings.
  */
 export async function openFolder<T>(
-  options: Omit<SweepOptions, 'methods' | 'rates' | 'seeds'> & { args: string[] },
-  { journal, writes, isEntry, more }: FolderContent,
+  options: FolderFlags,
+  content: FolderContent,
   reporter: Say,
 ): Promise<{ job: Job, folder: ResultFolder<T> }> {
+  const { job, opening } = await prepareFolder(options, content, reporter)
+  return { job, folder: await openResults<T>(opening) }
+}
+
+async function prepareFolder(
+  options: FolderFlags,
+  { journal, writes, isEntry, more }: FolderContent,
+  reporter: Say,
+): Promise<{ job: Job, opening: FolderOptions }> {
   const [model] = options.args
   namedFolder('--out', options.out)
   const job = await prepareJob(model, options, reporter)
@@ -191,31 +243,15 @@ export async function openFolder<T>(
     arch,
     ...more,
   }
-  const folder = await openResults<T>({
+  const opening = {
     folder: options.out,
     journal,
     writes,
     reads: filesRead({ model, data: job.data, test: job.test }),
     settings,
-    isEntry: (value) => isEntry(value, job),
-  })
-  return { job, folder }
-}
-
-/** Whether a value is a whole number from 0. */
-export const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0
-
-/** Whether a line of a journal is a point of a sweep of this network. */
-function isPoint(value: unknown, { found }: Job): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  const { method, source, seed, rate, after, how, kept } = value as Partial<Point>
-  if (typeof after !== 'object' || after === null) return false
-  const { top1, images, params, macs } = after
-  return typeof method === 'string' && (source === undefined || typeof source === 'string') && isCount(seed)
-    && typeof rate === 'number' && rate >= 0 && rate < 1
-    && typeof top1 === 'number' && top1 >= 0 && top1 <= 1 && isCount(images) && isCount(params) && isCount(macs)
-    && (how === 'sliced' || how === 'masked')
-    && Array.isArray(kept) && kept.length === found.length && kept.every((n, i) => isCount(n) && n <= found[i].size)
+    isEntry: (value: unknown) => isEntry(value, job),
+  }
+  return { job, opening }
 }
 
 /** The classes a run tells apart; undefined for all. @throws InputError. */

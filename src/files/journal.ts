@@ -18,11 +18,7 @@ export interface Journal<T> {
  * complete and still no JSON, or not such an entry; or where there can be no file of that name.
  */
 export function openJournal<T>(path: string, isEntry: (value: unknown) => boolean = () => true): Journal<T> {
-  const text = guard(path, () => existsSync(path) ? readFileSync(path, 'utf8') : '', true)
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1)
-  const entries = complete.split('\n').slice(0, -1).map((line, i) =>
-    parse<T>(line, `${plain(path)}: line ${i + 1}`, isEntry)
-  )
+  const { complete, entries } = read<T>(path, isEntry)
   const descriptor = guard(path, () => openSync(path, 'a'), true)
   ftruncateSync(descriptor, Buffer.byteLength(complete))
   return {
@@ -39,6 +35,22 @@ export function openJournal<T>(path: string, isEntry: (value: unknown) => boolea
       closeSync(descriptor)
     },
   }
+}
+
+/**
+ * What another process has written so far, who may still write: the file stays as it is. None where there is no file.
+ * @throws InputError as `openJournal`.
+ */
+export const readJournal = <T>(path: string, isEntry?: (value: unknown) => boolean): T[] =>
+  read<T>(path, isEntry).entries
+
+function read<T>(path: string, isEntry: (value: unknown) => boolean = () => true): { complete: string, entries: T[] } {
+  const text = guard(path, () => existsSync(path) ? readFileSync(path, 'utf8') : '', true)
+  const complete = text.slice(0, text.lastIndexOf('\n') + 1)
+  const entries = complete.split('\n').slice(0, -1).map((line, i) =>
+    parse<T>(line, `${plain(path)}: line ${i + 1}`, isEntry)
+  )
+  return { complete, entries }
 }
 
 function parse<T>(line: string, where: string, isEntry: (value: unknown) => boolean): T {

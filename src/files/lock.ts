@@ -20,6 +20,9 @@ interface Holder extends Owner {
   command: string
 }
 
+/** Somebody else holds the lock. */
+export class LockedError extends InputError {}
+
 const NAME = '.espalier.lock', RENEWED = 20_000, STALE = 5 * 60_000
 
 /**
@@ -53,7 +56,7 @@ function lock(path: string, command: string, refusal: (who: string) => string): 
     if (create(path, command)) return keep(path)
     const holder = read(path)
     if (holder === 'gone') continue
-    if (!isStale(path, holder)) throw new InputError(refusal(nameOf(holder)))
+    if (!isStale(path, holder)) throw new LockedError(refusal(nameOf(holder)))
     // Renamed first, so that of two who find it stale only one removes it, and never the lock of the other.
     const aside = `${path}.${process.pid}.stale`
     try {
@@ -63,7 +66,28 @@ function lock(path: string, command: string, refusal: (who: string) => string): 
     }
     rmSync(aside, { force: true })
   }
-  throw new InputError(refusal('another run, which takes it over just now,'))
+  throw new LockedError(refusal('another run, which takes it over just now,'))
+}
+
+/**
+ * Calls `take`, which takes a lock, until it succeeds: while another process holds it, or has left it behind on a
+ * machine that is lost. `onWait` is told once who holds it. @throws LockedError after `patience` milliseconds, by
+ * default never; whatever else `take` throws.
+ */
+export async function waitForLock<T>(
+  take: () => T | Promise<T>,
+  { patience = Infinity, onWait = () => {} }: { patience?: number, onWait?: (message: string) => void } = {},
+): Promise<T> {
+  const start = Date.now()
+  for (let pause = 100;; pause = Math.min(5000, pause * 2)) {
+    try {
+      return await take()
+    } catch (error) {
+      if (!(error instanceof LockedError) || Date.now() - start > patience) throw error
+      if (pause === 100) onWait(error.message)
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause))
+  }
 }
 
 function create(path: string, command: string): boolean {

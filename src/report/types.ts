@@ -49,6 +49,8 @@ export interface CurvePoint {
 /** Accuracy of one method against the pruning rate. */
 export interface Curve {
   name: string
+  /** What its times were measured on; points of other adapters have none here. */
+  adapter?: string
   /** A_PR: the mean accuracy over the rates. */
   area: number
   /** Its standard error over seeds. */
