@@ -153,10 +153,14 @@ export function candidates<W, V extends Variant<W>>(table: VariantTable<W, V>, w
 }
 
 function suits<W>(row: Variant<W>, work: W, on: Machine): boolean {
-  if (row.numeric === 'f16') return false
-  if (row.numeric === 'transformed' && precision() === 'high') return false
-  if (row.numeric === 'lossy' && precision() !== 'fast') return false
-  return (row.adapters?.includes(on.kind) ?? true) && canRun(row, work, on) && (row.fits?.(work, on) ?? true)
+  return row.numeric !== 'f16' && (row.adapters?.includes(on.kind) ?? true) && canRun(row, work, on)
+    && (row.fits?.(work, on) ?? true) && isPrecise(row)
+}
+
+/** Looked at last of all: a capture takes for granted what was found. */
+function isPrecise({ numeric }: { readonly numeric: NumericClass }): boolean {
+  if (numeric === 'transformed') return precision() !== 'high'
+  return numeric !== 'lossy' || precision() === 'fast'
 }
 
 /**
