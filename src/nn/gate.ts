@@ -105,12 +105,13 @@ export class Gate {
    */
   call(x: Tensor): Tensor {
     const standIn = replaced.get(this)
-    const mask = standIn?.capture === currentCapture() ? standIn.mask : assume(() => this.effective())
+    const found = standIn?.capture === currentCapture() ? standIn.mask : assume(() => this.effective())
+    const mask = typeof found === 'function' ? found(x) : found
     const masked = mask || activeTape() ? gate(x, mask, { axes: this.axes, windowed: this.windowed, at: this }) : x
     return this.scatter ? scatter(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
   }
 
-  private effective(): Tensor | null {
+  private effective(): StandIn['mask'] {
     const standIn = replaced.get(this)
     return standIn ? standIn.mask : this.own()
   }
@@ -128,16 +129,19 @@ function kindOf(axes: readonly number[]): GateKind {
   return axes[0] === -3 ? 'filters' : axes[0] === -2 ? 'heads' : 'neurons'
 }
 
+/** A mask that depends on the activation that it multiplies. */
+export type MaskOf = (x: Tensor) => Tensor
+
 /** A mask for the time of a call, and the capture within which it was put there (0: none). */
 interface StandIn {
-  mask: Tensor | null
+  mask: Tensor | MaskOf | null
   capture: number
 }
 
 let replaced: ReadonlyMap<Gate, StandIn> = new Map()
 
 /** Runs `work` with other tensors in place of the masks of some gates; inner replacements stand over outer ones. */
-export function replacingMasks<R>(masks: ReadonlyMap<Gate, Tensor | null>, work: () => R): R {
+export function replacingMasks<R>(masks: ReadonlyMap<Gate, StandIn['mask']>, work: () => R): R {
   const before = replaced, capture = currentCapture()
   replaced = new Map([...before, ...[...masks].map(([gate, mask]) => [gate, { mask, capture }] as const)])
   try {

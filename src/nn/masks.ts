@@ -4,11 +4,11 @@ import { ShapeError } from '../base/errors.ts'
 import { assume } from '../core/assume.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 import { gather } from '../ops/gather.ts'
-import { replacingMasks } from './gate.ts'
+import { type MaskOf, replacingMasks } from './gate.ts'
 import { gatesOf } from './gates.ts'
 
-/** Masks by the path of their gate; null is no mask. */
-export type Masks = ReadonlyMap<string, Tensor | null> | Readonly<Record<string, Tensor | null>>
+/** Masks by the path of their gate; null is no mask, a function makes one of the gate's activation. */
+export type Masks = ReadonlyMap<string, Tensor | MaskOf | null> | Readonly<Record<string, Tensor | MaskOf | null>>
 
 /**
  * Runs `work` with these tensors as the masks of a model's gates. They may be anything on the tape (a soft mask of
@@ -18,9 +18,9 @@ export type Masks = ReadonlyMap<string, Tensor | null> | Readonly<Record<string,
  * @throws ShapeError for a path at which there is no gate, and for asynchronous work.
  */
 export function withMasks<R>(model: unknown, masks: Masks, work: () => R): R {
-  const given: Iterable<[string, Tensor | null]> = masks instanceof Map
-    ? masks as ReadonlyMap<string, Tensor | null>
-    : Object.entries(masks as Readonly<Record<string, Tensor | null>>)
+  const given: Iterable<[string, Tensor | MaskOf | null]> = masks instanceof Map
+    ? masks as ReadonlyMap<string, Tensor | MaskOf | null>
+    : Object.entries(masks as Readonly<Record<string, Tensor | MaskOf | null>>)
   const gates = new Map(gatesOf(model))
   const result = replacingMasks(
     new Map([...given].map(([path, mask]) => {

@@ -9,6 +9,7 @@ import { costPolynomial } from '../learning/cost.ts'
 import { rateTarget } from '../learning/target.ts'
 import { checkScores } from '../scores/criterion.ts'
 import { calibrationImages } from './apma/calibration.ts'
+import { excitationSize } from './apma/excitation.ts'
 import { search } from './apma/search.ts'
 import { options, settingsOf } from './apma/settings.ts'
 import { startScores } from './apma/start.ts'
@@ -21,9 +22,12 @@ export const apma: Method = {
   kinds: ['query-key', 'values', 'neurons'],
   options,
   stages({ options: given, model, units }) {
-    const { searchEpochs, reweight } = settingsOf(given)
+    const { searchEpochs, reweight, excitation } = settingsOf(given)
     const elements = units.reduce((sum, { size }) => sum + size, 0)
-    const factors = reweight ? units.reduce((sum, { kind, size }) => kind === 'values' ? sum + size : sum, 0) : 0
+    const factors = units.reduce((sum, { kind, size }) => {
+      if (kind !== 'values' || !reweight) return sum
+      return sum + (excitation ? excitationSize(size) : size)
+    }, 0)
     const weights = parameters(model).reduce((sum, [, { size }]) => sum + size, 0)
     return [{ name: 'search', epochs: searchEpochs, parameters: weights + elements + factors + 1, moments: 2 }]
   },
@@ -35,7 +39,16 @@ export const apma: Method = {
     const begun = await job.store.read('search') !== null
     const start = await startScores(job, begun ? 'uniform' : set.init, images)
     const model = mapTree(job.model, (leaf) => copyOf(leaf, true))
-    const { scores, record, frozen, rate } = await search(job, model, start, images, cost, target, set, begun)
+    const { scores, record, frozen, rate, notes: said } = await search(
+      job,
+      model,
+      start,
+      images,
+      cost,
+      target,
+      set,
+      begun,
+    )
     const { plan, notes } = await job.choose(checkScores(scores))
     const asked = (1 - target.share).toFixed(3)
     return {
@@ -45,6 +58,7 @@ export const apma: Method = {
       stages: [record],
       notes: [
         ...notes,
+        ...said,
         frozen === null
           ? `the search came to a rate of ${rate.toFixed(3)}, the budget asks for ${asked}: what is missing was cut by `
             + 'score; give it more epochs'

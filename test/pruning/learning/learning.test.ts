@@ -49,6 +49,13 @@ describe('what learned methods share on cpu', () => {
       9,
     )
     await expect(at({ macs: 0.05 })).rejects.toThrow(/cannot be met/)
+    // Milliseconds: the multiply-adds of the plan that was measured to be fast enough.
+    const job = await jobOf(model, method, { data, multipleOf: 1, ms: 1 })
+    const plan = new Map([['blocks.0.mlp.hidden', Uint8Array.from({ length: hidden }, (_, i) => Number(i < 6))]])
+    const time = await rateTarget({ ...job, choose: () => Promise.resolve({ plan, count: 18, notes: [] }) })
+    expect(time.what).toBe('macs')
+    expect(time.share).toBeCloseTo(1 - 18 * 2 * N * D / whole, 9)
+    expect(time.alpha).toBeCloseTo(18 * 2 * N * D / cost, 9)
     disposeTree(model)
   })
 

@@ -122,6 +122,36 @@ describeDevice('apma', (adapter) => {
     disposeTree([model, found.model])
   }, slow)
 
+  test.each<[string, () => Model]>([['ViT', () => vit()], ['Swin', () => swin('S')], [
+    'FLatten Swin',
+    () => swin('L'),
+  ]])(
+    'squeeze-excitation while a %s is searched, its mean in the weights after; it goes on to the same numbers',
+    async (_, make) => {
+      const data = await open(0, 59), model = make(), store = memoryStore()
+      const own = options(data, { options: { 'reweight': 'se', 'weight-rate': '0.02' } })
+      const whole = await prune(model, own),
+        [, spread] = /over 20 images; .* ([\d.]+) % \(standard deviation\)/.exec(
+          whole.notes.join('\n'),
+        )!
+      expect(Number(spread)).toBeGreaterThan(0)
+      expect(whole.difference).toBeLessThan(1e-4)
+      let writes = 0
+      const failing = {
+        read: store.read,
+        async write(name: string, bytes: Uint8Array) {
+          await store.write(name, bytes)
+          if (++writes === 2) throw new Error(`killed after ${name}`)
+        },
+      }
+      await expect(prune(model, { ...own, store: failing })).rejects.toThrow('killed after search')
+      const found = await prune(model, { ...own, store })
+      expect(await hostWeights(found.model)).toEqual(await hostWeights(whole.model))
+      disposeTree([model, whole.model, found.model])
+    },
+    slow,
+  )
+
   test('the search comes to the budget and freezes its masks there', async () => {
     const data = await open(0, 199), model = vit()
     const { stages, notes, plan, units, model: small } = await prune(

@@ -6,6 +6,7 @@ import { disposeTree } from '../../../core/tree.ts'
 import type { Dataset } from '../../../data/datasets.ts'
 import { withMasks } from '../../../nn/masks.ts'
 import type { Model } from '../../../nn/model.ts'
+import type { MaskOf } from '../../../nn/gate.ts'
 import { mul } from '../../../ops/elementwise.ts'
 import { sum } from '../../../ops/reduce.ts'
 import type { FitHook } from '../../../train/hooks.ts'
@@ -18,6 +19,7 @@ import type { RateTarget } from '../../learning/target.ts'
 import type { Scores } from '../../scores/criterion.ts'
 import type { PruningJob } from '../method.ts'
 import { similarity } from './calibration.ts'
+import { Excitations } from './excitation.ts'
 import { Indicators } from './indicators.ts'
 import { foldFactors, startFactors } from './reweight.ts'
 import type { Settings } from './settings.ts'
@@ -32,6 +34,8 @@ export interface Found {
   frozen: number | null
   /** Share of the cost that is gone. */
   rate: number
+  /** What else there is to say. */
+  notes: string[]
 }
 
 /**
@@ -56,21 +60,24 @@ export async function search(
     minimum,
   })
   const whole = costAt(cost, new Map(units.map(({ name, size }) => [name, size])))
-  const factors = set.reweight ? startFactors(model, units) : new Map<string, Tensor>()
+  const reweighted = set.reweight ? startFactors(model, units) : new Map<string, Tensor>()
+  const excited = set.excitation ? new Excitations(units, [...reweighted.keys()], job.seed) : null
+  const factors = excited ? new Map<string, Tensor>() : reweighted
+  if (excited) disposeTree([...reweighted.values()])
   const gamma = tensor([0]), places = new GateMasks(units)
   let made = new Map<string, Tensor>() // of the step: its penalty counts what its forward pass saw
-  const masked = (network: Model, masks: ReadonlyMap<string, Tensor>, work: () => Tensor) => {
+  const masked = (network: Model, masks: ReadonlyMap<string, Tensor>, input: Tensor, work: () => Tensor) => {
     const all = [...masks].map(([name, mask]): [string, Tensor] => {
       const factor = factors.get(name)
       return [name, factor ? mul(mask, factor) : mask]
     })
-    return withMasks(network, places.at(new Map(all)), work)
+    const placed: Map<string, Tensor | MaskOf> = places.at(new Map(all))
+    for (const [path, own] of excited?.at(masks, input.shape[0]) ?? []) placed.set(path, own)
+    return withMasks(network, placed, work)
   }
   const state = { frozen: null as number | null, rate: 0, rates: {} as Record<string, number> }
-  const compare = (momentum: number) => {
-    const forward = (batch: Tensor) => masked(model, indicators.masks(), () => model.call(batch))
-    return set.similarity ? weigh(job, images, indicators, forward, momentum, model) : null
-  }
+  const forward = (batch: Tensor) => masked(model, indicators.masks(), batch, () => model.call(batch))
+  const compare = (momentum: number) => set.similarity ? weigh(job, images, indicators, forward, momentum, model) : null
   // After every epoch: similarity weights, the cost that is left, and whether masks are frozen from here on.
   const settle: FitHook<Model> = {
     name: 'search',
@@ -93,10 +100,10 @@ export async function search(
       name: 'search',
       epochs: set.searchEpochs,
       clip: 1,
-      extra: { scores: indicators.scores, factors, gamma },
+      extra: { scores: indicators.scores, factors, gamma, ...excited && { excitations: excited.weights } },
       forward: (network, { images: batch }, context) => {
         made = indicators.masks()
-        return masked(network, made, () => network.call(batch, context))
+        return masked(network, made, batch, () => network.call(batch, context))
       },
       penalty: () => {
         const counts = new Map([...made].map(([name, mask]) => [name, sum(mask)]))
@@ -121,16 +128,24 @@ export async function search(
       note: ({ rate }) => `rate ${rate.toFixed(3)} of ${alpha.toFixed(3)}`,
     })
     const { scores } = await indicators.read()
-    foldFactors(model, units, factors)
+    const notes: string[] = []
+    if (excited) {
+      const { factors: means, note } = await excited.means(images, job.batch, forward)
+      foldFactors(model, units, means)
+      disposeTree([...means.values()])
+      if (note) notes.push(note)
+    } else foldFactors(model, units, factors)
     return {
       scores: new Map([...scores].map(([name, values]) => [name, values.map((value) => value - 0.5)])),
       record,
       frozen: state.frozen,
       rate: state.rate,
+      notes,
     }
   } finally {
     indicators.dispose()
     disposeTree([[...factors.values()], gamma])
+    excited?.dispose()
     places.dispose()
   }
 }

@@ -5,7 +5,7 @@ const starts = ['leave-one-out', 'single-channel', 'weights', 'relevance', 'tayl
 const teachings = ['none', 'soft', 'hard'] as const
 const switches = ['on', 'off'] as const
 const indices = ['per-head', 'shared'] as const
-const reweights = ['scale', 'none'] as const
+const reweights = ['scale', 'se', 'none'] as const
 
 /** How scores start. */
 export type Start = typeof starts[number]
@@ -26,6 +26,8 @@ export interface Settings {
   adjust: boolean
   vIndex: typeof indices[number]
   reweight: boolean
+  /** Reweights by what the image gives, while it searches. */
+  excitation: boolean
   distill: typeof teachings[number]
   temperature: number
 }
@@ -49,7 +51,12 @@ export const options: Readonly<Record<string, KnownOption>> = {
   'momentum': { summary: 'of the running average of similarity weights', default: '0.9', range: [0, 1] },
   'adjust': { summary: 'on, off: heads of a layer keep equal shares while they learn', default: 'on', words: switches },
   'v-index': { summary: 'per-head, shared: indices of value channels', default: 'per-head', words: indices },
-  'reweight': { summary: 'scale, none: of attention outputs, folded in the end', default: 'scale', words: reweights },
+  'reweight': {
+    summary: 'scale: a factor of each channel of attention, folded in the end; se: squeeze-excitation while it '
+      + 'searches, of which the mean scale is folded; none',
+    default: 'scale',
+    words: reweights,
+  },
   'distill': { summary: 'learn from the dense network too: none, soft, hard', default: 'none', words: teachings },
   'temperature': { summary: 'of soft distillation', default: '1', range: [1e-3, 1e3] },
 }
@@ -71,7 +78,8 @@ export function settingsOf(given: Readonly<Record<string, string>>): Settings {
     momentum: number('momentum'),
     adjust: on('adjust'),
     vIndex: word('v-index'),
-    reweight: word('reweight') === 'scale',
+    reweight: word('reweight') !== 'none',
+    excitation: word('reweight') === 'se',
     distill: word('distill'),
     temperature: number('temperature'),
   }
