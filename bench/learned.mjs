@@ -1,11 +1,13 @@
 // Methods that learn beside methods that score, at the same budget and the same number of images seen in training: one
-// `espalier prune` after the other, in processes of their own. What is done is in the results file and is not done
-// again; a run that was interrupted goes on in its stage.
+// `espalier prune` after the other, in processes of their own, and what the smaller network takes in turns with the
+// dense one. What is done is in the results file and is not done again; a run that was interrupted goes on in its
+// stage.
 //
 //   node bench/learned.mjs --network net.safetensors --data <training images> --test <images> --out results.json
-//     [--macs 0.5,0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5] [--variants random,xpruner]
-//     [--threads 2]
+//     [--macs 0.5,0.6 | --params 0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5]
+//     [--variants random,xpruner] [--threads 2] [--set gohsp:rho=0.01,apma:score-rate=0.05]
 //   node bench/learned.mjs --table results.json
+//   node bench/learned.mjs --list
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -23,26 +25,50 @@ const short = [
   'sparsity=0.3',
   'smoothness=0.03',
 ]
-const learning = (...more) => ({ method: 'xpruner', set: [...short, ...more], learns: 2 })
-const searching = (...more) => ({ method: 'apma', set: ['search-epochs=2', 'score-rate=0.02', ...more], learns: 2 })
+const learning = (...more) => ({ method: 'xpruner', set: [...short, ...more], learns: 2, rate: 'weight-rate' })
+const searching = (...more) => ({
+  method: 'apma',
+  set: ['search-epochs=2', 'score-rate=0.02', ...more],
+  learns: 2,
+  rate: 'weight-rate',
+})
+const softly = (...more) => ({
+  method: 'gohsp',
+  set: ['soft-epochs=2', 'every=50', 'rho=0.01', 'rho-growth=1.2', 'rho-cap=1000', ...more],
+  learns: 2,
+  rate: 'soft-rate',
+})
+const scoring = (method, ...flags) => ({ method, references: 512, flags })
 
 /** What is compared. `learns`: epochs of stages before fine-tuning, which count in the same budget. */
 const variants = {
   'random': { method: 'random' },
   'magnitude': { method: 'magnitude' },
-  'taylor': { method: 'taylor', references: 512 },
-  'pxp': { method: 'pxp', references: 512 },
+  'taylor': scoring('taylor'),
+  'pxp': scoring('pxp'),
+  'yeom, iterative': scoring('yeom', '--steps', '5'),
+  'graph': scoring('graph', '--ranking', 'per-unit'),
+  'graph, distinct first': scoring('graph:direction=distinct-first', '--ranking', 'per-unit'),
   'xpruner': learning(),
   'xpruner, no smoothness': learning('smooth=none'),
   'xpruner, no sparsity': learning('sparse=none'),
   'xpruner, uniform thresholds': learning('thresholds=uniform'),
   'xpruner, from relevance': learning('init=relevance'),
   'xpruner, from taylor': learning('init=taylor'),
+  'gohsp': softly(),
+  'gohsp, distinct first': softly('direction=distinct-first'),
+  'gohsp, heads by magnitude': softly('ranking=magnitude'),
+  'gohsp, heads at random': softly('ranking=random'),
+  'gohsp, heads only': softly('neurons=1'),
+  'gohsp, neurons only': softly('heads=1'),
+  'gohsp, mask without duals': softly('soft=mask'),
+  'gohsp, cut at once': { ...softly('soft-epochs=0'), learns: 0 },
   'apma': searching(),
   'apma, no adjustment': searching('adjust=off'),
   'apma, no similarity': searching('similarity=off'),
   'apma, no start': searching('init=uniform'),
   'apma, no reweighting': searching('reweight=none'),
+  'apma, squeeze-excitation': searching('reweight=se'),
   'apma, shared values': searching('v-index=shared'),
   'apma, single channels': searching('init=single-channel'),
   'apma, from taylor': searching('init=taylor'),
@@ -55,48 +81,63 @@ const { values: flags } = parseArgs({
     test: { type: 'string' },
     out: { type: 'string' },
     table: { type: 'string' },
-    macs: { type: 'string', default: '0.5' },
+    list: { type: 'boolean', default: false },
+    macs: { type: 'string' },
+    params: { type: 'string' },
     seeds: { type: 'string', default: '3' },
     epochs: { type: 'string', default: '3' },
     rate: { type: 'string', default: '5e-4' },
     batch: { type: 'string', default: '32' },
     flip: { type: 'string', default: '0.5' },
     threads: { type: 'string', default: '2' },
-    variants: { type: 'string', default: 'random,magnitude,taylor,pxp,xpruner' },
+    set: { type: 'string', default: '' },
+    variants: { type: 'string', default: 'random,magnitude,taylor,pxp,xpruner,gohsp,apma' },
   },
 })
 
-function compare() {
+/** Images at once where latency is measured. */
+const latencyBatch = 8
+
+async function compare() {
   const { network, data, test, out } = flags
   if (!network || !data || !test || !out) throw new Error('expected --network, --data, --test and --out')
   const results = existsSync(out)
     ? JSON.parse(readFileSync(out, 'utf8'))
     : { network, data, test, machine: machine(), runs: [] }
   const names = flags.variants.split(/,(?! )/).map((name) => name.trim())
+  const unknown = names.find((name) => !variants[name])
+  if (unknown) throw new Error(`no variant '${unknown}'; there are ${Object.keys(variants).join('; ')}`)
+  const kind = flags.params === undefined ? 'macs' : 'params'
+  const budgets = (flags.params ?? flags.macs ?? '0.5').split(',').map(Number)
   const wanted = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed).flatMap((seed) =>
-    flags.macs.split(',').flatMap((macs) => names.map((name) => ({ name, macs: Number(macs), seed })))
+    budgets.flatMap((budget) => names.map((name) => ({ name, budget, seed })))
   )
   const work = join(dirname(resolve(out)), 'learned')
   mkdirSync(work, { recursive: true })
-  for (const { name, macs, seed } of wanted) {
-    if (results.runs.some((run) => run.name === name && run.budget === macs && run.seed === seed)) continue
-    const variant = variants[name]
-    if (!variant) throw new Error(`no variant '${name}'; there are ${Object.keys(variants).join(', ')}`)
-    const file = join(work, `${name.replace(/\W+/g, '-')}-${macs}-${seed}.safetensors`)
-    const args = argumentsOf(variant, macs, seed, file), start = performance.now()
+  for (const { name, budget, seed } of wanted) {
+    const same = (run) => run.name === name && run.budget === budget && run.seed === seed
+    if (results.runs.some((run) => same(run) && (run.kind ?? 'macs') === kind)) continue
+    const part = kind === 'macs' ? String(budget) : `${kind}-${budget}`
+    const file = join(work, `${name.replace(/\W+/g, '-')}-${part}-${seed}.safetensors`)
+    const args = argumentsOf(variants[name], [`--${kind}`, String(budget)], seed, file), start = performance.now()
     const { stdout, status, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', maxBuffer: 1e9 })
     if (status !== 0) throw new Error(`${args.join(' ')}\n${stderr}`)
-    const { before, after, rate, notes, stages, version, adapter } = JSON.parse(stdout)
-    results.dense ??= pick(before)
+    const { before, after, rate, notes, stages, version, adapter, pruningMs } = JSON.parse(stdout)
+    const total = Math.round((performance.now() - start) / 1000)
+    const times = await latency(network, file)
+    results.dense ??= { ...pick(before), ...times.before }
     results.runs.push({
       name,
-      budget: macs,
+      kind,
+      budget,
       seed,
       ...pick(after),
+      ...times.after,
       rate,
       epochs: stages.map((stage) => [stage.name, stage.epochs]),
       images: stages.reduce((sum, stage) => sum + stage.epochs * stage.images, 0),
-      seconds: Math.round((performance.now() - start) / 1000),
+      trainingSeconds: Math.round(pruningMs / 1000),
+      seconds: total,
       command: `espalier ${args.join(' ')}`,
       commit: commit(),
       version,
@@ -105,39 +146,47 @@ function compare() {
     })
     writeFileSync(`${out}.new`, `${JSON.stringify(results, null, 1)}\n`)
     renameSync(`${out}.new`, out)
-    console.error(`${name}, ${macs}, seed ${seed}: ${(100 * after.top1).toFixed(2)} %`)
+    console.error(`${name}, ${kind} ${budget}, seed ${seed}: ${(100 * after.top1).toFixed(2)} %`)
   }
   console.log(tableOf(results))
 }
 
-function argumentsOf({ method, set = [], references, learns = 0 }, macs, seed, file) {
-  const { network, data, test, epochs, rate, batch, flip, threads } = flags
+function argumentsOf({ method, set = [], references, learns = 0, rate: own, flags: more = [] }, budget, seed, file) {
+  const { network, data, test, epochs, rate, batch, flip, threads } = flags, rest = Number(epochs) - learns
+  if (rest < 0) throw new Error(`--epochs ${epochs}: ${method} learns for ${learns} before it fine-tunes`)
+  const mine = flags.set.split(',').filter((each) => each.startsWith(`${method}:`)).map((each) =>
+    each.slice(method.length + 1)
+  )
+  // What stands later replaces what stands before.
+  const settings = new Map([...set, ...own ? [`${own}=${rate}`] : [], ...mine].map((each) => each.split(/=(.*)/s)))
   return [
-    'prune',
-    network,
-    '--method',
-    method,
-    '--macs',
-    String(macs),
-    ...['--data', data, '--test', test, '--batch', batch, '--seed', String(seed), '--flip', flip],
-    ...[
-      '--finetune',
-      String(Number(epochs) - learns),
-      '--rate',
-      rate,
-      '--out',
-      file,
-      '--overwrite',
-      '--json',
-      '--quiet',
-    ],
-    ...['--adapter', 'cpu', '--threads', threads],
+    ...['prune', network, '--method', method, ...budget, '--data', data, '--test', test],
+    ...['--batch', batch, '--seed', String(seed), '--flip', flip],
+    ...rest ? ['--finetune', String(rest), '--rate', rate] : [],
+    ...['--out', file, '--overwrite', '--json', '--quiet', '--adapter', 'cpu', '--threads', threads],
     ...references ? ['--references', String(references)] : [],
-    ...[...set, ...set.length ? [`weight-rate=${rate}`] : []].flatMap((each) => ['--set', each]),
+    ...more,
+    ...[...settings].flatMap(([name, value]) => ['--set', `${name}=${value}`]),
   ]
 }
 
 const pick = ({ top1, loss, images, macs, params }) => ({ top1, loss, tested: images, macs, params })
+
+/** Both networks in turns, `latencyBatch` images at once: milliseconds per image, and the share of the dense one's. */
+async function latency(dense, small) {
+  const [{ close, disposeTree, init, loadCheckpoint }, { inputOf }, { timeBoth }] = await Promise.all(
+    ['src/index.js', 'models/registry.js', 'src/train/timing.js'].map((file) => import(`../dist/${file}`)),
+  )
+  await init({ adapter: 'cpu', threads: Number(flags.threads) })
+  try {
+    const [one, other] = [await loadCheckpoint(dense), await loadCheckpoint(small)]
+    const times = await timeBoth(one.model, other.model, [latencyBatch, ...inputOf(one.architecture)])
+    disposeTree([one.model, other.model])
+    return times
+  } finally {
+    await close()
+  }
+}
 
 const machine = () => ({ cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version })
 
@@ -149,26 +198,49 @@ function commit() {
   }
 }
 
-/** Means over seeds, with the standard deviation of one run where there are several. */
+const mean = (values) => values.reduce((a, b) => a + b) / values.length
+
+/** Means over seeds, with the standard deviation of one run where there are several; what was not measured is empty. */
 function tableOf({ dense, runs }) {
-  const budgets = [...new Set(runs.map(({ budget }) => budget))].sort((a, b) => b - a)
-  const names = Object.keys(variants).filter((name) => runs.some((run) => run.name === name))
-  const cell = (name, budget) => {
-    const found = runs.filter((run) => run.name === name && run.budget === budget).map(({ top1 }) => 100 * top1)
-    if (!found.length) return ''
-    const mean = found.reduce((a, b) => a + b) / found.length
-    const spread = Math.sqrt(found.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (found.length - 1))
-    return `${mean.toFixed(1)}${found.length > 1 ? ` ± ${spread.toFixed(1)} (${found.length})` : ' (1)'}`
-  }
-  return [
-    `| method | ${
-      budgets.map((budget) => `top-1 at ${Math.round(100 * budget)} % of the multiply-adds`).join(' | ')
-    } |`,
-    `| --- |${budgets.map(() => ' ---: |').join('')}`,
-    `| dense | ${budgets.map(() => (100 * dense.top1).toFixed(1)).join(' | ')} |`,
-    ...names.map((name) => `| ${name} | ${budgets.map((budget) => cell(name, budget)).join(' | ')} |`),
-  ].join('\n')
+  const kindOf = (run) => run.kind ?? 'macs'
+  const budgets = [...new Set(runs.map((run) => `${kindOf(run)} ${run.budget}`))].sort().reverse()
+  return budgets.map((key) => {
+    const mine = runs.filter((run) => `${kindOf(run)} ${run.budget}` === key), [kind, budget] = key.split(' ')
+    const what = kind === 'macs' ? 'multiply-adds' : 'parameters'
+    const rows = Object.keys(variants).flatMap((name) => {
+      const found = mine.filter((run) => run.name === name)
+      return found.length ? [[name, ...cellsOf(found)]] : []
+    })
+    const all = [['dense', ...cellsOf([dense])], ...rows]
+    return [
+      `${Math.round(100 * budget)} % of the ${what}:`,
+      '',
+      `| method | top-1, % | parameters | multiply-adds | ms per image, batch ${latencyBatch} | of dense | training |`,
+      '| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
+      ...all.map((cells) => `| ${cells.join(' | ')} |`),
+    ].join('\n')
+  }).join('\n\n')
 }
 
-if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
-else compare()
+function cellsOf(found) {
+  const of = (key) => found.map((run) => run[key]).filter((value) => value !== undefined)
+  const accuracies = of('top1').map((value) => 100 * value), middle = mean(accuracies)
+  const spread = Math.sqrt(accuracies.reduce((sum, each) => sum + (each - middle) ** 2, 0) / (accuracies.length - 1))
+  const times = of('msPerImage'), shares = of('timeShare'), seconds = of('trainingSeconds')
+  const size = (value) => {
+    const [unit, by] = value >= 1e9 ? ['G', 1e9] : value >= 1e6 ? ['M', 1e6] : ['k', 1e3]
+    return `${(value / by).toPrecision(3)} ${unit}`
+  }
+  return [
+    `${middle.toFixed(1)}${found.length > 1 ? ` ± ${spread.toFixed(1)} (${found.length})` : ''}`,
+    size(mean(of('params'))),
+    size(mean(of('macs'))),
+    times.length ? mean(times).toFixed(2) : '',
+    shares.length ? `${(100 * mean(shares)).toFixed(0)} %` : '',
+    seconds.length ? `${(mean(seconds) / 60).toFixed(1)} min` : '',
+  ]
+}
+
+if (flags.list) console.log(Object.keys(variants).join('\n'))
+else if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
+else await compare()
