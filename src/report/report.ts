@@ -1,5 +1,6 @@
 // A report: one HTML file that holds everything it shows, fetches nothing and runs no script.
 import { maskPicture, type MaskReport } from './class-masks.ts'
+import { comparisonSection } from './comparison.ts'
 import { curveSection } from './curves.ts'
 import { figureSection } from './figures.ts'
 import { differsInTime, percent } from './format.ts'
@@ -23,6 +24,7 @@ ${tiles(report)}
 ${notes.length > 0 && html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`}
 ${figureSection(report)}
 ${curveSection(report)}
+${report.comparison && comparisonSection(report.comparison)}
 ${stageSection(report.stages)}
 ${report.masks && maskSection(report.masks)}
 ${report.graph && headGraphSection(report.graph)}

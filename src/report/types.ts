@@ -1,6 +1,7 @@
 // What a report is made of: plain data that `prune`, `sweep` and `demo` fill in, and may leave parts of out.
 import type { StageRecord } from '../pruning/learning/record.ts'
 import type { MaskReport } from './class-masks.ts'
+import type { Comparison } from './comparison.ts'
 import type { HeadGraphReport } from './head-graph.ts'
 
 /** A model's figures, by the names of the JSON results. Fractions are 0..1, times milliseconds. */
@@ -89,6 +90,8 @@ export interface Report {
   /** In the order of the network. */
   units: KeptUnit[]
   curves?: Curve[]
+  /** Methods side by side at one budget. */
+  comparison?: Comparison
   /** What learnt, stage by stage. */
   stages?: readonly StageRecord[]
   /** Masks of classes that a method learnt. */
