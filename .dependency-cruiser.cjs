@@ -8,7 +8,7 @@ const floors = [
   ['ops'],
   ['nn', 'files', 'testing'],
   ['sparse', 'data'],
-  ['train', 'attribution'],
+  ['train', 'attribution', 'onnx'],
   ['pruning'],
   ['models'],
   ['checkpoint'],

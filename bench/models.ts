@@ -17,7 +17,7 @@ import { adamW } from '../src/train/optim.ts'
 import { type Tensor, tensor } from '../src/core/tensor.ts'
 import { inference, trace, valueAndGrad } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
-import { deitGraph } from './deit-onnx.ts'
+import { encodeNetwork } from '../src/onnx/network.ts'
 import { quantile } from '../src/base/turns.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
 import { defaultRounds, measure, type MeasureOptions, type Row, type Subject } from './harness.ts'
@@ -49,7 +49,6 @@ export interface Case {
   expected: ArrayLike<number>
   tolerance: number
   inOrder?: (logits: ArrayLike<number>) => ArrayLike<number>
-  graph?: (batch: number) => Uint8Array
 }
 
 /** Rows of every network at hand. @throws NumericError if one computes wrong values, InputError if none is at hand. */
@@ -98,8 +97,9 @@ async function networkRows(data: Case, options: ModelOptions, begin: (job: strin
     ours.note = `memory.peak ${mega(peak)}: ${(peak / (weights + wide)).toFixed(2)} times weights (${mega(weights)}) `
       + `and the two largest activations (${mega(wide)})`
     const subjects = [ours]
-    for (const peer of data.graph ? peers : []) {
-      subjects.push(await ortSubject(peer, data.graph!(batch), data, threads))
+    if (peers.length) {
+      const { bytes: graph } = await encodeNetwork(model, [3, side, side], { batch })
+      for (const peer of peers) subjects.push(await ortSubject(peer, graph, data, threads))
     }
     const measured = await measure({
       suite: 'models',
@@ -338,15 +338,5 @@ async function deitTiny(): Promise<Case | null> {
     labels: tensors.get('labels')!.data as Int32Array,
     expected: tensors.get('eval.logits')!.data as Float32Array,
     tolerance: 1e-4,
-    graph: (batch) =>
-      deitGraph(parseSafetensors(readFileSync(file), file).tensors, {
-        batch,
-        image: 224,
-        patch: 16,
-        width: 192,
-        depth: 12,
-        heads: 3,
-        classes: 1000,
-      }),
   }
 }

@@ -28,7 +28,7 @@ const block = (width: number, hidden: number) => 4 * width ** 2 + 2 * width * hi
 const chain = (widths: readonly number[], area = 1) => sum(widths.slice(1).map((width, i) => width * widths[i] * area))
 
 // Options that are not given count with the defaults of the smallest network of the family.
-const sizes: Readonly<Record<Family, (options: Options) => Size>> = {
+const sizes: Readonly<Record<Exclude<Family, 'onnx'>, (options: Options) => Size>> = {
   vit({ image = 224, patch = 16, channels = 3, width = 192, depth = 12, hidden = 768, classes = 1000 }) {
     const tokens = Math.floor(image / patch) ** 2
     return {
@@ -102,6 +102,7 @@ export function checkBudget(
   tensors = Infinity,
   most = MOST_PARAMETERS,
 ): void {
+  if (family === 'onnx') return // its options say the shape of every tensor, and were counted
   const { blocks, parameters, tables } = sizes[family](options as Options)
   const refuse = (what: string, limit: string) => {
     throw new InputError(`${source}: ${type} as described has ${what}, expected at most ${limit}; check its sizes`)

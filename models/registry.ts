@@ -10,6 +10,8 @@ import { plain, shown } from '../src/base/quote.ts'
 import { flattenDeiTSmall, flattenDeiTTiny, flattenSwinBase, flattenSwinSmall, flattenSwinTiny } from './flatten.ts'
 import { MLP } from './mlp.ts'
 import { checkBudget } from './budget.ts'
+import { GraphNetwork, type GraphOptions, graphType } from './graph.ts'
+import { checkGraph } from './graph-check.ts'
 import { FlattenPVT, flattenPVTSmall, flattenPVTTiny } from './pvt.ts'
 import { cifarResNet, ResNet, type ResNetOptions, resnet101, resnet18, resnet34, resnet50 } from './resnet.ts'
 import { Swin, swinBase, swinSmall, swinTiny } from './swin.ts'
@@ -17,7 +19,7 @@ import { plans, tinyVGG, VGG, type VGGOptions } from './vgg.ts'
 import { ViT, vitBase, vitSmall, vitTiny } from './vit.ts'
 
 /** Families of architectures; each has its own options. */
-export type Family = 'vit' | 'swin' | 'pvt' | 'vgg' | 'resnet' | 'mlp'
+export type Family = 'vit' | 'swin' | 'pvt' | 'vgg' | 'resnet' | 'mlp' | 'onnx'
 
 /** A name of the registry, and options that differ from what the name stands for. */
 export interface Architecture {
@@ -94,6 +96,13 @@ export const architectures: Readonly<Record<string, ArchitectureEntry>> = {
   'mlp': { family: 'mlp', image: 28, make: (options) => new MLP(options) },
 }
 
+/** A network that another program's file describes: nothing of it goes by a name. */
+const graph: ArchitectureEntry = {
+  family: 'onnx',
+  image: 224,
+  make: (options) => new GraphNetwork(options as GraphOptions),
+}
+
 // ---- options ----------------------------------------------------------------------------------------------------
 
 /** Says what was expected of a value, or null where it is right. Bounds keep a lying header from building a giant. */
@@ -134,7 +143,7 @@ const channels = whole(4096)
 const classes = whole(2 ** 20)
 const eps = within(1e-15, 1), rate = within(0, 0.99)
 
-const options: Record<Family, Record<string, Check>> = {
+const options: Record<Exclude<Family, 'onnx'>, Record<string, Check>> = {
   vit: {
     image,
     patch,
@@ -207,6 +216,7 @@ const options: Record<Family, Record<string, Check>> = {
  */
 export function entryOf({ type }: Architecture, source = 'architecture'): ArchitectureEntry {
   const name = canonical(type)
+  if (name === graphType) return graph
   if (!Object.hasOwn(architectures, name)) {
     const names = Object.keys(architectures), far = new Map(names.map((each) => [each, distance(name, each)]))
     const near = [...names].sort((a, b) => far.get(a)! - far.get(b)!).slice(0, 4)
@@ -254,9 +264,12 @@ export function checkArchitecture(architecture: Architecture, source = 'architec
       `${source}: expected an object with a type, e.g. {"type":"vit","width":96}, got ${shown(architecture, 60)}`,
     )
   }
-  const { family } = entryOf(architecture, source)
-  for (const [name, value] of Object.entries(architecture)) {
-    if (name === 'type') continue
+  const { family } = entryOf(architecture, source), { type, ...given } = architecture
+  if (family === 'onnx') {
+    checkGraph(given, source)
+    return { ...given, type: canonical(type) }
+  }
+  for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(options[family], name)) {
       throw new InputError(
         `${source}: ${architecture.type} has no option ${shown(name, 60)}, expected ${
@@ -329,7 +342,7 @@ export function buildModel(architecture: Architecture, source = 'architecture'):
   const checked = checkArchitecture(architecture, source), { type, ...rest } = checked
   checkBudget(entryOf(checked).family, checked, source)
   try {
-    return architectures[type].make(rest)
+    return entryOf(checked).make(rest)
   } catch (error) {
     if (!(error instanceof ShapeError || error instanceof RangeError || error instanceof TypeError)) throw error
     const reason = `${type} with ${shown(rest, 60)} cannot be built (${error.message})`
@@ -342,6 +355,7 @@ const transformers: ReadonlySet<Family> = new Set(['vit', 'swin', 'pvt'])
 /** [channels, height, width] of the images an architecture reads. */
 export function inputOf(architecture: Architecture): [number, number, number] {
   const { family, image } = entryOf(architecture)
+  if (family === 'onnx') return [...architecture.image as [number, number, number]]
   if (family === 'mlp') {
     const inputs = Number(architecture.inputs ?? 784)
     const channels = [1, 3].find((count) => Number.isInteger(Math.sqrt(inputs / count)))
@@ -358,7 +372,7 @@ export function inputOf(architecture: Architecture): [number, number, number] {
  */
 export function trainedSide(architecture: Architecture): number | null {
   const { family } = entryOf(architecture), [, height, width] = inputOf(architecture)
-  const fixed = transformers.has(family) || family === 'mlp' || architecture.type === 'tiny-vgg'
+  const fixed = transformers.has(family) || family === 'mlp' || family === 'onnx' || architecture.type === 'tiny-vgg'
   const small = family === 'resnet' && height === 32
   return (fixed || small) && height === width ? height : null
 }
@@ -370,6 +384,7 @@ export function fitToData(
   classes: number,
 ): Architecture {
   const { family } = entryOf(architecture)
+  if (family === 'onnx') return architecture
   const found: Record<string, unknown> = family === 'mlp'
     ? { inputs: channels * height * width, classes }
     : { channels, classes }
@@ -392,6 +407,7 @@ export function preprocessingFor(architecture: Architecture, channels = inputOf(
 
 /** How many classes a model of the registry tells apart. */
 export function classesOf(model: Model): number {
+  if (model instanceof GraphNetwork) return model.classes
   const packed = new Map(packedWeights(model))
   const shapes = describedLeaves(model).filter(([, , { role }]) => role === 'classifier')
     .map(([path, { shape }, traits]) => packed.get(nameOf(path, traits))?.shape ?? shape)

@@ -98,6 +98,7 @@ export { firstNonFiniteRelevance } from './attribution/diagnose.ts'
 export { type Checkpoint, type CheckpointInfo, encodeCheckpoint, loadCheckpoint, type LoadOptions, modelOf, type Origin,
   type ParsedCheckpoint, parseCheckpoint, saveCheckpoint, type SaveOptions } from './checkpoint/checkpoint.ts'
 export { type PackedLayer, type PackedRecord, type SparsityRecord, type SparsityStep } from './checkpoint/packed.ts'
+export { exportOnnx, type OnnxExport, type OnnxExportOptions } from './checkpoint/onnx-file.ts'
 export { type Build, encodeModel, type LoadedModel, loadModel, type LoadModelOptions, type OwnArchitecture,
   registerArchitecture, type RunState, saveModel, type SaveModelOptions } from './checkpoint/model-file.ts'
 export { type Heatmap, heatmapOf, type Picture } from './report/heatmap.ts'

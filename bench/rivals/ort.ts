@@ -1,5 +1,5 @@
 // ONNX Runtime: on WebGPU and on the cores from its package for Node, and as WASM from its package for pages.
-import { onnxModel, type OnnxNode } from '../onnx.ts'
+import { encodeOnnx, type OnnxModel, type OnnxNode, type OnnxTensor } from '../../src/onnx/encode.ts'
 import { type Peer, peerVersion, type Prepared, requirePeer, type Work } from './peer.ts'
 
 /** A session of either package. */
@@ -53,8 +53,7 @@ export function loadOrtWeb(threads: number): Promise<Peer> {
 // Inputs are constants of the model, so nothing is uploaded per run; without folding, which would leave nothing to
 // compute.
 async function prepare(ort: Ort, provider: object, work: Work): Promise<Prepared> {
-  const [nodes, tensors, shape] = graph(work)
-  const session = await ort.InferenceSession.create(onnxModel(nodes, tensors, { name: 'out', shape }), {
+  const session = await ort.InferenceSession.create(encodeOnnx(graph(work)), {
     ...provider,
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 3,
@@ -67,30 +66,37 @@ async function prepare(ort: Ort, provider: object, work: Work): Promise<Prepared
   }
 }
 
-function graph(work: Work): [OnnxNode[], Parameters<typeof onnxModel>[1], readonly number[]] {
+/** The work as a file whose inputs are part of it. */
+function graph(work: Work): OnnxModel {
+  const model = (nodes: OnnxNode[], tensors: OnnxTensor[], shape: readonly number[]): OnnxModel => ({
+    nodes,
+    tensors,
+    inputs: [],
+    output: { name: 'out', shape },
+  })
   if (work.kind === 'matmul') {
     const { M, K, N, a, b } = work
-    return [[{ type: 'MatMul', inputs: ['a', 'b'], output: 'out' }], [
+    return model([{ type: 'MatMul', inputs: ['a', 'b'], outputs: ['out'] }], [
       { name: 'a', shape: [M, K], data: a },
       { name: 'b', shape: [K, N], data: b },
-    ], [M, N]]
+    ], [M, N])
   }
   if (work.kind === 'conv2d') {
     const { padding, stride } = work, pads = [padding, padding, padding, padding]
-    return [
-      [{ type: 'Conv', inputs: ['x', 'w'], output: 'out', attributes: { strides: [stride, stride], pads } }],
+    return model(
+      [{ type: 'Conv', inputs: ['x', 'w'], outputs: ['out'], attributes: { strides: [stride, stride], pads } }],
       [{ name: 'x', shape: work.shape, data: work.x }, { name: 'w', shape: work.weights, data: work.w }],
       work.out,
-    ]
+    )
   }
   const { shape, q, k, v, scale } = work
-  return [
+  return model(
     [
-      { type: 'Transpose', inputs: ['k'], output: 'kt', attributes: { perm: [0, 1, 3, 2] } },
-      { type: 'MatMul', inputs: ['q', 'kt'], output: 'scores' },
-      { type: 'Mul', inputs: ['scores', 'scale'], output: 'scaled' },
-      { type: 'Softmax', inputs: ['scaled'], output: 'shares', attributes: { axis: -1 } },
-      { type: 'MatMul', inputs: ['shares', 'v'], output: 'out' },
+      { type: 'Transpose', inputs: ['k'], outputs: ['kt'], attributes: { perm: [0, 1, 3, 2] } },
+      { type: 'MatMul', inputs: ['q', 'kt'], outputs: ['scores'] },
+      { type: 'Mul', inputs: ['scores', 'scale'], outputs: ['scaled'] },
+      { type: 'Softmax', inputs: ['scaled'], outputs: ['shares'], attributes: { axis: -1 } },
+      { type: 'MatMul', inputs: ['shares', 'v'], outputs: ['out'] },
     ],
     [{ name: 'q', shape, data: q }, { name: 'k', shape, data: k }, { name: 'v', shape, data: v }, {
       name: 'scale',
@@ -98,5 +104,5 @@ function graph(work: Work): [OnnxNode[], Parameters<typeof onnxModel>[1], readon
       data: Float32Array.of(scale),
     }],
     shape,
-  ]
+  )
 }

@@ -12,7 +12,7 @@ const node = `${dist}/node`, browser = `${dist}/browser`
 // Else hashed names would pile up.
 for (const outdir of [node, browser]) rmSync(outdir, { recursive: true, force: true })
 // Packages of many small files are taken in for the same reason; the others are found as they were installed.
-const takenIn = new Set(['fast-png', 'd3-scale', 'd3-shape'])
+const takenIn = new Set(['fast-png', 'd3-scale', 'd3-shape', 'onnx-buf', '@bufbuild/protobuf'])
 const apart = {
   name: 'packages apart',
   setup({ onResolve }) {

@@ -24,8 +24,8 @@ import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata
 import { besideOf, readPublished, separate, withTwoLogits } from './foreign.ts'
 import { checkComplete, published, recognise, type Shapes } from './published.ts'
 import { sparseWeights } from '../sparse/sparsify.ts'
-import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
-  type TensorToStore } from '../files/safetensors.ts'
+import { encodeSafetensors, type StoredTensor, type TensorToStore } from '../files/safetensors.ts'
+import { checkContentStart, contentOf } from './container.ts'
 import { checkMasks, masksOf, putMasks, takeMasks } from './masks.ts'
 import { checkSparsity, checkStored, denseShapes, type PackedLayer, putPacked, type SparsityRecord, storePacked,
   takePacked } from './packed.ts'
@@ -96,21 +96,22 @@ export interface Checkpoint extends ParsedCheckpoint {
 /**
  * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options
  * stand over what the file says. `beside` are configurations that belong to it, the most particular first; files of our
- * own say everything themselves. @throws InputError, one sentence that names the file.
+ * own say everything themselves. Of an ONNX file that we wrote, `nodes` reads the graph and not our record of it.
+ * @throws InputError, one sentence that names the file.
  */
 export async function parseCheckpoint(
   bytes: Uint8Array,
   name: string,
-  { arch, beside = [] }: { arch?: string, beside?: readonly SideFile[] } = {},
+  { arch, beside = [], nodes = false }: { arch?: string, beside?: readonly SideFile[], nodes?: boolean } = {},
 ): Promise<ParsedCheckpoint> {
   const given = arch === undefined ? undefined : parseArchitecture(arch)
-  const { metadata, tensors } = parseSafetensors(bytes, name)
+  const { metadata, tensors, notes: first } = await contentOf(bytes, name, nodes)
   const digest = sha256(bytes)
   digest.catch(() => {}) // a refused file is reported as what it is
   try {
     const own = ownMetadata(metadata)
     const packed = own?.sparsity ? takePacked(own.sparsity, tensors) : new Map<string, never>()
-    const read = own ? { ...separate(tensors), notes: [] } : readPublished(tensors)
+    const read = own ? { ...separate(tensors), notes: first } : readPublished(tensors)
     const { others, notes } = read
     const shapes: Shapes = new Map([
       ...[...read.weights, ...others].map(([key, { shape }]) => [key, shape] as const),
@@ -200,7 +201,7 @@ export async function readCheckpoint(
   path: string,
   { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
 ): Promise<ParsedCheckpoint> {
-  const bytes = await files.read(path, (start, size) => checkStart(start, size, path))
+  const bytes = await files.read(path, (start, size) => checkContentStart(start, size, path))
   return parseCheckpoint(bytes, path, { arch, beside: await besideOf(path, files) })
 }
 
@@ -225,7 +226,7 @@ export async function loadCheckpoint(
 ): Promise<Checkpoint> {
   checkOptions('loadCheckpoint', options, loadKeys)
   const { arch, masks, files = nodeFiles, name = 'checkpoint' } = options
-  const read = await bytesOf(source, files, name, checkStart),
+  const read = await bytesOf(source, files, name, checkContentStart),
     beside = typeof source === 'string' ? await besideOf(source, files) : []
   const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
   return { ...checked, model: modelOf(checked, { masks }) }
@@ -321,7 +322,7 @@ export async function saveCheckpoint(
 }
 
 /** What was cut from a model: what the caller says, unless that is of a model that this one was cut from. */
-function recordFor(model: Model, { architecture, pruning }: CheckpointInfo): PruningRecord | undefined {
+export function recordFor(model: Model, { architecture, pruning }: CheckpointInfo): PruningRecord | undefined {
   const known = historyOf(model)
   if (known.length && (pruning === undefined || known.includes(pruning))) return known.at(-1)
   if (pruning) return pruning

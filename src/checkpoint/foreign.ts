@@ -6,6 +6,7 @@ import { leaves } from '../core/tree.ts'
 import type { Files } from '../files/files.ts'
 import type { StoredTensor } from '../files/safetensors.ts'
 import type { PruningRecord } from '../pruning/plan/record.ts'
+import { graphType } from '../../models/graph.ts'
 import { type Architecture, buildModel } from '../../models/registry.ts'
 import { adapt, asTwoLogits, commonPrefix } from './adapt.ts'
 import type { SideFile } from './config.ts'
@@ -81,7 +82,9 @@ export function withTwoLogits(
   pruning: PruningRecord | undefined,
   name: string,
 ): { architecture: Architecture, weights: Map<string, HostTensor>, notes: string[] } {
-  if (architecture.classes !== 1 || pruning) return { architecture, weights, notes: [] }
+  if (architecture.classes !== 1 || pruning || architecture.type === graphType) {
+    return { architecture, weights, notes: [] }
+  }
   const two = { ...architecture, classes: 2 }
   const shapesOf = (each: Architecture) =>
     new Map(withoutDevice(() => leaves(buildModel(each, name))).map(([path, { shape }]) => [path, shape.join()]))

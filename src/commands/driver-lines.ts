@@ -88,6 +88,8 @@ const computing = new Set([
   'sweep',
   'search',
   'train',
+  'export',
+  'import',
   'bench',
   'demo',
   'check-kernel',
@@ -102,6 +104,7 @@ export async function loadsDawn(args: readonly string[]): Promise<boolean> {
   const at = args.findLastIndex((word) => word === '--adapter' || word.startsWith('--adapter='))
   const name = at < 0 ? undefined : args[at].includes('=') ? args[at].slice(10) : args[at + 1] as string | undefined
   if (name !== undefined) return name.toLowerCase() !== 'cpu'
+  if (args[0] === 'export' || args[0] === 'import') return false // on the embedded device, unless told otherwise
   if (args[0] === 'doctor') return true // it measures every adapter there is
   if (args[0] === 'bench' && (args.includes('embedded') || args.some((word) => word.startsWith('--against')))) {
     return true

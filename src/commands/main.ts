@@ -9,6 +9,8 @@ import { demo } from './demo.ts'
 import { doctor } from './doctor/doctor.ts'
 import { evalCommand } from './eval.ts'
 import { explain as explainCommand } from './explain.ts'
+import { exportCommand } from './export.ts'
+import { importCommand } from './import.ts'
 import { inspect } from './inspect.ts'
 import { endBars } from './progress.ts'
 import { prune } from './prune.ts'
@@ -31,6 +33,8 @@ const commands = [
   search,
   train,
   pullCommand,
+  exportCommand,
+  importCommand,
   bench,
   demo,
   checkKernel,

@@ -4,6 +4,7 @@ import { DTypeError, InputError, ShapeError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { named } from './launch.ts'
+import type { OnnxCall, OnnxGraph } from './onnx-form.ts'
 import { type Role, roles } from './roles.ts'
 import { activeTape, type AnyOp, type Call, unrecorded, type ZeroRule } from './tape.ts'
 import { type DType, scoped, Tensor } from './tensor.ts'
@@ -52,6 +53,11 @@ export interface OpSpec<T extends readonly (Tensor | null)[], A extends object> 
   vjp(call: TypedCall<T, A>, cotangent: Tensor): (Tensor | null)[]
   /** c times f(x) / x in closed form, of ops of one argument: the identity rule, where division loses digits. */
   ratio?(x: Tensor, c: Tensor, attrs: A): Tensor
+  /**
+   * The same in ONNX nodes (opset 17), for `exportOnnx`: returns the name of the output. Of a packed weight it is given
+   * the dense one. Without it a network with this op cannot be exported.
+   */
+  onnx?(call: OnnxCall<T, A>, graph: OnnxGraph): string
   /** Multiply-adds of products, as published counts have them; default 0. */
   macs?(args: T, out: Tensor, attrs: A): number
   /** Floating-point operations of the forward; default two for each multiply-add. */
@@ -105,6 +111,8 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
     vjp: (call, cotangent) =>
       named(`${spec.name} backward`, () => spec.vjp(call as unknown as TypedCall<T, A>, cotangent)),
     ratio: (x, c, attrs) => spec.ratio?.(x, c, attrs as A) ?? null,
+    onnx: (args, attrs, out, graph) =>
+      spec.onnx?.({ args: args as OnnxCall<T, A>['args'], attrs: attrs as A, out }, graph) ?? null,
     macs,
     flops: (args, out, attrs) => spec.flops?.(args as unknown as T, out, attrs as A) ?? 2 * macs(args, out, attrs),
     call: invoke,

@@ -1,6 +1,7 @@
 // The tape is data: a list of calls. Going back is one function, for gradients and for relevance alike.
 import type { AxesSpec } from './axes.ts'
 import { accumulate } from './accumulate.ts'
+import type { OnnxGraph, OnnxSize, OnnxValue } from './onnx-form.ts'
 import type { Role } from './roles.ts'
 import { scoped, Tensor } from './tensor.ts'
 
@@ -25,6 +26,13 @@ export interface AnyOp {
   readonly vjp: Rule
   /** Null where f(x) / x has no closed form. */
   ratio(x: Tensor, c: Tensor, attrs: object): Tensor | null
+  /** The name of the output that its ONNX nodes make; null where it has no such form. */
+  onnx(
+    args: readonly (OnnxValue | null)[],
+    attrs: object,
+    out: readonly OnnxSize[],
+    graph: OnnxGraph,
+  ): string | null
   macs(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
   flops(args: readonly (Tensor | null)[], out: Tensor, attrs: object): number
   /** Runs the op again on other arguments, recorded like any call. */

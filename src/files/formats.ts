@@ -45,13 +45,18 @@ export function foreignFormat(bytes: Uint8Array, name: string, size = bytes.leng
   for (const [at, text, what] of magics) if (starts(text, at)) return what
   const text = textOf(bytes)
   if (text !== null) return textFormat(text)
-  const protobuf = bytes[0] === 0x08 && bytes[1] < 0x20 && [0x12, 0x1a, 0x3a, 0x42].includes(bytes[2])
-  if (protobuf || /\.onnx$/i.test(name)) {
+  if (isOnnx(bytes, name, size)) {
     return 'an ONNX model; get the safetensors of the network it was exported from'
   }
   if (/\.(msgpack|ckpt|pb)$/i.test(name)) return 'a checkpoint of Flax or TensorFlow; store its weights as safetensors'
   if (bytes.subarray(0, 4096).every((byte) => byte === 0)) return 'nothing but zeros at its start; load the file again'
   return null
+}
+
+/** Whether a file is ONNX by its first bytes, or by its name where those say nothing else. */
+export function isOnnx(bytes: Uint8Array, name: string, size = bytes.length): boolean {
+  if (mayBeSafetensors(bytes, size)) return false
+  return (bytes[0] === 0x08 && bytes[1] < 0x20 && [0x12, 0x1a, 0x3a, 0x42].includes(bytes[2])) || /\.onnx$/i.test(name)
 }
 
 /** The length field fits the file and a JSON object follows. */

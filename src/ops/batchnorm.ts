@@ -95,6 +95,7 @@ export const batchNorm = op({
       null,
     ]
   },
+  onnx: ({ args, attrs: { eps = 1e-5 } }, graph) => graph.node('BatchNormalization', args, { epsilon: { float: eps } }),
   flops: ([x]) => 2 * x.size,
 })
 

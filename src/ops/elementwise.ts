@@ -1,5 +1,5 @@
-// Elementwise ops: a table over two kernels. One line each: the function, its derivative, and f(x) / x where that has a
-// closed form (which the identity rule of LRP uses instead of dividing). Expressions are WGSL on vec4f.
+// Elementwise ops: tables over two kernels; those of one argument stand in elementwise-table.ts. Expressions are WGSL
+// on vec4f.
 import { ShapeError } from '../base/errors.ts'
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
@@ -11,78 +11,9 @@ import type { ZeroRule } from '../core/tape.ts'
 import { full } from '../core/fill.ts'
 import { unbroadcast } from './shared/reduce-axes.ts'
 import { choose, type Variant, variants } from './shared/variants.ts'
+import { one, type UnaryRow, unaryTable, zero } from './elementwise-table.ts'
 
 // ---- one argument -----------------------------------------------------------------------------------------------
-
-interface UnaryRow {
-  f: string
-  derivative: string
-  ratio?: string
-  /** Whether it is linear in x, but for a constant: then it is no activation. */
-  linear?: true
-  /** 'breaks' where f(0) is not 0; where that depends on the constants, whether it is. */
-  zero?: 'breaks' | ((a: number, b: number) => boolean)
-}
-
-const zero = 'vec4f(0.0)', one = 'vec4f(1.0)'
-
-const unaryTable = {
-  relu: {
-    f: `select(x, ${zero}, x < ${zero})`,
-    derivative: `select(${zero}, ${one}, x > ${zero})`,
-    ratio: `select(${zero}, ${one}, x > ${zero})`,
-  },
-  gelu: { f: 'x * normal_cdf(x)', derivative: 'gelu_slope(x)', ratio: 'normal_cdf(x)' },
-  'gelu-tanh': {
-    f: 'x * logistic(2.0 * gelu_inner(x))', // (1 + tanh u) / 2 = logistic(2 u), which keeps the lower tail
-    derivative:
-      'logistic(2.0 * gelu_inner(x)) * (1.0 + 2.0 * x * gelu_inner_slope(x) * logistic(-2.0 * gelu_inner(x)))',
-    ratio: 'logistic(2.0 * gelu_inner(x))',
-  },
-  silu: { f: 'x * logistic(x)', derivative: 'logistic(x) * (1.0 + x * logistic(-x))', ratio: 'logistic(x)' },
-  sigmoid: { f: 'logistic(x)', derivative: 'logistic(x) * logistic(-x)', zero: 'breaks' },
-  tanh: { f: 'hyperbolic_tangent(x)', derivative: '4.0 * logistic(2.0 * x) * logistic(-2.0 * x)' },
-  exp: { f: 'exp(x)', derivative: 'exp(x)', zero: 'breaks' },
-  log: { f: 'log(x)', derivative: '1.0 / x', zero: 'breaks' },
-  sqrt: { f: 'sqrt(x)', derivative: '0.5 * inverseSqrt(x)', ratio: 'inverseSqrt(x)' },
-  rsqrt: { f: 'inverseSqrt(x)', derivative: '-0.5 * inverseSqrt(x) / x', zero: 'breaks' },
-  erf: { f: 'error_function(x)', derivative: '1.12837917 * decay(x * x)' },
-  softplus: { f: 'soft_plus(x)', derivative: 'logistic(x)', zero: 'breaks' },
-  hardswish: {
-    f: `x * clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
-    derivative: `select(select((2.0 * x + 3.0) / 6.0, ${one}, x >= vec4f(3.0)), ${zero}, x <= vec4f(-3.0))`,
-    ratio: `clamp(x + 3.0, ${zero}, vec4f(6.0)) / 6.0`,
-  },
-  relu6: {
-    f: `clamp(x, ${zero}, vec4f(6.0))`,
-    derivative: `select(${zero}, ${one}, (x > ${zero}) & (x < vec4f(6.0)))`,
-    ratio: `select(${zero}, 6.0 / max(x, vec4f(6.0)), x > ${zero})`,
-  },
-  abs: { f: 'abs(x)', derivative: 'sign(x)', ratio: 'sign(x)' },
-  neg: { f: '-x', derivative: 'vec4f(-1.0)', ratio: 'vec4f(-1.0)', linear: true },
-  reciprocal: { f: '1.0 / x', derivative: '-1.0 / (x * x)', zero: 'breaks' },
-  square: { f: 'x * x', derivative: '2.0 * x', ratio: 'x' },
-  sin: { f: 'sin(x)', derivative: 'cos(x)' },
-  cos: { f: 'cos(x)', derivative: '-sin(x)', zero: 'breaks' },
-  'leaky-relu': {
-    f: `select(a * x, x, x > ${zero})`,
-    derivative: `select(vec4f(a), ${one}, x > ${zero})`,
-    ratio: `select(vec4f(a), ${one}, x > ${zero})`,
-  },
-  pow: {
-    f: 'raised(x, a)',
-    derivative: 'a * raised(x, a - 1.0)',
-    ratio: 'raised(x, a - 1.0)',
-    zero: (exponent: number) => exponent > 0,
-  },
-  clamp: {
-    f: 'clamp(x, vec4f(a), vec4f(b))',
-    derivative: `select(${zero}, ${one}, (x >= vec4f(a)) & (x <= vec4f(b)))`,
-    zero: (low: number, high: number) => low <= 0 && high >= 0,
-  },
-  scale: { f: 'a * x', derivative: 'vec4f(a)', ratio: 'vec4f(a)', linear: true },
-  offset: { f: 'x + a', derivative: one, zero: (by: number) => by === 0, linear: true },
-} satisfies Record<string, UnaryRow>
 
 /** Names of the elementwise ops of one argument. */
 export type UnaryName = keyof typeof unaryTable
@@ -171,6 +102,10 @@ function unary<A extends object = object>(
     run: (x, attrs) => launchUnary(unaryKernel(name, 'f'), x, null, checked(name, constants(attrs))),
     vjp: ({ args: [x], attrs }, dy) => [launchUnary(unaryKernel(name, 'derivative'), x, dy, constants(attrs))],
     ...(row.ratio && { ratio: (x, c, attrs) => launchUnary(unaryKernel(name, 'ratio'), x, c, constants(attrs)) }),
+    onnx({ args: [{ name: x }], attrs }, graph) {
+      const { onnx } = row, [a, b] = constants(attrs)
+      return typeof onnx === 'string' ? graph.node(onnx, [x]) : onnx(x, graph, a, b)
+    },
     ...rest,
     flops: ([x]) => x.size,
   })
@@ -306,6 +241,21 @@ export function multiplied(shape: readonly number[], both: readonly Operand[]): 
   return launchBroadcast('mul', binaryTable.mul.f, shape, both)
 }
 
+/** The nodes of the binary ops; comparisons give truth values, which become numbers. */
+const onnxTypes: Readonly<Record<BinaryName, string>> = {
+  add: 'Add',
+  sub: 'Sub',
+  mul: 'Mul',
+  div: 'Div',
+  maximum: 'Max',
+  minimum: 'Min',
+  power: 'Pow',
+  greater: 'Greater',
+  less: 'Less',
+  equal: 'Equal',
+}
+const FLOAT = 1, BOOL = 9
+
 function binary(
   name: BinaryName,
   { roles = [], zero: zeros = 'all' }: { roles?: readonly Role[], zero?: ZeroRule } = {},
@@ -326,6 +276,10 @@ function binary(
         )
       }
       return [needs[0] ? partial(dx, left, x) : null, needs[1] ? partial(dy, right, y) : null]
+    },
+    onnx({ args }, graph) {
+      const value = graph.node(onnxTypes[name], args)
+      return dx || dy ? value : graph.node('Cast', [value], { to: FLOAT })
     },
     flops: (_, out) => out.size,
   })
@@ -372,6 +326,8 @@ export const where = op<[Tensor, Tensor, Tensor], object>({
       unbroadcast(launchBroadcast('where', made, dz.shape, operands(dz.shape, condition, dz)), target.shape)
     return [null, needs[1] ? part(whereTrue, x) : null, needs[2] ? part(whereFalse, y) : null]
   },
+  onnx: ({ args: [condition, x, y] }, graph) =>
+    graph.node('Where', [graph.node('Cast', [condition], { to: BOOL }), x, y]),
 })
 
 const spread = spliced('unary', 'a * x', 'spread')

@@ -1,6 +1,6 @@
 // Multiplication by a mask over some axes: the one place where an axis may shrink.
 import type { Mapping } from '../core/axes.ts'
-import { ShapeError } from '../base/errors.ts'
+import { InputError, ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { axisOf, stridesOf } from './shared/broadcast.ts'
 import { stridedCopy } from './shared/copies.ts'
@@ -107,6 +107,18 @@ export const gate = op<[Tensor, Tensor | null], GateAttributes>({
         ? sums.view(mask.shape)
         : stridedCopy('gate', sums, mask.shape, order),
     ]
+  },
+  onnx({ args: [x, mask], attrs }, graph) {
+    if (!mask) return x.name
+    const rank = x.shape.length, axes = attrs.axes.map((axis) => axisOf('gate', axis, rank))
+    if (mask.shape.length !== axes.length) {
+      throw new InputError('gate: a mask with a row per image cannot be exported; slice the network, or unmask it')
+    }
+    // The axes of the mask in the order of x's, with ones between them.
+    const order = axes.map((_, i) => i).sort((a, b) => axes[a] - axes[b])
+    const sorted = order.every((from, i) => from === i) ? mask : graph.node('Transpose', [mask], { perm: order })
+    const shape = Array.from({ length: rank }, (_, axis) => axes.includes(axis) ? mask.shape[axes.indexOf(axis)] : 1)
+    return graph.node('Mul', [x, graph.reshape(sorted, shape)])
   },
   flops: ([x]) => x.size,
 })

@@ -103,6 +103,8 @@ export const gather: OpFunction<[Tensor, Tensor], { axis: number }> = op<[Tensor
     const { along, outer, inner } = layout('gather', x.shape, index.shape, axis)
     return [launchScatter(dy, index, x.shape, outer, x.shape[along], inner), null]
   },
+  onnx: ({ args, attrs: { axis } }, graph) =>
+    graph.node('Gather', args, { axis: axisOf('gather', axis, args[0].shape.length) }),
 })
 
 /**

@@ -122,6 +122,8 @@ export const layerNorm = op({
     }
     return [dx, needs[1] ? dgain : null, needs[2] ? dbias : null]
   },
+  onnx: ({ args, attrs: { eps = 1e-5 } }, graph) =>
+    graph.node('LayerNormalization', args, { axis: -args[1].shape.length, epsilon: { float: eps } }),
   flops: ([x]) => 8 * x.size,
 })
 

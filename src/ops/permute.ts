@@ -2,6 +2,7 @@
 import type { Link, Mapping } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../core/tensor.ts'
+import { knownSizes, sameSize } from '../core/onnx-form.ts'
 import { axisOf, stridesOf } from './shared/broadcast.ts'
 import { moveAxes, put, stridedCopy } from './shared/copies.ts'
 import { op, type OpFunction } from '../core/op.ts'
@@ -48,6 +49,8 @@ export const permute: OpFunction<[Tensor], { order: readonly number[] }> = op<[T
     const axes = checkedOrder(x, order)
     return [permute(dy, { order: axes.map((_, axis) => axes.indexOf(axis)) })]
   },
+  onnx: ({ args, attrs: { order } }, graph) =>
+    graph.node('Transpose', args, { perm: order.map((axis) => axisOf('permute', axis, order.length)) }),
 })
 
 // ---- slice ------------------------------------------------------------------------------------------------------
@@ -112,6 +115,21 @@ export const slice = op<[Tensor], SliceAttributes>({
     const taken = ranges(x.shape, attrs)
     return [moveAxes('slice', dy, x.shape, taken.map(({ start }) => start), taken.map(({ step }) => step), 'pad')]
   },
+  onnx({ args: [x], attrs, out }, graph) {
+    // An axis that is taken whole, such as one whose size is open, is not named.
+    const cut = x.shape.map((_, axis) => axis).filter((axis) => !sameSize(x.shape[axis], out[axis]))
+    if (!cut.length) return x.name
+    const taken = ranges(knownSizes(x.shape).map((n) => Number.isNaN(n) ? Infinity : n), attrs)
+    const part = (what: (range: { start: number, step: number, size: number }) => number) =>
+      graph.wholes(cut.map((axis) => what(taken[axis])))
+    return graph.node('Slice', [
+      x,
+      part(({ start }) => start),
+      part(({ start, step, size }) => start + step * (size - 1) + 1),
+      graph.wholes(cut),
+      part(({ step }) => step),
+    ])
+  },
 })
 
 /** Consecutive parts of x along one axis, as slices. @throws ShapeError if the sizes do not add up to the axis. */
@@ -175,6 +193,8 @@ export const pad: OpFunction<[Tensor], PadAttributes> = op<[Tensor], PadAttribut
   vjp({ args: [x], attrs: { before, after } }, dy) {
     return [moveAxes('pad', dy, x.shape, before.map((n) => -n), after.map(() => 1), 'pad')]
   },
+  onnx: ({ args: [x], attrs: { before, after, value = 0 } }, graph) =>
+    graph.node('Pad', [x, graph.wholes([...before, ...after]), graph.floats(value)]),
 })
 
 /** How far each named axis turns. */
@@ -209,6 +229,20 @@ export const roll: OpFunction<[Tensor], RollAttributes> = op<[Tensor], RollAttri
   },
   run: (x, attrs) => moveAxes('roll', x, x.shape, turns(x.shape, attrs, -1), x.shape.map(() => 1), 'roll'),
   vjp: ({ attrs }, dy) => [moveAxes('roll', dy, dy.shape, turns(dy.shape, attrs), dy.shape.map(() => 1), 'roll')],
+  onnx({ args: [x], attrs }, graph) {
+    const sizes = knownSizes(x.shape)
+    const open = attrs.axes.find((axis, i) => attrs.shifts[i] !== 0 && Number.isNaN(sizes.at(axis)))
+    if (open !== undefined) {
+      throw new ShapeError(`roll: axis ${open} is the batch, which is open; export it with a fixed one`)
+    }
+    return turns(sizes, attrs).reduce((value, shift, axis) => {
+      if (!shift) return value // of an open size too: nothing turns there
+      const cut = sizes[axis] - shift, at = graph.wholes([axis])
+      const part = (from: number, to: number) =>
+        graph.node('Slice', [value, graph.wholes([from]), graph.wholes([to]), at])
+      return graph.node('Concat', [part(cut, sizes[axis]), part(0, cut)], { axis })
+    }, x.name)
+  },
 })
 
 // ---- concat -----------------------------------------------------------------------------------------------------
@@ -252,6 +286,8 @@ const join = op<Tensor[], { axis: number }>({
       return needs[i] ? stridedCopy('concat', dy, part.shape, strides, base) : null
     })
   },
+  onnx: ({ args, attrs: { axis }, out }, graph) =>
+    graph.node('Concat', args, { axis: axisOf('concat', axis, out.length) }),
 })
 
 /**

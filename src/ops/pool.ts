@@ -1,4 +1,5 @@
 // Maximum, average and adaptive average pooling of images.
+import { knownSizes } from '../core/onnx-form.ts'
 import { ShapeError } from '../base/errors.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
@@ -56,6 +57,7 @@ export const maxPool = op({
     launch(maximumGrad, { dy, best, dx }, values, grid(jobs(x.shape)))
     return [dx]
   },
+  onnx: ({ args, attrs }, graph) => graph.node('MaxPool', args, onnxWindows(attrs)),
 })
 
 /**
@@ -79,6 +81,7 @@ export const avgPool = op({
     launch(averageGrad, { dy, dx }, values, grid(jobs(x.shape)))
     return [dx]
   },
+  onnx: ({ args, attrs }, graph) => graph.node('AveragePool', args, { ...onnxWindows(attrs), count_include_pad: 1 }),
   flops: (_, out, { size }) => out.size * areaOf(size),
 })
 
@@ -109,11 +112,42 @@ export const adaptiveAvgPool = op({
     )
     return [dx]
   },
+  onnx({ args: [x], attrs: { out } }, graph) {
+    const [, , height, width] = knownSizes(x.shape), [rows, columns] = pair('adaptive-avg-pool', 'out', out, 1)
+    if (rows === 1 && columns === 1) return graph.node('GlobalAveragePool', [x])
+    if (height % rows === 0 && width % columns === 0) {
+      const size = [height / rows, width / columns]
+      return graph.node('AveragePool', [x], { kernel_shape: size, strides: size, pads: [0, 0, 0, 0] })
+    }
+    // Windows of several sizes: a product with a matrix of means on either side.
+    const across = graph.node('MatMul', [x, graph.floats(means(width, columns, true), [width, columns])])
+    return graph.node('MatMul', [graph.floats(means(height, rows, false), [rows, height]), across])
+  },
   flops: ([x], out) => Math.max(x.size, out.size),
 })
 
 /** Four pixels of a row per invocation, 64 invocations per workgroup. */
 const jobs = ([n, c, rows, columns]: readonly number[]) => Math.ceil(n * c * rows * Math.ceil(columns / 4) / 64)
+
+/** Attributes of an ONNX pool. */
+function onnxWindows({ size, stride = size, padding = 0 }: PoolAttrs) {
+  const [top, left] = pair('pool', 'padding', padding, 0)
+  return {
+    kernel_shape: pair('pool', 'size', size, 1),
+    strides: pair('pool', 'stride', stride, 1),
+    pads: [top, left, top, left],
+  }
+}
+
+/** The matrix [out, from] whose product takes the means of adaptive windows; transposed if so. */
+function means(from: number, out: number, transposed: boolean): Float32Array {
+  const matrix = new Float32Array(from * out)
+  for (let i = 0; i < out; i++) {
+    const first = Math.floor(i * from / out), stop = Math.ceil((i + 1) * from / out)
+    for (let j = first; j < stop; j++) matrix[transposed ? j * out + i : i * from + j] = 1 / (stop - first)
+  }
+  return matrix
+}
 
 const areaOf = (size: Pair) => (typeof size === 'number' ? size * size : size[0] * size[1])
 

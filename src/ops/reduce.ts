@@ -1,4 +1,5 @@
 // Reductions over any axes; reduce-axes.ts launches them.
+import type { OnnxGraph, OnnxValue } from '../core/onnx-form.ts'
 import { sizeOf } from '../base/shape.ts'
 import type { Mapping } from '../core/axes.ts'
 import { ShapeError } from '../base/errors.ts'
@@ -68,6 +69,7 @@ function reduction(
   mixes: boolean,
   run: (x: Tensor, planned: ReturnType<typeof plan>) => Tensor | { out: Tensor, mean: Tensor },
   back: (x: Tensor, out: Tensor, dy: Tensor, count: number, saved: Readonly<Record<string, Tensor>>) => Tensor,
+  onnx: (x: OnnxValue, graph: OnnxGraph, axes: readonly number[], keep: 0 | 1) => string,
   roles: readonly Role[] = [],
 ): OpFunction<[Tensor], Reduction> {
   return op<[Tensor], Reduction>({
@@ -80,9 +82,16 @@ function reduction(
       const { kept, count } = plan(name, x.shape, attrs)
       return [back(x, out.view(kept), dy.view(kept), count, saved)]
     },
+    onnx({ args: [x], attrs: { axes = x.shape.map((_, axis) => axis), keep = false } }, graph) {
+      return onnx(x, graph, axes.map((axis) => axisOf(name, axis, x.shape.length)), keep ? 1 : 0)
+    },
     flops: ([x]) => x.size,
   })
 }
+
+/** One node whose axes are an attribute. */
+const reduced = (type: string) => (x: OnnxValue, graph: OnnxGraph, axes: readonly number[], keepdims: 0 | 1) =>
+  graph.node(type, [x], { axes, keepdims })
 
 /** Sum over `axes` (default all); `keep` leaves them with size 1. @throws ShapeError for an axis that is not there. */
 export const sum = reduction(
@@ -90,6 +99,7 @@ export const sum = reduction(
   false,
   (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'sum' }),
   (x, _, dy) => expanded(dy, x.shape),
+  (x, graph, axes, keepdims) => graph.node('ReduceSum', [x, graph.wholes(axes)], { keepdims }),
 )
 
 /** Mean over `axes`; see `sum`. */
@@ -98,6 +108,7 @@ export const mean = reduction(
   true,
   (x, { out, flags, count }) => reduceAxes(x, out, flags, { kind: 'sum', factor: 1 / count }),
   (x, _, dy, count) => expanded(dy, x.shape, 1 / count),
+  reduced('ReduceMean'),
 )
 
 /** Gradient of a maximum or minimum: entries equal to it share the gradient. */
@@ -107,10 +118,22 @@ function toExtremes(x: Tensor, out: Tensor, dy: Tensor): Tensor {
 }
 
 /** Largest entry over `axes`; see `sum`. Entries that tie share the gradient. */
-export const max = reduction('max', true, (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'max' }), toExtremes)
+export const max = reduction(
+  'max',
+  true,
+  (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'max' }),
+  toExtremes,
+  reduced('ReduceMax'),
+)
 
 /** Smallest entry over `axes`; see `sum`. Entries that tie share the gradient. */
-export const min = reduction('min', true, (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'min' }), toExtremes)
+export const min = reduction(
+  'min',
+  true,
+  (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'min' }),
+  toExtremes,
+  reduced('ReduceMin'),
+)
 
 /** Variance over `axes` divided by the count (biased), about the exact mean (two passes); see `sum`. */
 export const variance = reduction(
@@ -124,6 +147,10 @@ export const variance = reduction(
     }
   },
   (x, _, dy, count, { mean: centre }) => mul(sub(x, centre), expanded(dy, dy.shape, 2 / count)),
+  (x, graph, axes, keepdims) => {
+    const centred = graph.node('Sub', [x, graph.node('ReduceMean', [x], { axes, keepdims: 1 })])
+    return graph.node('ReduceMean', [graph.node('Mul', [centred, centred])], { axes, keepdims })
+  },
   ['statistic'],
 )
 
@@ -133,5 +160,6 @@ export const norm = reduction(
   false,
   (x, { out, flags }) => reduceAxes(x, out, flags, { kind: 'sum', squared: true, root: true }),
   (x, out, dy) => mul(x, overOrZero(dy, out)),
+  reduced('ReduceL2'),
   ['statistic'],
 )

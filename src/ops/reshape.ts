@@ -64,4 +64,5 @@ export const reshape = op<[Tensor], { shape: readonly number[] }>({
   axes,
   run: (x, { shape }) => x.view(resolved(x, shape)),
   vjp: ({ args: [x] }, dy) => [dy.view(x.shape)],
+  onnx: ({ args: [x], out }, graph) => graph.reshape(x, out),
 })

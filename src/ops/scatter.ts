@@ -59,4 +59,14 @@ export const scatter = op<[Tensor, Tensor], ScatterAttributes>({
   vjp({ args: [x, index], attrs: { axis } }, dy) {
     return [gather(dy, index, { axis: axis < 0 ? axis + x.shape.length : axis }), null]
   },
+  // A slice of zeros behind the others, which every place without one of its own reads.
+  onnx({ args: [x], attrs: { axis, width, positions } }, graph) {
+    const at = axis < 0 ? axis + x.shape.length : axis, { length } = positions
+    const amounts = x.shape.map(() => 0), from = Array<number>(width).fill(length)
+    positions.forEach((position, i) => {
+      from[position] = i
+    })
+    const wider = graph.node('Pad', [x, graph.wholes([...amounts, ...amounts.with(at, 1)]), graph.floats(0)])
+    return graph.node('Gather', [wider, graph.wholes(from)], { axis: at })
+  },
 })

@@ -85,6 +85,7 @@ function define(name: string, log: 0 | 1) {
       )
       return [dx]
     },
+    onnx: ({ args, attrs: { axis = -1 } }, graph) => graph.node(log ? 'LogSoftmax' : 'Softmax', args, { axis }),
     flops: ([x]) => 5 * x.size,
   })
 }

@@ -22,4 +22,5 @@ export const straightThrough = op<[soft: Tensor, hard: Tensor], object>({
     return hard
   },
   vjp: (_, dy) => [dy, null],
+  onnx: ({ args: [, hard] }) => hard.name,
 })

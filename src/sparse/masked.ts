@@ -6,7 +6,7 @@ import { grid, launch } from '../core/launch.ts'
 import { op } from '../core/op.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
 import { whole } from '../ops/matmul/kernels.ts'
-import { linearSizes, maskedAxes } from '../ops/matmul/linear-sizes.ts'
+import { linearSizes, maskedAxes, onnxLinear } from '../ops/matmul/linear-sizes.ts'
 import { sumMiddle } from '../ops/shared/split-sum.ts'
 import { maskedKernels } from './kernels.ts'
 import { sideOf } from './packing.ts'
@@ -151,6 +151,10 @@ export const tileMaskedLinear = op({
       needs[2] ? dmask : null,
       needs[3] ? sumMiddle(dy, { count: rows, N: outputs }, bias!.shape) : null,
     ]
+  },
+  onnx({ args: [x, weight, mask, bias], attrs: { over = 1 }, out }, graph) {
+    const masked = { ...weight, name: graph.node('Mul', [weight, mask]) }
+    return onnxLinear(graph, x, masked, bias, over, out)
   },
   macs: ([, weight], out, { over = 1 }) => out.size * sizeOf(weight.shape.slice(-over)),
 })

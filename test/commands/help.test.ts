@@ -18,6 +18,8 @@ test.each([
   ['search', ['--test', '--out']],
   ['train', ['--data']],
   ['pull', []],
+  ['export', ['--out']],
+  ['import', ['--out']],
   ['bench', []],
   ['demo', []],
   ['check-kernel', []],

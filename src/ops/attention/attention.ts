@@ -1,6 +1,7 @@
 // Softmax attention in one kernel, forward and backward, without a matrix of queries by keys in memory.
 import { ShapeError } from '../../base/errors.ts'
 import { grid, launch } from '../../core/launch.ts'
+import type { OnnxGraph, OnnxSize, OnnxValue } from '../../core/onnx-form.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { rowVersions } from './rows.ts'
 import { type AttentionCall, attentionSizes } from './shapes.ts'
@@ -58,8 +59,26 @@ export const attention = op({
     const pairs = rowStatistics(call, out, dout, logsum)
     return [...choose(attentionVariants, call).backward(call, dout, pairs, needs), null]
   },
+  onnx({ args: [q, k, v, bias, mask], attrs: { scale } }, graph) {
+    const [queries, keys, values] = onnxHeads(graph, q, k, v)
+    const [batch, N, H] = q.shape, M = k.shape[1]
+    let scores = graph.node('Mul', [graph.node('MatMul', [queries, keys]), graph.floats(scale)])
+    if (bias) scores = graph.node('Add', [scores, bias])
+    if (mask) {
+      const [G] = mask.shape as readonly number[],
+        over = (n: OnnxSize) => typeof n === 'number' ? n / G : { batch: n.batch / G }
+      const grouped = graph.reshape(scores, [over(batch), G, H, N, M])
+      scores = graph.reshape(graph.node('Add', [grouped, graph.reshape(mask, [G, 1, N, M])]), [batch, H, N, M])
+    }
+    const context = graph.node('MatMul', [graph.node('Softmax', [scores], { axis: -1 }), values])
+    return graph.node('Transpose', [context], { perm: [0, 2, 1, 3] })
+  },
   macs: ([q, , v]) => flopsOf(q, v) / 2,
 })
+
+/** Queries [B, H, N, D], keys [B, H, D, M] and values [B, H, M, E], as ONNX multiplies them. */
+export const onnxHeads = (graph: OnnxGraph, ...all: readonly OnnxValue[]): string[] =>
+  all.map((each, i) => graph.node('Transpose', [each], { perm: i === 1 ? [0, 2, 3, 1] : [0, 2, 1, 3] }))
 
 /** Log-sum and dout . out of every query, [B, H, N, 2]: what the backward kernels need of a row. */
 export function rowStatistics({ B, N, H, D, E }: AttentionCall, out: Tensor, dout: Tensor, logsum: Tensor): Tensor {

@@ -2,6 +2,7 @@
 import { grid, launch } from '../../core/launch.ts'
 import { unrecorded } from '../../core/tape.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
+import { onnxHeads } from './attention.ts'
 import { rowVersions } from './rows.ts'
 import { attentionSizes } from './shapes.ts'
 import { op } from '../../core/op.ts'
@@ -77,6 +78,13 @@ export const linearAttention = op({
       }
     }
     return [dq, dk, dv]
+  },
+  onnx({ args: [q, k, v], attrs: { eps = 1e-6 } }, graph) {
+    const [queries, keys, values] = onnxHeads(graph, q, k, v)
+    const sums = graph.node('ReduceSum', [keys, graph.wholes([-1])], { keepdims: 1 })
+    const norm = graph.node('Add', [graph.node('MatMul', [queries, sums]), graph.floats(eps)])
+    const weighted = graph.node('MatMul', [queries, graph.node('MatMul', [keys, values])])
+    return graph.node('Transpose', [graph.node('Div', [weighted, norm])], { perm: [0, 2, 1, 3] })
   },
   macs: ([q, k, v]) => (q.size + k.size) * (v.shape[3] + 1),
 })

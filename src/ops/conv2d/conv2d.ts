@@ -1,4 +1,5 @@
 // Convolution of images, with stride, padding, dilation and groups.
+import { knownSizes, type OnnxValue } from '../../core/onnx-form.ts'
 import type { Mapping } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../core/tensor.ts'
@@ -44,8 +45,21 @@ export const conv2d = op({
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
+  onnx: ({ args, attrs }, graph) => graph.node('Conv', args, onnxConv(args[1], attrs)),
   macs: ([, w], out) => out.size * w.size / w.shape[0],
 })
+
+/** Attributes of an ONNX convolution with a weight [outputs, channels / groups, height, width]. */
+export function onnxConv({ shape }: OnnxValue, { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvAttrs) {
+  const [top, left] = pair('conv2d', 'padding', padding, 0)
+  return {
+    dilations: pair('conv2d', 'dilation', dilation, 1),
+    group: groups,
+    kernel_shape: knownSizes(shape.slice(2)),
+    pads: [top, left, top, left],
+    strides: pair('conv2d', 'stride', stride, 1),
+  }
+}
 
 /**
  * The windows of a convolution of x with a weight of these shapes. @throws ShapeError, which names `op`, if something

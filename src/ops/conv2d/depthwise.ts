@@ -3,6 +3,7 @@ import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
 import { op } from '../../core/op.ts'
+import { onnxConv } from './conv2d.ts'
 import { channelSum } from '../shared/split-sum.ts'
 import { pair, type Pair, windowsAlong } from '../shared/windows.ts'
 
@@ -38,6 +39,8 @@ export const depthwise = op({
       needs[2] && b ? channelSum(dy) : null,
     ]
   },
+  onnx: ({ args, attrs }, graph) =>
+    graph.node('Conv', args, onnxConv(args[1], { ...attrs, groups: args[1].shape[0] as number })),
   macs: ([, w], out) => out.size * w.shape[2] * w.shape[3],
 })
 

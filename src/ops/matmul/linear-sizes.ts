@@ -1,4 +1,5 @@
 // What linear maps of every kind have in common: which axes are one, and how their arguments must fit.
+import { type OnnxGraph, onnxProduct, type OnnxSize, type OnnxValue } from '../../core/onnx-form.ts'
 import { sizeOf } from '../../base/shape.ts'
 import { ShapeError } from '../../base/errors.ts'
 import { linksOf, type Mapping } from '../../core/axes.ts'
@@ -15,6 +16,31 @@ export function notation(rank: number, over: number): string {
   const o = letters.slice(0, rank - over).join(' '), c = letters.slice(rank - over).join(' ')
   return `... ${c}, ${o} ${c}, ${o} -> ... ${o}`
 }
+
+/**
+ * y = x W^T + b in ONNX nodes: Gemm for plain matrices, else MatMul. The weight stays as it is stored; runtimes turn it
+ * once, when they load the file.
+ */
+export function onnxLinear(
+  graph: OnnxGraph,
+  x: OnnxValue,
+  weight: OnnxValue,
+  bias: OnnxValue | null,
+  over: number,
+  out: readonly OnnxSize[],
+): string {
+  const outputs = weight.shape.slice(0, -over), inputs = weight.shape.slice(-over), lead = x.shape.slice(0, -over)
+  const flat = (value: OnnxValue, shape: readonly OnnxSize[]) =>
+    value.shape.length === shape.length ? value.name : graph.reshape(value, shape)
+  const N = onnxProduct(outputs), K = onnxProduct(inputs)
+  const matrix = flat(weight, [N, K]), rows = flat(x, [...lead, K]), b = bias && flat(bias, [N])
+  const y = lead.length === 1
+    ? graph.node('Gemm', b === null ? [rows, matrix] : [rows, matrix, b], { transB: 1 })
+    : plus(graph, graph.node('MatMul', [rows, graph.node('Transpose', [matrix], { perm: [1, 0] })]), b)
+  return outputs.length === 1 ? y : graph.reshape(y, out)
+}
+
+const plus = (graph: OnnxGraph, y: string, bias: string | null) => bias === null ? y : graph.node('Add', [y, bias])
 
 /** The axes of a linear map whose weight has a mask of its shape behind it. */
 export function maskedAxes(

@@ -8,7 +8,7 @@ import { empty, isTracing, Tensor } from '../../core/tensor.ts'
 import { add, gelu, mul } from '../elementwise.ts'
 import { op, recordCall, type TypedCall } from '../../core/op.ts'
 import type { Epilogue } from './kernels.ts'
-import { type LinearOptions, linearSizes, maskedAxes, notation } from './linear-sizes.ts'
+import { type LinearOptions, linearSizes, maskedAxes, notation, onnxLinear } from './linear-sizes.ts'
 import { product, products } from './product.ts'
 import { weightProduct } from './weights.ts'
 import { sumMiddle } from '../shared/split-sum.ts'
@@ -43,6 +43,7 @@ export const linear = op({
     if (needs[2]) dbias = sumMiddle(dy, { count: rows, N: outputs }, bias!.shape)
     return [dx, dweight, dbias]
   },
+  onnx: ({ args: [x, weight, bias], attrs: { over = 1 }, out }, graph) => onnxLinear(graph, x, weight, bias, over, out),
   macs: ([, weight], out, { over = 1 }) => out.size * sizeOf(weight.shape.slice(-over)),
 })
 
@@ -80,6 +81,10 @@ export const maskedLinear = op({
       needs[2] ? mul(dproduct!, weight) : null,
       needs[3] ? sumMiddle(dy, { count: rows, N: outputs }, bias!.shape) : null,
     ]
+  },
+  onnx({ args: [x, weight, mask, bias], attrs: { over = 1 }, out }, graph) {
+    const masked = { ...weight, name: graph.node('Mul', [weight, mask]) }
+    return onnxLinear(graph, x, masked, bias, over, out)
   },
   macs: ([, weight], out, { over = 1 }) => out.size * sizeOf(weight.shape.slice(-over)),
 })

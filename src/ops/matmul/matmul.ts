@@ -2,6 +2,7 @@
 import { sizeOf } from '../../base/shape.ts'
 import { linksOf } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
+import { lastTwoSwapped, type OnnxGraph, type OnnxValue } from '../../core/onnx-form.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { mul } from '../elementwise.ts'
 import { op } from '../../core/op.ts'
@@ -38,6 +39,7 @@ export const matmul = op({
     const db = () => transposeB ? times(dout, a, true, transposeA) : times(a, dout, !transposeA, false)
     return [needs[0] ? reduceTo(da(), a.shape) : null, needs[1] ? reduceTo(db(), b.shape) : null]
   },
+  onnx: ({ args: [a, b], attrs }, graph) => onnxMatmul(graph, a, b, attrs),
   macs: ([a], out, { transposeA }) => out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
 
@@ -77,8 +79,15 @@ export const maskedMatmul = op({
       needs[2] ? mul(masked!, b) : null,
     ]
   },
+  onnx: ({ args: [a, b, mask], attrs }, graph) =>
+    onnxMatmul(graph, a, { ...b, name: graph.node('Mul', [b, mask]) }, attrs),
   macs: ([a], out, { transposeA }) => out.size * a.shape.at(transposeA ? -2 : -1)!,
 })
+
+function onnxMatmul(graph: OnnxGraph, a: OnnxValue, b: OnnxValue, { transposeA, transposeB }: MatmulOptions): string {
+  const turned = (x: OnnxValue) => graph.node('Transpose', [x], { perm: lastTwoSwapped(x.shape.length) })
+  return graph.node('MatMul', [transposeA ? turned(a) : a, transposeB ? turned(b) : b])
+}
 
 interface Dimensions {
   M: number
