@@ -9,23 +9,12 @@ override STEP: u32 = 64;                   // a multiple of four; 16 QUADS STEP 
 override QUADS: u32 = 8;
 override STRIP: u32 = 1;                   // rows of a tile that lie side by side
 
-@group(0) @binding(1) var<storage, read> values: array<f32>;
 alias Column = array<vec4f, /*quads*/8>;   // 4 QUADS rows
-var<workgroup> turned: array<Column, STEP>;
 var<workgroup> made: array<Column, OUTPUTS>;   // sums between the steps of k, and on their way out
 
-// How many slots of a row from `begin` on, at most STEP and none from `end` on, have columns before `past`. A search
-// without branches, which nobody could foretell.
-fn slots_before(row: u32, begin: u32, end: u32, past: u32) -> u32 {
-  var low = begin;
-  var left = min(end - begin, STEP);
-  while (left > 0u) {
-    let half = (left + 1u) / 2u;
-    low += select(0u, half, column(row, low + half - 1u) < past);
-    left -= half;
-  }
-  return low - begin;
-}
+// The weight's values, the vectors of rows (lay), and how a row of entries goes on (add_entries): entries-counted.wgsl
+// or entries-grouped.wgsl.
+/*entries*/
 
 @compute @workgroup_size(OUTPUTS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
@@ -37,7 +26,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_output = index % across * OUTPUTS;
   let n = first_output + lid;
   let row = n / HEIGHT;
-  let part = n % HEIGHT / STRIP;
   var slot = 0u;
   var end = 0u;
   if (n < p.N) {
@@ -52,42 +40,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let r = m + quad * 4u;
       if (r < p.M && k + step < p.K) {
         let x = quad_x(rows_at(r), k + step);
-        for (var j = 0u; j < 4u; j++) { turned[step + j][quad] = x[j]; }
+        for (var j = 0u; j < 4u; j++) { lay(step + j, quad, x[j]); }
       }
     }
     workgroupBarrier();
     if (n < p.N) {
       var sum: array<vec4f, /*quads*/8>;
       if (k > 0u) { for (var q = 0u; q < QUADS; q++) { sum[q] = made[lid][q]; } }
-      var s = slot;                        // variables that live over a barrier are slow to count with
-      let last_slot = end;
-      let r = row;
-      if (HEIGHT == 1u && WIDTH == 1u) {
-        // Counted first, because in a loop with one counter that nothing leaves, indices are not checked turn by turn.
-        var count = last_slot - s;
-        if (past < p.K) { count = slots_before(r, s, last_slot, past); }
-        for (var i = 0u; i < count; i++) {
-          let at = column(r, s + i) - k;
-          let value = vec4f(values[s + i]);
-          for (var q = 0u; q < QUADS; q++) { sum[q] = fma(value, turned[at][q], sum[q]); }
-        }
-        s += count;
-      } else {
-        for (; s < last_slot; s++) {
-          let left_edge = column(r, s) * WIDTH;
-          if (left_edge >= past) { break; }
-          let begin = max(left_edge, k);
-          let steps = min(left_edge + WIDTH, past) - begin;
-          let w = ((s * (HEIGHT / STRIP) + part) * WIDTH + begin - left_edge) * STRIP + n % STRIP;
-          for (var i = 0u; i < steps; i++) {
-            let value = vec4f(values[w + i * STRIP]);
-            let at = begin - k + i;
-            for (var q = 0u; q < QUADS; q++) { sum[q] = fma(value, turned[at][q], sum[q]); }
-          }
-          if (left_edge + WIDTH > past) { break; }   // its other steps come with the next
-        }
-      }
-      slot = s;
+      slot = add_entries(n, row, slot, end, k, past, &sum);
       // As vectors of rows, whole: an engine that joins neighbouring vectors begins with such writes.
       for (var q = 0u; q < QUADS; q++) { made[lid][q] = sum[q]; }
     }

@@ -18,6 +18,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (row >= p.height) { return; }
   let to = (strip * p.height + row) * STRIP;
   let at = row * p.width + strip * STRIP;
+  if (row < p.rows && (strip + 1u) * STRIP <= p.width) {
+    for (var c = 0u; c < STRIP; c++) { out[to + c] = x[at + c]; }
+    return;
+  }
   for (var c = 0u; c < STRIP; c++) {
     var value = /*element*/f32();
     if (row < p.rows && strip * STRIP + c < p.width) { value = x[at + c]; }

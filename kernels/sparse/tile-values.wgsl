@@ -45,10 +45,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       if (m > 0u) { sum = sums; }
       let steps = min(STEP, p.M - m);
       for (var i = 0u; i < steps; i++) {
-        let column = x[a + (m + i) * QUADS];
         for (var r = 0u; r < 4u; r++) {
+          let column = vec4f(x[a + (m + i) * QUADS][r]);
           for (var c = 0u; c < COLUMNS; c++) {
-            sum[r * COLUMNS + c] = fma(vec4f(column[r]), dy[b + m + i][c], sum[r * COLUMNS + c]);
+            sum[r * COLUMNS + c] = fma(column, dy[b + m + i][c], sum[r * COLUMNS + c]);
           }
         }
       }

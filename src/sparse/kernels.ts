@@ -1,7 +1,7 @@
 // The WGSL of sparse products, put together: a loop, how operands are read, and a pattern's walk.
 import { kernel, type Kernel } from '../gpu/kernel.ts'
 import { outputs, reader, writer } from '../ops/matmul/kernels.ts'
-import type { TileWalk } from './pattern.ts'
+import { type EntryGroups, type TileWalk, wordColumns } from './pattern.ts'
 
 const params = ['M', 'N', 'K', 'tile_rows', 'tile_columns']
 const known = new Map<string, Kernel>()
@@ -10,6 +10,19 @@ function once(key: string, make: () => Kernel): Kernel {
   let found = known.get(key)
   if (!found) known.set(key, found = make())
   return found
+}
+
+/**
+ * The entries of a word, of entries-grouped.wgsl, written out: a loop would cost more than they do, and so each has its
+ * group and its shift as constants.
+ */
+function wordText({ kept, size, bits }: EntryGroups): string {
+  return Array.from({ length: 32 / bits }, (_, i) =>
+    `{
+      let v = vec4f((*value)[${i}]);
+      let at = ${Math.floor(i / kept) * size}u + ((places >> ${i * bits}u) & ${size - 1}u);
+      for (var q = 0u; q < QUADS; q++) { (*sum)[q] = fma(v, (*columns)[at][q], (*sum)[q]); }
+    }`).join('\n    ')
 }
 
 /** A walk's index arrays as buffers, behind those of the kernel, and its functions. */
@@ -104,11 +117,28 @@ export function tilesKernel(walk: TileWalk, vectors: 1 | 2 | 4, rows: RowMemory,
   )
 }
 
-/** The product for tiles of any size, so many vectors of four rows at a time. */
-export function entriesKernel(walk: TileWalk, quads: 8 | 16, rows: RowMemory, label: string): Kernel {
+/** The product for tiles of any size, so many vectors of four rows at a time; `groups`: single entries by words. */
+export function entriesKernel(
+  walk: TileWalk,
+  quads: 8 | 16,
+  rows: RowMemory,
+  label: string,
+  groups?: EntryGroups,
+): Kernel {
   return once(
-    `entries ${quads} ${rows.label} ${walkText(walk)}`,
-    () => product('sparse/entries.wgsl', walk, rows, rows.ends[1], label, { '/*quads*/8': String(quads) }),
+    `entries ${quads} ${rows.label} ${JSON.stringify(groups ?? null)} ${walkText(walk)}`,
+    () =>
+      product('sparse/entries.wgsl', walk, rows, rows.ends[1], groups ? `${label}, in groups` : label, {
+        '/*quads*/8': String(quads),
+        '/*entries*/': groups
+          ? `${groups.wgsl}\n// #include entries-grouped.wgsl`
+          : '// #include entries-counted.wgsl',
+        ...groups && {
+          '/*slots*/16': `${32 / groups.bits}u`,
+          '/*columns*/32': `${wordColumns(groups)}u`,
+          '/*word*/': wordText(groups),
+        },
+      }),
   )
 }
 

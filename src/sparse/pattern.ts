@@ -43,7 +43,23 @@ export interface Packed {
 export interface TileWalk {
   readonly index: readonly string[]
   readonly wgsl: string
+  /** Where tiles are single entries, and every group of neighbouring columns keeps as many. */
+  readonly groups?: EntryGroups
 }
+
+/** Groups of single entries, for a product that reads their places a word at a time: `kept` of every `size` columns. */
+export interface EntryGroups {
+  readonly kept: number
+  /** A power of two. */
+  readonly size: number
+  /** Bits of a place in its group; a word of 32 holds those of whole groups. */
+  readonly bits: number
+  /** `fn word(i: u32) -> u32`: the places of 32 / bits slots from the i-th of so many on, the lowest bits first. */
+  readonly wgsl: string
+}
+
+/** The columns whose places a word has. Where rows are not whole words, the walk's own functions are taken. */
+export const wordColumns = ({ kept, size, bits }: EntryGroups): number => 32 / bits / kept * size
 
 /** What a pattern's own kernel computes with: M rows, a weight of [N, K] of which `slots` tiles are kept. */
 export interface KernelWork {
@@ -134,7 +150,8 @@ export interface PatternSpec {
 /** Names that the kernels have already. */
 const taken = new Set(
   ('p x bias values out residual first last column main finish store gelu load_x load_bias load_residual multiply '
-    + 'blocks turned made slots_before bounds columns dy put taps window rows_at quad_x step_of').split(' '),
+    + 'blocks turned made slots_before add_entries lay word bounds columns dy put taps window rows_at quad_x step_of')
+    .split(' '),
 )
 /** Index arrays of a pattern: eight storage buffers are what every adapter has, and the products take five. */
 const mostArrays = 3
@@ -169,6 +186,7 @@ export function definePattern(spec: PatternSpec): Pattern {
       }; take lower-case letters and _, and none of ${[...taken].join(', ')}`,
     )
   }
+  if (walk?.groups) checkGroups(name, walk.groups)
   checkKernels(name, kernels)
   const tileOf = (shape: MatrixShape): Tile => typeof tile === 'function' ? tile(shape) : tile
   const pack: Pattern['pack'] = spec.pack ?? ((weight, kept, shape) => {
@@ -191,6 +209,21 @@ export function definePattern(spec: PatternSpec): Pattern {
     walk: walk ?? listedWalk,
     kernels,
   }
+}
+
+/** @throws InputError for groups that a word cannot have, or whose places may lie outside. */
+function checkGroups(name: string, { kept, size, bits, wgsl }: EntryGroups): void {
+  const whole = [kept, size, bits].every((number) => Number.isInteger(number) && number > 0)
+  if (
+    whole && kept <= size && Number.isInteger(Math.log2(size)) && 32 % bits === 0 && 2 ** bits >= size
+    && 32 / bits % kept === 0 && /\bfn word\b/.test(wgsl)
+  ) return
+  throw new InputError(
+    `pattern ${
+      quoted(name)
+    }: walk.groups keeps ${kept} of ${size} in places of ${bits} bits; expected a size that is a `
+      + 'power of two, bits that hold it and divide 32, whole groups in a word, and WGSL with fn word(i: u32) -> u32',
+  )
 }
 
 const bufferNames = { forward: ['x', 'values', 'out'], input: ['dy', 'values', 'out'], values: ['dy', 'x', 'out'] }

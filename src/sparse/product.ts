@@ -126,13 +126,24 @@ export function multiplyRows(
       },
     )
   } else {
-    const { quads: QUADS = 8 } = variant
+    const { quads: QUADS = 8 } = variant, groups = variant.loop === 'groups' ? walk.groups : undefined
     launch(
-      entriesKernel(walk, QUADS, rows, name),
+      entriesKernel(walk, QUADS, rows, name, groups),
       buffers,
       params,
       grid(Math.ceil(M / (4 * QUADS)) * Math.ceil(N / across)),
-      { overrides: { HEIGHT, WIDTH, OUTPUTS: across, STEP: steps, QUADS, STRIP: strip, ...ends }, flops },
+      {
+        overrides: {
+          HEIGHT,
+          WIDTH,
+          OUTPUTS: across,
+          STEP: steps,
+          QUADS,
+          STRIP: strip,
+          ...ends,
+        },
+        flops,
+      },
     )
   }
 }

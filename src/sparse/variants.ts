@@ -1,6 +1,7 @@
 // The variants of sparse products: which loop and sizes on which kind of adapter.
 import { type Machine, type Variant, variants } from '../ops/shared/variants.ts'
 import type { Side } from './packing.ts'
+import { wordColumns } from './pattern.ts'
 
 /** What a choice depends on. */
 export interface SparseWork extends Side {
@@ -10,7 +11,7 @@ export interface SparseWork extends Side {
 
 /** A loop over kept tiles; sizes for this work. */
 export interface SparseVariant extends Variant<SparseWork> {
-  readonly loop: 'tiles' | 'entries'
+  readonly loop: 'tiles' | 'entries' | 'groups'
   /** Steps of k that are laid at once, a multiple of four. */
   steps(work: SparseWork): number
   /** Blocks of four rows, for tiles. */
@@ -27,6 +28,16 @@ const whole = (n: number, unit: number) => Math.ceil(n / unit) * unit
 /** Steps of k up to the end of the last tile. */
 const depth = ({ tile, tiles }: SparseWork) => whole(tiles[1] * tile[1], 4)
 const strips = ({ tile, tiles, strip }: SparseWork) => tiles[0] * tile[0] / strip
+
+/** Steps of k of whole words, about `most`. */
+const wholeWords = (most: number, { walk: { groups }, shape }: SparseWork) => {
+  const columns = wordColumns(groups!)
+  return Math.min(Math.max(1, Math.floor(most / columns)) * columns, shape[1])
+}
+/** Whether each row has whole words of places, of as many columns as are laid at once. */
+const inWords = ({ walk: { groups }, shape, tile }: SparseWork, most: number) =>
+  groups !== undefined && tile[0] * tile[1] === 1 && wordColumns(groups) % 4 === 0 && wordColumns(groups) <= most
+  && shape[1] % wordColumns(groups) === 0
 
 const inTiles = (_: Machine, { strip }: SparseWork) => strip > 1
 
@@ -64,6 +75,35 @@ export const sparseVariants = variants<SparseWork, SparseVariant>('sparse produc
     steps: () => 64,
     across: () => 8,
     packers: 8,
+  },
+  {
+    name: 'groups, steps of k',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    runs: ({ columns }, work) => columns === 4 && inWords(work, 128),
+    loop: 'groups',
+    quads: 16,
+    steps: (work) => wholeWords(96, work),
+    across: ({ shape }) => Math.min(768, whole(shape[0], 16)),
+  },
+  {
+    name: 'groups, steps of k, few rows',
+    numeric: 'exact-order',
+    adapters: ['embedded'],
+    runs: (_, work) => inWords(work, 128),
+    loop: 'groups',
+    quads: 8,
+    steps: (work) => wholeWords(192, work),
+    across: ({ shape }) => Math.min(768, whole(shape[0], 16)),
+  },
+  {
+    name: 'groups, for a GPU',
+    numeric: 'exact-order',
+    adapters: ['gpu', 'null', 'software'],
+    runs: (_, work) => inWords(work, 64),
+    loop: 'groups',
+    steps: (work) => wholeWords(64, work),
+    across: () => 64,
   },
   {
     name: 'entries, all of k at once',

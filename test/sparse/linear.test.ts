@@ -64,10 +64,13 @@ describeDevice('sparse linear', (adapter) => {
       ['block:40x16', 5, [1640, 32]],
       ['block:6x10', 5, [20, 815]],
       ['nm:2:4', 5, [20, 815]],
+      ['nm:2:4', 70, [20, 160]],
+      ['nm:1:4', 5, [20, 192]],
+      ['nm:1:16', 5, [20, 256]],
       ['block:8x8', 300, [16, 24]],
       ['block:6x10', 300, [20, 24]],
     ]
-    : [['block:16x24', 5, [32, 152]], ['block:6x10', 5, [20, 152]]]
+    : [['block:16x24', 5, [32, 152]], ['block:6x10', 5, [20, 152]], ['nm:2:4', 5, [20, 96]]]
   test.each(long)(
     '%s with %i rows in a weight of [%s]: in several steps',
     { timeout: 240_000 },
@@ -157,8 +160,8 @@ describeDevice('sparse linear', (adapter) => {
     SparseWeight.of(patternOf('unstructured'), Float32Array.from(dense2.data), new Uint8Array(1920).fill(1), back)
 
   test.each(['block:8x8', 'block:6x10', 'unstructured', 'nm:2:4', 'strided:8:3'])('no races: %s', (name) => {
-    const pattern = patternOf(name), shape = [24, 24] as const, { weight, keep } = maskedWeight(pattern, shape, 0.5)
-    const sparse = SparseWeight.of(pattern, weight, keep, shape), x = toTensor(random(1, [5, 24]))
+    const pattern = patternOf(name), shape = [24, 32] as const, { weight, keep } = maskedWeight(pattern, shape, 0.5)
+    const sparse = SparseWeight.of(pattern, weight, keep, shape), x = toTensor(random(1, [5, 32]))
     const { calls } = record(() => sparseLinear(x, sparse, null), [x, sparse.values])
     checkRaces(() => {
       sparseLinear(x, sparse, null)

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { ShapeError } from '../../src/base/errors.ts'
 import { record, unrecorded } from '../../src/core/tape.ts'
-import { tensor } from '../../src/core/tensor.ts'
+import { tensor, type Tensor } from '../../src/core/tensor.ts'
+import { vjp } from '../../src/core/transform.ts'
 import { tileMaskedLinear } from '../../src/sparse/masked.ts'
 import type { Tile } from '../../src/sparse/tiles.ts'
 import { checkOp, checkRaces, toTensor } from '../support/check-op.ts'
@@ -13,6 +14,7 @@ import { generator, nd, type Nd, random } from '../reference/nd.ts'
 function maskOf([rows, columns]: readonly [number, number], [height, width]: Tile, share: number): Nd {
   const next = generator(7), across = Math.ceil(columns / width)
   const used = Array.from({ length: Math.ceil(rows / height) * across }, (_, i) => i >= across && next() < share)
+  if (share > 0 && !used.includes(true)) used[used.length - 1] = true // one in a hundred is one
   return nd(
     [rows, columns],
     Array.from({ length: rows * columns }, (_, i) => {
@@ -28,7 +30,7 @@ describeDevice('tile-masked linear', (adapter) => {
     ? [[37, [96, 64], [32, 32]], [5, [50, 41], [16, 16]], [9, [30, 44], [8, 4]], [3, [12, 20], [4, 12]]]
     : [[5, [48, 40], [16, 16]]]
   for (const [M, shape, tile] of cases) {
-    test.each(adapter === 'cpu' ? [0, 0.1, 0.5, 1] : [0.5])(
+    test.each(adapter === 'cpu' ? [0, 0.01, 0.5, 1] : [0.01, 0.5])(
       `[${M}] by [${shape}] in tiles of [${tile}], %d of them occupied`,
       { timeout: 240_000 },
       async (share) => {
@@ -58,6 +60,27 @@ describeDevice('tile-masked linear', (adapter) => {
       args: [random(1, [2, 3, 2, 8]), random(2, [16, 2, 8]), random(4, [16, 2, 8])],
       samples: 20,
     })
+  })
+
+  // What is multiplied by zero is zero only if it is finite: what nothing reads may be anything.
+  test('empty tiles are read on none of the three ways', { timeout: 240_000 }, async () => {
+    const tile: Tile = [16, 16], shape = [48, 40] as const, count = shape[0] * shape[1]
+    const mask = nd([...shape], Array.from({ length: count }, (_, i) => Number(i < 16 * 40 && i % 40 < 16)))
+    const weight = random(2, [...shape]), x = random(1, [5, 40]), dy = random(3, [5, 48])
+    const spoiled = weight.data.map((value, i) => mask.data[i] ? value : NaN)
+    const odd = nd(x.shape, x.data.map((value, i) => i % 40 < 16 ? value : NaN))
+    const run = (weight: Nd, x: Nd) =>
+      vjp((x, w, m) => tileMaskedLinear(x, w, m, null, { tile }), toTensor(x), toTensor(weight), toTensor(mask))
+    const data = (all: readonly (Tensor | null)[]) => Promise.all(all.map(async (one) => [...await one!.data()]))
+    const clean = run(weight, x), found = run(nd(weight.shape, spoiled), odd)
+    expect(await data(found.outputs)).toEqual(await data(clean.outputs))
+    // Gradients of outputs that no tile makes.
+    const wild = nd(dy.shape, dy.data.map((value, i) => i % 48 < 16 ? value : NaN))
+    const wanted = await data(clean.back(toTensor(dy))), got = await data(found.back(toTensor(wild)))
+    expect(got).toEqual(wanted)
+    expect(got[1].filter((value) => value !== 0).length).toBe(256)
+    clean.free()
+    found.free()
   })
 
   test('no races', () => {

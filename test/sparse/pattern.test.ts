@@ -176,3 +176,15 @@ test('covered entries are those of stored tiles', () => {
   const covered = coveredBy({ shape: [3, 5], tile: [2, 2] }, Uint32Array.from([1, 2]))
   expect([...covered.keys()].filter((i) => covered[i])).toEqual([14])
 })
+
+test('groups that no word has are refused', () => {
+  const base = patternOf('nm:2:4'), { keep, positions, walk } = base
+  const groups = walk.groups!, index = () => ({ place: new Uint32Array(1) })
+  for (const odd of [{ size: 6 }, { kept: 3 }, { bits: 1 }, { bits: 3 }, { kept: 8 }, { kept: 0 }, { wgsl: '' }]) {
+    const wrong = { ...walk, groups: { ...groups, ...odd } }
+    expect(() => definePattern({ name: 'mine', keep, index, positions, walk: wrong })).toThrow(
+      /walk\.groups keeps .*; expected/,
+    )
+  }
+  expect(definePattern({ name: 'mine', keep, index, positions, walk }).walk.groups).toBe(groups)
+})

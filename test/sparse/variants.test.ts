@@ -4,6 +4,7 @@ import { close, gpu, init } from '../../src/gpu/device.ts'
 import { entriesKernel, entryValuesKernel, foldKernel, maskedKernels, matrixRows, pixelRows, stripsKernel, tilesKernel,
   tileValuesKernel, turnKernels, unfoldKernel, walkKernel } from '../../src/sparse/kernels.ts'
 import { ownKernel } from '../../src/sparse/own-kernel.ts'
+import type { EntryGroups } from '../../src/sparse/pattern.ts'
 import { patternFamilies, patternOf } from '../../src/sparse/registry.ts'
 import { sparseVariants } from '../../src/sparse/variants.ts'
 import { describeDawn } from '../support/dawn.ts'
@@ -44,8 +45,10 @@ describeDawn('sparse kernels on the null backend', () => {
           ...epilogue,
         })
       }
-      for (const [HEIGHT, WIDTH, STRIP] of [[1, 1, 1], [6, 10, 1], [16, 1, 16]]) {
-        launches.pipeline(entriesKernel(walk, 8, rows, name), {
+      const shapes: [number, number, number, EntryGroups?][] = [[1, 1, 1], [6, 10, 1], [16, 1, 16]]
+      if (walk.groups) shapes.push([1, 1, 1, walk.groups])
+      for (const [HEIGHT, WIDTH, STRIP, groups] of shapes) {
+        launches.pipeline(entriesKernel(walk, 8, rows, name, groups), {
           HEIGHT,
           WIDTH,
           STRIP,
@@ -102,6 +105,6 @@ describeDawn('sparse kernels on the null backend', () => {
 
   test('a row of the table for GPUs, of each loop', () => {
     const loops = sparseVariants.rows.filter(({ adapters }) => adapters === undefined || adapters.includes('gpu'))
-    expect(new Set(loops.map(({ loop }) => loop))).toEqual(new Set(['tiles', 'entries']))
+    expect(new Set(loops.map(({ loop }) => loop))).toEqual(new Set(['tiles', 'entries', 'groups']))
   })
 })

@@ -71,6 +71,8 @@ fn column(row: u32, slot: u32) -> u32 {
           : `((place[slot / ${32 / bits}u] >> (slot % ${32 / bits}u * ${bits}u)) & ${2 ** bits - 1}u)`
       };
 }`,
+      ...(m & (m - 1)) === 0 && bits < 32 && 32 / bits % n === 0
+        && { groups: { kept: n, size: m, bits, wgsl: 'fn word(i: u32) -> u32 { return place[i]; }' } },
     },
   })
 }
