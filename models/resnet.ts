@@ -3,7 +3,8 @@
 //   B images, C channels
 import type { Tensor } from '../src/core/index.ts'
 import { add, maxPool, mean, relu, slice } from '../src/ops/index.ts'
-import { BatchNorm, type Context, Conv2d, Gate, Linear } from '../src/nn/index.ts'
+import { type AfterNorm, BatchNorm, completed, type Context, Conv2d, convolvedNormed, Gate,
+  Linear } from '../src/nn/index.ts'
 
 /** Convolution without bias and its batch norm. */
 export class ConvNorm {
@@ -15,9 +16,17 @@ export class ConvNorm {
     this.norm = new BatchNorm(outputs)
   }
 
-  call(x: Tensor, context: Context): Tensor {
-    return this.norm.call(this.conv.call(x), context)
+  /** x [B, C, y, x] -> [B, C', y', x']; a residual and relu where asked for. */
+  call(x: Tensor, context: Context, after: AfterNorm = {}): Tensor {
+    return convolvedNormed(this.conv, this.norm, x, context, after)
   }
+}
+
+/** A layer and what comes after it; one of another kind does not know that. */
+function through(layer: ConvNorm, x: Tensor, context: Context, after: AfterNorm): Tensor {
+  return layer.call === ConvNorm.prototype.call
+    ? layer.call(x, context, after)
+    : completed(layer.call(x, context), after)
 }
 
 /**
@@ -56,11 +65,15 @@ export class ResidualBlock {
   /** x [B, C, y, x] -> [B, C', y / stride, x / stride]. */
   call(x: Tensor, context: Context): Tensor {
     let y = x
-    this.layers.forEach((layer, i) => {
-      y = layer.call(y, context)
-      if (i < this.inner.length) y = this.inner[i].call(relu(y))
+    this.inner.forEach((gate, i) => {
+      y = gate.call(through(this.layers[i], y, context, { relu: true }))
     })
-    return this.stream.call(relu(add(this.closing.call(y), this.shorten(x, context))))
+    const last = this.layers[this.inner.length]
+    // Where nothing stands between the last convolution and the sum, one pass does both.
+    if (this.closing.idle) {
+      return this.stream.call(through(last, y, context, { residual: this.shorten(x, context), relu: true }))
+    }
+    return this.stream.call(relu(add(this.closing.call(last.call(y, context)), this.shorten(x, context))))
   }
 
   private shorten(x: Tensor, context: Context): Tensor {
@@ -126,7 +139,7 @@ export class ResNet {
 
   /** image [B, channels, y, x] -> logits [B, classes]. */
   call(image: Tensor, context: Context = {}): Tensor {
-    let x = this.stemGate.call(relu(this.stem.call(image, context)))
+    let x = this.stemGate.call(through(this.stem, image, context, { relu: true }))
     if (this.stream) x = this.stream.call(x)
     if (this.pooled) x = maxPool(x, { size: 3, stride: 2, padding: 1 })
     for (const block of this.stages.flat()) x = block.call(x, context)

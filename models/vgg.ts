@@ -2,7 +2,7 @@
 //   B images, C channels
 import { type Tensor, zeros } from '../src/core/index.ts'
 import { adaptiveAvgPool, dropout, maxPool, relu } from '../src/ops/index.ts'
-import { applied, BatchNorm, type Context, Conv2d, Gate } from '../src/nn/index.ts'
+import { applied, BatchNorm, type Context, Conv2d, convolvedNormed, Gate } from '../src/nn/index.ts'
 
 /** Channels of each convolution in order; 'pool' halves the map. */
 export type VGGLayers = readonly (number | 'pool')[]
@@ -37,8 +37,7 @@ export class ConvLayer {
   }
 
   call(x: Tensor, context: Context): Tensor {
-    const y = this.conv.call(x)
-    return this.gate.call(relu(this.norm ? this.norm.call(y, context) : y))
+    return this.gate.call(convolvedNormed(this.conv, this.norm, x, context, { relu: true }))
   }
 }
 

@@ -2,12 +2,13 @@
 // channels side by side, weights in strips of sixteen outputs. An invocation makes four pixels by one strip, whose sums
 // stay in registers. For the embedded device. Pixels go round fastest, so a strip stays in the cache while they pass
 // by.
-// x: [images, rows, columns, channels] (channels-last.wgsl)   w: [groups][strips][runs][length] of 16 outputs
+// x: [images, rows, columns, channels] (channels-last.wgsl), or where a window is one pixel the images as they are,
+// channels `channel` apart   w: [groups][strips][runs][length] of 16 outputs
 // bias: [groups, outputs]   y: [images, groups, outputs, height_out, width_out], pixel (i, j) at row first_y + i step_y
 
 struct Params {
   M: u32, groups: u32, strips: u32, outputs: u32, runs: u32, length: u32, runs_x: u32, run_y: u32, run_x: u32,
-  width: u32, pixels: u32, image: u32, row: u32, column: u32, start: u32, group: u32,
+  width: u32, pixels: u32, image: u32, row: u32, column: u32, start: u32, group: u32, channel: u32,
   height_out: u32, width_out: u32, first_y: u32, step_y: u32, first_x: u32, step_x: u32, has_bias: u32,
 }
 alias Strip = array<vec4f, 4>;
@@ -16,6 +17,8 @@ alias Strip = array<vec4f, 4>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array</*element*/f32>;
 @group(0) @binding(4) var<uniform> p: Params;
+// #include finish-sums.wgsl
+@group(0) @binding(6) var<storage, read> residual: array</*element*/f32>;
 override X: u32 = 16;                      // quads of pixels of a workgroup
 override Y: u32 = 4;                       // strips of it
 
@@ -59,10 +62,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let shift = run / p.runs_x * p.run_y + run % p.runs_x * p.run_x;
     let at = ((g * p.strips + strip) * p.runs + run) * p.length;
     for (var i = 0u; i < p.length; i++) {
-      let s = vec4f(x[a + shift + i]);
-      let t = vec4f(x[b + shift + i]);
-      let u = vec4f(x[c + shift + i]);
-      let v = vec4f(x[d + shift + i]);
+      let s = vec4f(x[a + shift + /*channel*/i]);
+      let t = vec4f(x[b + shift + /*channel*/i]);
+      let u = vec4f(x[c + shift + /*channel*/i]);
+      let v = vec4f(x[d + shift + /*channel*/i]);
       for (var q = 0u; q < 4u; q++) { sum[q] = fma(s, w[at + i][q], sum[q]); }
       for (var q = 0u; q < 4u; q++) { sum[4u + q] = fma(t, w[at + i][q], sum[4u + q]); }
       for (var q = 0u; q < 4u; q++) { sum[8u + q] = fma(u, w[at + i][q], sum[8u + q]); }

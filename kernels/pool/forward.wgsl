@@ -24,9 +24,12 @@ fn window(i: u32, stride: u32, padding: u32, size: u32, extent: u32) -> vec2u {
   return vec2u(max(first, padding) - padding, min(max(first + size, padding) - padding, extent));
 }
 
-fn is_nan(value: f32) -> bool { return (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u; }
+fn is_nan(value: vec4f) -> vec4<bool> {
+  return (bitcast<vec4u>(value) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
+}
 
-// The first of equal values wins, and a NaN wins over everything, as in PyTorch.
+// The first of equal values wins, and a NaN wins over everything, as in PyTorch. Four windows at once: a column outside
+// of the image stands for the nearest inside, which is in its window too and comes in the same place of the order.
 @compute @workgroup_size(64)
 fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lid: u32) {
@@ -34,23 +37,37 @@ fn maximum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   if (at.x >= p.planes) { return; }
   let base = at.x * p.height * p.width;
   let down = window(at.y, p.stride_y, p.padding_y, p.size_y, p.height);
-  for (var j = at.z; j < min(at.z + 4u, p.columns); j++) {
-    let across = window(j, p.stride_x, p.padding_x, p.size_x, p.width);
-    var found = down.x * p.width + across.x;
-    var value = x[base + found];
-    for (var row = down.x; row < down.y; row++) {
-      for (var column = across.x; column < across.y; column++) {
-        let here = row * p.width + column;
-        let candidate = x[base + here];
-        if (candidate > value || (is_nan(candidate) && !is_nan(value))) {
-          value = candidate;
-          found = here;
-        }
+  // Windows beyond the last are that one again, and are not stored.
+  let first = min(vec4u(at.z) + vec4u(0u, 1u, 2u, 3u), vec4u(p.columns - 1u)) * p.stride_x;
+  let padding = vec4u(p.padding_x);
+  let end = vec4u(p.width - 1u);
+  var found = vec4u(down.x * p.width) + min(max(first, padding) - padding, end);
+  var value = vec4f(x[base + found.x], x[base + found.y], x[base + found.z], x[base + found.w]);
+  let whole = first.x >= p.padding_x && first.w + p.size_x <= p.width + p.padding_x
+    && first.w == first.x + 3u * p.stride_x;
+  for (var row = down.x; row < down.y; row++) {
+    let line = vec4u(row * p.width);
+    for (var v = 0u; v < p.size_x; v++) {
+      var here = line + first + vec4u(v) - padding;
+      var candidate = vec4f(0.0);
+      if (whole) {
+        let i = base + row * p.width + first.x + v - p.padding_x;
+        candidate = vec4f(x[i], x[i + p.stride_x], x[i + 2u * p.stride_x], x[i + 3u * p.stride_x]);
+      } else {
+        here = line + min(max(first + vec4u(v), padding) - padding, end);
+        candidate = vec4f(x[base + here.x], x[base + here.y], x[base + here.z], x[base + here.w]);
       }
+      let better = (candidate > value) | (is_nan(candidate) & !is_nan(value));
+      value = select(value, candidate, better);
+      found = select(found, here, better);
     }
-    let to = (at.x * p.rows + at.y) * p.columns + j;
-    y[to] = value;
-    best[to] = found;
+  }
+  let to = (at.x * p.rows + at.y) * p.columns + at.z;
+  for (var t = 0u; t < 4u; t++) {
+    if (at.z + t < p.columns) {
+      y[to + t] = value[t];
+      best[to + t] = found[t];
+    }
   }
 }
 

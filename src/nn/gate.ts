@@ -104,11 +104,19 @@ export class Gate {
    * read. @throws ShapeError if the mask is one of classes, outside `withClassMasks`.
    */
   call(x: Tensor): Tensor {
-    const standIn = replaced.get(this)
-    const found = standIn?.capture === currentCapture() ? standIn.mask : assume(() => this.effective())
-    const mask = typeof found === 'function' ? found(x) : found
+    const found = this.present(), mask = typeof found === 'function' ? found(x) : found
     const masked = mask || activeTape() ? gate(x, mask, { axes: this.axes, windowed: this.windowed, at: this }) : x
     return this.scatter ? scatter(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
+  }
+
+  /** Whether a call now would return its argument: without a mask, a place to scatter to, or a tape. */
+  get idle(): boolean {
+    return !this.scatter && !activeTape() && this.present() === null
+  }
+
+  private present(): StandIn['mask'] {
+    const standIn = replaced.get(this)
+    return standIn?.capture === currentCapture() ? standIn.mask : assume(() => this.effective())
   }
 
   private effective(): StandIn['mask'] {

@@ -1,5 +1,6 @@
 // Batch norm over axis 1, with given statistics and with those of the batch.
 import { ShapeError } from '../base/errors.ts'
+import { sizeOf } from '../base/shape.ts'
 import { kernel } from '../gpu/kernel.ts'
 import { grid, launch } from '../core/launch.ts'
 import { empty, type Tensor } from '../core/tensor.ts'
@@ -157,10 +158,34 @@ export const batchNormTrain = op({
   flops: ([x]) => 5 * x.size,
 })
 
+/**
+ * Scale and shift of each channel of a tensor of this shape, [C, 2], from given statistics: what `batchNorm` multiplies
+ * with and adds.
+ * @throws ShapeError as `batchNorm` does.
+ */
+export function normFactors(
+  shape: readonly number[],
+  { gain, bias, mean, variance }: { gain: Tensor, bias: Tensor, mean: Tensor, variance: Tensor },
+  eps: number,
+): Tensor {
+  const sizes = sizesOf('batch-norm', { shape, size: sizeOf(shape) }, { gain, bias, mean, variance })
+  const saved = empty([sizes.channels, 2]), affine = empty([sizes.channels, 2])
+  launch(given, { gain, bias, fixed_mean: mean, fixed_variance: variance, saved, affine }, {
+    ...sizes,
+    eps,
+    momentum: 0,
+  }, grid(Math.ceil(sizes.channels / 64)))
+  return affine
+}
+
 // A type and not an interface, so that it serves as launch parameters.
 type Sizes = { batch: number, channels: number, size: number, splits: number, per_split: number, per_thread: number }
 
-function sizesOf(op: string, x: Tensor, others: Record<string, Tensor>): Sizes {
+function sizesOf(
+  op: string,
+  x: { readonly shape: readonly number[], readonly size: number },
+  others: Record<string, Tensor>,
+): Sizes {
   const { shape } = x
   if (shape.length < 2) throw new ShapeError(`${op}: x [${shape}] needs at least two axes, [batch, channels, ...]`)
   const [batch, channels] = shape

@@ -2,6 +2,7 @@
 import { grid, launch } from '../../core/launch.ts'
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { flopsOfPixels, type PixelWork } from './convolution.ts'
+import { finishBuffers, finishOverrides } from './finish.ts'
 import { STRIP, stripsOf } from '../shared/strips.ts'
 
 const params = [
@@ -21,6 +22,7 @@ const params = [
   'column',
   'start',
   'group',
+  'channel',
   'height_out',
   'width_out',
   'first_y',
@@ -38,6 +40,9 @@ const store = {
     if (output + j < p.outputs) {
       var sums = vec4f(s[j], t[j], u[j], v[j]);
       if (p.has_bias != 0u) { sums += bias[o]; }
+      if (AFFINE == 1u) { sums = sums * factors[o].x + factors[o].y; }
+      if (RESIDUAL == 1u) { sums += residual[(place_of(m) + o * plane) / 4u]; }
+      if (RELU == 1u) { sums = select(sums, vec4f(0.0), sums < vec4f(0.0)); }
       y[(place_of(m) + o * plane) / 4u] = sums;
     }
   }
@@ -50,31 +55,44 @@ const store = {
     if (output + j < p.outputs) {
       var sums = vec4f(s[j], t[j], u[j], v[j]);
       if (p.has_bias != 0u) { sums += bias[o]; }
-      y[places.x + o * plane] = sums.x;
-      if (m + 1u < p.M) { y[places.y + o * plane] = sums.y; }
-      if (m + 2u < p.M) { y[places.z + o * plane] = sums.z; }
-      if (m + 3u < p.M) { y[places.w + o * plane] = sums.w; }
+      if (AFFINE == 1u) { sums = sums * factors[o].x + factors[o].y; }
+      let to = places + o * plane;
+      if (RESIDUAL == 1u) { sums += vec4f(residual[to.x], residual[to.y], residual[to.z], residual[to.w]); }
+      if (RELU == 1u) { sums = select(sums, vec4f(0.0), sums < vec4f(0.0)); }
+      y[to.x] = sums.x;
+      if (m + 1u < p.M) { y[to.y] = sums.y; }
+      if (m + 2u < p.M) { y[to.z] = sums.z; }
+      if (m + 3u < p.M) { y[to.w] = sums.w; }
     }
   }
 }`,
 }
 
-/** Multiplies windows with strips; `vectors` writes four neighbouring pixels at once. */
-const blockedKernel = (vectors: boolean): Kernel =>
+/** Multiplies windows with strips; `vectors` writes four neighbouring pixels at once, `planes` reads images as they are. */
+const blockedKernel = (vectors: boolean, planes: boolean): Kernel =>
   kernel('conv2d/blocked.wgsl', {
-    buffers: ['x', 'w', 'bias', 'y'],
+    buffers: ['x', 'w', 'bias', 'y', 'factors', 'residual'],
     params,
-    splice: { '/*element*/f32': vectors ? 'vec4f' : 'f32', '/*store*/': store[vectors ? 'vectors' : 'entries'] },
-    label: vectors ? '' : 'unaligned',
+    splice: {
+      '/*element*/f32': vectors ? 'vec4f' : 'f32',
+      '/*store*/': store[vectors ? 'vectors' : 'entries'],
+      ...planes ? { '/*channel*/i': 'i * p.channel' } : {},
+    },
+    label: [planes ? 'in place' : '', vectors ? '' : 'unaligned'].filter(Boolean).join(' '),
   })
-/** One writes four neighbouring pixels at once, the other each by itself. */
-export const blockedKernels = { vectors: blockedKernel(true), entries: blockedKernel(false) }
+
+/** By how they write: four neighbouring pixels at once, or each by itself; and by what they read. */
+export const blockedKernels = {
+  last: { vectors: blockedKernel(true, false), entries: blockedKernel(false, false) },
+  planes: { vectors: blockedKernel(true, true), entries: blockedKernel(false, true) },
+}
 
 /** Pixels times weights (plus bias) into `to.out`. */
 export function blockedPixels(work: PixelWork): void {
-  const { to: { images, batch, tapsY, tapsX, start, pixels, out, first, step, bias }, w, order } = work
+  const { to: { images, batch, tapsY, tapsX, start, pixels, out, first, step, bias, finish = null }, w, order } = work
   const { groups, outputs, channels } = order, strips = Math.ceil(outputs / STRIP)
-  const { data, image, row, column } = images.channelsLast()
+  const one = tapsY.count * tapsX.count === 1, planes = one ? images.inPlace() : null
+  const { data, image, row, column, channel } = planes ?? images.channelsLast()
   // Taps side by side are one run through memory where nothing lies between them.
   const joined = groups === 1 && tapsX.dilation === 1
   const [runs, length] = joined ? [tapsY.count, tapsX.count * channels] : [tapsY.count * tapsX.count, channels]
@@ -82,8 +100,8 @@ export function blockedPixels(work: PixelWork): void {
   const whole = height === heightOut && width === widthOut && height * width % 4 === 0
   const packed = stripsOf(w, { ...order, tapsY: tapsY.count, tapsX: tapsX.count, stepX: order.stepPart })
   launch(
-    blockedKernels[whole ? 'vectors' : 'entries'],
-    { x: data, w: packed, bias: bias ?? packed, y: out },
+    blockedKernels[planes ? 'planes' : 'last'][whole ? 'vectors' : 'entries'],
+    { x: data, w: packed, bias: bias ?? packed, y: out, ...finishBuffers(finish, packed) },
     {
       M,
       groups,
@@ -100,7 +118,8 @@ export function blockedPixels(work: PixelWork): void {
       row: tapsY.stride * row,
       column: tapsX.stride * column,
       start: start[0] * row + start[1] * column,
-      group: channels,
+      group: channels * channel,
+      channel,
       height_out: heightOut,
       width_out: widthOut,
       first_y: first[0],
@@ -110,6 +129,6 @@ export function blockedPixels(work: PixelWork): void {
       has_bias: bias ? 1 : 0,
     },
     grid(groups * Math.ceil(strips / 4) * Math.ceil(M / 64)),
-    { flops: flopsOfPixels(work) },
+    { overrides: finishOverrides(finish), flops: flopsOfPixels(work) },
   )
 }

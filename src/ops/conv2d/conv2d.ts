@@ -4,7 +4,7 @@ import type { Mapping } from '../../core/axes.ts'
 import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import type { Windows } from './non-overlapping.ts'
-import { passes } from './passes.ts'
+import { forward, passes } from './passes.ts'
 import { op } from '../../core/op.ts'
 import { channelSum } from '../shared/split-sum.ts'
 import { pair, type Pair, windowsAlong } from '../shared/windows.ts'
@@ -33,8 +33,7 @@ export const conv2d = op({
   zero: ['keeps', 'keeps', 'breaks'],
   run(x: Tensor, w: Tensor, b: Tensor | null, attrs: ConvAttrs): Tensor {
     const at = windowsOf('conv2d', x.shape, w.shape, b?.shape ?? null, attrs)
-    const values = x.size + at.out.reduce((product, n) => product * n, 1)
-    return passes({ pass: 'forward', w: w.shape, at, values }).forward(x, w, b, at)
+    return forward(x, w, b, at)
   },
   vjp({ args: [x, w, b], attrs, needs }, dy) {
     const at = windowsOf('conv2d', x.shape, w.shape, b?.shape ?? null, attrs)

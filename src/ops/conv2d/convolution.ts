@@ -2,6 +2,7 @@
 // says which of the two a forward or a backward pass is; variants.ts says which kernels do it.
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import type { Tensor } from '../../core/tensor.ts'
+import type { Finish } from './finish.ts'
 import type { Images, PaddedInput, Taps, WeightOrder } from './layout.ts'
 
 /**
@@ -21,6 +22,8 @@ export interface Convolution {
   first: readonly [number, number]
   step: readonly [number, number]
   bias: Tensor | null
+  /** What becomes of the sums, bias included; a row that does not say that it finishes is not asked to. */
+  finish?: Finish | null
 }
 
 /** Pixels times weights taken from `w` as `order` says. */
@@ -32,7 +35,7 @@ export interface PixelWork {
 
 /** Pixels times gradients: what the forward pass read, and `dy` [batch, groups * outputs, height, width]. */
 export interface WeightWork {
-  input: PaddedInput
+  images: Images
   dy: Tensor
   groups: number
   /** The weight's: [groups * outputs, channels, kernel y, kernel x]. */

@@ -3,12 +3,19 @@
 // position modulo the stride.
 import { zeros } from '../../core/fill.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
+import type { Finish } from './finish.ts'
 import { imagesOf, paddedInput, tapsOf, type Taps } from './layout.ts'
 import type { Windows } from './non-overlapping.ts'
 import { convolve, convolveWeight } from './variants.ts'
 
-/** y [N, O, H', W'] of x, w and an optional bias. */
-export function generalForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windows): Tensor {
+/** y [N, O, H', W'] of x, w and an optional bias, finished. */
+export function generalForward(
+  x: Tensor,
+  w: Tensor,
+  b: Tensor | null,
+  at: Windows,
+  finish: Finish | null = null,
+): Tensor {
   const { out: shape, kernel, stride, padding, dilation, groups } = at
   const out = empty(shape), pixels = [shape[2], shape[3]] as const
   const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
@@ -30,6 +37,7 @@ export function generalForward(x: Tensor, w: Tensor, b: Tensor | null, at: Windo
       first: [0, 0],
       step: [1, 1],
       bias: b,
+      finish,
     },
     w,
     order: {
@@ -58,8 +66,13 @@ const reach = (windows: number, kernel: number, stride: number, dilation: number
 export function generalWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor {
   const { stride, padding, dilation, groups, kernel, out } = at
   const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
-  const input = paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX)
-  return convolveWeight({ input, dy, groups, shape, tapsY, tapsX })
+  const images = imagesOf(
+    x,
+    padding,
+    [reach(out[2], kernel[0], stride[0], dilation[0]), reach(out[3], kernel[1], stride[1], dilation[1])],
+    () => paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX),
+  )
+  return convolveWeight({ images, dy, groups, shape, tapsY, tapsX })
 }
 
 /** Gradient to the input of `shape`. */
@@ -67,7 +80,7 @@ export function generalInput(dy: Tensor, w: Tensor, shape: readonly number[], at
   const { stride, padding, dilation, groups, kernel } = at
   const outputs = shape[1] / groups, channels = dy.shape[1] / groups, [, , kh, kw] = w.shape
   const from = { groups, channels, groupStride: channels * outputs * kh * kw, channelStride: outputs * kh * kw }
-  const target = { batch: dy.shape[0], bias: null }
+  const target = { batch: dy.shape[0], bias: null, finish: null }
   const one = tapsOf(1, 1, 1)
   const rows = phases(shape[2], kernel[0], stride[0], padding[0], dilation[0]),
     columns = phases(shape[3], kernel[1], stride[1], padding[1], dilation[1])

@@ -104,12 +104,13 @@ export function paddedInput(
   return { data, plane: rows * parts * wide, row: parts * wide, nextPart: sorted ? wide : dilation }
 }
 
-/** An image with its channels side by side: channel c of (image, row, column) is at the sum of these strides and c. */
-export interface ChannelsLast {
+/** An image and the distances in it: of images, rows, columns and channels. */
+export interface StridedInput {
   data: Tensor
   image: number
   row: number
   column: number
+  channel: number
 }
 
 /** Images that a convolution reads, laid as a kernel wants them at first use, once for all that read the same ones. */
@@ -119,7 +120,11 @@ export interface Images {
   /** Channel by channel, columns sorted for horizontal strides. */
   planes(): PaddedInput
   /** Channels side by side, columns as they are. */
-  channelsLast(): ChannelsLast
+  channelsLast(): StridedInput
+  /** As `channelsLast`, each block of so many channels as an image of its own: what is read of a block is one stream. */
+  channelBlocks(size: number): StridedInput
+  /** The given ones as they stand; null where they want padding. */
+  inPlace(): StridedInput | null
 }
 
 const lastKernels = {
@@ -150,11 +155,17 @@ export function imagesOf(
   [rows, columns]: readonly [number, number],
   planes: () => PaddedInput,
 ): Images {
-  let first: PaddedInput | null = null, last: ChannelsLast | null = null
+  let first: PaddedInput | null = null, last: StridedInput | null = null
+  const [batch, channels, height, width] = x.shape
+  const fits = padding.every((n) => n === 0) && rows <= height && columns <= width
   return {
     plain: { x, padding },
     planes: () => first ??= planes(),
     channelsLast: () => last ??= channelsLast(x, padding, rows, columns),
+    channelBlocks: (size) =>
+      channelsLast(x.view([batch * channels / size, size, height, width]), padding, rows, columns),
+    inPlace: () =>
+      fits ? { data: x, image: channels * height * width, row: width, column: 1, channel: height * width } : null,
   }
 }
 
@@ -163,7 +174,7 @@ function channelsLast(
   [top, left]: readonly [number, number],
   rows: number,
   columns: number,
-): ChannelsLast {
+): StridedInput {
   const [batch, channels, height_in, width_in] = x.shape, quads = channels % 4 === 0
   const data = empty([batch, rows, columns, channels]), size = batch * rows * channels / (quads ? 4 : 1)
   launch(
@@ -172,7 +183,7 @@ function channelsLast(
     { size, channels, height_in, width_in, rows, columns, top, left },
     grid(Math.ceil(size / 64)),
   )
-  return { data, image: rows * columns * channels, row: columns * channels, column: channels }
+  return { data, image: rows * columns * channels, row: columns * channels, column: channels, channel: 1 }
 }
 
 /**

@@ -45,6 +45,11 @@ export function doNotOverlap({ kernel, stride, dilation }: Windows): boolean {
   return [0, 1].every((axis) => (kernel[axis] - 1) * dilation[axis] < stride[axis])
 }
 
+/** Whether a window is one pixel of the image, in steps of any size. */
+export function isPixel({ kernel, padding }: Windows): boolean {
+  return kernel.every((n) => n === 1) && padding.every((n) => n === 0)
+}
+
 /** The weight is [groups * outputs, K] with K = channels * taps, an image is [groups, K, pixels]. */
 function sizes(w: readonly number[], { groups, out }: Windows) {
   return { N: out[0], M: w[0] / groups, K: w[1] * w[2] * w[3], P: out[2] * out[3] }

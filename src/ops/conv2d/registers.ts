@@ -108,7 +108,7 @@ export function registersWeightKernel(TM: number, TC: number, TAPS: number, STEP
 
 /** Gradient to the weight; `small` takes the least tile. */
 export function registersWeight(work: WeightWork, small = false): Tensor {
-  const { input, dy, groups, shape, tapsY, tapsX } = work
+  const { images, dy, groups, shape, tapsY, tapsX } = work, input = images.planes()
   const [batch, , height, width] = dy.shape, outputs = shape[0] / groups, channels = shape[1]
   const [TM, TC, STEP] = small
     ? [1, 2, 1]

@@ -111,7 +111,7 @@ export function tiledWeightKernel(tile: Tile): Kernel {
 
 /** Gradient to the weight. */
 export function tiledWeight(work: WeightWork, tile = tileFor(work.shape[0] / work.groups)): Tensor {
-  const { input, dy, groups, shape, tapsY, tapsX } = work
+  const { images, dy, groups, shape, tapsY, tapsX } = work, input = images.planes()
   const [batch, , height, width] = dy.shape, outputs = shape[0] / groups, channels = shape[1]
   const columns = channels * tapsY.count * tapsX.count
   const rowTiles = Math.ceil(outputs / (4 * tile.TM * tile.Y)), widthTiles = Math.ceil(columns / (tile.TN * tile.X))

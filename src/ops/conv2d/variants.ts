@@ -4,7 +4,10 @@
 import type { Tensor } from '../../core/tensor.ts'
 import { choose, type Variant, variants } from '../shared/variants.ts'
 import type { PixelWork, WeightWork } from './convolution.ts'
+import { blockedWeight, fitsBlocks } from './blocked-weight.ts'
 import { blockedPixels } from './blocked.ts'
+import { finishInPlace } from './finish.ts'
+import { fitsPlanes, planesPixels } from './planes.ts'
 import { registersPixels, registersWeight } from './registers.ts'
 import { isWinograd, winogradPixels, worthTiles } from './winograd.ts'
 import { smallTile, tiledPixels, tiledWeight } from './tiled.ts'
@@ -12,6 +15,8 @@ import { smallTile, tiledPixels, tiledWeight } from './tiled.ts'
 /** One way to multiply pixels with weights. */
 export interface PixelVariant extends Variant<PixelWork> {
   readonly run: (work: PixelWork) => void
+  /** Whether it finishes what it makes, where `work.to.finish` asks for that. */
+  readonly finishes?: true
 }
 
 /** One way to multiply pixels with gradients. */
@@ -55,8 +60,20 @@ export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', 
     },
   },
   {
+    name: 'planes',
+    finishes: true,
+    numeric: 'reordered',
+    adapters: ['embedded'],
+    runs: (_, work) => fitsPlanes(work),
+    fits: ({ order }, { columns }) => columns === 4 && order.outputs > 4,
+    run: (work) => {
+      planesPixels(work)
+    },
+  },
+  {
     // Sixteen sums need the registers of an engine that joins vectors; with half of them `registers` is faster.
     name: 'blocked',
+    finishes: true,
     numeric: 'reordered',
     adapters: ['embedded'],
     fits: ({ order }, { columns }) => columns === 4 && order.outputs > 4,
@@ -94,6 +111,14 @@ export const pixelVariants = variants<PixelWork, PixelVariant>('conv2d pixels', 
  */
 export const weightVariants = variants<WeightWork, WeightVariant>('conv2d weight', [
   {
+    name: 'blocked',
+    numeric: 'reordered',
+    adapters: ['embedded'],
+    runs: (_, work) => fitsBlocks(work),
+    fits: ({ shape }, { columns }) => columns === 4 && shape[0] > 4,
+    run: (work) => blockedWeight(work),
+  },
+  {
     name: 'tiled',
     numeric: 'reordered',
     adapters: ['gpu', 'embedded'],
@@ -105,9 +130,15 @@ export const weightVariants = variants<WeightWork, WeightVariant>('conv2d weight
   { name: 'registers small', numeric: 'reordered', adapters: [], run: (work) => registersWeight(work, true) },
 ])
 
-/** Multiplies pixels with weights and writes them (plus bias) to `to.out`. */
+/** Multiplies pixels with weights and writes them (plus bias, finished) to `to.out`. */
 export function convolve(work: PixelWork): void {
-  choose(pixelVariants, work).run(work)
+  const row = choose(pixelVariants, work), { to } = work
+  if (!to.finish || row.finishes) {
+    row.run(work)
+    return
+  }
+  row.run({ ...work, to: { ...to, finish: null } })
+  finishInPlace(to.out, to.finish)
 }
 
 /** Gradient to the weight. */

@@ -194,7 +194,7 @@ function fused(name: string, x: Tensor, weight: Tensor, over: number, epilogue: 
 }
 
 /** The gradient of a fused op is that of the plain ops it stands for. */
-function opened(
+export function opened(
   { args }: TypedCall<readonly (Tensor | null)[], object>,
   dy: Tensor,
   plain: (...args: (Tensor | null)[]) => Tensor,

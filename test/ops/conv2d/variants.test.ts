@@ -32,7 +32,9 @@ describeDawn('variants on the null backend', () => {
       tiledWeightKernel(tile)
     }
     const { launches, failures } = gpu()
-    for (const kernel of Object.values(blockedKernels)) launches.pipeline(kernel, { X: 4, Y: 2 })
+    for (const kernel of Object.values(blockedKernels).flatMap((some) => Object.values(some))) {
+      launches.pipeline(kernel, { X: 4, Y: 2 })
+    }
     launches.pipeline(winogradProduct, { X: 4, Y: 2 })
     for (const kernel of declaredKernels()) launches.pipeline(kernel)
     await failures.settle()
