@@ -203,3 +203,26 @@ describe('winograd on cpu', () => {
     disposeTree([found, model, x, targets])
   })
 })
+
+describe.each(['race', 'permuted', 'bounds'] as const)('winograd in %s mode on cpu', (mode) => {
+  beforeAll(() => init({ adapter: 'cpu', mode, fixedVariants: true }))
+  afterAll(close)
+  afterEach(() => {
+    force(pixelVariants, null)
+  })
+
+  // Pixels of a row written one, two and four at once.
+  test.each([2, 4])('tiles of %i', async (side) => {
+    force(pixelVariants, `winograd ${side}`)
+    for (
+      const [x, w] of [[[2, 9, 5, 7], [17, 9, 3, 3]], [[1, 3, 7, 10], [6, 3, 3, 3]], [[1, 8, 6, 12], [20, 8, 3, 3]]]
+    ) {
+      await checkOp({
+        call: (a, b, c) => conv2d(a, b, c, { padding: 1 }),
+        reference: (a, b, c) => reference.conv2d(a, b, c, { padding: 1 }),
+        args: [random(1, x), random(2, w, 0.3), random(3, [w[0]])],
+        samples: 4,
+      })
+    }
+  })
+})
