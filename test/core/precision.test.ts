@@ -5,7 +5,7 @@ import { compile } from '../../src/core/compile.ts'
 import { precision, withPrecision } from '../../src/core/precision.ts'
 import { tensor, type Tensor } from '../../src/core/tensor.ts'
 import { close, init } from '../../src/gpu/device.ts'
-import type { Precision } from '../../src/gpu/precision.ts'
+import { type Precision, precisions } from '../../src/gpu/precision.ts'
 import { scale } from '../../src/ops/elementwise.ts'
 
 describe('precision on cpu', () => {
@@ -14,6 +14,7 @@ describe('precision on cpu', () => {
 
   test('the innermost work says it, then the device', () => {
     expect(precision()).toBe('fast')
+    expect(precisions.map((level) => withPrecision(level, precision))).toEqual(precisions)
     withPrecision('default', () => {
       expect(precision()).toBe('default')
       expect(withPrecision('high', precision)).toBe('high')

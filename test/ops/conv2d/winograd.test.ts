@@ -15,6 +15,7 @@ import { conv2d, type ConvAttrs } from '../../../src/ops/conv2d/conv2d.ts'
 import type { Convolution, PixelWork } from '../../../src/ops/conv2d/convolution.ts'
 import { imagesOf, tapsOf } from '../../../src/ops/conv2d/layout.ts'
 import { pixelVariants } from '../../../src/ops/conv2d/variants.ts'
+import { isWinograd, worthTiles } from '../../../src/ops/conv2d/winograd.ts'
 import { mul } from '../../../src/ops/elementwise.ts'
 import { mean } from '../../../src/ops/reduce.ts'
 import { candidates, force, machine, type Machine } from '../../../src/ops/shared/variants.ts'
@@ -164,6 +165,7 @@ describe('winograd on cpu', () => {
       const large = work(64, 64, 56), few = work(512, 512, 7)
       expect((['high', 'default', 'fast'] as const).map((level) => at(level, large)))
         .toEqual(['blocked', 'winograd 2', 'winograd 4'])
+      expect([isWinograd(large), worthTiles(few, 2), worthTiles(few, 4)]).toEqual([true, true, false])
       expect(at('fast', few)).toBe('winograd 2')
       expect(at('fast', work(512, 512, 7, 8))).toBe('winograd 4')
       expect(at('fast', large, narrow)).toBe('registers')
