@@ -1,5 +1,5 @@
-// What follows a convolution that does not finish by itself, in place and in one pass: y [batch, channels, plane] times a
-// scale plus a shift of its channel, plus a residual of its shape, and that through relu. Elements are vectors where
+// What follows a convolution that does not finish by itself, in place and in one pass: y [batch, channels, plane] times
+// a scale plus a shift of its channel, plus a residual of its shape, and that through relu. Elements are vectors where
 // planes are whole ones. An invocation makes up to EACH neighbouring elements of a plane.
 
 struct Params { planes: u32, channels: u32, plane: u32 }

@@ -68,7 +68,7 @@ const store = {
 }`,
 }
 
-/** Multiplies windows with strips; `vectors` writes four neighbouring pixels at once, `planes` reads images as they are. */
+/** Multiplies windows with strips; `vectors` writes four neighbouring pixels, `planes` reads images as they are. */
 const blockedKernel = (vectors: boolean, planes: boolean): Kernel =>
   kernel('conv2d/blocked.wgsl', {
     buffers: ['x', 'w', 'bias', 'y', 'factors', 'residual'],

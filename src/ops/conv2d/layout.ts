@@ -121,7 +121,7 @@ export interface Images {
   planes(): PaddedInput
   /** Channels side by side, columns as they are. */
   channelsLast(): StridedInput
-  /** As `channelsLast`, each block of so many channels as an image of its own: what is read of a block is one stream. */
+  /** As `channelsLast`, each block of so many channels as an image of its own: what is read of it is one stream. */
   channelBlocks(size: number): StridedInput
   /** The given ones as they stand; null where they want padding. */
   inPlace(): StridedInput | null

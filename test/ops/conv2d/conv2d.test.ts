@@ -50,8 +50,8 @@ const shapes: Case[] = [
 describeDevice('conv2d', (adapter) => {
   const names = cases.map(({ golden }) => golden).filter((name) => name.startsWith('conv2d_'))
 
-  // A software driver compiles the tiles of Winograd for half a minute and more; see winograd.test.ts. 'planes' has a test
-  // of its own, because most of these it cannot do.
+  // A software driver compiles the tiles of Winograd for half a minute and more; see winograd.test.ts. 'planes' has a
+  // test of its own, because most of these it cannot do.
   const rows = pixelVariants.rows.filter(({ name, adapters }) =>
     adapters?.length !== 0 && name !== 'planes' && (adapter === 'cpu' || !name.startsWith('winograd'))
   )

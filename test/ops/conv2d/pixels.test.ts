@@ -12,8 +12,8 @@ import { random } from '../../reference/nd.ts'
 
 type Case = [x: number[], w: number[], attrs: ConvAttrs]
 
-// Planes of whole blocks, of whole vectors and of neither, strides, groups, outputs and channels that fill no tile, more
-// blocks and outputs than a workgroup has.
+// Planes of whole blocks, of whole vectors and of neither, strides, groups, outputs and channels that fill no tile,
+// more blocks and outputs than a workgroup has.
 const shapes: Case[] = [
   [[1, 1, 4, 4], [1, 1, 1, 1], {}],
   [[3, 5, 4, 8], [6, 5, 1, 1], {}],
