@@ -6,5 +6,5 @@ test('whatever is killed goes on to the numbers and files of a run in one go', a
   const count = Number(process.env.KILLS ?? 100)
   const { killed, wrong } = await killMany(count, Number(process.env.KILL_SEED ?? 1))
   expect(wrong).toEqual([])
-  expect(killed).toBeGreaterThan(count / 2)
+  expect(killed).toBeGreaterThanOrEqual(count * 0.9)
 }, 4 * 3600_000)

@@ -11,6 +11,7 @@ import { bundleForNode } from './cli.ts'
 
 const cifar = 'models/data/cifar10', network = `${cifar}/resnet20.safetensors`
 const data = ['--data', `cifar10:${cifar}/train100.bin#0-9`], tests = ['--test', `cifar10:${cifar}/test200.bin#0-9`]
+const digits = 'models/data/digits/images-idx3-ubyte.gz,models/data/digits/labels-idx1-ubyte.gz'
 const small = '{"type":"resnet","stem":"cifar","layers":[1,1,1],"width":8,"classes":10}'
 
 /** Commands that go on after an interruption, with `$` for the folder they write in. */
@@ -49,6 +50,29 @@ const commands: Record<string, { args: string[], again?: string[] }> = {
       '$/net.safetensors',
       '--report',
       '$/net.html',
+    ],
+    again: ['--overwrite'],
+  },
+  learn: {
+    args: [
+      'prune',
+      'models/data/digits/vit.safetensors',
+      '--data',
+      `idx:${digits}#0-39`,
+      '--test',
+      `idx:${digits}#1600-1639`,
+      '--method',
+      'apma',
+      '--set',
+      'search-epochs=2',
+      '--set',
+      'calibration-images=16',
+      '--macs',
+      '0.7',
+      '--finetune',
+      '2',
+      '--out',
+      '$/net.safetensors',
     ],
     again: ['--overwrite'],
   },
@@ -93,7 +117,7 @@ async function startSlowHub(): Promise<{ server: Server, endpoint: string }> {
 const timeless = (value: unknown, folder: string): unknown =>
   JSON.parse(
     JSON.stringify(value, (key, each: unknown) =>
-      /^(ms|msPerImage(Mad)?|imagesPerSecond|timeShare(Low|High)?|resumedAt|cached)$/.test(key)
+      /^(ms|pruningMs|msPerImage(Mad)?|imagesPerSecond|timeShare(Low|High)?|resumedAt|cached)$/.test(key)
         ? undefined
         : typeof each === 'string'
         ? each.replaceAll(folder, '$')
@@ -104,7 +128,10 @@ const filesOf = (folder: string) =>
   readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).sort()
 
-/** Runs `count` kills over all commands in turn. Gives a sentence for whatever was not as in a run in one go. */
+/**
+ * Runs `count` kills over all commands in turn. A run that is done before its kill tells how fast the machine has
+ * become, and is begun anew. Gives a sentence for whatever was not as in a run in one go.
+ */
 export async function killMany(count: number, seed: number): Promise<{ killed: number, wrong: string[] }> {
   const cli = await bundleForNode('src/cli.ts', 'cli'), { server, endpoint } = await startSlowHub()
   const base = mkdtempSync(join(tmpdir(), 'kills-')), known = new Map<string, Undisturbed>(), wrong: string[] = []
@@ -138,11 +165,17 @@ export async function killMany(count: number, seed: number): Promise<{ killed: n
         known.set(name, { seconds, files: filesOf(whole), says: timeless(JSON.parse(stdout), whole) })
       }
       const whole = known.get(name)!, draw = drawer(seed, `kill ${i}`)
-      const after = whole.seconds * (0.2 + 0.75 * draw.below(1000) / 1000)
-      mkdirSync(folder)
-      if ((await run(args, folder, after)).code === null) killed++
+      let after = 0, wasKilled = false
+      for (let attempt = 0; attempt < 5 && !wasKilled; attempt++) {
+        rmSync(folder, { recursive: true, force: true })
+        mkdirSync(folder)
+        after = whole.seconds * (0.2 + 0.75 * draw.below(1000) / 1000)
+        const start = performance.now()
+        wasKilled = (await run(args, folder, after)).code === null
+        if (!wasKilled) whole.seconds = Math.min(whole.seconds, (performance.now() - start) / 1000)
+      }
+      if (wasKilled) killed++
       const fault = (what: string) => wrong.push(`kill ${i}, ${name} after ${after.toFixed(2)} s: ${what}`)
-      // A run that ended before the kill is done, and says so where asked again.
       const { code, stdout, stderr } = await run([...args, ...again], folder)
       if (code !== 0) fault(`the next run ends with ${code}: ${stderr.slice(0, 300)}`)
       else if (JSON.stringify(timeless(JSON.parse(stdout), folder)) !== JSON.stringify(whole.says)) {
