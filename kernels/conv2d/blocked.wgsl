@@ -61,15 +61,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var run = 0u; run < p.runs; run++) {
     let shift = run / p.runs_x * p.run_y + run % p.runs_x * p.run_x;
     let at = ((g * p.strips + strip) * p.runs + run) * p.length;
-    for (var i = 0u; i < p.length; i++) {
-      let s = vec4f(x[a + shift + /*channel*/i]);
-      let t = vec4f(x[b + shift + /*channel*/i]);
-      let u = vec4f(x[c + shift + /*channel*/i]);
-      let v = vec4f(x[d + shift + /*channel*/i]);
-      for (var q = 0u; q < 4u; q++) { sum[q] = fma(s, w[at + i][q], sum[q]); }
-      for (var q = 0u; q < 4u; q++) { sum[4u + q] = fma(t, w[at + i][q], sum[4u + q]); }
-      for (var q = 0u; q < 4u; q++) { sum[8u + q] = fma(u, w[at + i][q], sum[8u + q]); }
-      for (var q = 0u; q < 4u; q++) { sum[12u + q] = fma(v, w[at + i][q], sum[12u + q]); }
+    for (var k = 0u; k < p.length; k++) {
+      let s = vec4f(x[a + shift + /*channel*/k]);
+      let t = vec4f(x[b + shift + /*channel*/k]);
+      let u = vec4f(x[c + shift + /*channel*/k]);
+      let v = vec4f(x[d + shift + /*channel*/k]);
+      // #include ../shared/strip-step.wgsl
     }
   }
   // As vectors side by side: an engine that joins neighbouring vectors begins with such writes.

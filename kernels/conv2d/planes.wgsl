@@ -54,15 +54,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let at_r = to + r * p.blocks;
       let output = g * p.outputs + o + r;
       var made: array<vec4f, 4>;
-      for (var q = 0u; q < 4u; q++) { made[q] = sum[4u * r + q] + start; }
-      if (AFFINE == 1u) {
-        for (var q = 0u; q < 4u; q++) { made[q] = made[q] * factors[output].x + factors[output].y; }
-      }
+      for (var q = 0u; q < 4u; q++) { made[q] = scaled(sum[4u * r + q] + start, output); }
       if (RESIDUAL == 1u) { for (var q = 0u; q < 4u; q++) { made[q] += residual[at_r][q]; } }
-      if (RELU == 1u) {
-        for (var q = 0u; q < 4u; q++) { made[q] = select(made[q], vec4f(0.0), made[q] < vec4f(0.0)); }
-      }
-      for (var q = 0u; q < 4u; q++) { y[at_r][q] = made[q]; }
+      for (var q = 0u; q < 4u; q++) { y[at_r][q] = rectified(made[q]); }
     }
   }
 }

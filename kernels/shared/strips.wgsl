@@ -3,8 +3,8 @@
 // the kernel backwards and every n-th tap of it. An invocation packs all taps of one channel for one strip.
 
 struct Params {
-  size: u32, strips: u32, outputs: u32, channels: u32, taps_y: u32, taps_x: u32,
-  group_stride: u32, output_stride: u32, channel_stride: u32, width: u32,
+  size: u32, taps_y: u32, taps_x: u32, group_stride: u32,
+  strips: u32, outputs: u32, channels: u32, output_stride: u32, channel_stride: u32, width: u32,
   first_y: i32, step_y: i32, first_x: i32, step_x: i32,
 }
 alias Strip = array<vec4f, 4>;

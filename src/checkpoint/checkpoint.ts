@@ -3,6 +3,7 @@
 // happen before the device is touched.
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { EspalierError, InputError } from '../base/errors.ts'
+import { sha256 } from '../base/sha256.ts'
 import type { Model } from '../nn/model.ts'
 import { type Tensor, withoutDevice } from '../core/tensor.ts'
 import { costOf } from '../nn/macs.ts'
@@ -415,9 +416,4 @@ function checkNaming(naming: string, family: Family) {
   throw new InputError(
     `naming ${quoted(naming, 60)} is not for this architecture, expected ${['espalier', ...known].join(', ')}`,
   )
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -4,7 +4,7 @@ import { inputOf } from '../../models/registry.ts'
 import { encodeCheckpoint, modelOf } from '../checkpoint/checkpoint.ts'
 import { InputError } from '../base/errors.ts'
 import { isOnnx } from '../files/formats.ts'
-import { nodeFiles } from '../files/files.ts'
+import { type Files, nodeFiles } from '../files/files.ts'
 import { openOutput } from '../files/output.ts'
 import { packageVersion } from '../files/package.ts'
 import { close, init } from '../gpu/device.ts'
@@ -31,10 +31,8 @@ export const importCommand: CommandSpec<ImportOptions> = {
   },
   async run({ args: [file], out, overwrite = false, adapter, threads }, reporter) {
     claimOutputs([{ flag: '--out', path: out }], filesRead({ model: file }), overwrite)
-    if (!isOnnx((await nodeFiles.read(file)).subarray(0, 16), file)) {
-      throw new InputError(`${plain(file)}: expected an ONNX file; other checkpoints need no import`)
-    }
-    const checked = await openCheckpoint(file, {}, reporter), input = inputOf(checked.architecture)
+    const checked = await openCheckpoint(file, { files: onlyOnnx(file) }, reporter),
+      input = inputOf(checked.architecture)
     const { params, macs } = costOf(checked.shape, input)
     const output = openOutput(out)
     let opened = false
@@ -71,3 +69,15 @@ export const importCommand: CommandSpec<ImportOptions> = {
     }
   },
 }
+
+/** Files of this machine, of which the one to import must be ONNX. */
+const onlyOnnx = (file: string): Files => ({
+  ...nodeFiles,
+  async read(path, check) {
+    const bytes = await nodeFiles.read(path, check)
+    if (path === file && !isOnnx(bytes.subarray(0, 16), file)) {
+      throw new InputError(`${plain(file)}: expected an ONNX file; other checkpoints need no import`)
+    }
+    return bytes
+  },
+})

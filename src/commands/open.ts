@@ -2,6 +2,7 @@
 import { InputError } from '../base/errors.ts'
 import { type ParsedCheckpoint, readCheckpoint } from '../checkpoint/checkpoint.ts'
 import { type Dataset, openDataset, parseDataSpec } from '../data/datasets.ts'
+import type { Files } from '../files/files.ts'
 import { trainedSide } from '../../models/registry.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import { preprocessingWith, type PreprocessingOptions } from './model.ts'
@@ -18,10 +19,10 @@ const silent: Say = { say() {} }
  */
 export async function openCheckpoint(
   path: string,
-  { arch }: { arch?: string },
+  { arch, files }: { arch?: string, files?: Files },
   reporter: Say = silent,
 ): Promise<ParsedCheckpoint> {
-  const checked = await readCheckpoint(path, { arch })
+  const checked = await readCheckpoint(path, { arch, files })
   for (const note of checked.notes) if (note !== checked.refusedStatistics) reporter.say(`${path}: ${note}`)
   return checked
 }

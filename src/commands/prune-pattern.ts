@@ -1,10 +1,10 @@
 // `espalier prune --pattern`: score weights, keep the tiles of a sparsity pattern that are worth most, pack them, train
 // what stays if asked, check and save. As with a cut, the file is put in place only after it was read back and run.
-import { createHash } from 'node:crypto'
 import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { close, gpu, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
+import { digestOfScores } from '../files/digest.ts'
 import { nodeFiles } from '../files/files.ts'
 import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
@@ -19,7 +19,7 @@ import { shareText, timeText } from '../report/format.ts'
 import { stageLines } from '../report/stages.ts'
 import type { Figures } from '../report/types.ts'
 import { checkPattern } from '../sparse/check-pattern.ts'
-import { checkSites, type EntryScores } from '../sparse/choose.ts'
+import { checkSites } from '../sparse/choose.ts'
 import type { Pattern } from '../sparse/pattern.ts'
 import { chooseSites, type WeightSite, weightSites } from '../sparse/sites.ts'
 import { timeBoth } from '../train/timing.ts'
@@ -153,7 +153,7 @@ async function work(
     ...pruned.notes,
     ...hint ? [hint] : [],
   ]
-  const notes = [...checked.notes, ...said], scores = digestOf(pruned.scores), { density } = pruned
+  const notes = [...checked.notes, ...said], scores = digestOfScores(pruned.scores), { density } = pruned
   const step = { method, pattern: pattern.name, density, ranking, seed, scores }
   const sparsity = { steps: [...checked.sparsity?.steps ?? [], step] }
   const info = { ...checked, naming: 'espalier', sparsity }
@@ -213,14 +213,4 @@ async function work(
     ...[...stageLines(pruned.stages), ...said].map((note) => `  ${note}`),
   ].join('\n')
   return { json, text }
-}
-
-/** SHA-256 over names and values of all scores. */
-function digestOf(scores: EntryScores): string {
-  const hash = createHash('sha256')
-  for (const [name, values] of scores) {
-    const array = Float32Array.from(values)
-    hash.update(name).update(new Uint8Array(array.buffer))
-  }
-  return hash.digest('hex')
 }

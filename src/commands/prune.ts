@@ -1,12 +1,12 @@
 // `espalier prune`: score, select, slice, fine-tune if asked, check, save. The file is put in place only after it was
 // read back, run on the device and found to compute what the masked network computes.
-import { createHash } from 'node:crypto'
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { EspalierError, InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
 import { close, gpu, init } from '../gpu/device.ts'
 import { encodeCheckpoint, modelOf, parseCheckpoint } from '../checkpoint/checkpoint.ts'
+import { digestOfScores } from '../files/digest.ts'
 import { nodeFiles } from '../files/files.ts'
 import { folderStore } from '../files/folder-store.ts'
 import { openOutput, type Output } from '../files/output.ts'
@@ -19,7 +19,6 @@ import { fileSize } from '../pruning/plan/file-size.ts'
 import { recordOf } from '../pruning/plan/record.ts'
 import type { Method } from '../pruning/methods/method.ts'
 import { budgetOf, checkedOptions, jobOf, prune as prunePipeline } from '../pruning/prune.ts'
-import type { Scores } from '../pruning/scores/criterion.ts'
 import type { Figures, KeptUnit, Report } from '../report/types.ts'
 import { disposeTree } from '../core/tree.ts'
 import { nodeHint } from './node-hint.ts'
@@ -306,7 +305,7 @@ export async function pruneJob(
     ...hint ? [hint] : [],
   ]
   const notes = [...checked.notes, ...said]
-  const scores = digestOf(pruned.scores)
+  const scores = digestOfScores(pruned.scores)
   const pruning = recordOf(pruned.model, found, plan, { method, rate, seed, residual, scores }, checked.pruning)
   // What was written is what is checked: the bytes on the disk, parsed and run like any other file.
   output.write(await encodeCheckpoint(pruned.model, { ...checked, naming: 'espalier', pruning }, { floats }))
@@ -389,15 +388,6 @@ function apart({ out, finetune, f16 = false }: PruneOptions, error: number, allo
       error.toExponential(1)
     } of the largest logit, expected at most ${allowed}; the file was not put in place. ${cure}`,
   )
-}
-
-/** SHA-256 over names and values of all scores. */
-function digestOf(scores: Scores): string {
-  const hash = createHash('sha256')
-  for (const [name, values] of scores) {
-    hash.update(name).update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
-  }
-  return hash.digest('hex')
 }
 
 function textOf(

@@ -8,6 +8,7 @@ import type { Plan } from '../pruning/plan/slice.ts'
 import { jobOf } from '../pruning/prune.ts'
 import type { Scores } from '../pruning/scores/criterion.ts'
 import { Trials } from '../pruning/trial.ts'
+import { keyOf } from '../sweeps/plan.ts'
 import { type Curved, type Place, type Point, sameCurve } from '../sweeps/point.ts'
 import { follow, type Reporter } from './command.ts'
 import { percent } from './model.ts'
@@ -21,6 +22,10 @@ const pointOf = ({ name, source, seed }: Run): Curved => ({
   ...source === undefined ? {} : { source },
   seed,
 })
+
+/** The run of the curve whose files have this key. */
+export const runOf = ({ runs }: Pick<SweepSetup, 'runs'>, key: string | undefined): Run | undefined =>
+  runs.find((run) => keyOf(pointOf(run)) === key)
 
 /** The point of a run at a rate. */
 export const pointAt = (entries: readonly Point[], run: Run, rate: number): Point | undefined =>

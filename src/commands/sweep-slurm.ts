@@ -9,12 +9,12 @@ import { atEnd } from '../files/at-end.ts'
 import { makeFolder, writeOutput } from '../files/output.ts'
 import type { Curve } from '../report/types.ts'
 import { type Jobs, jobIds, readJobs, readOutcome, slurmFolder, writeJobs } from '../sweeps/jobs.ts'
-import { findPlan, keyOf, makePlan, type SweepPlan, writePlan } from '../sweeps/plan.ts'
+import { findPlan, makePlan, type SweepPlan, writePlan } from '../sweeps/plan.ts'
 import { cancel, findSlurm, maxArraySize, queue, script, submit } from '../sweeps/slurm.ts'
 import { parseSlurmOptions } from '../sweeps/slurm-options.ts'
 import type { Answer, Reporter } from './command.ts'
-import { commandLine } from './command-line.ts'
-import { isMeasured } from './sweep-curve.ts'
+import { commandLine, shellWord } from './command-line.ts'
+import { isMeasured, runOf } from './sweep-curve.ts'
 import { takeAttempts } from './sweep-points.ts'
 import { concludeSweep, textOf } from './sweep-result.ts'
 import { setUpSweep, type SweepOptions, type SweepSetup } from './sweep-setup.ts'
@@ -97,10 +97,7 @@ async function submitArrays(
 ): Promise<Jobs> {
   const size = await maxArraySize(), { parallel } = options
   const jobs: Jobs = { plan: plan.digest, submission: randomBytes(8).toString('hex'), arrays: [] }
-  const open = plan.tasks.flatMap(({ key }, i) => {
-    const run = setup.runs.find(({ name, source, seed }) => keyOf({ method: name, source, seed }) === key)!
-    return isMeasured(setup, run) ? [] : [i]
-  })
+  const open = plan.tasks.flatMap(({ key }, i) => isMeasured(setup, runOf(setup, key)!) ? [] : [i])
   makeFolder(slurmFolder(folder))
   writePlan(folder, plan)
   writeOutput(join(slurmFolder(folder), 'job.sh'), script)
@@ -151,7 +148,7 @@ async function withdraw(jobs: Jobs, error: unknown): Promise<never> {
 
 /** Waits until the points are put together, and answers with them. */
 async function follow(folder: string, jobs: Jobs, { out }: Flags, reporter: Reporter): Promise<Answer> {
-  const ids = jobIds(jobs), name = quotedWord(resolve(out))
+  const ids = jobIds(jobs), name = plain(shellWord(resolve(out)), 4096)
   const how = `espalier sweep --status ${name} follows them, --cancel ${name} ends them`
   const forget = atEnd(() => reporter.say(`\nJobs ${ids.join(', ')} go on; ${how}.`))
   reporter.say(`Jobs ${ids.join(', ')}; Ctrl-C leaves them running; ${how}.`)
@@ -194,6 +191,3 @@ function answerIn(out: string): Answer {
   const curves = json.curves.map(({ method: name, ...curve }): Curve => ({ name, ...curve }))
   return { json, text: textOf(curves, json.notes, out) }
 }
-
-/** A path as a word for a shell. */
-const quotedWord = (path: string) => /^[\w./:=,@%+-]+$/.test(path) ? path : `'${plain(path).replaceAll("'", "'\\''")}'`

@@ -17,10 +17,10 @@ import { type Point, placeOf } from '../sweeps/point.ts'
 import type { Answer, Reporter } from './command.ts'
 import { openModel } from './pruner.ts'
 import { compareSettings, openResults, openSettled, settingsAsKept } from './result-folder.ts'
-import { CurveRun, isMeasured } from './sweep-curve.ts'
+import { CurveRun, isMeasured, runOf } from './sweep-curve.ts'
 import { knownPoints, takeAttempts } from './sweep-points.ts'
 import { concludeSweep } from './sweep-result.ts'
-import { type PreparedSweep, prepareSweep, type SweepOptions } from './sweep-setup.ts'
+import { prepareSweep, type SweepOptions } from './sweep-setup.ts'
 
 type Flags = SweepOptions & { args: string[] }
 
@@ -151,9 +151,6 @@ async function merge(planned: Planned, reporter: Reporter): Promise<Answer> {
 }
 
 const PATIENCE = 10 * 60_000
-
-const runOf = ({ runs }: PreparedSweep, key: string | undefined) =>
-  runs.find(({ name, source, seed }) => keyOf({ method: name, source, seed }) === key)
 
 /** Why there is no result yet, and what to do. */
 const incomplete = (folder: string, open: readonly string[], all: number) =>

@@ -29,3 +29,10 @@ export function digestOfFiles(paths: readonly string[]): string {
   })
   return hash.digest('hex')
 }
+
+/** A digest of names and of values as floats of 32 bits, in their order. */
+export function digestOfScores(scores: ReadonlyMap<string, ArrayLike<number>>): string {
+  const hash = createHash('sha256')
+  for (const [name, values] of scores) hash.update(name).update(new Uint8Array(Float32Array.from(values).buffer))
+  return hash.digest('hex')
+}

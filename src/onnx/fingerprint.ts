@@ -1,5 +1,6 @@
 // Whether a graph is still the one that was written: a digest of its nodes and constants, the weights apart, which may
 // have been trained elsewhere.
+import { sha256 } from '../base/sha256.ts'
 import type { OnnxAttribute, OnnxValue } from '../core/onnx-form.ts'
 import type { OnnxModel } from './encode.ts'
 
@@ -15,11 +16,11 @@ export async function fingerprint({ nodes, tensors, inputs, output }: OnnxModel)
       ),
     ]),
     await Promise.all(
-      tensors.map(async ({ name, shape, data }) => [name, shape, name.startsWith('/') ? await digestOf(data) : '']),
+      tensors.map(async ({ name, shape, data }) => [name, shape, name.startsWith('/') ? await sha256(data) : '']),
     ),
     [...inputs, output].map(valueText),
   ]
-  return digestOf(new TextEncoder().encode(JSON.stringify(told)))
+  return sha256(new TextEncoder().encode(JSON.stringify(told)))
 }
 
 const valueText = (
@@ -29,9 +30,3 @@ const valueText = (
 /** Files hold floats of 32 bits. */
 const plainly = (value: OnnxAttribute): unknown =>
   typeof value === 'object' && 'float' in value ? { float: Math.fround(value.float) } : value
-
-async function digestOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<string> {
-  const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}

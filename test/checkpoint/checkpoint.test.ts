@@ -15,6 +15,7 @@ import { encodeSafetensors, parseSafetensors, type TensorToStore } from '../../s
 import { saveWeights } from '../../src/checkpoint/weights.ts'
 import { disposeTree, leaves } from '../../src/core/tree.ts'
 import { describeDevice } from '../support/device.ts'
+import { digitPreprocessing } from '../support/digits.ts'
 import { hasGolden, shared } from '../support/golden.ts'
 
 let dir: string
@@ -359,15 +360,7 @@ const ours: Record<string, unknown> = {
   format: 1,
   naming: 'espalier',
   architecture: { type: 'mlp', inputs: 9, hidden: [4], classes: 3 },
-  preprocessing: {
-    resize: null,
-    crop: null,
-    interpolation: 'bilinear',
-    mean: [0.5],
-    std: [0.5],
-    channels: 1,
-    cropRounding: 'floor',
-  },
+  preprocessing: digitPreprocessing,
 }
 const file = (tensors: Record<string, TensorToStore>, metadata: Record<string, string> = {}) =>
   encodeSafetensors(Object.entries(tensors), { metadata })

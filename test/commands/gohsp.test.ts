@@ -10,6 +10,7 @@ import { parseSafetensors } from '../../src/files/safetensors.ts'
 import type { HeadGraphReport } from '../../src/report/head-graph.ts'
 import { bundleForNode, runNode } from '../support/cli.ts'
 import { digits, run, scratch } from '../support/model.ts'
+import { digitSwinOptions } from '../support/digits.ts'
 import { goesOn, stopped, trainOnDigits, type LearnedRun } from '../support/learned-runs.ts'
 
 const slow = 240_000
@@ -220,17 +221,7 @@ describe('explain --graph', () => {
 
   test('a Swin, image by image and in one batch; a page; both sources', async () => {
     const swin = join(dir, 'swin.safetensors'), page = join(dir, 'heads.html')
-    const architecture = {
-      type: 'swin',
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-    }
-    await trainOnDigits({ ...architecture, kinds: 'S', ratio: 2 }, swin)
+    await trainOnDigits({ type: 'swin', ...digitSwinOptions }, swin)
     const together = await drawn(swin, '--out', page, '--batch', '20'), apart = await drawn(swin, '--batch', '1')
     expect(together.graph.layers).toHaveLength(2)
     together.graph.layers.forEach(({ pi }, i) =>

@@ -27,22 +27,23 @@ export const digitViT = (options: Partial<ConstructorParameters<typeof ViT>[0]> 
     'mimetic',
   )
 
-/** One stage of two blocks in windows of 2 x 2, initialised; `options` replace what they name. */
+/** One stage of two blocks in windows of 2 x 2. */
+export const digitSwinOptions = {
+  image: 28,
+  patch: 7,
+  channels: 1,
+  width: 12,
+  depths: [2],
+  heads: [3],
+  windows: 2,
+  kinds: 'S',
+  ratio: 2,
+} as const
+
+/** Such a network, initialised; `options` replace what they name. */
 export const digitSwin = (options: Partial<ConstructorParameters<typeof Swin>[0]> = {}): Swin =>
   initialize(
-    new Swin({
-      image: 28,
-      patch: 7,
-      channels: 1,
-      width: 12,
-      depths: [2],
-      heads: [3],
-      windows: 2,
-      kinds: 'S',
-      ratio: 2,
-      classes: 10,
-      ...options,
-    }),
+    new Swin({ ...digitSwinOptions, classes: 10, ...options }),
     3,
     { std: 0.2 },
   )

@@ -42,10 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let t = vec4f(x[b + k]);
     let u = vec4f(x[c + k]);
     let v = vec4f(x[d + k]);
-    for (var q = 0u; q < 4u; q++) { sum[q] = fma(s, w[at + k][q], sum[q]); }
-    for (var q = 0u; q < 4u; q++) { sum[4u + q] = fma(t, w[at + k][q], sum[4u + q]); }
-    for (var q = 0u; q < 4u; q++) { sum[8u + q] = fma(u, w[at + k][q], sum[8u + q]); }
-    for (var q = 0u; q < 4u; q++) { sum[12u + q] = fma(v, w[at + k][q], sum[12u + q]); }
+    // #include ../../shared/strip-step.wgsl
   }
   for (var r = 0u; r < 4u; r++) {
     var row: Strip;

@@ -40,9 +40,9 @@ const store = {
     if (output + j < p.outputs) {
       var sums = vec4f(s[j], t[j], u[j], v[j]);
       if (p.has_bias != 0u) { sums += bias[o]; }
-      if (AFFINE == 1u) { sums = sums * factors[o].x + factors[o].y; }
+      sums = scaled(sums, o);
       if (RESIDUAL == 1u) { sums += residual[(place_of(m) + o * plane) / 4u]; }
-      if (RELU == 1u) { sums = select(sums, vec4f(0.0), sums < vec4f(0.0)); }
+      sums = rectified(sums);
       y[(place_of(m) + o * plane) / 4u] = sums;
     }
   }
@@ -55,10 +55,10 @@ const store = {
     if (output + j < p.outputs) {
       var sums = vec4f(s[j], t[j], u[j], v[j]);
       if (p.has_bias != 0u) { sums += bias[o]; }
-      if (AFFINE == 1u) { sums = sums * factors[o].x + factors[o].y; }
+      sums = scaled(sums, o);
       let to = places + o * plane;
       if (RESIDUAL == 1u) { sums += vec4f(residual[to.x], residual[to.y], residual[to.z], residual[to.w]); }
-      if (RELU == 1u) { sums = select(sums, vec4f(0.0), sums < vec4f(0.0)); }
+      sums = rectified(sums);
       y[to.x] = sums.x;
       if (m + 1u < p.M) { y[to.y] = sums.y; }
       if (m + 2u < p.M) { y[to.z] = sums.z; }
@@ -76,7 +76,7 @@ const blockedKernel = (vectors: boolean, planes: boolean): Kernel =>
     splice: {
       '/*element*/f32': vectors ? 'vec4f' : 'f32',
       '/*store*/': store[vectors ? 'vectors' : 'entries'],
-      ...planes ? { '/*channel*/i': 'i * p.channel' } : {},
+      ...planes ? { '/*channel*/k': 'k * p.channel' } : {},
     },
     label: [planes ? 'in place' : '', vectors ? '' : 'unaligned'].filter(Boolean).join(' '),
   })

@@ -16,21 +16,12 @@ export function generalForward(
   at: Windows,
   finish: Finish | null = null,
 ): Tensor {
-  const { out: shape, kernel, stride, padding, dilation, groups } = at
-  const out = empty(shape), pixels = [shape[2], shape[3]] as const
-  const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
-  const [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
+  const { out: shape, groups } = at, out = empty(shape), pixels = [shape[2], shape[3]] as const
+  const read = windowsRead(x, at), [, channels, kh, kw] = w.shape, outputs = shape[1] / groups
   convolve({
     to: {
-      images: imagesOf(
-        x,
-        padding,
-        [reach(pixels[0], kernel[0], stride[0], dilation[0]), reach(pixels[1], kernel[1], stride[1], dilation[1])],
-        () => paddedInput(x, padding, pixels, tapsY, tapsX),
-      ),
+      ...read,
       batch: shape[0],
-      tapsY,
-      tapsX,
       start: [0, 0],
       pixels,
       out,
@@ -52,28 +43,28 @@ export function generalForward(
       stepY: 1,
       firstX: 0,
       stepPart: 1,
-      stepX: tapsX.sharedTap,
+      stepX: read.tapsX.sharedTap,
     },
   })
   return out
 }
 
-/** Rows or columns that so many windows read. */
-const reach = (windows: number, kernel: number, stride: number, dilation: number) =>
-  (windows - 1) * stride + (kernel - 1) * dilation + 1
+/** The images and taps that windows read. */
+function windowsRead(x: Tensor, { out: [, , height, width], kernel, stride, padding, dilation }: Windows) {
+  const [tapsY, tapsX] = [0, 1].map((axis) => tapsOf(kernel[axis], stride[axis], dilation[axis]))
+  const reach = (windows: number, axis: number) =>
+    (windows - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1
+  const size = [reach(height, 0), reach(width, 1)] as const
+  return {
+    images: imagesOf(x, padding, size, () => paddedInput(x, padding, [height, width], tapsY, tapsX)),
+    tapsY,
+    tapsX,
+  }
+}
 
 /** Gradient to the weight of `shape`. */
-export function generalWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor {
-  const { stride, padding, dilation, groups, kernel, out } = at
-  const tapsY = tapsOf(kernel[0], stride[0], dilation[0]), tapsX = tapsOf(kernel[1], stride[1], dilation[1])
-  const images = imagesOf(
-    x,
-    padding,
-    [reach(out[2], kernel[0], stride[0], dilation[0]), reach(out[3], kernel[1], stride[1], dilation[1])],
-    () => paddedInput(x, padding, [out[2], out[3]], tapsY, tapsX),
-  )
-  return convolveWeight({ images, dy, groups, shape, tapsY, tapsX })
-}
+export const generalWeight = (x: Tensor, dy: Tensor, shape: readonly number[], at: Windows): Tensor =>
+  convolveWeight({ ...windowsRead(x, at), dy, groups: at.groups, shape })
 
 /** Gradient to the input of `shape`. */
 export function generalInput(dy: Tensor, w: Tensor, shape: readonly number[], at: Windows): Tensor {

@@ -1,6 +1,7 @@
 // The kernels of Winograd's convolution for tiles of two by two and of four by four outputs: what is spliced into their
 // texts so that each loop walks along few places of its arrays.
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
+import { placeParams } from '../shared/strips.ts'
 
 /** Outputs of a tile along an axis. */
 export type TileSide = 2 | 4
@@ -125,19 +126,7 @@ function outputKernel(side: TileSide, width: Width): Kernel {
 const kernelsOf = (side: TileSide) => ({
   weight: kernel('conv2d/winograd/weight.wgsl', {
     buffers: ['w', 'out'],
-    params: [
-      'size',
-      'strips',
-      'outputs',
-      'channels',
-      'output_stride',
-      'channel_stride',
-      'width',
-      'first_y',
-      'step_y',
-      'first_x',
-      'step_x',
-    ],
+    params: ['size', ...placeParams],
     splice: { '/*transform*/': include(side) },
     label: formulas[side].file,
   }),

@@ -4,7 +4,7 @@
 import { derived } from '../../core/derived.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
-import { STRIP } from '../shared/strips.ts'
+import { placesIn, STRIP } from '../shared/strips.ts'
 import { flopsOfPixels, type PixelWork } from './convolution.ts'
 import type { WeightOrder } from './layout.ts'
 import { type TileSide, winogradImage, winogradKernels, winogradProduct } from './winograd-kernels.ts'
@@ -38,20 +38,8 @@ export function worthTiles(work: PixelWork, side: TileSide): boolean {
 
 /** Kernels of three by three transformed, kept with the weight: [points, strips, channels, 16]. */
 function transformed(w: Tensor, order: WeightOrder, side: TileSide): Tensor {
-  const { outputs, channels } = order, strips = Math.ceil(outputs / STRIP), size = strips * channels
-  const params = {
-    size,
-    strips,
-    outputs,
-    channels,
-    output_stride: order.outputStride,
-    channel_stride: order.channelStride,
-    width: order.width,
-    first_y: order.firstY,
-    step_y: order.stepY,
-    first_x: order.firstX,
-    step_x: order.stepPart,
-  }
+  const places = placesIn({ ...order, stepX: order.stepPart }), { strips, channels } = places
+  const size = strips * channels, params = { size, ...places }
   const key = `winograd ${side} ${Object.values(params).join()}`
   return derived(w, key, [(side + 2) ** 2, strips, channels, STRIP], (w, out) => {
     launch(winogradKernels[side].weight, { w, out }, params, grid(Math.ceil(size / 64)))

@@ -25,14 +25,11 @@ export interface StripOrder {
 /** Outputs of a strip. */
 export const STRIP = 16
 
-const stripsParams = [
-  'size',
+/** What kernels that write strips are told of a group, by `placesIn`. */
+export const placeParams = [
   'strips',
   'outputs',
   'channels',
-  'taps_y',
-  'taps_x',
-  'group_stride',
   'output_stride',
   'channel_stride',
   'width',
@@ -42,28 +39,30 @@ const stripsParams = [
   'step_x',
 ]
 
-const stripsKernel = kernel('shared/strips.wgsl', { buffers: ['w', 'out'], params: stripsParams })
+/** Where the weights of a group stand, for kernels that write strips. */
+export const placesIn = (order: Omit<StripOrder, 'groups' | 'groupStride' | 'tapsY' | 'tapsX'>) => ({
+  strips: Math.ceil(order.outputs / STRIP),
+  outputs: order.outputs,
+  channels: order.channels,
+  output_stride: order.outputStride,
+  channel_stride: order.channelStride,
+  width: order.width,
+  first_y: order.firstY,
+  step_y: order.stepY,
+  first_x: order.firstX,
+  step_x: order.stepX,
+})
+
+const stripsKernel = kernel('shared/strips.wgsl', {
+  buffers: ['w', 'out'],
+  params: ['size', 'taps_y', 'taps_x', 'group_stride', ...placeParams],
+})
 
 /** Weights in strips of outputs, kept with them: [groups, strips, taps, channels, 16]. */
 export function stripsOf(w: Tensor, order: StripOrder): Tensor {
-  const { groups, outputs, channels, tapsY, tapsX } = order, strips = Math.ceil(outputs / STRIP)
-  const shape = [groups, strips, tapsY * tapsX, channels, STRIP], size = groups * strips * channels
-  const params = {
-    size,
-    strips,
-    outputs,
-    channels,
-    taps_y: tapsY,
-    taps_x: tapsX,
-    group_stride: order.groupStride,
-    output_stride: order.outputStride,
-    channel_stride: order.channelStride,
-    width: order.width,
-    first_y: order.firstY,
-    step_y: order.stepY,
-    first_x: order.firstX,
-    step_x: order.stepX,
-  }
+  const { groups, channels, tapsY, tapsX, groupStride } = order, places = placesIn(order)
+  const shape = [groups, places.strips, tapsY * tapsX, channels, STRIP], size = groups * places.strips * channels
+  const params = { size, taps_y: tapsY, taps_x: tapsX, group_stride: groupStride, ...places }
   return derived(w, `strips ${Object.values(params).join()}`, shape, (w, out) => {
     launch(stripsKernel, { w, out }, params, grid(Math.ceil(size / 64)))
   })

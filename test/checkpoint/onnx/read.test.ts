@@ -15,6 +15,9 @@ beforeAll(async () => {
 })
 afterAll(close)
 
+/** How the networks of these tests were cut, for their records. */
+const step = { method: 'random', rate: 0.3, seed: 0, residual: 'closing', scores: '' } as const
+
 const imagesOf = (image: readonly number[], n: number) =>
   tensor(fillUniform(new Float32Array(n * image.reduce((a, b) => a * b)), n, 'images', -1, 1), [n, ...image])
 
@@ -58,13 +61,7 @@ describe('our own files', () => {
       ) => [name, Uint8Array.from({ length: size }, (_, i) => Number(i % 3 !== 1))]),
     )
     const small = await sliceModel(model, [1, ...image], plan, { found })
-    const pruning = recordOf(small, found, plan, {
-      method: 'random',
-      rate: 0.3,
-      seed: 0,
-      residual: 'closing',
-      scores: '',
-    })
+    const pruning = recordOf(small, found, plan, step)
     const { bytes } = await exportOnnx(small, image, { info: info(pruning) })
     const read = await parseCheckpoint(bytes, 'net.onnx')
     expect(read).toMatchObject({
@@ -125,13 +122,7 @@ describe('graphs in the style of other exporters', () => {
         mine.map(({ name, size }) => [name, Uint8Array.from({ length: size }, (_, i) => Number(i % 10 < 7))]),
       )
       const small = await sliceModel(model, input, plan, { found })
-      const pruning = recordOf(small, found, plan, {
-        method: 'random',
-        rate: 0.3,
-        seed: 0,
-        residual: 'closing',
-        scores: '',
-      })
+      const pruning = recordOf(small, found, plan, step)
       const saved = await parseCheckpoint(await encodeCheckpoint(small, { ...checked, pruning }), 'net.safetensors')
       maskModel(model, found, plan)
       expect(await difference(model, modelOf(saved), image, 2)).toBeLessThan(1e-5)
