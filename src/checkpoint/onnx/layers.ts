@@ -168,7 +168,9 @@ export function norm(reading: Reading): Made {
     x = made(reading, 0),
     eps = number(attributes, 'epsilon', 1e-5)
   const layer = t.layerOf(x, names[0]), channels = gain.values.length
-  if (layer && layer.weight.shape[0] === channels) {
+  // Channels are axis 1: of a linear layer's output only where that has no other but the batch.
+  const isOutput = rankOf(x) === 2 || (x.at > 0 && t.steps[x.at - 1].kind === 'conv2d')
+  if (layer && isOutput && layer.weight.shape[0] === channels) {
     // Into the layer before it, which nothing else reads: what relevance and pruning want anyway.
     const factors = Float64Array.from(gain.values, (value, i) => value / Math.sqrt(variance.values[i] + eps))
     const old = layer.bias as HostTensor | undefined, each = layer.weight.data.length / channels

@@ -1,7 +1,7 @@
 // The parts of reading ONNX: constants, patterns, gates, sizes, what is read, and the check of what was written.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { close, init } from '../../../src/index.ts'
+import { close, init, modelOf, parseCheckpoint, tensor } from '../../../src/index.ts'
 import { checkContentStart, contentOf } from '../../../src/checkpoint/container.ts'
 import { checkExport } from '../../../src/checkpoint/onnx/check.ts'
 import { type Constant, folds } from '../../../src/checkpoint/onnx/fold.ts'
@@ -124,6 +124,20 @@ test('sizes and budgets of a graph that is read', () => {
   expect(() => {
     t.spend(2 ** 27)
   }).toThrow(/expand to far more numbers than the file holds/)
+})
+
+test('a batch norm goes into the layer before it only where that has its channels', async () => {
+  const s = new Sketch(), stats = [[1, 2, 3], [0, 0, 0], [0, 0, 0], [1, 1, 1]]
+  const x = s.node('Reshape', ['input', s.wholes(-1, 3, 2)])
+  const y = s.node('MatMul', [x, s.floats('w', [2, 3], [1, 2, 3, 4, 5, 6])])
+  const z = s.node('BatchNormalization', [y, ...stats.map((each, i) => s.floats(`s${i}`, [3], each))], {
+    epsilon: { float: 0 },
+  })
+  s.node('ReduceSum', [z, s.wholes(2)], { keepdims: 0 })
+  const model = modelOf(await parseCheckpoint(s.bytes([1, 3, 2], 3), 'net.onnx'))
+  const found = await model.call(tensor(Float32Array.of(1, 0, 0, 1, 1, 1), [1, 1, 3, 2])).data()
+  // Rows of the product add up to 6, 15 and 21; their channels are the rows.
+  expect(Array.from(found, (each) => Math.round(each * 1e4) / 1e4)).toEqual([6, 30, 63])
 })
 
 test('the docs name every operator that is read', () => {
