@@ -2,7 +2,7 @@
 import { checkOptions } from '../base/options.ts'
 import { InputError } from '../base/errors.ts'
 import type { Model } from '../nn/model.ts'
-import { encodeNetwork, type OnnxFile } from '../onnx/network.ts'
+import type { OnnxFile } from '../onnx/network.ts'
 import { type CheckpointInfo, recordFor } from './checkpoint.ts'
 
 /** The bytes of an ONNX file, and what to know of it. */
@@ -35,6 +35,8 @@ export async function exportOnnx(
   if (!image.length || !image.every((n) => Number.isInteger(n) && n >= 1)) {
     throw new InputError(`exportOnnx: image is [${image}], expected the shape of one image, e.g. [3, 224, 224]`)
   }
+  // The format takes its time to set up, so it waits for whoever writes such a file.
+  const { encodeNetwork } = await import('../onnx/network.ts')
   if (!info) return encodeNetwork(model, image, { batch })
   const { architecture, preprocessing, classes, source, metadata } = info
   const about = {
