@@ -37,18 +37,23 @@ export interface ModelOptions extends MeasureOptions {
 
 const stages = ['load', 'forward', 'training step'] as const
 
-/** A network, one batch of its data and what PyTorch makes of it. */
-export interface Case {
+/** A network's name and one batch of pictures. */
+export interface Pictures {
   name: string
-  file: string
   batch: number
   side: number
   images: Float32Array
   labels: Int32Array
-  /** What a forward pass must give, and how logits are brought into that form. */
+  /** How logits are brought into the form that is compared. */
+  inOrder?: (logits: ArrayLike<number>) => ArrayLike<number>
+}
+
+/** A network in a file, one batch of its data and what PyTorch makes of it. */
+interface Case extends Pictures {
+  file: string
+  /** What a forward pass must give, brought in order. */
   expected: ArrayLike<number>
   tolerance: number
-  inOrder?: (logits: ArrayLike<number>) => ArrayLike<number>
 }
 
 /** Rows of every network at hand. @throws NumericError if one computes wrong values, InputError if none is at hand. */
@@ -137,7 +142,8 @@ async function loading({ name, file }: Case): Promise<Row> {
   return row(`${name} load`, `bytes=${readFileSync(file).length}`, times, `cold ${times[0].toFixed(0)} ms`)
 }
 
-function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): Subject {
+/** A captured forward pass on the open adapter. */
+export function forwardSubject(model: Model, { images, batch, side, inOrder }: Pictures): Subject {
   const forward = compile((x: Tensor) => inference(() => model.call(x)))
   return {
     impl: 'espalier',
@@ -155,10 +161,10 @@ function forwardSubject(model: Model, { images, batch, side, inOrder }: Case): S
 }
 
 /** The network on ONNX Runtime, optimised as far as it can. */
-async function ortSubject(
+export async function ortSubject(
   peer: 'ort' | 'ort-web',
   graph: Uint8Array,
-  { images, batch, side, inOrder }: Case,
+  { images, batch, side, inOrder }: Pictures,
   threads: number,
 ): Promise<Subject> {
   requireInstalled(peer)
@@ -190,7 +196,11 @@ async function ortSubject(
  * Forward, backward and AdamW, captured, in turns with the forward pass alone; its loss must fall, and memory must not
  * grow after the second step.
  */
-export async function trainingStep(model: Model, data: Case, { rounds = 9, onProgress }: MeasureOptions): Promise<Row> {
+export async function trainingStep(
+  model: Model,
+  data: Pictures,
+  { rounds = 9, onProgress }: MeasureOptions,
+): Promise<Row> {
   const { name, images, labels, batch, side } = data, { memory } = gpu().pool
   const optimizer = adamW(model, { rate: 1e-5, decay: 0.05 })
   const gradient = valueAndGrad((m: Model, x: Tensor, y: Tensor) => crossEntropy(m.call(x, { training: true }), y))

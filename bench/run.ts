@@ -12,6 +12,7 @@ import { layerCases } from './kernels/layers.ts'
 import { matmulCases } from './kernels/matmul.ts'
 import { networkCases } from './kernels/networks.ts'
 import { embeddedRows } from './embedded.ts'
+import { familyRows } from './families.ts'
 import { cpuName, machineFacts } from './machine.ts'
 import { meter } from './meter.ts'
 import { modelRows } from './models.ts'
@@ -163,7 +164,8 @@ async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Jo
   const named = (rows: readonly Row[]) =>
     withRoofline(rows, roofline).map((row) => report.profile === 'both' ? { ...row, profile } : row)
   if (suite === 'models') {
-    return named(await modelRows({ ...timing, wanted, peers: job.networks, threads: job.threads }))
+    const networks = { ...timing, wanted, peers: job.networks, threads: job.threads }
+    return named([...await modelRows(networks), ...await familyRows({ ...networks, batches })])
   }
   if (suite === 'pruned') return named(await prunedRows({ ...timing, wanted }))
   if (suite === 'patterns') {
