@@ -1,8 +1,9 @@
 // What sparsity patterns cost a real network and bring it: accuracy without training, processor time, and size of the
 // file, by pattern, density, criterion and ranking. `node dist/bench/sparse-networks.js <model> <references> <test>
 // <out.json> [patterns] [densities] [criteria] [rankings] [skip] [resize] [turns]`, lists with commas, data as for
-// `eval`. The file is written after every row. Accuracy is of all test images; processor time is the process's, one
-// thread, of batches of eight, dense and sparse in turns (0 turns: none), so it tells little of other machines.
+// `eval`. The file, and a page of the same name that ends with .html, are written after every row. Accuracy is of all
+// test images; processor time is the process's, one thread, of batches of eight, dense and sparse in turns (0 turns:
+// none), so it tells little of other machines.
 import { writeFileSync } from 'node:fs'
 import { median } from '../src/base/turns.ts'
 import { encodeCheckpoint, loadCheckpoint } from '../src/checkpoint/checkpoint.ts'
@@ -23,6 +24,7 @@ import { chooseSites, weightSites } from '../src/sparse/sites.ts'
 import { hostEntries, packModel, sparseWeights } from '../src/sparse/sparsify.ts'
 import { accuracyOf } from '../src/train/evaluate.ts'
 import { machineFacts } from './machine.ts'
+import { type SparseResult, type SparseRow, sparsePage } from './sparse-page.ts'
 
 const [path, references, test, out, ...lists] = process.argv.slice(2)
 if (!out) {
@@ -71,14 +73,14 @@ async function share(network: Model): Promise<{ cpuMsPerImage?: number, cpuShare
   return { cpuMsPerImage: median(times), cpuShare: median(ratios) }
 }
 
-async function measured(network: Model) {
+async function measured(network: Model): Promise<SparseResult & { params: number, macs: number }> {
   const { top1, top5, loss, images: count } = await accuracyOf(network, tested, { batch: 8 })
   const { params, macs, keptMacs } = costOf(network, input)
   const { length: bytes } = await encodeCheckpoint(network, { ...checkpoint, naming: 'espalier' })
   return { top1, top5, loss, images: count, params, macs, keptMacs, bytes, ...await share(network) }
 }
 
-const rows: object[] = []
+const rows: SparseRow[] = []
 const about = {
   schema: 1,
   what: 'sparse-networks',
@@ -89,8 +91,10 @@ const about = {
   skip,
   references: scored.length,
 }
-const write = (dense: object) => {
-  writeFileSync(out, `${JSON.stringify({ ...about, dense, rows }, null, 1)}\n`)
+const write = (dense: SparseResult) => {
+  const found = { ...about, dense, rows }
+  writeFileSync(out, `${JSON.stringify(found, null, 1)}\n`)
+  writeFileSync(`${out.replace(/\.json$/, '')}.html`, sparsePage(found))
 }
 
 const dense = await measured(model)
