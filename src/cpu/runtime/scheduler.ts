@@ -8,7 +8,7 @@
 import type { Kernel } from './kernel.ts'
 import type { LinearMemory } from './memory.ts'
 import { startThread, type Thread } from './platform.ts'
-import { OutOfTime, Watchdog } from './watchdog.ts'
+import { MOST_STILL, OutOfTime, STILL, Watchdog } from './watchdog.ts'
 import { control, runWorker, type WorkerData } from './worker.ts'
 
 const CHUNK_LIMIT = control.closed - 1
@@ -246,7 +246,15 @@ export class Scheduler {
   private start(): void {
     if (this.workers.length > 0) return
     for (let thread = 1; thread < this.threads; thread++) {
-      const data: WorkerData = { memory: this.memory.wasm, thread, control, timeLimit: this.watchdog.limit }
+      const { limit: timeLimit } = this.watchdog
+      const data: WorkerData = {
+        memory: this.memory.wasm,
+        thread,
+        control,
+        timeLimit,
+        still: STILL * timeLimit,
+        mostStill: MOST_STILL,
+      }
       this.workers.push(startThread(runWorker, data))
     }
   }

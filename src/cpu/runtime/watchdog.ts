@@ -16,22 +16,38 @@ export class OutOfTime extends WebAssembly.RuntimeError {
   }
 }
 
+/** Looks so far apart, as a share of the limit, say that the process stood still: stopped, or the machine asleep. */
+export const STILL = 0.1
+
+/** So often in one call; a loop whose turns are that long themselves ends later, but ends. */
+export const MOST_STILL = 8
+
 /** How long one call of a kernel may take; `tick` is what kernels import. */
 export class Watchdog {
   /** Milliseconds; Infinity for none. */
   readonly limit: number
+  private readonly clock: () => number
   private deadline = Infinity
+  private seen = 0
+  private stills = 0
 
-  constructor(limit: number) {
+  constructor(limit: number, clock: () => number = () => performance.now()) {
     this.limit = limit
+    this.clock = clock
   }
 
   /** A call of a kernel begins. */
   begin(now: number): void {
     this.deadline = now + this.limit
+    this.seen = now
+    this.stills = 0
   }
 
+  // Of what runs in worker.ts too, which can use nothing from here.
   readonly tick = (line: number): void => {
-    if (performance.now() > this.deadline) throw new OutOfTime(line, this.limit)
+    const now = this.clock(), gap = now - this.seen
+    this.seen = now
+    if (gap > STILL * this.limit && this.stills++ < MOST_STILL) this.deadline += gap
+    if (now > this.deadline) throw new OutOfTime(line, this.limit)
   }
 }

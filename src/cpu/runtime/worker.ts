@@ -40,8 +40,10 @@ export interface WorkerData {
   /** From 1; the main thread is 0. */
   thread: number
   control: typeof control
-  /** Most milliseconds of one chunk. */
+  /** Most milliseconds of one chunk; milliseconds between two looks that do not count, and how often. */
   timeLimit: number
+  still: number
+  mostStill: number
 }
 
 type Run = (block: number, scratch: number, first: number, last: number) => void
@@ -51,19 +53,25 @@ type Run = (block: number, scratch: number, first: number, last: number) => void
  * nothing outside itself, and has no functions inside but a method: around others bundlers put helpers, which would be
  * missing there.
  */
-export function runWorker({ memory, thread, control, timeLimit }: WorkerData): void {
+export function runWorker({ memory, thread, control, timeLimit, still, mostStill }: WorkerData): void {
   const cells = new Int32Array(memory.buffer, control.address, control.length)
   /** Null for a kernel this thread could not load: it leaves the work to the others. */
   const kernels = new Map<number, Run | null>()
   /** How long to look for work before going to sleep, in milliseconds. */
   const patience = 0.15
   let idleSince = performance.now(), looks = 0
-  /** When the chunk at work must be done, and the line of the loop that was at work when it was not. */
-  const watch = { deadline: Infinity, line: -1 }
+  /**
+   * When the chunk at work must be done, and the line of the loop that was at work when it was not; when it was last
+   * looked at, and how often the process stood still since it began (`Watchdog`).
+   */
+  const watch = { deadline: Infinity, line: -1, seen: 0, stills: 0 }
   const env = {
     memory,
     tick(line: number) {
-      if (performance.now() <= watch.deadline) return
+      const now = performance.now(), gap = now - watch.seen
+      watch.seen = now
+      if (gap > still && watch.stills++ < mostStill) watch.deadline += gap
+      if (now <= watch.deadline) return
       watch.line = line
       throw new Error('out of time')
     },
@@ -109,7 +117,9 @@ export function runWorker({ memory, thread, control, timeLimit }: WorkerData): v
     const from = Atomics.load(cells, control.first) + next * size
     const scratch = (Atomics.load(cells, control.scratch) >>> 0) + thread * Atomics.load(cells, control.stride)
     if (Atomics.compareExchange(cells, control.claim, word, word + 1) !== word) continue
-    watch.deadline = performance.now() + timeLimit
+    watch.seen = performance.now()
+    watch.deadline = watch.seen + timeLimit
+    watch.stills = 0
     try {
       run(control.block, scratch, from, Math.min(last, from + size))
     } catch {
