@@ -2,17 +2,11 @@
 //   B windows, N tokens, H heads, D channels of a head, C = H D
 import { checkOptions } from '../base/options.ts'
 import { zeros } from '../core/fill.ts'
-import { add, div, mul, offset, pow, relu, softplus } from '../ops/elementwise.ts'
-import { depthwise } from '../ops/conv2d/depthwise.ts'
-import { linearAttention } from '../ops/attention/linear-attention.ts'
-import { permute } from '../ops/permute.ts'
-import { norm } from '../ops/reduce.ts'
-import { reshape } from '../ops/reshape.ts'
+import { attended, focus, focusedAttention, positive } from '../ops/attention/focused.ts'
+import { add, softplus } from '../ops/elementwise.ts'
 import type { Tensor } from '../core/tensor.ts'
 import { Gate } from './gate.ts'
 import { applied, appliedAll } from './weight.ts'
-
-const small = 1e-6 // keeps a feature positive; the paper's code has the same constant
 
 /**
  * query, key, value [H, D, C]; out [C, H, D]; `sharpness` [H, D] (the paper's `scale`); positions [N, H, D];
@@ -90,43 +84,19 @@ export class FocusedAttention {
 
   /** x [B, N, C] with N = window^2 -> [B, N, C]. */
   call(x: Tensor): Tensor {
-    const tokens = x.shape[1]
     const [q, k, v] = appliedAll(x, [this.query, this.key, this.value], [this.queryBias, this.keyBias, this.valueBias])
+    return applied(this.heads.call(this.values.call(this.context(q, k, v))), this.out, this.outBias, { over: 2 })
+  }
+
+  /** q, k, v [B, N, H, D] -> the same shape: in few passes where no gate stands between them. */
+  private context(q: Tensor, k: Tensor, v: Tensor): Tensor {
+    const { power } = this
+    if ([this.queries, this.keys, this.queryHeads, this.keyHeads].every((gate) => gate.idle)) {
+      return focusedAttention(q, k, v, this)
+    }
     const sharp = softplus(this.sharpness)
-    const positive = (t: Tensor) => div(offset(relu(t), { by: small }), sharp)
-    const query = this.focus(this.queryHeads.call(this.queries.call(positive(q))))
-    const key = this.focus(this.keyHeads.call(this.keys.call(positive(add(k, this.positions)))))
-    // The paper divides by q . mean k + 1e-6; with the sum over N keys instead of the mean the constant grows by N.
-    const context = add(linearAttention(query, key, v, { eps: small * tokens }), this.local(v))
-    return applied(this.heads.call(this.values.call(context)), this.out, this.outBias, { over: 2 })
-  }
-
-  /**
-   * f(t) = |t| t^p / |t^p|, norms over all heads and channels: keeps the length, sharpens the direction. t [B, N, H,
-   * D].
-   */
-  private focus(t: Tensor): Tensor {
-    const sharpened = pow(t, { exponent: this.power })
-    const length = (u: Tensor) => norm(u, { axes: [-2, -1], keep: true })
-    return mul(sharpened, div(length(t), length(sharpened)))
-  }
-
-  /** Depthwise convolution of v over the window's grid. v [B, N, H, D] -> the same shape. */
-  private local(v: Tensor): Tensor {
-    const [batch, tokens, heads, dim] = v.shape
-    const { window, kernel, kernelBias } = this
-    const shared = kernel.shape.length === 4
-    const channels = shared ? dim : heads * dim
-    const grid = reshape(
-      permute(reshape(v, { shape: [batch, window, window, heads, dim] }), { order: [0, 3, 4, 1, 2] }),
-      { shape: [-1, channels, window, window] },
-    )
-    const [side] = kernel.shape.slice(-1)
-    const weight = shared ? kernel : reshape(kernel, { shape: [channels, 1, side, side] })
-    const bias = shared ? kernelBias : reshape(kernelBias, { shape: [channels] })
-    const out = depthwise(grid, weight, bias, { padding: side >> 1 })
-    return reshape(permute(reshape(out, { shape: [batch, heads, dim, window, window] }), { order: [0, 3, 4, 1, 2] }), {
-      shape: [batch, tokens, heads, dim],
-    })
+    const query = focus(this.queryHeads.call(this.queries.call(positive(q, sharp))), power)
+    const key = focus(this.keyHeads.call(this.keys.call(positive(add(k, this.positions), sharp))), power)
+    return attended(query, key, v, this)
   }
 }
