@@ -1,6 +1,9 @@
 // What a kernel wants a weight in: another order, transformed values. Made once and kept with the weight until that is
-// written or freed.
+// written or freed, or memory runs out.
+import { type Pool, whenFull } from '../gpu/buffers.ts'
 import { gpu } from '../gpu/device.ts'
+import { currentCapture } from './assume.ts'
+import { opNumber } from './launch.ts'
 import { empty, isTracing, poolOfCapture, type Tensor, uncaptured, unscoped } from './tensor.ts'
 
 /** A tensor made of another one's content, and at which version of that. */
@@ -10,6 +13,21 @@ export interface Derived {
   refresh(): void
   dispose(): void
 }
+
+/** One that may be given up between two ops. */
+interface Kept extends Derived {
+  /** The op that used it last; see `opNumber`. */
+  used: number
+}
+
+const keptIn = new WeakMap<Pool, Set<Kept>>()
+
+// A capture that was recorded with one sees that it is gone and records anew; one that is being recorded does not.
+whenFull((pool) => {
+  if (currentCapture() !== 0) return
+  const now = opNumber() // what that one uses stays
+  for (const each of keptIn.get(pool) ?? []) if (now === 0 || each.used !== now) each.dispose()
+})
 
 let onUse: ((derived: Derived) => void) | null = null
 
@@ -25,7 +43,8 @@ export function watchDerived<R>(watcher: (derived: Derived) => void, work: () =>
 
 /**
  * A tensor of `shape` that `fill` makes of the content of `source`, by launches. It is kept with the buffer of `source`
- * under `key`, made anew when that was written, and freed with it: the caller does not dispose of it. Of what is made
+ * under `key`, made anew when that was written, and freed with it, or by a later op that finds no memory: the caller
+ * does not dispose of it and holds it for the time of its own op only. Of what is made
  * and freed inside a capture nothing is kept.
  */
 export function derived(
@@ -40,9 +59,10 @@ export function derived(
     fill(source, out)
     return out
   }
-  const known = source.derived.get(key) as Derived | undefined
-  const found = known ?? kept(source, shape, fill)
+  const known = source.derived.get(key) as Kept | undefined
+  const found = known ?? kept(source, key, shape, fill)
   if (!known) source.derived.set(key, found)
+  found.used = opNumber()
   const { launches } = gpu()
   if (launches.recordingReads(source.buffer)) {
     launches.unrecorded(() => {
@@ -53,19 +73,32 @@ export function derived(
   return found.tensor
 }
 
-function kept(source: Tensor, shape: readonly number[], fill: (source: Tensor, out: Tensor) => void): Derived {
+function kept(
+  source: Tensor,
+  key: string,
+  shape: readonly number[],
+  fill: (source: Tensor, out: Tensor) => void,
+): Kept {
   // Neither keeps the other: the source's buffer ends the derived one, and no scope does.
   const tensor = unscoped(() => uncaptured(() => empty(shape))), { buffer } = source, own = source.borrow()
+  const { derived: siblings } = own, pool = tensor.pool!
+  const all = keptIn.get(pool) ?? new Set()
   let version = -1
-  return {
+  const made: Kept = {
     tensor,
+    used: opNumber(),
     refresh() {
       if (version === buffer.version) return
       fill(own, tensor)
       version = buffer.version
     },
     dispose: () => {
+      siblings.delete(key)
+      all.delete(made)
       tensor.dispose()
     },
   }
+  all.add(made)
+  keptIn.set(pool, all)
+  return made
 }

@@ -6,6 +6,10 @@ import type { Grid } from '../gpu/launches.ts'
 import { isTracing, type Tensor } from './tensor.ts'
 
 let currentOp = ''
+let ops = 0
+
+/** The number of the op that runs now, which those within it share; 0 between ops. */
+export const opNumber = (): number => currentOp === '' ? 0 : ops
 
 /** Extras of a launch: tile sizes of the variant, and the arithmetic it does (for the profiler). */
 export interface LaunchOptions {
@@ -61,6 +65,7 @@ export function watchUses<R>(watcher: (tensor: Tensor, written: boolean) => void
 /** Names the op in the messages of everything launched inside `work`. */
 export function named<R>(op: string, work: () => R): R {
   const before = currentOp
+  if (before === '') ops++
   currentOp = op
   try {
     return work()

@@ -51,6 +51,13 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(least / step) * step
 }
 
+const givers = new Set<(pool: Pool) => void>()
+
+/** Has `give` called when memory of a pool runs out: it releases what can be made again. */
+export function whenFull(give: (pool: Pool) => void): void {
+  givers.add(give)
+}
+
 /**
  * Hands out and takes back storage buffers of one device. A capture keeps a pool of its own, whose buffers stay put.
  */
@@ -189,8 +196,7 @@ export class Pool {
     this.dropStale()
     let made = this.allocate(size)
     if (made.sound === false) {
-      this.trim()
-      this.reclaim()
+      this.makeRoom()
       made = this.allocate(size)
       if (made.sound === false) throw this.full(size)
     }
@@ -240,9 +246,14 @@ export class Pool {
     buffer.failure = error
     this.retire(new Set([buffer]))
     buffer.gpu.destroy()
+    this.makeRoom()
+    return error
+  }
+
+  private makeRoom(): void {
+    for (const give of givers) give(this)
     this.trim()
     this.reclaim()
-    return error
   }
 
   private full(bytes: number): DeviceError {

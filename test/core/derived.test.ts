@@ -1,14 +1,14 @@
 // What is made of a weight is made once, anew when that was written, in captures too, and goes with it.
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compile } from '../../src/core/compile.ts'
 import { derived } from '../../src/core/derived.ts'
 import { copyInto } from '../../src/core/fill.ts'
-import { type Tensor, tensor } from '../../src/core/tensor.ts'
+import { empty, type Tensor, tensor } from '../../src/core/tensor.ts'
 import { scope, valueAndGrad } from '../../src/core/transform.ts'
-import { gpu } from '../../src/gpu/device.ts'
+import { close, gpu, init } from '../../src/gpu/device.ts'
 import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
 import { pixelVariants } from '../../src/ops/conv2d/variants.ts'
-import { add, mul, scale } from '../../src/ops/elementwise.ts'
+import { add, mul, relu, scale } from '../../src/ops/elementwise.ts'
 import { mean } from '../../src/ops/reduce.ts'
 import { force } from '../../src/ops/shared/variants.ts'
 import { sgd } from '../../src/train/optim.ts'
@@ -126,5 +126,56 @@ describeDevice('derived', (adapter) => {
     force(pixelVariants, null)
     expect(losses[0][5]).toBeLessThan(0.9 * losses[0][0])
     expect(relativeError(losses[0], losses[1])).toBeLessThan(1e-5)
+  })
+})
+
+describe('derived where memory runs out, on the embedded device', () => {
+  const mib = 2 ** 20, limit = 64 * mib
+  beforeAll(() => init({ adapter: 'cpu', memoryLimit: limit, fixedVariants: true, threads: 1 }))
+  afterAll(() => {
+    force(pixelVariants, null)
+    return close()
+  })
+
+  test.each(['blocked', 'winograd 2', 'winograd 4'])('%s: copies go, results stay', async (name) => {
+    force(pixelVariants, name)
+    // 2.25 MiB of weights, 2.25, 4 and 9 of copies.
+    const w = toTensor(random(1, [256, 256, 3, 3], 0.05)),
+      x = toTensor(random(2, [1, 256, 4, 4])),
+      { memory } = gpu().pool
+    const before = memory.live, call = compile((image: Tensor) => conv2d(image, w, null, { padding: 1 }))
+    const read = async (y: Tensor) => {
+      const values = [...await y.data()]
+      y.dispose()
+      return values
+    }
+    const eager = async () => read(conv2d(x, w, null, { padding: 1 }))
+    const expected = await eager(), held = memory.live - before
+    expect(held).toBeGreaterThanOrEqual(2.25 * mib)
+    expect(await read(call(x))).toEqual(expected)
+    // Until nothing is left, by tensors outside of ops and by what ops make.
+    for (const inOp of [false, true]) {
+      const chunk = empty([mib / 4]), filled = [chunk], full = memory.live
+      expect(w.derived.size).toBe(1)
+      expect(() => {
+        while (filled.length < 64) filled.push(inOp ? relu(chunk) : empty([mib / 4]))
+      }).toThrow(/no memory left/)
+      expect(w.derived.size).toBe(0)
+      expect(memory.live, 'what was freed is used').toBeGreaterThan(full - held + 50 * mib)
+      // With ever more room: what an op has in hand is not taken from it.
+      for (const each of filled) {
+        each.dispose()
+        const found = await eager().catch((error: unknown) => String(error))
+        if (typeof found === 'string') expect(found).toMatch(/no memory left/)
+        else expect(found, 'made again').toEqual(expected)
+      }
+      expect(await eager()).toEqual(expected)
+    }
+    expect(await read(call(x))).toEqual(expected)
+    expect(await eager()).toEqual(expected)
+    call.clear()
+    w.dispose()
+    x.dispose()
+    expect(memory.live).toBe(0)
   })
 })
