@@ -17,7 +17,7 @@ import { type Architecture, buildModel, checkArchitecture, classesOf, entryOf, t
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { checkBudget } from '../../models/budget.ts'
 import { quoted, shown } from '../base/quote.ts'
-import { type Files, nodeFiles } from '../files/files.ts'
+import { type Files, nodeFiles, type StartCheck } from '../files/files.ts'
 import type { Preprocessing } from '../data/preprocess.ts'
 import type { SideFile } from './config.ts'
 import { classNames, complete, configsIn, decide, foreignNames, type OwnMetadata, parsed,
@@ -65,7 +65,7 @@ export interface CheckpointInfo {
 export interface ParsedCheckpoint extends CheckpointInfo {
   name: string
   source: Origin
-  /** Size of the file, and the SHA-256 of its bytes. */
+  /** Size of the file, and the SHA-256 of its bytes; with the files that an ONNX file has beside it. */
   bytes: number
   digest: string
   classCount: number
@@ -97,17 +97,23 @@ export interface Checkpoint extends ParsedCheckpoint {
 /**
  * Reads a checkpoint's bytes and checks everything, without a device. `arch` is `--arch`: a name, or JSON whose options
  * stand over what the file says. `beside` are configurations that belong to it, the most particular first; files of our
- * own say everything themselves. Of an ONNX file that we wrote, `nodes` reads the graph and not our record of it.
+ * own say everything themselves. Of an ONNX file that we wrote, `nodes` reads the graph and not our record of it;
+ * `part` reads what lies beside an ONNX file, by its name there.
  * @throws InputError, one sentence that names the file.
  */
 export async function parseCheckpoint(
   bytes: Uint8Array,
   name: string,
-  { arch, beside = [], nodes = false }: { arch?: string, beside?: readonly SideFile[], nodes?: boolean } = {},
+  { arch, beside = [], nodes = false, part }: {
+    arch?: string,
+    beside?: readonly SideFile[],
+    nodes?: boolean,
+    part?: (name: string, check: StartCheck) => Promise<Uint8Array>,
+  } = {},
 ): Promise<ParsedCheckpoint> {
   const given = arch === undefined ? undefined : parseArchitecture(arch)
-  const { metadata, tensors, notes: first } = await contentOf(bytes, name, nodes)
-  const digest = sha256(bytes)
+  const { metadata, tensors, notes: first, parts } = await contentOf(bytes, name, { nodes, part })
+  const digest = digestOf(bytes, parts)
   digest.catch(() => {}) // a refused file is reported as what it is
   try {
     const own = ownMetadata(metadata)
@@ -167,7 +173,7 @@ export async function parseCheckpoint(
     }
     return {
       name,
-      bytes: bytes.length,
+      bytes: [...parts.values()].reduce((sum, { length }) => sum + length, bytes.length),
       digest: await digest,
       architecture,
       naming,
@@ -197,13 +203,25 @@ export async function parseCheckpoint(
   }
 }
 
+/** The SHA-256 of a file; where others are part of it, of what says all of theirs. */
+async function digestOf(bytes: Uint8Array, parts: ReadonlyMap<string, Uint8Array>): Promise<string> {
+  const own = await sha256(bytes)
+  if (!parts.size) return own
+  const others = await Promise.all([...parts].map(async ([name, content]) => [name, await sha256(content)]))
+  return sha256(new TextEncoder().encode(JSON.stringify([own, others])))
+}
+
+/** Reads what lies beside a file. */
+const partReader = (path: string, files: Files) => (name: string, check: StartCheck) =>
+  files.read(path.replace(/[^/\\]*$/, '') + name, check)
+
 /** Reads a checkpoint file, and the configuration beside it. @throws InputError as `parseCheckpoint`. */
 export async function readCheckpoint(
   path: string,
   { arch, files = nodeFiles }: { arch?: string, files?: Files } = {},
 ): Promise<ParsedCheckpoint> {
   const bytes = await files.read(path, (start, size) => checkContentStart(start, size, path))
-  return parseCheckpoint(bytes, path, { arch, beside: await besideOf(path, files) })
+  return parseCheckpoint(bytes, path, { arch, beside: await besideOf(path, files), part: partReader(path, files) })
 }
 
 /** How `loadCheckpoint` reads. */
@@ -228,8 +246,10 @@ export async function loadCheckpoint(
   checkOptions('loadCheckpoint', options, loadKeys)
   const { arch, masks, files = nodeFiles, name = 'checkpoint' } = options
   const read = await bytesOf(source, files, name, checkContentStart),
-    beside = typeof source === 'string' ? await besideOf(source, files) : []
-  const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside })
+    path = typeof source === 'string' ? source : null,
+    beside = path === null ? [] : await besideOf(path, files)
+  const part = path === null ? undefined : partReader(path, files)
+  const checked = await parseCheckpoint(read.bytes, read.name, { arch, beside, part })
   return { ...checked, model: modelOf(checked, { masks }) }
 }
 

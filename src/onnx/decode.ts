@@ -1,30 +1,20 @@
-// The bytes of an ONNX file as a checked graph: sizes fit bytes, every value is made before it is read, nothing lies in
-// other files. What the operators do is for others.
+// The bytes of an ONNX file as a checked graph: sizes fit bytes, every value is made before it is read. What the
+// operators do is for others.
 import { fromBinary } from '@bufbuild/protobuf'
 import { AttributeProto_AttributeType as Kind, type AttributeProto, type GraphProto, type ModelProto, ModelProtoSchema,
-  type NodeProto, TensorProto_DataLocation as Location, TensorProto_DataType as Type, type TensorProto,
-  type ValueInfoProto } from 'onnx-buf'
+  type NodeProto, TensorProto_DataType as Type, type ValueInfoProto } from 'onnx-buf'
 import { InputError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
-import { sizeOf } from '../base/shape.ts'
 import type { OnnxAttribute, OnnxSize, OnnxValue } from '../core/onnx-form.ts'
-import { bfloatToFloat, halfToFloat } from '../files/half.ts'
-import type { OnnxNode, OnnxTensor } from './encode.ts'
+import type { OnnxNode } from './encode.ts'
+import { type Beside, checkExternal, externalFiles } from './external.ts'
 import { scanOnnx } from './scan.ts'
+import { type DecodedTensor, MOST_RANK, tensorOf, whole } from './tensors.ts'
 
 /** Opsets whose operators mean what is read here. */
 const opsets = [9, 22] as const
-/** More elements than a tensor of any network has. */
-const MOST = 2 ** 31
-const MOST_RANK = 8
 /** More nodes than any network has: a Swin-B has 5,000. */
 const MOST_NODES = 2 ** 15
-
-/** A tensor of a file, as numbers: floats of any width as float32, other numbers as they are. */
-export interface DecodedTensor extends OnnxTensor {
-  /** Float32 of floats, whole numbers of the rest (truth values are 0 and 1). */
-  values: Float32Array | number[]
-}
 
 /** A node; `tensor` is an attribute that is one (the value of a Constant). */
 export interface DecodedNode extends OnnxNode {
@@ -42,8 +32,19 @@ export interface DecodedOnnx {
   metadata: Record<string, string>
 }
 
-/** @throws InputError, one sentence, for what is no ONNX file, or a damaged one. */
-export function decodeOnnx(bytes: Uint8Array): DecodedOnnx {
+/** A file whose tensors are not read yet. */
+export interface OpenedOnnx {
+  /** Files beside it in which tensors lie: names in its folder, or below it. */
+  files: readonly string[]
+  /** Its graph, given those files. @throws InputError, one sentence. */
+  decode(beside: Beside): DecodedOnnx
+}
+
+/** A file whose tensors all lie in it. @throws InputError, one sentence, for what is no ONNX file, or a damaged one. */
+export const decodeOnnx = (bytes: Uint8Array): DecodedOnnx => openOnnx(bytes).decode(new Map())
+
+/** A look at a file: what it is, and where its tensors lie. @throws InputError, one sentence. */
+export function openOnnx(bytes: Uint8Array): OpenedOnnx {
   scanOnnx(bytes)
   let model: ModelProto
   try {
@@ -58,14 +59,24 @@ export function decodeOnnx(bytes: Uint8Array): DecodedOnnx {
   if (graph.node.length > MOST_NODES) {
     throw new InputError(`it has ${graph.node.length} nodes, expected at most ${MOST_NODES}; it is damaged`)
   }
-  const opset = opsetOf(model)
+  const opset = opsetOf(model), { files, taken } = externalFiles(graph)
+  return {
+    files,
+    decode(beside) {
+      checkExternal(taken, beside)
+      return decoded(model, graph, opset, beside)
+    },
+  }
+}
+
+function decoded(model: ModelProto, graph: GraphProto, opset: number, beside: Beside): DecodedOnnx {
   if (graph.sparseInitializer.length) {
     throw new InputError('it has sparse initializers, expected dense ones; save the network with dense weights')
   }
-  const tensors = graph.initializer.map((each) => tensorOf(each, each.name))
+  const tensors = graph.initializer.map((each) => tensorOf(each, each.name, beside))
   const known = new Set(tensors.map(({ name }) => name))
   const inputs = graph.input.filter(({ name }) => !known.has(name)).map(valueOf)
-  const nodes = graph.node.map(nodeOf)
+  const nodes = graph.node.map((node) => nodeOf(node, beside))
   checkOrder(nodes, [...inputs, ...tensors].map(({ name }) => name), graph)
   return {
     opset,
@@ -118,15 +129,16 @@ function checkOrder(nodes: readonly DecodedNode[], given: readonly string[], { o
   if (lost) throw new InputError(`nothing makes its output ${quoted(lost.name)}; it is damaged`)
 }
 
-function nodeOf({ name, opType, input, output, attribute }: NodeProto): DecodedNode {
+function nodeOf({ name, opType, input, output, attribute }: NodeProto, beside: Beside): DecodedNode {
   const attributes: Record<string, OnnxAttribute> = {}, tensors = new Map<string, DecodedTensor>()
   for (const each of attribute) {
     const where = `node ${quoted(name || opType)}: attribute ${quoted(each.name)}`
     if (Object.hasOwn(attributes, each.name) || tensors.has(each.name)) {
       throw new InputError(`${where} stands there twice; it is damaged`)
     }
-    if (each.type === Kind.TENSOR && each.t) tensors.set(each.name, tensorOf(each.t, `${name || opType}.${each.name}`))
-    else Object.defineProperty(attributes, each.name, { value: attributeOf(each, where), enumerable: true })
+    if (each.type === Kind.TENSOR && each.t) {
+      tensors.set(each.name, tensorOf(each.t, `${name || opType}.${each.name}`, beside))
+    } else Object.defineProperty(attributes, each.name, { value: attributeOf(each, where), enumerable: true })
   }
   return { type: opType, name, inputs: input, outputs: output, attributes, tensors }
 }
@@ -153,16 +165,6 @@ function attributeOf(each: AttributeProto, where: string): OnnxAttribute {
   }
 }
 
-/** Ends of slices stand for "to the end" at 2^63 - 1: they become the largest whole number. */
-function whole(value: bigint, where: string): number {
-  if (value > 2n ** 62n) return Number.MAX_SAFE_INTEGER
-  if (value < -(2n ** 62n)) return -Number.MAX_SAFE_INTEGER
-  if (value > 2n ** 53n || value < -(2n ** 53n)) {
-    throw new InputError(`${where} holds ${value}, expected a whole number below 2^53; it is damaged`)
-  }
-  return Number(value)
-}
-
 function valueOf({ name, type }: ValueInfoProto): OnnxValue {
   if (type?.value.case !== 'tensorType' || ![Type.FLOAT, Type.INT64].includes(type.value.value.elemType)) {
     throw new InputError(`${quoted(name)} is no tensor of floats, expected images in and logits out, both float`)
@@ -184,93 +186,4 @@ function sizeIn(value: { case?: string, value?: unknown }, name: string): OnnxSi
     throw new InputError(`${quoted(name)} has a size of ${size}, expected 1 to ${2 ** 24}; it is damaged`)
   }
   return Number(size)
-}
-
-const bytesOf: Readonly<Partial<Record<Type, number>>> = {
-  [Type.FLOAT]: 4,
-  [Type.FLOAT16]: 2,
-  [Type.BFLOAT16]: 2,
-  [Type.DOUBLE]: 8,
-  [Type.INT64]: 8,
-  [Type.INT32]: 4,
-  [Type.INT8]: 1,
-  [Type.UINT8]: 1,
-  [Type.BOOL]: 1,
-}
-
-function tensorOf(each: TensorProto, name: string): DecodedTensor {
-  const where = `tensor ${quoted(name)}`
-  if (each.dataLocation === Location.EXTERNAL || each.externalData.length) {
-    const file = each.externalData.find(({ key }) => key === 'location')?.value ?? ''
-    throw new InputError(
-      `${where} lies in another file, ${quoted(file, 80)}, expected all weights in this one; save it in one file `
-        + '(onnx.save_model with save_as_external_data=False)',
-    )
-  }
-  const shape = each.dims.map(Number), width = bytesOf[each.dataType as Type]
-  if (shape.length > MOST_RANK || shape.some((n) => !(n >= 0 && n < MOST)) || sizeOf(shape) >= MOST) {
-    throw new InputError(
-      `${where} has the shape [${each.dims.slice(0, 12)}], expected less than 2^31 elements; it is damaged`,
-    )
-  }
-  if (width === undefined) {
-    throw new InputError(
-      `${where} is of type ${
-        Type[each.dataType] ?? each.dataType
-      }, expected floats or whole numbers; quantised networks `
-        + 'must be converted first',
-    )
-  }
-  const size = sizeOf(shape), raw = each.rawData
-  const listed = each.floatData.length || each.int32Data.length || each.int64Data.length || each.doubleData.length
-  if (raw.length ? raw.length !== size * width : listed !== size) {
-    throw new InputError(
-      `${where} [${shape}] takes ${size * width} bytes and has ${
-        raw.length || listed * width
-      }; it is truncated or damaged`,
-    )
-  }
-  const values = raw.length ? fromRaw(each.dataType, raw) : fromLists(each)
-  const at = values instanceof Float32Array ? values.findIndex((value) => !Number.isFinite(value)) : -1
-  if (at >= 0 && size > 1) {
-    throw new InputError(`${where} holds ${values[at]} at entry ${at}, expected finite numbers; its training diverged`)
-  }
-  return { name, shape, values, data: stored(each.dataType, values, raw) }
-}
-
-/** As our exporter gave it, for its fingerprint. */
-function stored(type: Type, values: Float32Array | number[], raw: Uint8Array): OnnxTensor['data'] {
-  if (type === Type.FLOAT16) return new Uint16Array(new Uint8Array(raw).buffer)
-  if (values instanceof Float32Array) return values
-  return BigInt64Array.from(values, (value) => BigInt(Math.trunc(value)))
-}
-
-function fromRaw(type: Type, raw: Uint8Array): Float32Array | number[] {
-  const { buffer } = new Uint8Array(raw) // aligned; the slice of a Buffer would be a view
-  switch (type) {
-    case Type.FLOAT:
-      return new Float32Array(buffer)
-    case Type.DOUBLE:
-      return Float32Array.from(new Float64Array(buffer))
-    case Type.FLOAT16:
-      return halfToFloat(new Uint16Array(buffer))
-    case Type.BFLOAT16:
-      return bfloatToFloat(new Uint16Array(buffer))
-    case Type.INT64:
-      return Array.from(new BigInt64Array(buffer), (value) => whole(value, 'a tensor of whole numbers'))
-    case Type.INT32:
-      return [...new Int32Array(buffer)]
-    case Type.INT8:
-      return [...new Int8Array(buffer)]
-    default:
-      return [...new Uint8Array(buffer)]
-  }
-}
-
-function fromLists({ dataType, floatData, int32Data, int64Data, doubleData }: TensorProto): Float32Array | number[] {
-  if (dataType === Type.FLOAT) return Float32Array.from(floatData)
-  if (dataType === Type.DOUBLE) return Float32Array.from(doubleData)
-  if (dataType === Type.FLOAT16) return halfToFloat(Uint16Array.from(int32Data))
-  if (dataType === Type.BFLOAT16) return bfloatToFloat(Uint16Array.from(int32Data))
-  return dataType === Type.INT64 ? int64Data.map((value) => whole(value, 'a tensor of whole numbers')) : [...int32Data]
 }

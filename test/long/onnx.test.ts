@@ -7,6 +7,7 @@ import { close, fillUniform, init, type Model, modelOf, parseCheckpoint, pattern
   unitKinds, units } from '../../src/index.ts'
 import { encodeNetwork } from '../../src/onnx/network.ts'
 import { foreignCases } from '../support/onnx-foreign.ts'
+import { graphCases, graphOpsets } from '../support/onnx-graphs.ts'
 import { type OnnxCase, onnxCases, seeded } from '../support/onnx-cases.ts'
 
 interface Session {
@@ -90,6 +91,18 @@ describe.skipIf(!here)('as ONNX Runtime computes it', () => {
         shape = [n, ...image]
       const [theirs] = Object.values(await session.run({ input: new ort.Tensor('float32', x, shape) }))
       expect(apart(await read.call(tensor(x, shape)).data() as Float32Array, theirs.data)).toBeLessThan(1e-5)
+    }
+  }, 120_000)
+
+  test.each(Object.keys(graphCases))('%s, read in every opset', async (name) => {
+    for (const opset of graphOpsets) {
+      const bytes = graphCases[name](opset), read = modelOf(await parseCheckpoint(bytes, 'net.onnx'))
+      const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }), shape = [3, 3, 32, 32]
+      const x = fillUniform(new Float32Array(3 * 3 * 32 * 32), opset, 'images', -1, 1)
+      const [theirs] = Object.values(await session.run({ input: new ort.Tensor('float32', x, shape) }))
+      const worst = apart(await read.call(tensor(x, shape)).data() as Float32Array, theirs.data)
+      if (process.env.SHOW) console.log(name, opset, worst)
+      expect(worst, `opset ${opset}`).toBeLessThan(1e-5)
     }
   }, 120_000)
 

@@ -38,6 +38,41 @@ const edited = (edit: (model: ModelProto) => void) => {
   edit(model)
   return toBinary(ModelProtoSchema, model)
 }
+/** The first weights lie elsewhere. */
+const inAnotherFile = (location: string, more: Readonly<Record<string, string>> = {}) =>
+  edited(({ graph }) => {
+    const [tensor] = graph!.initializer
+    tensor.dataLocation = Location.EXTERNAL
+    tensor.rawData = new Uint8Array(0)
+    tensor.externalData = Object.entries({ location, ...more }).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value })
+    )
+  })
+
+/** The same file with another opset named. */
+export function ofOpset(bytes: Uint8Array, version: number): Uint8Array {
+  const model = fromBinary(ModelProtoSchema, bytes)
+  model.opsetImport[0].version = BigInt(version)
+  return toBinary(ModelProtoSchema, model)
+}
+
+/** A file's tensors in another, as exporters lay them: each at a multiple of 64, under a name or without length. */
+export function splitOnnx(bytes: Uint8Array, location: string, withLength = true): { net: Uint8Array, data: Buffer } {
+  const model = fromBinary(ModelProtoSchema, bytes), parts: Buffer[] = []
+  let at = 0
+  for (const tensor of model.graph!.initializer) {
+    const raw = Buffer.from(tensor.rawData)
+    const where = { location, offset: String(at), ...withLength && { length: String(raw.length) } }
+    tensor.dataLocation = Location.EXTERNAL
+    tensor.rawData = new Uint8Array(0)
+    tensor.externalData = Object.entries(where).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value })
+    )
+    parts.push(raw, Buffer.alloc((64 - raw.length % 64) % 64))
+    at += parts.at(-2)!.length + parts.at(-1)!.length
+  }
+  return { net: toBinary(ModelProtoSchema, model), data: Buffer.concat(parts) }
+}
 const wholes = (name: string, ...values: number[]): OnnxTensor => ({
   name,
   shape: [values.length],
@@ -83,17 +118,23 @@ export const hostileOnnx: readonly (readonly [name: string, bytes: () => Uint8Ar
     () => edited(({ graph }) => graph!.output[0].name = 'elsewhere'),
     /nothing makes its output 'elsewhere'/,
   ],
-  ...['../../etc/passwd', '/etc/passwd', 'weights.bin'].map((location): [string, () => Uint8Array, RegExp] => [
-    `weights in ${location}`,
-    () =>
-      edited(({ graph }) => {
-        const [tensor] = graph!.initializer
-        tensor.dataLocation = Location.EXTERNAL
-        tensor.rawData = new Uint8Array(0)
-        tensor.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: location })]
-      }),
-    /tensor 'conv.weight' lies in another file, '.*', expected all weights in this one/,
+  ...['../../etc/passwd', '/etc/passwd', 'a/../../b', 'c:/weights', 'a\\\\b', 'a//b', '', '..', '.', 'a\\0b'].map((
+    location,
+  ): [string, () => Uint8Array, RegExp] => [
+    `weights in ${JSON.stringify(location)}`,
+    () => inAnotherFile(location),
+    /tensor 'conv.weight' lies in another file, '.*', expected a name in the folder of this one or below it/,
   ]),
+  [
+    'weights beside it, of which nothing is given',
+    () => inAnotherFile('weights.bin'),
+    /lies in another file, 'weights.bin', and only the bytes of this one are given; give its path/,
+  ],
+  [
+    'weights at no place',
+    () => inAnotherFile('weights.bin', { offset: '-4' }),
+    /has the offset '-4' in another file, expected a whole number of bytes/,
+  ],
   [
     'a giant tensor',
     () => edited(({ graph }) => graph!.initializer[0].dims = [2n ** 40n]),

@@ -116,8 +116,10 @@ export function slices(
   const all = shape.map((n) => ({ start: 0, stop: n, step: 1 }))
   axes.forEach((axis, i) => {
     const at = axisIn(axis, shape.length), n = shape[at], step = steps[i] ?? 1
-    if (!(step >= 1)) throw new InputError(`a slice in steps of ${step}, expected steps forward`)
-    const clip = (value: number) => Math.min(n, Math.max(0, value < 0 ? value + n : value))
+    if (!Number.isInteger(step) || step === 0) throw new InputError(`a slice in steps of ${step}, expected whole steps`)
+    // Backwards it may end before the first entry.
+    const [least, most] = step > 0 ? [0, n] : [-1, n - 1]
+    const clip = (value: number) => Math.min(most, Math.max(least, value < 0 ? value + n : value))
     all[at] = { start: clip(starts[i]), stop: clip(ends[i]), step }
   })
   return all
@@ -165,6 +167,10 @@ export const folds: Readonly<Record<string, Fold>> = {
   Equal: elementwise((a, b) => Number(a === b)),
   Greater: elementwise((a, b) => Number(a > b)),
   Less: elementwise((a, b) => Number(a < b)),
+  GreaterOrEqual: elementwise((a, b) => Number(a >= b)),
+  LessOrEqual: elementwise((a, b) => Number(a <= b)),
+  Xor: elementwise((a, b) => Number(Boolean(a) !== Boolean(b))),
+  Sign: elementwise(Math.sign),
   Not: elementwise((a) => Number(!a)),
   And: elementwise((a, b) => Number(a && b)),
   Or: elementwise((a, b) => Number(a || b)),
@@ -247,6 +253,26 @@ export const folds: Readonly<Record<string, Fold>> = {
       (i) => start.values[0] + i * delta.values[0],
     ),
   ReduceProd: ([x]) => ({ shape: [], values: [Array.from(x.values).reduce((a, b) => a * b, 1)], float: x.float }),
+  ScatterND([x, index, updates], attributes) {
+    if ((attributes.reduction ?? 'none') !== 'none') {
+      throw new InputError('it combines entries, expected it to put them')
+    }
+    const depth = index.shape.at(-1) ?? 0, inner = sizeOf(x.shape.slice(depth)), steps = strides(x.shape)
+    const places = sizeOf(index.shape.slice(0, -1)), values = Array.from(x.values)
+    if (depth > x.shape.length || updates.values.length !== places * inner) {
+      throw new InputError(`[${updates.shape}] does not fill the places [${index.shape}] of [${x.shape}]`)
+    }
+    for (let i = 0; i < places; i++) {
+      let at = 0
+      for (let axis = 0; axis < depth; axis++) {
+        const asked = index.values[i * depth + axis], n = x.shape[axis], picked = asked < 0 ? asked + n : asked
+        if (!(picked >= 0 && picked < n)) throw new InputError(`entry ${asked} of ${n}, expected one that is there`)
+        at += picked * steps[axis]
+      }
+      for (let j = 0; j < inner; j++) values[at + j] = updates.values[i * inner + j]
+    }
+    return { shape: x.shape, values: x.float ? Float32Array.from(values) : values, float: x.float }
+  },
   Split(args, attributes) {
     const [x] = args,
       axis = axisIn(number(attributes, 'axis', 0), x.shape.length),

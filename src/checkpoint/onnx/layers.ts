@@ -147,14 +147,33 @@ export const pool = (kind: 'max-pool' | 'avg-pool'): Operator => (reading) => {
     : [0, 0]
   const all = pads.map((n, i) => i < 2 ? n : n + short[i - 2]), isEven = even && !short[0] && !short[1]
   const counts = number(attributes, 'count_include_pad', 0) === 1
-  if (!isMax && (short[0] || short[1] || (!counts && all.some((n) => n > 0)))) {
-    throw new InputError(
-      'its means leave out the padding (count_include_pad 0), expected windows within the map, or padding that counts',
-    )
+  const leavesOut = !isMax && !counts && all.some((n) => n > 0)
+  if (!isMax && counts && (short[0] || short[1])) {
+    throw new InputError('its last windows are not whole and padding counts, expected windows within the padded map')
   }
   const fits = isEven && 2 * all[0] <= size[0] && 2 * all[1] <= size[1]
   const padded = fits ? x : pad(t, x, all, isMax ? -3e38 : 0)
-  return t.step(kind, [padded], { size, stride, padding: fits ? all.slice(0, 2) : [0, 0] })
+  const y = t.step(kind, [padded], { size, stride, padding: fits ? all.slice(0, 2) : [0, 0] })
+  return leavesOut ? t.step('mul', [y, shares(reading, x, y, { size, stride, pads: all })]) : y
+}
+
+/** How much more each mean is where only what lies in the map counts: size of a window over how much of it does. */
+function shares(
+  { t }: Reading,
+  x: Made,
+  y: Made,
+  { size, stride, pads }: { size: readonly number[], stride: readonly number[], pads: readonly number[] },
+): Made {
+  const inside = [0, 1].map((i) =>
+    Array.from({ length: shapeOf(y)[i + 2] }, (_, at) => {
+      const from = at * stride[i] - pads[i]
+      return Math.min(from + size[i], shapeOf(x)[i + 2]) - Math.max(from, 0)
+    })
+  )
+  if (inside.flat().some((n) => n < 1)) throw new InputError('some of its windows lie in the padding alone')
+  const values = inside[0].flatMap((a) => inside[1].map((b) => size[0] * size[1] / (a * b)))
+  const value = host([1, 1, inside[0].length, inside[1].length], values)
+  return t.step('parameter', [], {}, { name: t.layerName('', 'shares'), tensors: { value } })
 }
 
 /** `BatchNormalization`. */

@@ -3,6 +3,8 @@ import { InputError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/shape.ts'
 import { axesOf, axisIn, ints, number, reshaped, slices, splitSizes, squeezed, unsqueezed } from './fold.ts'
 import { add, conv, gemm, layerNorm, matmul, norm, pool } from './layers.ts'
+import { einsum } from './einsum.ts'
+import { groupNorm, instanceNorm } from './group-norm.ts'
 import { binary, known, listAt, made, type Operator, optional, rankOf, type Reading, reshapeTo, scalarOf,
   shapeOf } from './reading.ts'
 import type { Made, Translator, Value } from './translator.ts'
@@ -29,6 +31,7 @@ const softmax = (kind: 'softmax' | 'log-softmax'): Operator => (reading) => {
 const reduction = (kind: string): Operator => (reading) => {
   const { t, args, attributes } = reading, x = made(reading, 0)
   const list = axesOf(args.map((arg) => arg?.kind === 'known' ? arg.pair[0] : undefined), attributes)
+  if (!list.length && number(attributes, 'noop_with_empty_axes', 0)) return x
   const axes = (list.length ? list : shapeOf(x).map((_, i) => i)).map((axis) => axisIn(axis, rankOf(x)))
   return t.step(kind, [x], { axes, keep: number(attributes, 'keepdims', 1) === 1 })
 }
@@ -44,6 +47,8 @@ function slice(t: Translator, x: Made, parts: readonly { start: number, stop: nu
   const shape = shapeOf(x),
     isWhole = parts.map(({ start, stop, step }, i) => start === 0 && stop === shape[i] && step === 1)
   if (isWhole.every(Boolean)) return x
+  const back = parts.find(({ step }) => step < 0)
+  if (back) throw new InputError(`a slice in steps of ${back.step}, expected steps forward`)
   return t.step('slice', [x], {
     starts: parts.map(({ start }) => start),
     stops: parts.map(({ stop }, i) => isWhole[i] ? -1 : stop),
@@ -96,7 +101,8 @@ function padded(reading: Reading): Made {
   if (mode !== 'constant' || pads.length !== 2 * rank || args[3]) {
     throw new InputError(`it pads by ${mode}, expected a constant on both sides of every axis`)
   }
-  const value = scalarOf(args[2]) ?? number(attributes, 'value', 0)
+  const value = args[2] ? scalarOf(args[2]) : number(attributes, 'value', 0)
+  if (value === null) throw new InputError('what it pads with is computed, expected a number')
   return t.step('pad', [x], { before: pads.slice(0, rank), after: pads.slice(rank), value })
 }
 
@@ -106,6 +112,25 @@ function clip(reading: Reading): Made {
   const high = args[2] ? scalarOf(args[2]) : number(attributes, 'max', 3.4e38)
   if (low === null || high === null) throw new InputError('its bounds are computed, expected numbers')
   return t.step('clamp', [made(reading, 0)], { low, high })
+}
+
+/** All of them, one after another. */
+const summed = (reading: Reading): Made =>
+  reading.args.map((_, i) => made(reading, i)).reduce((sum, x) => reading.t.step('add', [sum, x]))
+
+/** relu(x) - slope relu(-x). */
+function prelu(reading: Reading): Made {
+  const { t, args } = reading, x = made(reading, 0), slope = scalarOf(args[1])
+  if (slope !== null) return t.step('leaky-relu', [x], { slope })
+  const below = t.step('relu', [t.step('neg', [x])])
+  return t.step('sub', [t.step('relu', [x]), t.step('mul', [below, made(reading, 1)])])
+}
+
+/** relu(x) + alpha (exp(min(x, 0)) - 1). */
+function elu(reading: Reading): Made {
+  const { t, attributes } = reading, x = made(reading, 0), below = t.step('clamp', [x], { low: -3.4e38, high: 0 })
+  const curve = t.step('offset', [t.step('exp', [below])], { by: -1 })
+  return t.step('add', [t.step('relu', [x]), t.step('scale', [curve], { by: number(attributes, 'alpha', 1) })])
 }
 
 function expand(reading: Reading): Value {
@@ -119,8 +144,19 @@ export const operators: Readonly<Record<string, Operator>> = {
   Conv: conv,
   Gemm: gemm,
   MatMul: matmul,
+  Einsum: einsum,
   BatchNormalization: norm,
   LayerNormalization: layerNorm,
+  InstanceNormalization: instanceNorm,
+  GroupNormalization: groupNorm,
+  Sum: (reading) => summed(reading),
+  Mean: (reading) => reading.t.step('scale', [summed(reading)], { by: 1 / reading.args.length }),
+  PRelu: prelu,
+  Elu: elu,
+  Mish({ t, ...reading }) {
+    const x = made({ t, ...reading }, 0)
+    return t.step('mul', [x, t.step('tanh', [t.step('softplus', [x])])])
+  },
   Add: add,
   Sub: binary(
     'sub',

@@ -12,14 +12,18 @@ class Wiring {
   private readonly scalars = new Map<string, number>()
 
   constructor({ nodes, tensors, outputs }: DecodedOnnx) {
-    for (const { name, values } of tensors) if (values.length === 1) this.scalars.set(name, values[0])
+    for (const { name, values } of tensors) this.note(name, values)
     for (const node of nodes) {
       for (const output of node.outputs) this.makers.set(output, node)
       for (const input of node.inputs) this.read(input, node)
       const value = node.type === 'Constant' ? node.tensors.get('value') : undefined
-      if (value?.values.length === 1) this.scalars.set(node.outputs[0], value.values[0])
+      if (value) this.note(node.outputs[0], value.values)
     }
     for (const { name } of outputs) this.read(name, nodes[0]) // read outside
+  }
+
+  private note(name: string, values: ArrayLike<number>): void {
+    if (values.length === 1) this.scalars.set(name, values[0])
   }
 
   private read(value: string, reader: DecodedNode): void {
@@ -140,7 +144,7 @@ function layerNorm(root: DecodedNode, wiring: Wiring): Found | null {
   const plus = wiring.maker(root.inputs[0], 'Add')
   const at = plus?.inputs.findIndex((input) => wiring.scalar(input) !== undefined) ?? -1
   const variance = plus && at >= 0 ? wiring.maker(plus.inputs[1 - at], 'ReduceMean') : null
-  const square = variance && isLast(variance) ? wiring.makers.get(variance.inputs[0]) : undefined
+  const square = variance && isLast(variance, wiring) ? wiring.makers.get(variance.inputs[0]) : undefined
   const isSquare = (square?.type === 'Pow' && wiring.is(square.inputs[1], 2))
     || (square?.type === 'Mul' && square.inputs[0] === square.inputs[1])
   const divided = wiring.next(root, 'Div')
@@ -152,15 +156,18 @@ function layerNorm(root: DecodedNode, wiring: Wiring): Found | null {
   return one('LayerNormalization', bias, inputs, { axis: -1, epsilon: { float: wiring.scalar(plus.inputs[at])! } })
 }
 
-const isLast = ({ attributes = {} }: DecodedNode) => {
+/** Whether a mean is over the last axis: an attribute, or from opset 18 on an input. */
+const isLast = ({ inputs, attributes = {} }: DecodedNode, wiring: Wiring) => {
   const { axes } = attributes as { axes?: readonly number[] }
-  return Array.isArray(axes) && axes.length === 1 && axes[0] === -1
+  return inputs.length > 1
+    ? wiring.scalar(inputs[1]) === -1
+    : Array.isArray(axes) && axes.length === 1 && axes[0] === -1
 }
 
 /** x where a value is x minus its mean over the last axis. */
 function centredOf(value: string, wiring: Wiring): string | null {
   const minus = wiring.maker(value, 'Sub'), mean = minus && wiring.maker(minus.inputs[1], 'ReduceMean')
-  return mean && isLast(mean) && mean.inputs[0] === minus.inputs[0] ? minus.inputs[0] : null
+  return mean && isLast(mean, wiring) && mean.inputs[0] === minus.inputs[0] ? minus.inputs[0] : null
 }
 
 /** Nodes that the output needs. */

@@ -4,10 +4,12 @@ import { EspalierError, InputError } from '../../base/errors.ts'
 import { plain, quoted } from '../../base/quote.ts'
 import type { OnnxSize } from '../../core/onnx-form.ts'
 import { tensor, withoutDevice } from '../../core/tensor.ts'
+import type { StartCheck } from '../../files/files.ts'
 import type { SafetensorsFile, StoredTensor } from '../../files/safetensors.ts'
-import { decodeOnnx, type DecodedNode, type DecodedOnnx, type DecodedTensor } from '../../onnx/decode.ts'
+import { type DecodedNode, type DecodedOnnx, openOnnx } from '../../onnx/decode.ts'
 import { fingerprint } from '../../onnx/fingerprint.ts'
 import { GRAPH_KEY } from '../../onnx/network.ts'
+import type { DecodedTensor } from '../../onnx/tensors.ts'
 import { graphType } from '../../../models/graph.ts'
 import { type Constant, folds } from './fold.ts'
 import { withGates } from './gates.ts'
@@ -15,29 +17,66 @@ import { operators } from './operators.ts'
 import { recognised } from './patterns.ts'
 import { Translator, type Value } from './translator.ts'
 
-/** A file's content as `parseSafetensors` gives it, and what to say of it. */
+/** A file's content as `parseSafetensors` gives it, what to say of it, and the files beside it that are part of it. */
 export interface OnnxCheckpoint extends SafetensorsFile {
   notes: string[]
+  parts: ReadonlyMap<string, Uint8Array>
 }
 
-/**
- * Reads a file; by its `nodes` alone where so asked, even one that we wrote. @throws InputError, one sentence that
- * names the file, for a damaged one and for an operator that we lack.
- */
-export async function readOnnx(bytes: Uint8Array, name: string, nodes = false): Promise<OnnxCheckpoint> {
+/** How a file is read. */
+export interface OnnxReading {
+  /** By its nodes alone, even where we wrote it. */
+  nodes?: boolean
+  /** Reads what lies beside it: a name in its folder or below it. */
+  part?: (name: string, check: StartCheck) => Promise<Uint8Array>
+}
+
+/** More bytes than all files of a network have. */
+const MOST_BYTES = 4 * 2 ** 30
+
+/** Reads a file. @throws InputError that names it, one sentence, for a damaged one and for an operator we lack. */
+export async function readOnnx(
+  bytes: Uint8Array,
+  name: string,
+  { nodes = false, part }: OnnxReading = {},
+): Promise<OnnxCheckpoint> {
   try {
-    const graph = decodeOnnx(bytes), own = nodes ? null : await ownCheckpoint(graph)
-    return own ?? foreignCheckpoint(graph)
+    const opened = openOnnx(bytes), parts = await partsOf(opened.files, part)
+    const graph = opened.decode(parts), own = nodes ? null : await ownCheckpoint(graph)
+    return { ...own ?? foreignCheckpoint(graph), parts }
   } catch (error) {
     if (!(error instanceof EspalierError)) throw error
     throw new InputError(`${plain(name)}: ${error.message}`, { cause: error })
   }
 }
 
+/** The files beside it; none where nobody can read them. @throws InputError */
+async function partsOf(names: readonly string[], read: OnnxReading['part']): Promise<Map<string, Uint8Array>> {
+  const parts = new Map<string, Uint8Array>()
+  let left = MOST_BYTES
+  const spend = (size: number) => {
+    if (size > left) throw new InputError(`expected at most ${MOST_BYTES} bytes in all; cut the network first`)
+  }
+  for (const each of read ? names : []) {
+    try {
+      const content = await read!(each, (_, size) => {
+        spend(size)
+      })
+      spend(content.length)
+      left -= content.length
+      parts.set(each, content)
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error
+      throw new InputError(`its weights lie in ${quoted(each, 80)} beside it: ${error.message}`, { cause: error })
+    }
+  }
+  return parts
+}
+
 /** The content of a file that we wrote, if its graph is as it was. */
 async function ownCheckpoint(
   { nodes, tensors, inputs, outputs, metadata }: DecodedOnnx,
-): Promise<OnnxCheckpoint | null> {
+): Promise<Omit<OnnxCheckpoint, 'parts'> | null> {
   const { [GRAPH_KEY]: told, ...others } = metadata
   if (told === undefined || others.espalier === undefined || outputs.length !== 1) return null
   const found = await fingerprint({ nodes, tensors, inputs, output: outputs[0] })
@@ -53,7 +92,7 @@ const stored = ({ shape, values, data }: DecodedTensor): StoredTensor => ({
 })
 
 /** The graph of any file as a network of steps. */
-function foreignCheckpoint(graph: DecodedOnnx): OnnxCheckpoint {
+function foreignCheckpoint(graph: DecodedOnnx): Omit<OnnxCheckpoint, 'parts'> {
   const notes: string[] = [], { image, batches } = imageOf(graph, notes)
   const nodes = recognised(graph), stored = graph.tensors.reduce((sum, { values }) => sum + values.length, 0)
   const t = new Translator(batches, readersOf(nodes, graph), stored)

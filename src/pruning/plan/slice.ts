@@ -130,21 +130,16 @@ export function planned(found: readonly Unit[], plan: Plan, { empty = false } = 
   })
 }
 
-/**
- * Cuts units one after the other, channels of heads before heads; one unit's cut leaves the others' axes as they are.
- */
+/** Cuts channels of heads one unit after the other, then every other axis once, by all units that it is made of. */
 function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit, Uint8Array][]): M {
   const host = new Map(weights)
   // Tensors that all heads shared and now have a head axis in front, because heads keep different channels; with the
   // heads' unit.
   const grown = new Map<string, string | null>()
-  for (const [unit, keep] of plan.toSorted(([a], [b]) => b.shape.length - a.shape.length)) {
+  const [single, double] = [1, 2].map((axes) => plan.filter(([{ shape }]) => shape.length === axes))
+  for (const [unit, keep] of double) {
     for (const { path, axis, outer, element } of unit.members) {
       const old = host.get(path)!, front = grown.has(path) ? 1 : 0
-      if (unit.shape.length === 1) {
-        host.set(path, take(old, axis + front, kept(element, keep)))
-        continue
-      }
       const next = takePerHead(
         old,
         { path, axis: axis + front, outer: outer === null ? front ? 0 : null : outer + front, element },
@@ -154,17 +149,22 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
       if (next.shape.length > old.shape.length) grown.set(path, unit.outer)
       host.set(path, next)
     }
+  }
+  for (const { path, axis, flags } of sharedAxes(single)) {
+    const stay = flags.flatMap((flag, i) => flag ? [i] : [])
+    host.set(path, take(host.get(path)!, axis + (grown.has(path) ? 1 : 0), stay))
+  }
+  for (const [unit, keep] of single) {
     for (const [path, heads] of grown) {
-      if (heads === unit.name) {
-        host.set(
-          path,
-          take(
-            host.get(path)!,
-            0,
-            [...keep.keys()].filter((head) => keep[head]),
-          ),
-        )
-      }
+      if (heads !== unit.name) continue
+      host.set(
+        path,
+        take(
+          host.get(path)!,
+          0,
+          [...keep.keys()].filter((head) => keep[head]),
+        ),
+      )
     }
   }
   const made = mapTree(model, (_, path) => {
@@ -192,6 +192,19 @@ function cut<M>(model: M, weights: ReadonlyMap<string, HostTensor>, plan: [Unit,
     }
   }
   return made
+}
+
+/** Every axis that units cut, with what stays of it: behind a concatenation one axis has elements of several units. */
+function sharedAxes(plan: readonly [Unit, Uint8Array][]) {
+  const axes = new Map<string, { path: string, axis: number, flags: boolean[] }>()
+  for (const [{ members }, keep] of plan) {
+    for (const { path, axis, element } of members) {
+      const key = `${axis} ${path}`, flags = element.map((each) => each < 0 || keep[each] !== 0), known = axes.get(key)
+      if (known) known.flags = known.flags.map((flag, i) => flag && flags[i])
+      else axes.set(key, { path, axis, flags })
+    }
+  }
+  return axes.values()
 }
 
 /** Indices that stay: those of kept elements and those of no element. */

@@ -6,6 +6,8 @@ import { checkContentStart, contentOf } from '../../../src/checkpoint/container.
 import { checkExport } from '../../../src/checkpoint/onnx/check.ts'
 import { type Constant, folds } from '../../../src/checkpoint/onnx/fold.ts'
 import { withGates } from '../../../src/checkpoint/onnx/gates.ts'
+import { einsum } from '../../../src/checkpoint/onnx/einsum.ts'
+import { groupNorm, instanceNorm } from '../../../src/checkpoint/onnx/group-norm.ts'
 import { conv, gemm } from '../../../src/checkpoint/onnx/layers.ts'
 import { operators } from '../../../src/checkpoint/onnx/operators.ts'
 import { recognised } from '../../../src/checkpoint/onnx/patterns.ts'
@@ -15,7 +17,7 @@ import { onnxRuntime } from '../../../src/commands/onnx-runtime.ts'
 import { decodeOnnx } from '../../../src/onnx/decode.ts'
 import { encodeNetwork } from '../../../src/onnx/network.ts'
 import { onnxCases, seeded } from '../../support/onnx-cases.ts'
-import { small } from '../../support/onnx-hostile.ts'
+import { ofOpset, small } from '../../support/onnx-hostile.ts'
 import { Sketch } from '../../support/onnx-foreign.ts'
 
 beforeAll(async () => {
@@ -38,6 +40,17 @@ describe('constants', () => {
     expect(one('Gather', [matrix, { shape: [], values: [-1], float: false }], { axis: 1 })).toEqual([[2], [3, 6]])
     expect(one('Concat', [matrix, matrix], { axis: 1 })).toEqual([[2, 6], [1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6]])
     expect(one('Expand', [wholes(7), wholes(2, 2)])).toEqual([[2, 2], [7, 7, 7, 7]])
+    expect(one('Slice', [wholes(1, 2, 3), wholes(-1), wholes(-(2 ** 40)), wholes(0), wholes(-1)])).toEqual([[3], [
+      3,
+      2,
+      1,
+    ]])
+    expect(one('Slice', [wholes(1, 2, 3, 4), wholes(3), wholes(0), wholes(0), wholes(-2)])).toEqual([[2], [4, 2]])
+    const places = { shape: [2, 1], values: [-1, 0], float: false },
+      rows = { ...matrix, shape: [2, 3], values: [7, 8, 9, 0, 0, 0] }
+    expect(one('ScatterND', [matrix, places, rows])).toEqual([[2, 3], [0, 0, 0, 7, 8, 9]])
+    expect(() => one('ScatterND', [matrix, { ...places, values: [0, 2] }, rows])).toThrow(/entry 2 of 2/)
+    expect(one('GreaterOrEqual', [wholes(1, 2, 3), wholes(2)])).toEqual([[3], [0, 1, 1]])
     expect(one('Add', [matrix, wholes(10, 20, 30)])).toEqual([[2, 3], [11, 22, 33, 14, 25, 36]])
     expect(one('Div', [wholes(7, -7), wholes(2)])).toEqual([[2], [3, -3]])
     expect(one('Reshape', [matrix, wholes(0, -1)])).toEqual([[2, 3], [1, 2, 3, 4, 5, 6]])
@@ -140,17 +153,124 @@ test('a batch norm goes into the layer before it only where that has its channel
   expect(Array.from(found, (each) => Math.round(each * 1e4) / 1e4)).toEqual([6, 30, 63])
 })
 
+describe('what an operator computes', () => {
+  const x = Float32Array.from({ length: 24 }, (_, i) => Math.sin(3 * i)), shape = [1, 4, 2, 3]
+  /** Its values for x [1, 4, 2, 3], in a graph of this opset. */
+  const valuesOf = async (draw: (s: Sketch, x: string) => void, version = 17) => {
+    const s = new Sketch()
+    draw(s, 'input')
+    s.node('Flatten', [s.nodes.at(-1)!.outputs[0]])
+    const model = modelOf(await parseCheckpoint(ofOpset(s.bytes([4, 2, 3], 24), version), 'net.onnx'))
+    return [...await model.call(tensor(x, shape)).data()]
+  }
+  const near = (found: readonly number[], expected: readonly number[]) => {
+    expect(found).toHaveLength(expected.length)
+    found.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i], 5)
+    })
+  }
+  /** x with the mean 0 and deviation 1 of each run. */
+  const normed = (run: number) =>
+    Array.from(x, (value, i) => {
+      const mine = [...x.subarray(i - i % run, i - i % run + run)], mean = mine.reduce((a, b) => a + b) / run
+      return (value - mean) / Math.sqrt(mine.reduce((sum, each) => sum + (each - mean) ** 2, 0) / run + 1e-3)
+    })
+  const eps = { epsilon: { float: 1e-3 } }
+
+  test('norms of channels and of groups', async () => {
+    const gain = [2, 3, 4, 5], bias = [1, 0, -1, 0.5], of = (i: number) => Math.floor(i / 6)
+    near(
+      await valuesOf((s, x) =>
+        s.node('InstanceNormalization', [x, s.floats('g', [4], gain), s.floats('b', [4], bias)], eps)
+      ),
+      normed(6).map((value, i) => value * gain[of(i)] + bias[of(i)]),
+    )
+    const groups = { num_groups: 2, ...eps }
+    near(
+      await valuesOf(
+        (s, x) => s.node('GroupNormalization', [x, s.floats('g', [4], gain), s.floats('b', [4], bias)], groups),
+        21,
+      ),
+      normed(12).map((value, i) => value * gain[of(i)] + bias[of(i)]),
+    )
+    near(
+      await valuesOf(
+        (s, x) => s.node('GroupNormalization', [x, s.floats('g', [2], [2, 3]), s.floats('b', [2], [0, 1])], groups),
+        18,
+      ),
+      normed(12).map((value, i) => i < 12 ? 2 * value : 3 * value + 1),
+    )
+    await expect(
+      valuesOf(
+        (s, x) => s.node('GroupNormalization', [x, s.floats('g', [2], [1, 1]), s.floats('b', [2], [0, 0])], groups),
+        21,
+      ),
+    ).rejects.toThrow(/its gain and bias have 2 and 2 numbers, expected 4/)
+  })
+
+  test('means that leave out the padding', async () => {
+    const pool = { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] }
+    const found = await valuesOf((s, x) => s.node('AveragePool', [x], pool))
+    const first = (x[0] + x[1] + x[3] + x[4]) / 4, second = [...x.subarray(0, 6)].reduce((a, b) => a + b) / 6
+    near(found.slice(0, 2), [first, second])
+  })
+
+  test('activations, sums of several, products by letters', async () => {
+    const all = (f: (value: number, i: number) => number) => Array.from(x, f)
+    near(
+      await valuesOf((s, x) => s.node('Elu', [x], { alpha: { float: 0.7 } })),
+      all((v) => v > 0 ? v : 0.7 * Math.expm1(v)),
+    )
+    near(
+      await valuesOf((s, x) => s.node('PRelu', [x, s.floats('p', [4, 1, 1], [0.1, 0.2, -0.3, 2])])),
+      all((v, i) => v > 0 ? v : v * [0.1, 0.2, -0.3, 2][Math.floor(i / 6)]),
+    )
+    near(await valuesOf((s, x) => s.node('Mish', [x]), 18), all((v) => v * Math.tanh(Math.log1p(Math.exp(v)))))
+    near(await valuesOf((s, x) => s.node('Sum', [x, x, x])), all((v) => 3 * v))
+    near(await valuesOf((s, x) => s.node('Mean', [x, s.node('Neg', [x]), x])), all((v) => v / 3))
+    const found = await valuesOf((s, x) => s.node('Einsum', [x, x], { equation: 'b c y x, b d y x -> b d y c' }))
+    // [b, d, y, c]: the sum over x of x[c, y, x] x[d, y, x].
+    const row = (c: number, y: number) => [...x.subarray((2 * c + y) * 3, (2 * c + y + 1) * 3)]
+    near(
+      found,
+      Array.from({ length: 32 }, (_, i) => {
+        const [d, y, c] = [i >> 3, i >> 2 & 1, i & 3]
+        return row(c, y).reduce((sum, value, k) => sum + value * row(d, y)[k], 0)
+      }),
+    )
+    await expect(valuesOf((s, x) => s.node('Einsum', [x, x], { equation: 'bcyx,bdyx->bcd...' }))).rejects.toThrow(
+      /'Einsum'\): its equation is 'bcyx,bdyx->bcd\.\.\.', expected two operands/,
+    )
+    await expect(valuesOf((s, x) => s.node('Einsum', [x, x], { equation: 'bcyx,byxd->bcd' }))).rejects.toThrow(
+      /its axis/,
+    )
+  })
+
+  test('backwards only what is constant', async () => {
+    await expect(
+      valuesOf((s, x) => s.node('Slice', [x, s.wholes(-1), s.wholes(-9), s.wholes(1), s.wholes(-1)])),
+    ).rejects.toThrow(/a slice in steps of -1, expected steps forward/)
+  })
+})
+
 test('the docs name every operator that is read', () => {
   const docs = readFileSync('docs/onnx.md', 'utf8')
   for (const type of Object.keys(operators).filter((each) => each !== 'Silu')) {
     expect(docs, type).toMatch(new RegExp(`\\b${type}\\b`))
   }
-  expect([operators.Conv, operators.Gemm]).toEqual([conv, gemm])
+  const { Conv, Gemm, Einsum, GroupNormalization, InstanceNormalization } = operators
+  expect([Conv, Gemm, Einsum, GroupNormalization, InstanceNormalization]).toEqual([
+    conv,
+    gemm,
+    einsum,
+    groupNorm,
+    instanceNorm,
+  ])
 })
 
 test('both kinds of file are told apart', async () => {
   const bytes = small()
-  expect((await contentOf(bytes, 'net.bin', false)).tensors.size).toBe(2)
+  expect((await contentOf(bytes, 'net.bin', {})).tensors.size).toBe(2)
   checkContentStart(bytes.subarray(0, 64), bytes.length, 'net.bin')
   expect(() => {
     checkContentStart(Buffer.from('nothing of the kind'), 19, 'net.bin')

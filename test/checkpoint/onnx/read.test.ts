@@ -9,6 +9,7 @@ import { encodeNetwork } from '../../../src/onnx/network.ts'
 import { buildModel, preprocessingFor } from '../../../models/index.ts'
 import { onnxCases, seeded } from '../../support/onnx-cases.ts'
 import { foreignCases as foreign } from '../../support/onnx-foreign.ts'
+import { graphCases, graphOpsets } from '../../support/onnx-graphs.ts'
 
 beforeAll(async () => {
   await init({ adapter: 'cpu', threads: 1, fixedVariants: true })
@@ -143,6 +144,35 @@ describe('graphs in the style of other exporters', () => {
       const size = Math.max(...a.map(Math.abs))
       expect(size).toBeGreaterThan(0)
       expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]))) / size).toBeLessThan(1e-3)
+    }
+  })
+})
+
+describe('graphs of networks that there is none of here', () => {
+  test.each(Object.keys(graphCases))(
+    '%s: the same in each opset, and sliced = masked without three of ten',
+    async (name) => {
+      const image = [3, 32, 32], input = [1, ...image], [first, ...others] = graphOpsets
+      const read = async (opset: number) => modelOf(await parseCheckpoint(graphCases[name](opset), 'net.onnx'))
+      const model = await read(first)
+      for (const opset of others) expect(await difference(model, await read(opset), image, 2)).toBeLessThan(1e-5)
+      const found = units(model, input),
+        mine = found.filter(({ prunable, exact }) => prunable === true && exact === true)
+      expect(mine.length).toBeGreaterThan(0)
+      const plan = new Map(
+        mine.map(({ name, size }) => [name, Uint8Array.from({ length: size }, (_, i) => Number(i % 10 < 7))]),
+      )
+      const small = await sliceModel(model, input, plan, { found })
+      maskModel(model, found, plan)
+      expect(await difference(model, small, image, 2)).toBeLessThan(1e-5)
+    },
+  )
+
+  test('layer norms are found in every opset', async () => {
+    for (const opset of graphOpsets) {
+      const { architecture } = await parseCheckpoint(graphCases["timm's convnext"](opset), 'net.onnx')
+      const kinds = (architecture.steps as { kind: string }[]).map(({ kind }) => kind)
+      expect(kinds.filter((kind) => kind === 'layer-norm'), `opset ${opset}`).toHaveLength(4)
     }
   })
 })
