@@ -4,6 +4,7 @@ import { architectureCase, recordCase, safetensorsCase } from './checkpoints.ts'
 import { flagCase, folderCase, kernelCase, outputCase, streamCase } from './commands.ts'
 import { hubCase } from './hub.ts'
 import type { Material } from './material.ts'
+import { onnxCase } from './onnx.ts'
 import { dataCase, pictureCase } from './pictures.ts'
 
 /** `count` inputs of a seed, kinds in turn so that any slice has all of them. */
@@ -25,6 +26,7 @@ export function* hostileCases(
     (i: number) => streamCase(material, endpoint, seed, i),
     (i: number) => folderCase(material, seed, i),
     (i: number) => hubCase(endpoint, seed, i),
+    (i: number) => onnxCase(material, seed, i),
   ]
   for (let i = 0; i < count; i++) yield kinds[i % kinds.length](Math.floor(i / kinds.length))
 }

@@ -10,6 +10,8 @@ export interface Material {
   cli: string
   small: Buffer
   pruned: Buffer
+  /** The small network as ONNX. */
+  onnx: Buffer
   /** Ten CIFAR-10 records. */
   cifar: Buffer
   png: Buffer
@@ -47,12 +49,14 @@ export async function makeMaterial(folder: string): Promise<Material> {
     '--out',
     at('pruned.safetensors'),
   )
+  await run('export', at('small.safetensors'), '--out', at('small.onnx'))
   const fixture = readFileSync(packageFile('test/fixtures/images.safetensors'))
   const small = readFileSync(at('small.safetensors')), png = pngOf(40, 36)
   return {
     cli,
     small,
     pruned: readFileSync(at('pruned.safetensors')),
+    onnx: readFileSync(at('small.onnx')),
     cifar,
     png,
     jpeg: tensorOf(fixture, 'file.420.jpg'),

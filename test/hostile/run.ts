@@ -14,7 +14,7 @@ import { runCase } from './run-case.ts'
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
-    count: { type: 'string', default: '1650' },
+    count: { type: 'string', default: '1800' },
     only: { type: 'string' },
     first: { type: 'string', default: '0' },
     slow: { type: 'string', default: '1' },

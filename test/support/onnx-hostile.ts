@@ -135,6 +135,16 @@ export const hostileOnnx: readonly (readonly [name: string, bytes: () => Uint8Ar
     () => inAnotherFile('weights.bin', { offset: '-4' }),
     /has the offset '-4' in another file, expected a whole number of bytes/,
   ],
+  ...([['Where', ['one', 'one']], ['Reshape', ['one']], ['Add', ['', 'one']], ['Range', ['one', 'one']], ['Slice', [
+    '',
+  ]], [
+    'Concat',
+    ['one', ''],
+  ]] as [string, string[]][]).map(([type, inputs]): [string, () => Uint8Array, RegExp] => [
+    `${type} without what it reads`,
+    () => beside({ type, name: '/odd', inputs, outputs: ['big'] }, [wholes('one', 1)]),
+    new RegExp(`node '/odd' \\('${type}'\\): its input \\d is missing`),
+  ]),
   [
     'a giant tensor',
     () => edited(({ graph }) => graph!.initializer[0].dims = [2n ** 40n]),

@@ -152,6 +152,23 @@ export const folds: Readonly<Record<string, Fold>> = {
     elementwise(args.some(({ float }) => float) ? (a, b) => a / b : (a, b) => Math.trunc(a / b))(args, attributes),
   Pow: elementwise(Math.pow),
   Mod: elementwise((a, b) => a - b * Math.floor(a / b)),
+  Relu: elementwise((a) => Math.max(a, 0)),
+  MatMul([x, y]) {
+    const [K, N] = y.shape, rows = x.values.length / K
+    if (y.shape.length !== 2 || !x.shape.length || x.shape.at(-1) !== K) {
+      throw new InputError(`a product of the constants [${x.shape}] and [${y.shape}], expected [..., n] and [n, m]`)
+    }
+    if (rows * K * N > 2 ** 30) throw new InputError('a product of constants that takes 2^30 steps; it is damaged')
+    const values = new Float32Array(sizeOf(checked([rows, N])))
+    for (let r = 0; r < rows; r++) {
+      for (let n = 0; n < N; n++) {
+        let sum = 0
+        for (let k = 0; k < K; k++) sum += x.values[r * K + k] * y.values[k * N + n]
+        values[r * N + n] = sum
+      }
+    }
+    return { shape: [...x.shape.slice(0, -1), N], values, float: true }
+  },
   Neg: elementwise((a) => -a),
   Sqrt: elementwise(Math.sqrt),
   Exp: elementwise(Math.exp),
@@ -288,6 +305,36 @@ export const folds: Readonly<Record<string, Fold>> = {
       )
     })
   },
+}
+
+/** How many inputs they take where that is not one; those of the first group may lack what stands behind the first. */
+const lenient = new Set(['Slice', 'Split', 'Squeeze', 'Unsqueeze'])
+const inputs: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(
+    'Add Sub Mul Div Pow Mod Equal Greater Less GreaterOrEqual LessOrEqual Xor And Or MatMul Reshape Gather Expand Tile'
+      .split(' ').map((type) => [type, 2]),
+  ),
+  Where: 3,
+  Range: 3,
+  ScatterND: 3,
+}
+
+/** An operator of constants, computed. @throws InputError for what it cannot read. */
+export function folded(
+  type: string,
+  args: readonly (Constant | null)[],
+  attributes: Attributes,
+): Constant | Constant[] {
+  const least = Object.hasOwn(inputs, type) ? inputs[type] : 1
+  const missing = lenient.has(type)
+    ? args.at(0) ? -1 : 0
+    : args.includes(null)
+    ? args.indexOf(null)
+    : args.length < least
+    ? args.length
+    : -1
+  if (missing >= 0) throw new InputError(`its input ${missing + 1} is missing`)
+  return folds[type](args as readonly Constant[], attributes)
 }
 
 /** Sizes of the parts of a split, by an input, an attribute, or the number of outputs. */

@@ -11,7 +11,7 @@ import { fingerprint } from '../../onnx/fingerprint.ts'
 import { GRAPH_KEY } from '../../onnx/network.ts'
 import type { DecodedTensor } from '../../onnx/tensors.ts'
 import { graphType } from '../../../models/graph.ts'
-import { type Constant, folds } from './fold.ts'
+import { type Constant, folded, folds } from './fold.ts'
 import { withGates } from './gates.ts'
 import { operators } from './operators.ts'
 import { recognised } from './patterns.ts'
@@ -202,11 +202,12 @@ function resultsOf(node: DecodedNode, args: (Value | null)[], t: Translator, ops
   const { type, inputs, outputs, attributes = {} } = node
   try {
     if (type === 'Constant') return [constantOf(node)]
-    const own = Object.hasOwn(folds, type) ? folds[type] : undefined
-    if (own && (type === 'Shape' || type === 'Size' || args.every((arg) => arg?.kind !== 'made'))) {
+    if (
+      Object.hasOwn(folds, type) && (type === 'Shape' || type === 'Size' || args.every((arg) => arg?.kind !== 'made'))
+    ) {
       const extra = type === 'ConstantOfShape' ? filling(node) : { outputs: outputs.length }
       const results = (i: 0 | 1) =>
-        [own(args.map((arg) => arg && constantIn(arg, i)) as Constant[], { ...attributes, ...extra })].flat()
+        [folded(type, args.map((arg) => arg && constantIn(arg, i)), { ...attributes, ...extra })].flat()
       const first = results(0)
       // Most constants are the same for every batch, and some are large.
       const isSame = args.every((arg) => !arg || arg.pair[0] === arg.pair[1]),

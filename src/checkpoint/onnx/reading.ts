@@ -33,6 +33,11 @@ export function made({ t, args, names }: Reading, at: number): Made {
 export function known({ args }: Reading, at: number, what: string): Constant {
   const arg = args[at]
   if (arg?.kind === 'known' && isFixed(arg)) return arg.pair[0]
+  if (arg?.kind === 'known') {
+    throw new InputError(
+      `${what} (input ${at + 1}) changes with the number of images, expected one constant; export it for one image`,
+    )
+  }
   throw new InputError(`${what} (input ${at + 1}) is computed from the images, expected a constant`)
 }
 

@@ -122,22 +122,27 @@ export class Translator {
     if (isFixed(value)) return this.step('parameter', [], {}, this.holder(name, a.shape, a.values))
     const sizes = this.sizes(value.pair.map(({ shape }) => shape) as [number[], number[]])
     const grown = sizes.findIndex((n) => typeof n === 'number' && n < 0)
-    const single = a.shape.with(grown, 1), inner = sizeOf(a.shape.slice(grown + 1)), n = a.shape[grown]
-    const first = Float32Array.from(
-      { length: sizeOf(single) },
-      (_, i) => a.values[Math.floor(i / inner) * n * inner + i % inner],
-    )
+    const differs = 'a constant that differs from image to image; export the network for one image'
+    if (grown < 0) throw new InputError(differs)
+    // So many entries for each image: those of the first, unless another's differ.
+    const each = -Number(sizes[grown]), own = a.shape.with(grown, each)
+    const inner = sizeOf(a.shape.slice(grown + 1)), block = each * inner
+    const place = (i: number, length: number) => Math.floor(i / (length * inner)) * block + i % (length * inner) % block
+    const first = new Float32Array(sizeOf(own))
+    for (let i = 0; i < a.values.length; i++) first[place(i, a.shape[grown])] = a.values[i]
     for (const { shape, values } of value.pair) {
-      const count = shape[grown]
       for (let i = 0; i < values.length; i++) {
-        if (values[i] !== first[Math.floor(i / (inner * count)) * inner + i % inner]) {
-          throw new InputError('a constant that differs from image to image; export the network for one image')
+        if (values[i] !== first[place(i, shape[grown])]) {
+          throw new InputError(differs)
         }
       }
     }
-    return this.step('spread', [this.step('parameter', [], {}, this.holder(name, single, first))], {
-      sizes: a.shape.map((_, i) => i === grown ? sizes[i] : 1),
-    })
+    const parameter = (shape: readonly number[]) => this.step('parameter', [], {}, this.holder(name, shape, first))
+    if (each === 1) return this.step('spread', [parameter(own)], { sizes: own.map((_, i) => i === grown ? -1 : 1) })
+    // A block of entries repeated: the batch gets an axis of its own first.
+    const apart = [...own.slice(0, grown), 1, ...own.slice(grown)]
+    const spread = this.step('spread', [parameter(apart)], { sizes: apart.map((_, i) => i === grown ? -1 : 1) })
+    return this.step('reshape', [spread], { sizes })
   }
 
   private holder(name: string, shape: readonly number[], values: ArrayLike<number>) {

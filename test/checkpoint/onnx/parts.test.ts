@@ -50,6 +50,9 @@ describe('constants', () => {
       rows = { ...matrix, shape: [2, 3], values: [7, 8, 9, 0, 0, 0] }
     expect(one('ScatterND', [matrix, places, rows])).toEqual([[2, 3], [0, 0, 0, 7, 8, 9]])
     expect(() => one('ScatterND', [matrix, { ...places, values: [0, 2] }, rows])).toThrow(/entry 2 of 2/)
+    expect(one('MatMul', [matrix, { shape: [3, 1], values: [1, 0, -1], float: true }])).toEqual([[2, 1], [-2, -2]])
+    expect(() => one('MatMul', [matrix, matrix])).toThrow(/a product of the constants \[2,3\] and \[2,3\]/)
+    expect(one('Relu', [{ ...matrix, values: [-1, 2, -3, 4, 0, 5] }])).toEqual([[2, 3], [0, 2, 0, 4, 0, 5]])
     expect(one('GreaterOrEqual', [wholes(1, 2, 3), wholes(2)])).toEqual([[3], [0, 1, 1]])
     expect(one('Add', [matrix, wholes(10, 20, 30)])).toEqual([[2, 3], [11, 22, 33, 14, 25, 36]])
     expect(one('Div', [wholes(7, -7), wholes(2)])).toEqual([[2], [3, -3]])
@@ -244,6 +247,39 @@ describe('what an operator computes', () => {
     await expect(valuesOf((s, x) => s.node('Einsum', [x, x], { equation: 'bcyx,byxd->bcd' }))).rejects.toThrow(
       /its axis/,
     )
+  })
+
+  test('a constant that is repeated for each image, as masks of shifted windows are', async () => {
+    const rows = Array.from({ length: 24 }, (_, i) => i)
+    const draw = (repeats: (s: Sketch, batch: string) => string) => (s: Sketch, x: string) => {
+      const batch = s.node('Slice', [s.node('Shape', [x]), s.wholes(0), s.wholes(1), s.wholes(0)])
+      const all = s.node('Reshape', [x, s.wholes(-1, 6)])
+      s.node('Reshape', [s.node('Add', [all, repeats(s, batch)]), s.wholes(-1, 24)])
+    }
+    const tiled = (s: Sketch, batch: string) =>
+      s.node('Tile', [s.floats('mask', [4, 6], rows), s.node('Concat', [batch, s.wholes(1)], { axis: 0 })])
+    near(await valuesOf(draw(tiled)), Array.from(x, (value, i) => value + i))
+    const model = modelOf(
+      await parseCheckpoint(
+        (() => {
+          const s = new Sketch()
+          draw(tiled)(s, 'input')
+          return s.bytes([4, 2, 3], 24)
+        })(),
+        'net.onnx',
+      ),
+    )
+    near(
+      [...await model.call(tensor(Float32Array.of(...x, ...x), [2, 4, 2, 3])).data()].slice(24),
+      Array.from(x, (v, i) => v + i),
+    )
+    // Another for each image: no network.
+    const counted = (s: Sketch, batch: string) => {
+      const count = s.node('Mul', [s.node('Squeeze', [batch, s.wholes(0)]), s.whole(4)])
+      const range = s.node('Cast', [s.node('Range', [s.whole(0), count, s.whole(1)])], { to: 1 })
+      return s.node('Unsqueeze', [range, s.wholes(1)])
+    }
+    await expect(valuesOf(draw(counted))).rejects.toThrow(/a constant that differs from image to image/)
   })
 
   test('backwards only what is constant', async () => {
