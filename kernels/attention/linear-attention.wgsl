@@ -1,6 +1,6 @@
 // Linear attention: o_i = q_i S / z_i with S = sum_j k_j v_j and z_i = q_i . sum_j k_j + eps. A one is appended to
 // every v, so that S has the sum of k as one more column (number E) and every step below is a plain product. T rows
-// (queries or keys), A = E + 1 rounded up.
+// (queries or keys), A = E + 1 rounded up to pairs of vectors, so that neighbours may be made as one.
 // x, dx: [B, T, H, D]   y: [B, T, H, A] appended values, or their cotangents   matrix: [B, H, D, A]   v, o, dout: [B,
 // T, H, E]   z: [B, T, H]
 
@@ -40,14 +40,13 @@ fn append(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
 fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
-  let across = (quads + 1u) / 2u;
+  let across = quads / 2u;
   let down = (p.D + 7u) / 8u;
   let i = number(group, groups, lid);
   let head = i / (across * down) % (p.B * p.H);
   let split = i / (across * down) / (p.B * p.H);
   if (split >= p.splits) { return; }
   let e = i % across * 2u;
-  let next = min(e + 1u, quads - 1u);
   let d = i / across % down * 8u;
   let more = d + 4u < p.D;
   let each = (p.T + p.splits - 1u) / p.splits;
@@ -56,12 +55,13 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   var b = mat4x4f();
   var c = mat4x4f();
   var s = mat4x4f();
-  for (var t = split * each; t < min(p.T, (split + 1u) * each); t++) {
+  let end = min(p.T, (split + 1u) * each);
+  for (var t = split * each; t < end; t++) {
     let row = (head / p.H * p.T + t) * p.H + head % p.H;
     let u = load_x(row, d);
     let w = load_x(row, select(d, d + 4u, more));
     let f = y[row * quads + e];
-    let g = y[row * quads + next];
+    let g = y[row * quads + e + 1u];
     for (var j = 0u; j < 4u; j++) {
       a[j] += u[j] * f;
       b[j] += u[j] * g;
@@ -73,11 +73,11 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   for (var j = 0u; j < 4u; j++) {
     if (d + j < p.D) {
       sums[(base + d + j) * quads + e] = a[j];
-      if (e + 1u < quads) { sums[(base + d + j) * quads + e + 1u] = b[j]; }
+      sums[(base + d + j) * quads + e + 1u] = b[j];
     }
     if (d + 4u + j < p.D) {
       sums[(base + d + 4u + j) * quads + e] = c[j];
-      if (e + 1u < quads) { sums[(base + d + 4u + j) * quads + e + 1u] = s[j]; }
+      sums[(base + d + 4u + j) * quads + e + 1u] = s[j];
     }
   }
 }
@@ -99,37 +99,58 @@ fn normalisers(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
   norm[row] = dot(sum, vec4f(1)) + p.eps;
 }
 
-// o_t = x_t matrix, over z_t if `divide`: four rows by four entries an invocation.
+// o_t = x_t matrix, over z_t if `divide`: four rows by eight entries an invocation.
 @compute @workgroup_size(64)
 fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lid: u32) {
   let quads = p.A / 4u;
-  let across = (p.E + 3u) / 4u;
+  let across = (p.E + 7u) / 8u;
   let down = (p.T + 3u) / 4u;
   let i = number(group, groups, lid);
   let head = i / (across * down);
   if (head >= p.B * p.H) { return; }
-  let e = i % across;
+  let e = i % across * 2u;
   let t = i / across % down * 4u;
-  let first = head / p.H * p.T;
+  var row: array<u32, 4>;
+  for (var r = 0u; r < 4u; r++) { row[r] = (head / p.H * p.T + min(t + r, p.T - 1u)) * p.H + head % p.H; }
+  // sum: entries 4e .. of a row; more: the next four, zeros of the matrix behind the last
   var sum = mat4x4f();
-  for (var d = 0u; d < p.D; d += 4u) {
-    let at = (head * p.D + d) * quads + e;
-    // x is zero past the end, the matrix only has to be a number there
-    let last = (head * p.D + p.D - 1u) * quads + e;
+  var more = mat4x4f();
+  let base = head * p.D * quads + e;
+  let whole = p.D / 4u * 4u;
+  for (var d = 0u; d < whole; d += 4u) {
+    let at = base + d * quads;
     let m0 = matrix[at];
-    let m1 = matrix[min(at + quads, last)];
-    let m2 = matrix[min(at + 2u * quads, last)];
-    let m3 = matrix[min(at + 3u * quads, last)];
+    let n0 = matrix[at + 1u];
+    let m1 = matrix[at + quads];
+    let n1 = matrix[at + quads + 1u];
+    let m2 = matrix[at + 2u * quads];
+    let n2 = matrix[at + 2u * quads + 1u];
+    let m3 = matrix[at + 3u * quads];
+    let n3 = matrix[at + 3u * quads + 1u];
     for (var r = 0u; r < 4u; r++) {
-      let u = load_x((first + min(t + r, p.T - 1u)) * p.H + head % p.H, d);
+      let u = load_x(row[r], d);
       sum[r] = fma(vec4f(u.w), m3, fma(vec4f(u.z), m2, fma(vec4f(u.y), m1, fma(vec4f(u.x), m0, sum[r]))));
+      more[r] = fma(vec4f(u.w), n3, fma(vec4f(u.z), n2, fma(vec4f(u.y), n1, fma(vec4f(u.x), n0, more[r]))));
+    }
+  }
+  for (var d = whole; d < p.D; d++) {
+    let m = matrix[base + d * quads];
+    let n = matrix[base + d * quads + 1u];
+    for (var r = 0u; r < 4u; r++) {
+      let u = load_x(row[r], d).x;
+      sum[r] = fma(vec4f(u), m, sum[r]);
+      more[r] = fma(vec4f(u), n, more[r]);
     }
   }
   for (var r = 0u; r < 4u; r++) {
     if (t + r < p.T) {
-      let row = (first + t + r) * p.H + head % p.H;
-      if (p.divide != 0u) { store_o(row, 4u * e, sum[r] / z[row]); } else { store_o(row, 4u * e, sum[r]); }
+      if (p.divide != 0u) {
+        sum[r] = sum[r] / z[row[r]];
+        more[r] = more[r] / z[row[r]];
+      }
+      store_o(row[r], 4u * e, sum[r]);
+      if (4u * e + 4u < p.E) { store_o(row[r], 4u * e + 4u, more[r]); }
     }
   }
 }

@@ -89,8 +89,8 @@ export const linearAttention = op({
   macs: ([q, k, v]) => (q.size + k.size) * (v.shape[3] + 1),
 })
 
-// A one is appended to each value (its column of the matrix sums k), and rows are whole vectors.
-const appendedWidth = (E: number) => 4 * (Math.floor(E / 4) + 1)
+// A one is appended to each value (its column of the matrix sums k), and rows are whole pairs of vectors.
+const appendedWidth = (E: number) => 8 * (Math.floor(E / 8) + 1)
 
 /**
  * sum over t of x_t y_t per head: x [B, T, H, D], y [B, T, H, A] -> [B, H, D, A]. Long sums are split: more
@@ -98,7 +98,7 @@ const appendedWidth = (E: number) => 4 * (Math.floor(E / 4) + 1)
  */
 function outerSum(x: Tensor, y: Tensor, E: number): Tensor {
   const [B, T, H, D] = x.shape, A = y.shape[3]
-  const tiles = Math.ceil(A / 8) * Math.ceil(D / 8) * B * H
+  const tiles = A / 8 * Math.ceil(D / 8) * B * H
   const splits = Math.max(1, Math.min(Math.ceil(T / 64), Math.ceil(8192 / tiles)))
   const partial = empty([splits, B, H, D, A])
   launch(
@@ -118,7 +118,7 @@ function timesMatrix(x: Tensor, matrix: Tensor, z: Tensor, out: Tensor, divide: 
     rows(D, E),
     { x, matrix, z, o: out },
     { B, T, H, D, E, A, splits: 1, divide: divide ? 1 : 0, detached: 0, eps: 0 },
-    grid(Math.ceil(B * H * Math.ceil(E / 4) * Math.ceil(T / 4) / 64)),
+    grid(Math.ceil(B * H * Math.ceil(E / 8) * Math.ceil(T / 4) / 64)),
     { flops: 2 * B * T * H * D * E },
   )
 }

@@ -27,6 +27,7 @@ describeDevice('linearAttention', () => {
     [1, 17, 33, 1, 7, 21],
     [1, 70, 65, 2, 12, 16],
     [2, 9, 300, 1, 5, 3],
+    [2, 6, 4, 1, 6, 9],
     [1, 4, 6, 1, 61, 61],
     [1, 3, 5, 1, 128, 128],
   ])('batch %i, %i queries, %i keys, %i heads, widths %i and %i', async (...shape) => {
