@@ -4,6 +4,7 @@ import { disposeTree } from '../src/core/tree.ts'
 import { InputError } from '../src/base/errors.ts'
 import type { Pattern } from '../src/sparse/pattern.ts'
 import { patternOf } from '../src/sparse/registry.ts'
+import type { Tile } from '../src/sparse/tiles.ts'
 import type { CaseMaker, Row } from './harness.ts'
 import { layerData, type LayerData, sparseCase, type SparseOp, sparseOps } from './kernels/sparse.ts'
 import type { BreakEvenRow } from './schema.ts'
@@ -45,7 +46,9 @@ export function patternCases(options: PatternOptions): CaseMaker[] {
       const name = `${layer.name} ${op}`
       return only ? only.some((word) => name.includes(word)) : usual && (!quick || op === 'forward')
     })
-    if (ops.length) makers.push(...layerCases(layer, ops, patterns, wanted))
+    // A weight times a mask belongs to what is compared unless patterns are asked for.
+    const masked = options.patterns || quick ? null : [32, 32] as const
+    if (ops.length) makers.push(...layerCases(layer, ops, patterns, wanted, masked))
   }
   return makers
 }
@@ -55,6 +58,7 @@ function layerCases(
   ops: readonly SparseOp[],
   patterns: readonly Pattern[],
   wanted: readonly number[],
+  masked: Tile | null,
 ): CaseMaker[] {
   const shape = [layer.outer, layer.inner] as const
   const fitting = patterns.filter((pattern) => pattern.unfit(shape) === null)
@@ -87,7 +91,7 @@ function layerCases(
       return [{
         name: `${layer.name} ${op} at ${density}`,
         make: () => {
-          const work = sparseCase(data ??= layerData(layer), op, density, here), last = work.subjects.at(-1)!
+          const work = sparseCase(data ??= layerData(layer), op, density, here, masked), last = work.subjects.at(-1)!
           const free = last.dispose
           last.dispose = () => {
             free?.()

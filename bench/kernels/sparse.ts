@@ -5,12 +5,15 @@ import { InputError } from '../../src/base/errors.ts'
 import { fillNormal } from '../../src/base/random.ts'
 import { quoted } from '../../src/base/quote.ts'
 import { tensor, type Tensor, empty } from '../../src/core/tensor.ts'
-import { scope } from '../../src/core/transform.ts'
+import { scope, vjp } from '../../src/core/transform.ts'
 import { linear } from '../../src/ops/matmul/linear.ts'
 import { matmul } from '../../src/ops/matmul/matmul.ts'
 import { sparseLinear } from '../../src/sparse/linear.ts'
+import { tileMaskedLinear } from '../../src/sparse/masked.ts'
 import type { MatrixShape, Packed, Pattern } from '../../src/sparse/pattern.ts'
 import { sparseBack, sparseValues } from '../../src/sparse/product.ts'
+import { patternOf } from '../../src/sparse/registry.ts'
+import type { Tile } from '../../src/sparse/tiles.ts'
 import { SparseWeight } from '../../src/sparse/weight.ts'
 import type { BenchCase, Subject } from '../harness.ts'
 import { pickedAt, sampled } from '../sample.ts'
@@ -54,11 +57,17 @@ export function layerData(layer: LinearShape): LayerData {
 }
 
 /**
- * The case of one op and density.
+ * The case of one op and density. With a `masked` tile there is a dense weight times a mask too, which leaves as much.
  * @throws InputError naming the pattern that cannot have the shape, whose `keep` has another length, or whose `pack`
  * and `unpack` do not give back what was kept.
  */
-export function sparseCase(data: LayerData, op: SparseOp, density: number, patterns: readonly Pattern[]): BenchCase {
+export function sparseCase(
+  data: LayerData,
+  op: SparseOp,
+  density: number,
+  patterns: readonly Pattern[],
+  masked: Tile | null = null,
+): BenchCase {
   const { layer: { name, rows, inner, outer }, tensors } = data, dense = 2 * rows * inner * outer
   const sliced = Math.max(4, 4 * Math.round(density * outer / 4)), small = slicedTensors(data, sliced)
   return {
@@ -84,6 +93,7 @@ export function sparseCase(data: LayerData, op: SparseOp, density: number, patte
         },
       },
       ...patterns.map((pattern) => patternSubject(pattern, op, data, density)),
+      ...masked ? [maskedSubject(masked, op, data, density)] : [],
     ],
   }
 }
@@ -148,6 +158,34 @@ function patternSubject(pattern: Pattern, op: SparseOp, data: LayerData, density
     } of the dense bytes`,
     dispose: () => {
       sparse.dispose()
+    },
+  }
+}
+
+/** A dense weight times a mask of the strongest tiles. */
+function maskedSubject(tile: Tile, op: SparseOp, data: LayerData, density: number): Subject {
+  const { layer: { rows, inner, outer }, shape, weight: values, tensors: { x, dy, weight } } = data
+  const name = tile.join('x'), keep = patternOf(`block:${name}`).keep(values.map(Math.abs), shape, density)
+  const mask = tensor(Float32Array.from(keep), shape), kept = keep.reduce((sum, each) => sum + each, 0)
+  const product = (x: Tensor, weight: Tensor) => tileMaskedLinear(x, weight, mask, null, { tile })
+  // Of the ways back what only they take: the product itself is computed once, here.
+  const { back, free } = op === 'forward'
+    ? { back: () => [null], free: () => {} }
+    : op === 'dx'
+    ? vjp((x) => product(x, weight), x)
+    : vjp((weight) => product(x, weight), weight)
+  const places = sampled({ forward: rows * outer, dx: rows * inner, dw: outer * inner }[op])
+  return {
+    ...subject(`masked ${name}`, () => op === 'forward' ? product(x, weight) : back(dy)[0]!, pickedAt(places)),
+    density,
+    flops: 2 * rows * kept,
+    denseFlops: 2 * rows * inner * outer,
+    bytes: 4 * (rows * (inner + outer) + 2 * outer * inner),
+    expected: inDoubles(op, data, outer, places, keep),
+    note: `${(kept / keep.length).toFixed(3)} of the tiles are occupied`,
+    dispose: () => {
+      free()
+      mask.dispose()
     },
   }
 }

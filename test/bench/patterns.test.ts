@@ -30,6 +30,16 @@ describeDevice('sparse cases', () => {
     expect(rows[1].note).toBe('20 of 36 outputs')
   })
 
+  test.each(sparseOps)('%s of a weight times a mask equals doubles and leaves nothing', async (op) => {
+    const before = gpu().pool.memory.live, data = layerData(layer)
+    const [, , masked] = await measure(sparseCase(data, op, 0.5, [], [16, 16]), timing)
+    disposeTree(data.tensors)
+    expect(masked).toMatchObject({ impl: 'masked 16x16', density: 0.5 })
+    expect(masked.maxRelError).toBeLessThanOrEqual(1e-5)
+    expect(masked.note).toMatch(/^0\.\d+ of the tiles are occupied$/)
+    expect(gpu().pool.memory.live).toBe(before)
+  })
+
   test('a suite leaves nothing on the device', async () => {
     const before = gpu().pool.memory.live
     for (const { make } of patternCases({ batches: [1], quick: true, densities: [0.5, 0.25] })) {
