@@ -20,13 +20,17 @@ interface Kept extends Derived {
   used: number
 }
 
-const keptIn = new WeakMap<Pool, Set<Kept>>()
+// Weakly, so that a weight that nobody has any more goes with what was made of it.
+const keptIn = new WeakMap<Pool, Set<WeakRef<Kept>>>()
 
 // A capture that was recorded with one sees that it is gone and records anew; one that is being recorded does not.
 whenFull((pool) => {
   if (currentCapture() !== 0) return
   const now = opNumber() // what that one uses stays
-  for (const each of keptIn.get(pool) ?? []) if (now === 0 || each.used !== now) each.dispose()
+  for (const reference of keptIn.get(pool) ?? []) {
+    const each = reference.deref()
+    if (each && (now === 0 || each.used !== now)) each.dispose()
+  }
 })
 
 let onUse: ((derived: Derived) => void) | null = null
@@ -44,8 +48,8 @@ export function watchDerived<R>(watcher: (derived: Derived) => void, work: () =>
 /**
  * A tensor of `shape` that `fill` makes of the content of `source`, by launches. It is kept with the buffer of `source`
  * under `key`, made anew when that was written, and freed with it, or by a later op that finds no memory: the caller
- * does not dispose of it and holds it for the time of its own op only. Of what is made
- * and freed inside a capture nothing is kept.
+ * does not dispose of it and holds it for the time of its own op only. Of what is made and freed inside a capture
+ * nothing is kept, and while a capture is recorded nothing is given up.
  */
 export function derived(
   source: Tensor,
@@ -82,7 +86,7 @@ function kept(
   // Neither keeps the other: the source's buffer ends the derived one, and no scope does.
   const tensor = unscoped(() => uncaptured(() => empty(shape))), { buffer } = source, own = source.borrow()
   const { derived: siblings } = own, pool = tensor.pool!
-  const all = keptIn.get(pool) ?? new Set()
+  const all = keptIn.get(pool) ?? new Set<WeakRef<Kept>>()
   let version = -1
   const made: Kept = {
     tensor,
@@ -94,11 +98,12 @@ function kept(
     },
     dispose: () => {
       siblings.delete(key)
-      all.delete(made)
+      all.delete(reference)
       tensor.dispose()
     },
   }
-  all.add(made)
+  const reference = new WeakRef(made)
+  all.add(reference)
   keptIn.set(pool, all)
   return made
 }

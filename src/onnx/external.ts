@@ -36,6 +36,9 @@ export function externalFiles({ initializer, node }: GraphProto): {
       each,
       `tensor ${quoted(each.name)}`,
     )
+    if (!(length >= 0)) {
+      throw new InputError(`tensor ${quoted(each.name)} has the shape [${each.dims.slice(0, 12)}]; it is damaged`)
+    }
     taken.set(file, (taken.get(file) ?? 0) + length)
   }
   if (taken.size > MOST_FILES) {
@@ -90,9 +93,9 @@ function placeOf({ externalData }: TensorProto, where: string): Place {
     )
   }
   const file = (of('location') ?? '').replace(/^(\.\/)+/, ''), parts = file.split('/')
-  // What is read is said by whoever wrote the file, so it may not lead out of the folder.
+  // What is read is said by whoever wrote the file, so it may not lead out of the folder, nor as part of an address.
   const isBelow = file.length <= 4096 && parts.every((part) => part !== '' && part !== '.' && part !== '..')
-    && !/[\\\u0000-\u001f\u007f]|^[A-Za-z][\w+.-]*:/.test(file)
+    && !/[\\%?#\u0000-\u001f\u007f]|^[A-Za-z][\w+.-]*:/.test(file)
   if (isBelow) return { file, offset: count('offset') ?? 0, length: count('length') }
   throw new InputError(
     `${where} lies in another file, ${quoted(file, 80)}, expected a name in the folder of this one or below it; put it `

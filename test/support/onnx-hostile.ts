@@ -146,6 +146,40 @@ export const hostileOnnx: readonly (readonly [name: string, bytes: () => Uint8Ar
     new RegExp(`node '/odd' \\('${type}'\\): its input \\d is missing`),
   ]),
   [
+    'a sum of nothing',
+    () => beside({ type: 'Sum', name: '/odd', inputs: [], outputs: ['big'] }, []),
+    /node '\/odd' \('Sum'\): /,
+  ],
+  [
+    'letters that are a number',
+    () =>
+      beside({
+        type: 'Einsum',
+        name: '/odd',
+        inputs: ['input', 'input'],
+        outputs: ['big'],
+        attributes: { equation: 3 },
+      }, []),
+    /node '\/odd' \('Einsum'\): /,
+  ],
+  [
+    'weights beside it of a negative size',
+    () =>
+      edited(({ graph }) => {
+        const [tensor] = graph!.initializer
+        tensor.dataLocation = Location.EXTERNAL
+        tensor.rawData = new Uint8Array(0)
+        tensor.dims = [-1000000000000n]
+        tensor.externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: 'weights.bin' })]
+      }),
+    /has the shape \[-1000000000000\]; it is damaged/,
+  ],
+  [
+    'weights beside it, under a name that an address reads otherwise',
+    () => inAnotherFile('%2e%2e/weights.bin'),
+    /expected a name in the folder of this one or below it/,
+  ],
+  [
     'a giant tensor',
     () => edited(({ graph }) => graph!.initializer[0].dims = [2n ** 40n]),
     /expected less than 2\^31 elements/,

@@ -7,7 +7,7 @@ import type { Made } from './translator.ts'
 
 /** `Einsum`. */
 export function einsum(reading: Reading): Made {
-  const { t, attributes, args } = reading, text = attributes.equation as string | undefined ?? ''
+  const { t, attributes, args } = reading, text = typeof attributes.equation === 'string' ? attributes.equation : ''
   const [, left = '', right = '', out = ''] = /^([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)$/.exec(text.replaceAll(' ', ''))
     ?? []
   const both = [...left].filter((axis) => right.includes(axis)),

@@ -154,7 +154,7 @@ export const folds: Readonly<Record<string, Fold>> = {
   Mod: elementwise((a, b) => a - b * Math.floor(a / b)),
   Relu: elementwise((a) => Math.max(a, 0)),
   MatMul([x, y]) {
-    const [K, N] = y.shape, rows = x.values.length / K
+    const [K, N] = y.shape, rows = sizeOf(x.shape.slice(0, -1))
     if (y.shape.length !== 2 || !x.shape.length || x.shape.at(-1) !== K) {
       throw new InputError(`a product of the constants [${x.shape}] and [${y.shape}], expected [..., n] and [n, m]`)
     }
@@ -279,6 +279,7 @@ export const folds: Readonly<Record<string, Fold>> = {
     if (depth > x.shape.length || updates.values.length !== places * inner) {
       throw new InputError(`[${updates.shape}] does not fill the places [${index.shape}] of [${x.shape}]`)
     }
+    if (!inner) return x // of nothing there may be any number of places
     for (let i = 0; i < places; i++) {
       let at = 0
       for (let axis = 0; axis < depth; axis++) {

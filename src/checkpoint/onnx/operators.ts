@@ -116,7 +116,10 @@ function clip(reading: Reading): Made {
 
 /** All of them, one after another. */
 const summed = (reading: Reading): Made =>
-  reading.args.map((_, i) => made(reading, i)).reduce((sum, x) => reading.t.step('add', [sum, x]))
+  reading.args.slice(1).reduce<Made>(
+    (sum, _, i) => reading.t.step('add', [sum, made(reading, i + 1)]),
+    made(reading, 0),
+  )
 
 /** relu(x) - slope relu(-x). */
 function prelu(reading: Reading): Made {

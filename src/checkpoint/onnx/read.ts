@@ -212,7 +212,9 @@ function resultsOf(node: DecodedNode, args: (Value | null)[], t: Translator, ops
       // Most constants are the same for every batch, and some are large.
       const isSame = args.every((arg) => !arg || arg.pair[0] === arg.pair[1]),
         pair = [first, isSame ? first : results(1)]
-      t.spend(pair.flat().reduce((sum, { values }) => sum + values.length, 0))
+      // A product takes many steps for each number that comes of it; 64 count as a number.
+      const steps = type === 'MatMul' ? 1 + (constantIn(args[0]!, 0).shape.at(-1) ?? 0) / 64 : 1
+      t.spend(steps * pair.flat().reduce((sum, { values }) => sum + values.length, 0))
       const [x] = args, origin = sameWeight.has(type) && x?.kind === 'known' ? x.origin : undefined
       return pair[0].map((first, i) => ({ kind: 'known', pair: [first, pair[1][i]], origin }))
     }

@@ -18,6 +18,20 @@ test('the file that they are made from is read', async () => {
   expect(await parseCheckpoint(small(), 'net.onnx')).toMatchObject({ classCount: 10, notes: [] })
 })
 
+test('any number of entries of nothing is put nowhere', async () => {
+  const none = { data: new Float32Array(0) }
+  const file = small(
+    [{ type: 'ScatterND', name: '/odd', inputs: ['x', 'at', 'x'], outputs: ['big'] }],
+    [{ name: 'x', shape: [0], ...none }, {
+      name: 'at',
+      shape: [2147483647, 2147483647, 0],
+      data: new BigInt64Array(0),
+    }],
+  )
+  const end = await parseCheckpoint(file, 'net.onnx').catch((error: unknown) => error)
+  if (end instanceof Error) expect(end, String(end.stack)).toBeInstanceOf(InputError)
+}, 10_000)
+
 test('every byte of a small file, cut off or changed, is read or refused in a sentence', async () => {
   const whole = small()
   for (let at = 0; at < whole.length; at += 7) {
