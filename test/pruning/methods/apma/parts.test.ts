@@ -4,6 +4,7 @@ import { type Tensor, tensor } from '../../../../src/core/tensor.ts'
 import { valueAndGrad } from '../../../../src/core/transform.ts'
 import { disposeTree } from '../../../../src/core/tree.ts'
 import { FocusedAttention } from '../../../../src/nn/index.ts'
+import { focus } from '../../../../src/ops/attention/focused.ts'
 import { sum } from '../../../../src/ops/reduce.ts'
 import { mul } from '../../../../src/ops/elementwise.ts'
 import { record } from '../../../../src/core/tape.ts'
@@ -96,8 +97,7 @@ test('settings: defaults, words and numbers, and what is refused', () => {
 describeDevice('the parts of APMA', () => {
   test('the focus function and the whole core of focused linear attention', async () => {
     const one = new FocusedAttention(2, 1, 1)
-    const focused = (module: FocusedAttention, x: Tensor) =>
-      (module as unknown as { focus(t: Tensor): Tensor }).focus(x)
+    const focused = (module: FocusedAttention, x: Tensor) => focus(x, module.power)
     near(await focused(one, tensor([3, 4], [1, 1, 1, 2])).data(), [1.943503, 4.606821])
     const at = { x: tensor([3, 4], [1, 1, 1, 2]) }, by = tensor([0.7, -0.2])
     const [, gradient] = valueAndGrad((given: typeof at) => sum(mul(focused(one, given.x), by)))(at)
