@@ -7,20 +7,21 @@ import { tensor } from '../src/core/tensor.ts'
 import { inference } from '../src/core/transform.ts'
 import { disposeTree } from '../src/core/tree.ts'
 import { gpu } from '../src/gpu/device.ts'
+import type { Precision } from '../src/gpu/precision.ts'
 import { tuned } from '../src/gpu/tune.ts'
 import { initialize } from '../src/nn/init.ts'
 import { costOf } from '../src/nn/macs.ts'
 import type { Model } from '../src/nn/model.ts'
 import { encodeNetwork } from '../src/onnx/network.ts'
+import { percent } from '../src/report/format.ts'
 import { defaultRounds, measure, type Row, type Subject } from './harness.ts'
 import { meter } from './meter.ts'
-import { forwardSubject, type ModelOptions, ortSubject, type Pictures, trainingStep } from './models.ts'
+import { forwardSubject, type ModelOptions, ortSubject, type Pictures, trainingStep, withRate } from './models.ts'
 import { slicer } from './pruned.ts'
 
-/** Which networks, at which batch sizes; `slice: false` leaves the smaller network out. */
+/** Which networks, at which batch sizes. */
 export interface FamilyOptions extends ModelOptions {
   batches: readonly number[]
-  slice?: boolean
 }
 
 /** Names of the registry; a training step keeps every activation, so VGG's takes fewer pictures. */
@@ -85,33 +86,35 @@ async function forwardRows(
   model: Model,
   data: Pictures,
   kinds: readonly string[] | undefined,
-  { peers, threads, slice = true, ...options }: FamilyOptions,
+  { peers, threads, ...options }: FamilyOptions,
 ): Promise<Row[]> {
   const { name, batch, side, images } = data, image: [number, number, number] = [3, side, side]
-  const exact = withPrecision('high', () => inference(() => model.call(tensor(images, [batch, ...image]))))
-  let expected: ArrayLike<number> = (await exact.data()).slice()
-  exact.dispose()
-  const eager = inference(() => model.call(tensor(images, [batch, ...image])))
-  await eager.data()
-  eager.dispose()
+  const eager = async (level: Precision) => {
+    const logits = withPrecision(level, () => inference(() => model.call(tensor(images, [batch, ...image]))))
+    const values = await logits.data()
+    logits.dispose()
+    return values
+  }
+  const precision = gpu().options.precision ?? 'default'
+  await eager(precision)
   await tuned() // so that what is captured has the variants that are fastest here
 
-  const subjects: Subject[] = [forwardSubject(model, data)]
-  const cut = slice ? await (await slicer(model, image, 1000, kinds))(0.5) : null
-  if (cut) {
-    subjects.push({
-      ...forwardSubject(cut.model, data),
-      impl: 'sliced',
-      expected: await cut.masked(images, batch),
-      note: `${(100 * cut.share).toFixed(1)} % of the multiply-adds`,
-    })
+  const { macs } = costOf(model, image)
+  const cut = await (await slicer(model, image, 1000, kinds))(0.5), others: Subject[] = []
+  const sliced: Subject = {
+    ...forwardSubject(cut.model, data),
+    impl: 'sliced',
+    expected: await cut.masked(images, batch),
+    flops: 2 * batch * cut.share * macs,
+    note: `${percent(cut.share, 1)} of the multiply-adds`,
   }
   if (peers.length) {
     const { bytes } = await encodeNetwork(model, image, { batch })
-    for (const peer of peers) subjects.push(await ortSubject(peer, bytes, data, threads))
-    expected = Float32Array.from(await subjects.at(-peers.length)!.run())
+    for (const peer of peers) others.push(await ortSubject(peer, bytes, data, threads))
   }
-  const macs = costOf(model, image).macs
+  const expected = others.length
+    ? Float32Array.from(await others[0].run())
+    : await eager('high')
   const rows = await measure({
     suite: 'models',
     name: `${name} forward`,
@@ -119,17 +122,10 @@ async function forwardRows(
     flops: 2 * batch * macs,
     bytes: 0,
     expected,
-    tolerance: tolerances[gpu().options.precision ?? 'default'],
-    subjects,
+    tolerance: tolerances[precision],
+    subjects: [forwardSubject(model, data), sliced, ...others],
     baselines: ['espalier', ...peers],
   }, options)
-  if (cut) {
-    disposeTree(cut.model)
-    const sliced = rows.find(({ impl }) => impl === 'sliced')!
-    sliced.gflops = cut.share * (sliced.gflops ?? 0)
-  }
-  for (const row of rows) {
-    row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
-  }
-  return rows
+  disposeTree(cut.model)
+  return withRate(rows, batch)
 }

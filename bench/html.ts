@@ -1,7 +1,7 @@
 // A bench as one HTML file that fetches nothing and runs no script: the machine, curves, the roofline, every row.
 import { html, type Html } from '../src/report/html.ts'
 import { legend, type Plot, type PlotPoint, responsivePlot, type Series } from '../src/report/plot.ts'
-import { page } from '../src/report/page.ts'
+import { definitions, page } from '../src/report/page.ts'
 import { compareReports, type RunComparison } from './compare.ts'
 import type { Row } from './harness.ts'
 import type { Roofline } from './roofline.ts'
@@ -39,15 +39,14 @@ export function benchSections(report: BenchReport, old?: { path: string, report:
 }
 
 function facts({ adapter, profile, machine, versions, date }: BenchReport): Html {
-  const list: [string, string | null][] = [
+  return definitions([
     ['adapter', adapter],
     ['profile', profile],
     ['processor', `${machine.cpu}, ${machine.cores} cores, ${machine.platform}`],
     ['versions', Object.entries(versions).map((pair) => pair.join(' ')).join(', ')],
     ['commit', machine.commit],
     ['date', date],
-  ]
-  return html`<dl>${list.map(([name, value]) => value !== null && html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+  ])
 }
 
 const short = (value: number) => String(Number(value.toPrecision(3)))

@@ -116,10 +116,7 @@ async function networkRows(data: Case, options: ModelOptions, begin: (job: strin
       tolerance: data.tolerance,
       subjects,
     }, { ...options, onProgress })
-    for (const row of measured) {
-      row.note = [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', ')
-    }
-    rows.push(...measured)
+    rows.push(...withRate(measured, batch))
   }
   if (wanted(`${name} training step`)) {
     rows.push(await trainingStep(model, data, { ...options, onProgress: begin(`${name} training step`) }))
@@ -127,6 +124,13 @@ async function networkRows(data: Case, options: ModelOptions, begin: (job: strin
   disposeTree(model)
   return rows
 }
+
+/** Rows whose note ends with images a second. */
+export const withRate = (rows: readonly Row[], batch: number): Row[] =>
+  rows.map((row) => ({
+    ...row,
+    note: [row.note, `${(1000 * batch / row.msMedian).toFixed(1)} images/s`].filter(Boolean).join(', '),
+  }))
 
 /** Reading, checking and uploading a file, several times; the first time everything is cold. */
 async function loading({ name, file }: Case): Promise<Row> {

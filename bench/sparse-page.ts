@@ -1,7 +1,8 @@
 // What `sparse-networks` measured as a page: accuracy against density, a curve for each choice of tiles, and every row.
+import { percent } from '../src/report/format.ts'
 import { html, type Html } from '../src/report/html.ts'
 import { legend, type Plot, responsivePlot } from '../src/report/plot.ts'
-import { page } from '../src/report/page.ts'
+import { definitions, page } from '../src/report/page.ts'
 import type { MachineFacts } from './schema.ts'
 
 /** A network, dense or packed, as it was measured. Shares of times are of the dense network's in turns with it. */
@@ -36,24 +37,20 @@ export interface SparseNetworks {
   rows: readonly SparseRow[]
 }
 
-const percent = (share: number, digits = 1) => `${(100 * share).toFixed(digits)} %`
-
 /** The page; accuracies have one standard error to either side, sqrt(p (1 - p) / images). */
 export function sparsePage(
   { command, version, adapter, machine, skip, references, dense, rows }: SparseNetworks,
 ): string {
   const plot = accuracies(dense, rows)
   return page('Sparse networks without training', version, [
-    html`<dl>${
-      Object.entries({
-        command,
-        adapter,
-        processor: `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}`,
-        commit: machine.commit ?? 'unknown',
-        'left dense': skip.join(', ') || 'nothing',
-        pictures: `${dense.images} tested, ${references} scored by`,
-      }).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)
-    }</dl>`,
+    definitions(Object.entries({
+      command,
+      adapter,
+      processor: `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}`,
+      commit: machine.commit ?? 'unknown',
+      'left dense': skip.join(', ') || 'nothing',
+      pictures: `${dense.images} tested, ${references} scored by`,
+    })),
     ...rows.length ? [html`<section><h2>${plot.label}</h2>${legend(plot)}${responsivePlot(plot)}</section>`] : [],
     table(dense, rows),
   ])
@@ -73,7 +70,7 @@ function accuracies(dense: SparseResult, rows: readonly SparseRow[]): Plot {
       name,
       points: found.toSorted((a, b) => a.density - b.density).map(({ density: x, top1: y, images }) => {
         const error = Math.sqrt(y * (1 - y) / images)
-        return { x, y, low: y - error, high: y + error, title: `${name}, density ${x.toFixed(3)}: ${percent(y)}` }
+        return { x, y, low: y - error, high: y + error, title: `${name}, density ${x.toFixed(3)}: ${percent(y, 1)}` }
       }),
     })),
     level: { value: dense.top1, label: 'dense' },
@@ -85,11 +82,11 @@ function table(dense: SparseResult, rows: readonly SparseRow[]): Html {
   const cells = (name: string, density: number, row: SparseResult) => [
     name,
     density.toFixed(3),
-    percent(row.top1),
-    percent(row.top5),
+    percent(row.top1, 1),
+    percent(row.top5, 1),
     row.loss.toFixed(3),
-    percent(row.keptMacs / dense.keptMacs),
-    percent(row.bytes / dense.bytes),
+    percent(row.keptMacs / dense.keptMacs, 1),
+    percent(row.bytes / dense.bytes, 1),
     row.cpuMsPerImage?.toFixed(2) ?? '–',
     row.cpuShare === undefined ? '–' : percent(row.cpuShare, 0),
   ]

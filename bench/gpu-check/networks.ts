@@ -12,7 +12,7 @@ import { costOf } from '../../src/nn/macs.ts'
 import type { Model } from '../../src/nn/model.ts'
 import type { OnProgress } from '../../src/pruning/progress.ts'
 import { type Row, measure, type MeasureOptions } from '../harness.ts'
-import { trainingStep } from '../models.ts'
+import { trainingStep, withRate } from '../models.ts'
 import { forwardOf, slicer } from '../pruned.ts'
 
 /** Which network, where, how large. */
@@ -69,20 +69,20 @@ export async function networkRows(
         })
       }
       rows.push(
-        ...(await measure({
-          suite: 'models',
-          name: `${name} forward`,
-          shape: `batch=${batch} image=${image}`,
-          flops: 2 * batch * costOf(model, shape).macs,
-          bytes: 0,
-          expected: result,
-          tolerance: 1e-3,
-          subjects,
-          baselines: ['dense'],
-        }, options)).map((row) => ({
-          ...row,
-          note: `${row.note ? `${row.note}, ` : ''}${(1000 * batch / row.msMedian).toFixed(1)} images/s`,
-        })),
+        ...withRate(
+          await measure({
+            suite: 'models',
+            name: `${name} forward`,
+            shape: `batch=${batch} image=${image}`,
+            flops: 2 * batch * costOf(model, shape).macs,
+            bytes: 0,
+            expected: result,
+            tolerance: 1e-3,
+            subjects,
+            baselines: ['dense'],
+          }, options),
+          batch,
+        ),
       )
       if (small) disposeTree(small.model)
     }

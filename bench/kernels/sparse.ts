@@ -123,7 +123,7 @@ function denseSubject(
     dx: () => matmul(dy, weight),
     dw: () => matmul(dy, x, { transposeA: true }),
   }[op]
-  const places = sampled({ forward: rows * outer, dx: rows * inner, dw: outer * inner }[op])
+  const places = placesOf(op, rows, inner, outer)
   return { ...subject(impl, compute, pickedAt(places)), density, expected: inDoubles(op, data, outer, places, null) }
 }
 
@@ -140,7 +140,7 @@ function patternSubject(pattern: Pattern, op: SparseOp, data: LayerData, density
     },
     dw: () => sparseValues(dy, x, sparse, sparse.packing, rows),
   }[op]
-  const places = sampled({ forward: rows * outer, dx: rows * inner, dw: outer * inner }[op]), pick = pickedAt(places)
+  const places = placesOf(op, rows, inner, outer), pick = pickedAt(places)
   // Gradients of values lie in tiles; entries that are not kept have none, wherever a tile has room for one.
   const dense = (values: ArrayLike<number>) =>
     op === 'dw'
@@ -174,7 +174,7 @@ function maskedSubject(tile: Tile, op: SparseOp, data: LayerData, density: numbe
     : op === 'dx'
     ? vjp((x) => product(x, weight), x)
     : vjp((weight) => product(x, weight), weight)
-  const places = sampled({ forward: rows * outer, dx: rows * inner, dw: outer * inner }[op])
+  const places = placesOf(op, rows, inner, outer)
   return {
     ...subject(`masked ${name}`, () => op === 'forward' ? product(x, weight) : back(dy)[0]!, pickedAt(places)),
     density,
@@ -239,6 +239,10 @@ function subject(impl: string, compute: () => Tensor, inOrder: Subject['inOrder'
     },
   }
 }
+
+/** Entries of y, dx or dw that are checked. */
+const placesOf = (op: SparseOp, rows: number, inner: number, outer: number) =>
+  sampled({ forward: rows * outer, dx: rows * inner, dw: outer * inner }[op])
 
 /** y, dx or dw of the kept entries at these places; `outer` outputs of the layer are there. */
 function inDoubles(

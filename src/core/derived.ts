@@ -27,9 +27,11 @@ const keptIn = new WeakMap<Pool, Set<WeakRef<Kept>>>()
 whenFull((pool) => {
   if (currentCapture() !== 0) return
   const now = opNumber() // what that one uses stays
-  for (const reference of keptIn.get(pool) ?? []) {
+  const all = keptIn.get(pool) ?? new Set<WeakRef<Kept>>()
+  for (const reference of all) {
     const each = reference.deref()
-    if (each && (now === 0 || each.used !== now)) each.dispose()
+    if (!each) all.delete(reference)
+    else if (now === 0 || each.used !== now) each.dispose()
   }
 })
 
@@ -90,7 +92,7 @@ function kept(
   let version = -1
   const made: Kept = {
     tensor,
-    used: opNumber(),
+    used: 0,
     refresh() {
       if (version === buffer.version) return
       fill(own, tensor)

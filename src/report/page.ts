@@ -2,6 +2,10 @@
 import { html, type Html } from './html.ts'
 import { style } from './style.ts'
 
+/** Names with their values; what has none is left out. */
+export const definitions = (list: readonly (readonly [string, string | null | undefined])[]): Html =>
+  html`<dl>${list.map(([name, value]) => (value ?? null) !== null && html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+
 /** A document with these sections. Every text in it is escaped. */
 export const page = (title: string, version: string, sections: Html | readonly Html[]): string =>
   html`<!doctype html>

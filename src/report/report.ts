@@ -7,7 +7,7 @@ import { differsInTime, percent } from './format.ts'
 import { headGraphSection } from './head-graph.ts'
 import { html, type Html } from './html.ts'
 import { unitSection } from './kept.ts'
-import { page } from './page.ts'
+import { definitions, page } from './page.ts'
 import { stageSection } from './stages.ts'
 import type { Heatmaps, Report } from './types.ts'
 
@@ -34,7 +34,7 @@ ${unitSection(report)}`,
 }
 
 function facts({ model, data, test, method, rate, seed, adapter, version }: Report): Html {
-  const list: [string, string | undefined][] = [
+  return definitions([
     ['model', model],
     ['method', method],
     ['rate', rate === undefined ? undefined : percent(rate, 1)],
@@ -43,8 +43,7 @@ function facts({ model, data, test, method, rate, seed, adapter, version }: Repo
     ['seed', String(seed)],
     ['adapter', adapter],
     ['version', `Espalier ${version}`],
-  ]
-  return html`<dl>${list.map(([name, value]) => value !== undefined && html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`
+  ])
 }
 
 /** What most readers came for, in large type. */

@@ -2,6 +2,7 @@
 // are summed over, and the rest are rows and columns.
 import { InputError } from '../../base/errors.ts'
 import { quoted } from '../../base/quote.ts'
+import { sizeOf } from '../../base/shape.ts'
 import { made, type Reading, reshapeTo } from './reading.ts'
 import type { Made } from './translator.ts'
 
@@ -61,11 +62,9 @@ function ordered(
     order = [...batch, ...second, ...third].map((axis) => axes.indexOf(axis))
   const turned = order.every((axis, i) => axis === i) ? x : t.step('permute', [x], { order })
   if (second.length === 1 && third.length === 1) return turned
-  const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1),
-    n = batch.length,
-    m = n + second.length
+  const n = batch.length, m = n + second.length
   const shapes = turned.pair.map((
     { shape },
-  ) => [...shape.slice(0, n), product(shape.slice(n, m)), product(shape.slice(m))])
+  ) => [...shape.slice(0, n), sizeOf(shape.slice(n, m)), sizeOf(shape.slice(m))])
   return reshapeTo(t, turned, [shapes[0], shapes[1]])
 }
