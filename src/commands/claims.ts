@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path'
 import type { Dataset } from '../data/datasets.ts'
 import { InputError } from '../base/errors.ts'
 import { claimOutputs, type NamedFile } from '../files/claim.ts'
+import { onnxDataFiles } from '../files/onnx-data.ts'
 import { isPluginPath } from '../files/plugin.ts'
+import { isRecipePath } from './recipe.ts'
 
 export { claimOutputs, type NamedFile } from '../files/claim.ts'
 
@@ -15,19 +17,26 @@ export interface Reads {
   data?: Dataset | null
   test?: Dataset | null
   images?: readonly string[]
-  /** `--method`, which may be a file. */
+  /** `--method`, `--pattern` and `--recipe`, which may be files. */
   method?: string
+  pattern?: string
+  recipe?: string
 }
 
 /** Every file that is read for these, also those beside them and those that a list names. */
-export function filesRead({ model, data, test, images = [], method }: Reads): NamedFile[] {
+export function filesRead({ model, data, test, images = [], method, pattern, recipe }: Reads): NamedFile[] {
+  const plugin = (flag: string, path: string | undefined) =>
+    path !== undefined && isPluginPath(path) ? [{ flag, path }] : []
   return [
     { flag: 'the model', path: model },
+    ...onnxDataFiles(model).map((path) => ({ flag: 'the weights of the model', path })),
     ...configurationsBeside(model).map((path) => ({ flag: 'the configuration of the model', path })),
     ...dataFiles('--data', data),
     ...dataFiles('--test', test),
     ...images.map((path) => ({ flag: '--image', path })),
-    ...method !== undefined && isPluginPath(method) ? [{ flag: '--method', path: method }] : [],
+    ...plugin('--method', method),
+    ...plugin('--pattern', pattern),
+    ...recipe !== undefined && isRecipePath(recipe) ? [{ flag: '--recipe', path: recipe }] : [],
   ]
 }
 

@@ -69,7 +69,7 @@ export async function pruneToPattern(options: Options, reporter: Reporter): Prom
   checkedOptions(method, named, options.set ?? {})
   checkData(method, options.finetune === undefined ? reads : 'training', options)
   const outputs = [{ flag: '--out', path: out }]
-  claimOutputs(outputs, filesRead({ model, method }), options.overwrite ?? false)
+  claimOutputs(outputs, filesRead({ model, method, pattern: options.pattern }), options.overwrite ?? false)
   const job = await openJob(model, options, reporter)
   claimOutputs(outputs, filesRead({ model, ...job }), options.overwrite ?? false)
   const skip = options.skip?.split(',').map((name) => name.trim())

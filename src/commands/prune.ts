@@ -98,12 +98,13 @@ export const prune: CommandSpec<PruneOptions> = {
       )
     }
     const files = filesWritten(options)
-    claimOutputs(files, filesRead({ model: options.args[0], method: options.method }), options.overwrite ?? false)
+    const { args: [model], overwrite = false } = options
+    claimOutputs(files, filesRead({ model, ...pick(options, ['method', 'recipe']) }), overwrite)
     const outputs: Output[] = []
     try {
       const units = options.units ?? method.kinds?.join(',')
-      const job = await prepareJob(options.args[0], { ...options, units }, reporter)
-      claimOutputs(files, filesRead({ model: options.args[0], ...job }), options.overwrite ?? false)
+      const job = await prepareJob(model, { ...options, units }, reporter)
+      claimOutputs(files, filesRead({ model, ...job }), overwrite)
       // found wanting now rather than after the work
       for (const { path } of files) outputs.push(openOutput(path))
       const gpu = await init({ adapter: options.adapter, threads: options.threads })

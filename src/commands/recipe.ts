@@ -27,9 +27,12 @@ export const recipeNames = (): string[] =>
     ? []
     : readdirSync(folder()).filter((name) => name.endsWith('.json')).map((name) => basename(name, '.json')).sort()
 
+/** Whether `--recipe` names a file, and not a recipe of the package. */
+export const isRecipePath = (name: string): boolean => /\.json$/i.test(name) || /[\\/]/.test(name)
+
 /** A recipe by name, or from a .json file. @throws InputError saying what is wrong with it. */
 export function readRecipe(name: string): Recipe {
-  const isFile = /\.json$/i.test(name) || /[\\/]/.test(name)
+  const isFile = isRecipePath(name)
   if (!isFile && !recipeNames().includes(name)) {
     throw new InputError(`--recipe ${plain(name)}: expected ${recipeNames().join(', ')}, or a .json file`)
   }

@@ -153,7 +153,7 @@ export async function prepare(
       derived('--out', stateFileOf(out), 'the state of the run'),
       derived('--out', curve, 'the learning curve'),
     ],
-    filesRead({ model: name, data, test }),
+    filesRead({ model: name, data, test, pattern: options.pattern }),
     options.overwrite === true || stored !== null,
   )
   const names = data.classes?.length === classes

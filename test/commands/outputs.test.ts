@@ -14,8 +14,9 @@ import { sweep } from '../../src/commands/sweep.ts'
 import { train } from '../../src/commands/train.ts'
 import { InputError } from '../../src/base/errors.ts'
 import { encodeSafetensors, parseSafetensors } from '../../src/files/safetensors.ts'
-import { bundleForNode } from '../support/cli.ts'
+import { bundleForNode, runNode } from '../support/cli.ts'
 import { run, scratch } from '../support/model.ts'
+import { small, splitOnnx } from '../support/onnx-hostile.ts'
 import { pngOf } from '../hostile/material.ts'
 
 const slow = 240_000
@@ -38,7 +39,20 @@ beforeAll(async () => {
   copyFileSync(cifar, at('ten.bin'))
   copyFileSync(cifar, at('run.svg'))
   writeFileSync(at('mine.mjs'), 'export default { images: false, score: () => new Map() }')
+  writeFileSync(
+    at('rows.mjs'),
+    `const tile = () => [1, 1], unfit = () => null, fixedDensity = () => null, keep = (scores) => scores
+    export default { name: 'rows', tile, unfit, fixedDensity, keep, pack: keep, unpack: keep, positions: keep,
+      walk: { wgsl: '', index: [] } }`,
+  )
+  writeFileSync(at('recipe.json'), JSON.stringify({ summary: 's', network: 'n', flags: { minimum: 2 } }))
   symlinkSync('net.safetensors', at('link.html'))
+  const { net, data: weights } = splitOnnx(small(), 'w/the weights.bin')
+  mkdirSync(at('onnx/w'), { recursive: true })
+  writeFileSync(at('onnx/net.onnx'), net)
+  writeFileSync(at('onnx/w/the weights.bin'), weights)
+  linkSync(at('onnx/w/the weights.bin'), at('onnx/hard.json'))
+  symlinkSync('onnx/w/the weights.bin', at('soft.png'))
   symlinkSync('nothing', at('dangling.html'))
   linkSync(at('val/a.png'), at('hard.png'))
   writeFileSync(at('old.html'), 'mine')
@@ -104,6 +118,27 @@ test.each(
       bench,
       () => ['patterns', '--pattern', `rows, ${at('mine.mjs')}`, '--report', at('mine.mjs'), ...cpu],
     ],
+    [
+      'prune: a pattern of the user',
+      prune,
+      () => [
+        model(),
+        '--method',
+        'magnitude',
+        '--pattern',
+        at('rows.mjs'),
+        '--density',
+        '0.5',
+        '--out',
+        at('rows.mjs'),
+      ],
+    ],
+    [
+      'train: a pattern of the user',
+      train,
+      () => [network, ...data, '--pattern', at('rows.mjs'), '--density', '0.5', '--out', at('rows.mjs'), ...cpu],
+    ],
+    ['prune: a recipe of the user', prune, () => cut('--recipe', at('recipe.json'), '--out', at('recipe.json'))],
     ['train: the file it starts from', train, () => [model(), ...data, '--out', model(), ...cpu]],
     [
       'train: the data, by its curve',
@@ -118,6 +153,22 @@ test.each(
   )
   expect(outcome).toBeInstanceOf(InputError)
   expect((outcome as Error).message).toMatch(/would write over what is read|which is the network/)
+  expect(contents()).toEqual(before)
+}, slow)
+
+test.each([
+  ['import', () => ['--out', at('onnx/w/the weights.bin')]],
+  ['export', () => ['--out', at('onnx/w/../w/the weights.bin')]],
+  ['prune', () => [...cut(...list()).slice(1), '--out', at('o'), '--report', at('onnx/hard.html')]],
+  ['explain', () => ['--image', at('val/a.png'), '--out', at('soft.png'), ...cpu]],
+  ['train', () => [...data, '--out', at('onnx/w/the weights.bin'), ...cpu]],
+])('weights in a file beside an ONNX file are an input like it; %s', async (command, args) => {
+  const cli = await bundleForNode('src/cli.ts', 'cli'), before = contents()
+  const { code, stdout, stderr } = await runNode(cli, [command, at('onnx/net.onnx'), ...args(), '--overwrite'])
+  expect(stderr).toMatch(
+    /: would write over what is read, the weights of the model .*w\/the weights\.bin; give another/,
+  )
+  expect({ code, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({ code: 2, stdout: '', lines: 1 })
   expect(contents()).toEqual(before)
 }, slow)
 
