@@ -3,7 +3,7 @@ import { plain, shown } from '../src/base/quote.ts'
 import type { Row } from './harness.ts'
 import { type BenchReport, SCHEMA } from './schema.ts'
 import { changeBetween, type Interval } from './statistics.ts'
-import { rowName } from './table.ts'
+import { keyOf, rowName } from './table.ts'
 
 /** How a row changed; `value` above 1 is slower than before. */
 export interface Change extends Interval {
@@ -27,8 +27,6 @@ export interface RunComparison {
 
 /** Changes below this share are not told, whatever the rounds say: runs differ by more than their rounds do. */
 const LEAST = 0.05
-
-const keyOf = (row: Row) => JSON.stringify([row.suite, row.name, row.shape, row.impl, row.density, row.profile])
 
 /** Compares two runs row by row. */
 export function compareReports(old: BenchReport, now: BenchReport): RunComparison {
@@ -63,7 +61,10 @@ function changeOf(old: Row, now: Row, oldRows: readonly Row[], nowRows: readonly
       : rows.find((other) => other.impl === over && keyOf({ ...other, impl: row.impl }) === keyOf(row))
     return base?.msRounds?.length === own.length ? own.map((ms, i) => ms / base.msRounds![i]) : own
   }
-  const interval = changeBetween(rounds(old, oldRows), rounds(now, nowRows))
+  const interval = changeBetween(rounds(old, oldRows), rounds(now, nowRows), {
+    before: old.processes,
+    after: now.processes,
+  })
   const { value, low, high } = interval, enough = (old.msRounds?.length ?? 0) > 1 && (now.msRounds?.length ?? 0) > 1
   return {
     ...interval,

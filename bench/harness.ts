@@ -8,7 +8,7 @@ import { deviceTime } from '../src/gpu/timing.ts'
 import type { OnProgress } from '../src/pruning/progress.ts'
 import { relativeError } from '../src/base/relative-error.ts'
 import { median, quantile, spreadOf, takeTurns } from '../src/base/turns.ts'
-import { isNoisy, medianOf, speedUp } from './statistics.ts'
+import { compared } from './judge.ts'
 
 /**
  * One implementation of a case. `run` computes once and reads the result back; `device` gives the device time of one
@@ -92,6 +92,8 @@ export interface Row {
   msDevice: number | null
   /** The median of each round, by which implementations that took turns are compared. */
   msRounds?: number[]
+  /** Processes that measured it, where there were several; each has as many of the rounds, one after the other. */
+  processes?: number
   /** GFLOP/s that a dense product would need for the same time. */
   gflopsDense?: number
   density?: number
@@ -145,7 +147,7 @@ export async function measure(
   const byRound = turns.map((taken) => taken.map(({ wall }) => median(wall)))
   const rows = work.subjects.map((subject, i) => rowOf(work, subject, turns[i], byRound[i], errors[i]))
   for (const { dispose } of work.subjects) dispose?.()
-  return compared(work, rows)
+  return compared(rows, work.baselines ?? [])
 }
 
 /** Computes each subject and holds it against the expected values; warms it up as well. */
@@ -239,20 +241,6 @@ function rowOf(work: BenchCase, subject: Subject, turns: readonly Turn[], rounds
   if (density !== undefined) row.density = density
   if (offDevice) row.offDevice = true
   return row
-}
-
-/** Adds how fast each row is beside the baselines, and whether the machine was too noisy to tell. */
-function compared({ baselines = [] }: BenchCase, rows: Row[]): Row[] {
-  for (const row of rows) {
-    const rounds = row.msRounds ?? []
-    const others = rows.filter((other) => other !== row && baselines.includes(other.impl))
-    const against = others.map(({ impl, msRounds = [] }) => ({ over: impl, ...speedUp(msRounds, rounds) }))
-    if (against.length) row.speedUps = against
-    // Of what took turns, ratios count: a machine that was slow for a while slowed all of them.
-    const judged = against.length ? against : [medianOf(rounds)]
-    if (judged.some((interval) => isNoisy(interval, rounds.length))) row.noisy = true
-  }
-  return rows
 }
 
 async function tinybench(): Promise<typeof import('tinybench')> {

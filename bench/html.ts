@@ -38,13 +38,14 @@ export function benchSections(report: BenchReport, old?: { path: string, report:
   ]
 }
 
-function facts({ adapter, profile, machine, versions, date }: BenchReport): Html {
+function facts({ adapter, profile, machine, versions, date, processes = 1 }: BenchReport): Html {
   return definitions([
     ['adapter', adapter],
     ['profile', profile],
     ['processor', `${machine.cpu}, ${machine.cores} cores, ${machine.platform}`],
     ['versions', Object.entries(versions).map((pair) => pair.join(' ')).join(', ')],
     ['commit', machine.commit],
+    ['processes', String(processes)],
     ['date', date],
   ])
 }
@@ -81,7 +82,7 @@ function densityPlots(rows: readonly Row[]): Html[] {
       level: { value: 1, label: 'as fast' },
     }
     return html`<section><h2>${label}</h2>${legend(plot)}${responsivePlot(plot)}
-<p class="small">A band is the 95 % interval over rounds.</p></section>`
+<p class="small">A band is the 95 % interval over rounds, and over processes where there were several.</p></section>`
   })
 }
 

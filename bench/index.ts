@@ -4,6 +4,7 @@ export { type Change, compareReports, comparisonText, jsonReport, type RunCompar
 export { type BenchCase, type CaseMaker, measure, type MeasureOptions, type Row, type SpeedUp,
   type Subject } from './harness.ts'
 export { relativeError } from '../src/base/relative-error.ts'
+export { mergeReports } from './processes.ts'
 export { opCase, type OpCaseOptions } from './op-case.ts'
 export { bench, type OwnBenchOptions } from './own.ts'
 export { type BenchOptions, measureAll, runBench, type Suite } from './run.ts'

@@ -118,7 +118,7 @@ export function breakEvenRows(rows: readonly Row[]): BreakEvenRow[] {
     const key = JSON.stringify([row.name, row.shape, impl, row.profile])
     const curve = curves.get(key) ?? { row, points: [] }
     curves.set(key, curve)
-    curve.points.push({ density, dense: dense.msRounds, sparse: msRounds })
+    curve.points.push({ density, dense: dense.msRounds, sparse: msRounds, processes: row.processes })
   }
   return [...curves.values()].filter(({ points }) => points.length > 1).map(({ row, points }) => ({
     pattern: row.impl,

@@ -37,6 +37,8 @@ export interface BenchReport {
   versions: Record<string, string>
   profile: string
   machine: MachineFacts
+  /** Processes that measured, one after the other, where there were several. */
+  processes?: number
   /** When it began, ISO 8601. */
   date: string
   rows: Row[]
@@ -87,6 +89,13 @@ export function readReport(path: string): BenchReport {
     if (!isTime(row.msMedian)) return refuse(`row ${i} has the msMedian ${shown(row.msMedian)}`)
     if (row.msRounds !== undefined && !(Array.isArray(row.msRounds) && row.msRounds.every(isTime))) {
       return refuse(`row ${i} has the msRounds ${shown(row.msRounds)}`)
+    }
+    const { processes = 1, msRounds } = row
+    if (!(Number.isInteger(processes) && processes as number >= 1)) {
+      return refuse(`row ${i} has the processes ${shown(processes)}`)
+    }
+    if (processes !== 1 && !(Array.isArray(msRounds) && msRounds.length % (processes as number) === 0)) {
+      return refuse(`row ${i} has rounds that ${shown(processes)} processes cannot share alike`)
     }
     if (row.density !== undefined && typeof row.density !== 'number') {
       return refuse(`row ${i} has the density ${shown(row.density)}`)

@@ -1,7 +1,7 @@
 // What may be said of times that were taken in turns: intervals by the bootstrap over rounds (Efron and Tibshirani, An
 // Introduction to the Bootstrap, chapter 13), which ask for no distribution; whether a machine was too noisy for a row;
 // and from which density on a sparse product stops being faster than the dense one.
-import { random } from '../src/base/random.ts'
+import { type Draw, random } from '../src/base/random.ts'
 import { median, quantile } from '../src/base/turns.ts'
 
 /** A figure, and between what it lies with 95 % confidence. */
@@ -15,33 +15,48 @@ const RESAMPLES = 1000
 
 /**
  * Draws rounds with replacement and asks `figure` again and again: its value on the rounds as they were, and the
- * interval.
+ * interval. Where rounds are of several processes, as many of each one after the other, processes are drawn and then
+ * rounds of each (Davison and Hinkley, Bootstrap Methods and their Application, section 3.8): what differs between
+ * processes is then in the interval.
  */
-export function bootstrap(rounds: number, figure: (picked: readonly number[]) => number): Interval {
-  const all = Array.from({ length: rounds }, (_, i) => i), draw = random(17, `bootstrap ${rounds}`)
-  const found = Array.from(
-    { length: RESAMPLES },
-    () => figure(all.map(() => draw.integer(rounds))),
-  )
+export function bootstrap(rounds: number, figure: (picked: readonly number[]) => number, processes = 1): Interval {
+  const all = Array.from({ length: rounds }, (_, i) => i), pick = drawn(random(17, `bootstrap ${rounds}`))
+  const found = Array.from({ length: RESAMPLES }, () => figure(pick(rounds, processes)))
   return { value: figure(all), low: quantile(found, 0.025), high: quantile(found, 0.975) }
 }
 
+/** Places of rounds, drawn with replacement: first their processes, where there are several, then rounds of each. */
+const drawn = (draw: Draw) => (rounds: number, processes: number): number[] => {
+  if (processes <= 1) return Array.from({ length: rounds }, () => draw.integer(rounds))
+  const each = rounds / processes
+  return Array.from({ length: processes }, () => each * draw.integer(processes)).flatMap((begin) =>
+    Array.from({ length: each }, () => begin + draw.integer(each))
+  )
+}
+
 /** The median over rounds. */
-export const medianOf = (rounds: readonly number[]): Interval =>
-  bootstrap(rounds.length, (picked) => median(picked.map((i) => rounds[i])))
+export const medianOf = (rounds: readonly number[], processes = 1): Interval =>
+  bootstrap(rounds.length, (picked) => median(picked.map((i) => rounds[i])), processes)
 
 /**
  * How many times as fast the second is as the first, where both took turns: the median over rounds of the ratio in
  * each.
  */
-export const speedUp = (first: readonly number[], second: readonly number[]): Interval =>
-  medianOf(second.map((ms, i) => first[i] / ms))
+export const speedUp = (first: readonly number[], second: readonly number[], processes = 1): Interval =>
+  medianOf(second.map((ms, i) => first[i] / ms), processes)
 
-/** How many times as long the second took, where the two were measured in different runs. */
-export function changeBetween(old: readonly number[], now: readonly number[]): Interval {
-  const draw = random(18, 'change'),
-    pick = (rounds: readonly number[]) => median(rounds.map(() => rounds[draw.integer(rounds.length)]))
-  const found = Array.from({ length: RESAMPLES }, () => pick(now) / pick(old))
+/**
+ * How many times as long the second took, where the two were measured in different runs, each of so many processes.
+ */
+export function changeBetween(
+  old: readonly number[],
+  now: readonly number[],
+  { before = 1, after = 1 }: { before?: number, after?: number } = {},
+): Interval {
+  const pick = drawn(random(18, 'change'))
+  const sample = (rounds: readonly number[], processes: number) =>
+    median(pick(rounds.length, processes).map((i) => rounds[i]))
+  const found = Array.from({ length: RESAMPLES }, () => sample(now, after) / sample(old, before))
   return { value: median(now) / median(old), low: quantile(found, 0.025), high: quantile(found, 0.975) }
 }
 
@@ -57,6 +72,8 @@ export interface DensityTimes {
   density: number
   dense: readonly number[]
   sparse: readonly number[]
+  /** Processes that the rounds are of, as many of each; default 1. */
+  processes?: number
 }
 
 /**
@@ -75,7 +92,7 @@ export function breakEven(points: readonly DensityTimes[]): BreakEven {
   if (!points.length) throw new RangeError('breakEven: expected at least one density, got none')
   const sorted = points.toSorted((a, b) => a.density - b.density)
   const shares = sorted.map(({ dense, sparse }) => sparse.map((ms, i) => ms / dense[i]))
-  const densities = sorted.map(({ density }) => density), draw = random(19, 'break-even')
+  const densities = sorted.map(({ density }) => density), pick = drawn(random(19, 'break-even'))
   const crossing = (medians: readonly number[]): number => {
     const above = medians.findIndex((share) => share > 1)
     if (above < 0) return densities.at(-1)!
@@ -86,7 +103,10 @@ export function breakEven(points: readonly DensityTimes[]): BreakEven {
   const value = crossing(shares.map(median))
   const found = Array.from(
     { length: RESAMPLES },
-    () => crossing(shares.map((rounds) => median(rounds.map(() => rounds[draw.integer(rounds.length)])))),
+    () =>
+      crossing(
+        shares.map((rounds, at) => median(pick(rounds.length, sorted[at].processes ?? 1).map((i) => rounds[i]))),
+      ),
   )
   const plain = shares.map(median)
   const beyond = plain.every((share) => share <= 1) ? 'above' : plain[0] > 1 ? 'below' : null

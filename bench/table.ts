@@ -83,6 +83,10 @@ export function table(rows: readonly Row[]): string {
   ).join('\n')
 }
 
+/** What tells a row from all others of a report, and finds it in another run. */
+export const keyOf = (row: Row): string =>
+  JSON.stringify([row.suite, row.name, row.shape, row.impl, row.density, row.profile])
+
 /** What a row is called where it is named: suite aside, everything that tells it from others. */
 export const rowName = ({ name, shape, impl, density, profile }: Row): string =>
   [name, shape, impl, density === undefined ? '' : `at ${density}`, profile].filter(Boolean).join(' ')

@@ -5,12 +5,12 @@ import { against, rowName, table } from './table.ts'
 
 /** The report for a terminal; `old` is an earlier run with its file's name. */
 export function benchText(report: BenchReport, old?: { path: string, report: BenchReport }): string {
-  const { adapter, versions, profile, machine, rows, rooflines, breakEven, notes } = report
+  const { adapter, versions, profile, machine, rows, rooflines, breakEven, notes, processes } = report
   const lines = [
     `adapter: ${adapter}   profile: ${profile}   ${Object.entries(versions).map((pair) => pair.join(' ')).join(', ')}`,
     `machine: ${machine.cpu}, ${machine.cores} cores, ${machine.platform}${
       machine.commit ? `, commit ${machine.commit}` : ''
-    }`,
+    }${processes ? `, ${processes} processes` : ''}`,
     ...Object.entries(rooflines).map(([name, { copyGbps, copyBytes, fmaGflops, fmaChains }]) =>
       `roofs, ${name}: copies ${copyGbps.toFixed(1)} GB/s (${(copyBytes / 1e6).toFixed(0)} MB), multiply-adds ${
         fmaGflops.toFixed(1)

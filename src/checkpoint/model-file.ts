@@ -6,6 +6,7 @@ import { InputError, ShapeError } from '../base/errors.ts'
 import { plain, quoted, shown } from '../base/quote.ts'
 import { empty, type Tensor, tensor } from '../core/tensor.ts'
 import { describedLeaves, disposeTree, mapTree } from '../core/tree.ts'
+import type { LeafRole } from '../core/traits.ts'
 import { bytesOf, type ByteSource } from '../files/bytes.ts'
 import { type Files, nodeFiles } from '../files/files.ts'
 import { checkStart, encodeSafetensors, parseSafetensors, type StoredTensor,
@@ -222,6 +223,9 @@ interface Content {
   packed: ReadonlyMap<string, StoredLayer>
 }
 
+/** Roles of what a layer multiplies by, which alone are ever packed. */
+const multiplied: ReadonlySet<LeafRole> = new Set(['weight', 'query', 'key', 'value', 'projection', 'classifier'])
+
 /** A new network with the sizes and values of a file. */
 function fill<M>(fresh: M, about: About, { weights, packed }: Content, masks: boolean): M {
   unpack(fresh)
@@ -243,6 +247,13 @@ function fill<M>(fresh: M, about: About, { weights, packed }: Content, masks: bo
     throw new InputError(
       `it has ${quoted(twice)} packed, and once more ${weights.has(twice) ? 'as a tensor' : 'as a tied one'}; `
         + 'the file is damaged, save the model anew',
+    )
+  }
+  const odd = expected.find(([path, , { role = 'weight' }]) => dense.has(firstOf(path)) && !multiplied.has(role))
+  if (odd) {
+    throw new InputError(
+      `it has ${quoted(odd[0])} packed, which in the class is no weight but of the role ${quoted(odd[2].role!)}; `
+        + 'the file is damaged, or of another class',
     )
   }
   const shapes = new Map(expected.map(([path]) => {

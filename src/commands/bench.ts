@@ -7,6 +7,7 @@ import { openOutput } from '../files/output.ts'
 import { isPluginPath } from '../files/plugin.ts'
 import type { PeerName } from '../../bench/peers.ts'
 import type { Suite } from '../../bench/run.ts'
+import { partProgress, reportsOf } from './bench-processes.ts'
 import { addPrecision, type CommandSpec, type CommonOptions, follow, wholeNumber } from './command.ts'
 import { namedPattern } from './pattern.ts'
 import { oneOf } from './pruner.ts'
@@ -19,6 +20,7 @@ interface BenchOptions extends CommonOptions {
   against?: string
   profile?: 'browser' | 'native' | 'both'
   rounds?: number
+  processes?: number
   batch?: number[]
   pattern?: string
   density?: number[]
@@ -52,6 +54,11 @@ export const bench: CommandSpec<BenchOptions> = {
         oneOf(['browser', 'native', 'both'] as const, '--profile'),
       )
       .option('--rounds <n>', 'how often the candidates take turns', wholeNumber(1, 10_000))
+      .option(
+        '--processes <n>',
+        'measures in so many processes and joins their rounds (patterns 5 of three rounds each, else 1)',
+        wholeNumber(1, 100),
+      )
       .option('--quick', 'three short rounds and batch 1: for a look, not for a figure')
       .option('--compare <old.json>', 'what changed beyond noise since a run whose --json was saved')
       .option('--report <file.html>', 'the tables and curves as one page')
@@ -63,7 +70,7 @@ export const bench: CommandSpec<BenchOptions> = {
     const { report: page, overwrite = false } = options
     const suite = oneOf(suites, 'bench')(args[0] ?? 'kernels')
     const names = against?.split(',').map((name) => oneOf(peers, '--against')(name.trim())) ?? []
-    const { benchPage, benchText, jsonReport, readReport, runBench } = await loadBench()
+    const { benchPage, benchText, jsonReport, mergeReports, readReport, runBench } = await loadBench()
     // What cannot be read or written is refused before minutes of work.
     const old = compare === undefined ? undefined : { path: compare, report: readReport(compare) }
     const chosen = pattern?.split(',').map((name) => name.trim())
@@ -87,22 +94,25 @@ export const bench: CommandSpec<BenchOptions> = {
       )
     }
     const patterns = chosen && await Promise.all(chosen.map(namedPattern))
-    const { onProgress, stop } = follow(reporter)
-    const report = await runBench({
-      suite,
-      only: only?.split(','),
-      against: names,
-      profile,
-      adapter,
-      threads,
-      precision,
-      rounds,
-      batches: batch,
-      patterns,
-      densities: density,
-      quick,
-      onProgress,
-    }).finally(stop)
+    const { processes = suite === 'patterns' && !quick ? usualProcesses : 1 } = options, each = partProgress()
+    const { onProgress, stop } = each ? { onProgress: each, stop() {} } : follow(reporter)
+    const report = processes > 1
+      ? mergeReports(await reportsOf(processes, argumentsOf(suite, options), onProgress).finally(stop))
+      : await runBench({
+        suite,
+        only: only?.split(','),
+        against: names,
+        profile,
+        adapter,
+        threads,
+        precision,
+        rounds,
+        batches: batch,
+        patterns,
+        densities: density,
+        quick,
+        onProgress,
+      }).finally(stop)
     // Peers keep devices open that nobody else closes; an unreferenced timer ends the process only if it would not end
     // by itself.
     if (names.length || suite === 'embedded') setTimeout(() => process.exit(), 2000).unref()
@@ -110,6 +120,21 @@ export const bench: CommandSpec<BenchOptions> = {
     output?.commit()
     return { json: jsonReport(report, old), text: benchText(report, old) }
   },
+}
+
+/** Processes of `bench patterns`, and the rounds of each, where nothing else is asked for. */
+const usualProcesses = 5, usualRounds = 3
+
+/** The command line of one of several processes. */
+function argumentsOf(suite: Suite, options: BenchOptions): string[] {
+  const { only, against, profile, rounds = suite === 'patterns' ? usualRounds : undefined, adapter, threads } = options
+  const { batch, pattern, density, quick, precision, seed } = options
+  const flags = { only, against, profile, rounds, adapter, threads, batch, pattern, density, precision, seed }
+  return [
+    suite,
+    ...Object.entries(flags).flatMap(([name, value]) => value === undefined ? [] : [`--${name}=${String(value)}`]),
+    ...quick ? ['--quick'] : [],
+  ]
 }
 
 function batches(text: string): number[] {

@@ -8,6 +8,7 @@ import type { OnnxCall, OnnxGraph } from './onnx-form.ts'
 import { type Role, roles } from './roles.ts'
 import { activeTape, type AnyOp, type Call, unrecorded, type ZeroRule } from './tape.ts'
 import { type DType, scoped, Tensor } from './tensor.ts'
+import { standsAsTensor } from './traits.ts'
 
 /** What `run` returns: the output alone, or with tensors kept for the backward pass. */
 export type Run = Tensor | ({ out: Tensor } & Record<string, Tensor>)
@@ -120,7 +121,7 @@ export function op<T extends readonly (Tensor | null)[], A extends object>(spec:
   defined.add(spec.name)
   const callable = (...all: unknown[]): Tensor => {
     const last = all.at(-1)
-    const hasAttrs = typeof last === 'object' && last !== null && !(last instanceof Tensor)
+    const hasAttrs = typeof last === 'object' && last !== null && !(last instanceof Tensor) && !standsAsTensor(last)
     if (hasAttrs) checkOptions(spec.name, last, known)
     return invoke((hasAttrs ? all.slice(0, -1) : all) as (Tensor | null)[], (hasAttrs ? last : {}) as object)
   }
@@ -195,7 +196,7 @@ function check(name: string, args: readonly (Tensor | null)[], dtypes: readonly 
     if (arg === null) return
     if (!(arg instanceof Tensor)) {
       throw new ShapeError(
-        `${name}: argument ${i + 1} is ${describe(arg)}, expected a tensor; wrap host values in tensor(...)`,
+        `${name}: argument ${i + 1} is ${describe(arg)}, expected a tensor; ${cureFor(arg)}`,
       )
     }
     if (arg.disposed) void arg.buffer
@@ -212,5 +213,17 @@ function check(name: string, args: readonly (Tensor | null)[], dtypes: readonly 
 }
 
 function describe(value: unknown): string {
-  return value === undefined ? 'missing' : Array.isArray(value) ? 'an array' : `a ${typeof value}`
+  if (value === undefined) return 'missing'
+  if (Array.isArray(value)) return 'an array'
+  if (isPacked(value)) return `a packed weight [${value.shape}]`
+  return `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`
 }
+
+const isPacked = (value: unknown): value is { readonly shape: readonly number[] } =>
+  typeof value === 'object' && value !== null && standsAsTensor(value)
+
+const cureFor = (value: unknown): string =>
+  isPacked(value)
+    ? 'it stands where layers multiply by a weight (applied, Linear, Conv2d); densify(model) makes tensors of them. '
+      + 'Of a file that was loaded: it is damaged, or of another class'
+    : 'wrap host values in tensor(...)'

@@ -89,6 +89,15 @@ describe('files that are none of ours', () => {
     ['a newer form', { ...good, schema: SCHEMA + 1 }, /its schema is 2/],
     ['rows that are none', { ...good, rows: 7 }, /its rows are 7/],
     ['a time that is none', { ...good, rows: [{ ...good.rows[0], msMedian: -1 }] }, /row 0 has the msMedian -1/],
+    ['processes that cannot share its rounds', {
+      ...good,
+      rows: [{ ...good.rows[0], processes: 2, msRounds: [1, 2, 3] }],
+    }, /row 0 has rounds that 2 processes cannot share alike/],
+    [
+      'no number of processes',
+      { ...good, rows: [{ ...good.rows[0], processes: 0.5 }] },
+      /row 0 has the processes 0\.5/,
+    ],
     ['rounds that are none', { ...good, rows: [{ ...good.rows[0], msRounds: [1, 'x'] }] }, /row 0 has the msRounds/],
     ['a density that is none', { ...good, rows: [{ ...good.rows[0], density: { toString: 1 } }] }, /has the density/],
     ['a profile that is none', { ...good, rows: [{ ...good.rows[0], profile: {} }] }, /has the profile \{\}/],

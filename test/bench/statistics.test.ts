@@ -35,6 +35,35 @@ describe('intervals', () => {
     })
   })
 
+  test('what differs between processes is in the interval, where rounds of one process say nothing of it', () => {
+    const processes = [10, 12, 11, 9, 13].flatMap((ms) => [ms, 1.001 * ms, 0.999 * ms])
+    const alone = medianOf(processes.slice(0, 3)), together = medianOf(processes, 5)
+    expect(isNoisy(alone, 3)).toBe(false)
+    expect(together.value).toBeCloseTo(11, 1)
+    expect(together.low).toBeLessThan(10.1)
+    expect(together.high).toBeGreaterThan(11.9)
+    expect(isNoisy(together, 15)).toBe(true)
+    // Ratios that all processes agree upon stay narrow, however their times differ.
+    expect(isNoisy(speedUp(processes.map((ms) => 3 * ms), processes, 5), 15)).toBe(false)
+    const { low, high } = changeBetween(processes, processes.map((ms) => 1.05 * ms), { before: 5, after: 5 })
+    expect(low).toBeLessThan(1)
+    expect(high).toBeGreaterThan(1.1)
+  })
+
+  test('of several processes whole processes are drawn, and rounds within them', () => {
+    const seen = new Set<number>()
+    bootstrap(6, (picked) => {
+      expect(picked).toHaveLength(6)
+      const owners = [picked.slice(0, 2), picked.slice(2, 4), picked.slice(4)].map((each) =>
+        new Set(each.map((i) => Math.floor(i / 2)))
+      )
+      for (const owner of owners) expect(owner.size).toBe(1)
+      for (const i of picked) seen.add(i)
+      return 0
+    }, 3)
+    expect([...seen].toSorted()).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
   test('change between runs: half the time is seen, the same time is not', () => {
     const half = changeBetween(around(10, 0.02), around(5, 0.02))
     expect(half.value).toBe(0.5)

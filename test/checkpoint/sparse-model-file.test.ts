@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { adamW, applied, close, crossEntropy, definePattern, encodeModel, init, initialize, keepTiles, loadModel,
+import { adamW, add, applied, close, crossEntropy, definePattern, encodeModel, init, initialize, keepTiles, loadModel,
   parameters, patternOf, registerArchitecture, saveModel, sliceModel, sparsify, sparseWeights, tensor, type Tensor,
   tilesOf, units, valueAndGrad, zeros } from '../../src/index.ts'
 import type { SparsityRecord } from '../../src/checkpoint/packed.ts'
@@ -116,6 +116,44 @@ describe('packed weights in model files, on cpu', () => {
     const other = adamW(back, { rate: 0.05 })
     restore({ optimizers: [other] })
     for (let i = 0; i < 2; i++) expect(await step(back, other)).toBe(await step(model, optimizer))
+  })
+
+  class Placed {
+    static readonly leaves = { grid: { role: 'positions' } } as const
+    words: Tensor = zeros([8, 8], true)
+    grid: Tensor = zeros([8, 8], true)
+    other: Tensor = zeros([8, 8], true)
+    call(x: Tensor): Tensor {
+      return add(applied(x, this.words, null), add(this.grid, this.other))
+    }
+  }
+
+  test('packed where the class has no weight: refused by its role, else by the op that would take it', async () => {
+    const model = await sparsify(initialize(new Placed(), 1), [8, 8], { pattern: patternOf('block:4x4'), density: 0.5 })
+    const { metadata, tensors } = parseSafetensors(await encodeModel(model))
+    const exchanged = (name: string) => {
+      const about = JSON.parse(metadata['espalier-model']) as Content['about'], { layers } = about.sparsity
+      const moved = new Map<string, TensorToStore>(
+        [...tensors].map(([key, { shape, data }]) =>
+          [key.replace(/^words/, name), { shape, data: data as TensorToStore['data'] }] as const
+        ),
+      )
+      moved.set('words', moved.get(name)!)
+      moved.delete(name)
+      about.sparsity.layers = { [name]: layers.words }
+      writeFileSync(
+        at(`${name}.safetensors`),
+        encodeSafetensors(moved, { metadata: { 'espalier-model': JSON.stringify(about) } }),
+      )
+      return loadModel<Placed>(at(`${name}.safetensors`), { template: new Placed() })
+    }
+    await expect(exchanged('grid')).rejects.toThrow(
+      /grid\.safetensors: it has 'grid' packed, which in the class is no weight but of the role 'positions'; the file/,
+    )
+    const { model: odd } = await exchanged('other')
+    expect(() => odd.call(zeros([8, 8]))).toThrow(
+      /^add: argument 2 is a packed weight \[8,8\], expected a tensor; .*densify\(model\).*damaged, or of another/,
+    )
   })
 
   interface Content {
