@@ -22,7 +22,8 @@ export { chooseUnits, type UnitKind, unitKinds } from './pruning/units/kinds.ts'
 export { type LatencyTable, latencyTable } from './pruning/latency.ts'
 export { countAt, keptOf, onlyCuts, rank, type Ranking, type SelectOptions,
   withinBudget } from './pruning/plan/select.ts'
-export { type ImportanceCriterion, type Scores, type Scoring, type WeightScoring } from './pruning/scores/criterion.ts'
+export { type ImportanceCriterion, type ScoreParts, type Scores, type Scoring,
+  type WeightScoring } from './pruning/scores/criterion.ts'
 export { criterionNames, criterionOf, methodNames, methodOf, methods } from './pruning/methods/index.ts'
 export { byCriterion, goneFirst } from './pruning/methods/by-criterion.ts'
 export { type ClassMask, type Method, type MethodOption, type PlannedStage, type Pruned,
@@ -37,7 +38,7 @@ export { rateTarget, type RateTarget } from './pruning/learning/target.ts'
 export { type KeepBest, keepBest } from './train/keep-best.ts'
 export { prune, type PruneOptions, type PruneResult } from './pruning/prune.ts'
 export { prunePattern, type PatternPruneOptions, type PatternPruneResult } from './pruning/pattern.ts'
-export { score, type ScoreOptions, select } from './pruning/steps.ts'
+export { addSums, score, type ScoreOptions, scoresFrom, scoreSums, select } from './pruning/steps.ts'
 export { type OnProgress } from './pruning/progress.ts'
 export { difference, logitsOf, type Probe, probesOf } from './pruning/check.ts'
 export { type FigureOptions, figuresOf, type NetworkFigures, type SizeAndAccuracy,
@@ -74,7 +75,7 @@ export { densify, sparseWeights, sparsify, type SparsifyOptions } from './sparse
 export { type SparseAxes, SparseWeight } from './sparse/weight.ts'
 
 export { type Batch, type BatchOptions, type Dataset, openDataset } from './data/datasets.ts'
-export { cached, drawReferences, ofClasses } from './data/subset.ts'
+export { cached, drawReferences, ofClasses, partOf } from './data/subset.ts'
 export { type ImageSource, loadImage, type LoadedImage, type RgbaPixels } from './data/picture.ts'
 export { type Pixels, setJpegWasm, type WasmSource } from './data/images.ts'
 export { type ByteSource } from './files/bytes.ts'
@@ -91,7 +92,7 @@ export { attnLRP, attnLRPGamma, boxOf, compositeNames, compositeOf, cpLRP, epsil
 export { attentionRollout, attributionMethodNames, attributionMethodOf, gradient, gradientTimesInput,
   integratedGradients, lrp, taylor } from './attribution/methods.ts'
 export { type Aggregation, attribute, type AttributionMethod, oneHot, type Reading, type Request, scoreUnits,
-  type Walk } from './attribution/relevance.ts'
+  type ScoreSums, type Walk } from './attribution/relevance.ts'
 export { attributeWeights } from './attribution/weights.ts'
 export { type Flow, Ledger, summarize } from './attribution/conservation.ts'
 export { firstNonFiniteRelevance } from './attribution/diagnose.ts'

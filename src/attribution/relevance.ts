@@ -310,6 +310,22 @@ export async function scoreUnits(
   options: UnitReading = {},
 ): Promise<Map<string, Float32Array>> {
   checkOptions('scoreUnits', options, { aggregation: true, gates: true, softmax: true })
+  return meansOf(await sumUnits(model, batches, method, options), options.aggregation)
+}
+
+/** What so many images said, summed up in doubles by where it was read. Sums of parts of a data set add up. */
+export interface ScoreSums {
+  images: number
+  sums: ReadonlyMap<string, Float64Array>
+}
+
+/** The sums that `scoreUnits` divides by the number of images. @throws NumericError as it does. */
+export async function sumUnits(
+  model: Model,
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  method: AttributionMethod,
+  options: UnitReading = {},
+): Promise<ScoreSums> {
   const { aggregation = 'mean-of-abs', gates = true, softmax: heads = false } = options
   const absolute = aggregation === 'mean-of-abs-everywhere' ? 'everywhere' : aggregation === 'mean-of-abs'
   const totals = new Map<string, Float64Array>()
@@ -332,11 +348,15 @@ export async function scoreUnits(
     images += batch.images.shape[0]
     disposeTree([reading.logits, reading.input, [...reading.sites.values()], batch.images, batch.targets])
   }
-  return new Map([...totals].map(([path, total]) => [
+  return { images, sums: totals }
+}
+
+/** What sums come to for each image, by the aggregation that they were read for. */
+export const meansOf = ({ images, sums }: ScoreSums, aggregation?: Aggregation): Map<string, Float32Array> =>
+  new Map([...sums].map(([path, total]) => [
     path,
     Float32Array.from(total, (value) => aggregation === 'abs-of-mean' ? Math.abs(value / images) : value / images),
   ]))
-}
 
 function addUp(totals: Map<string, Float64Array>, path: string, values: Float32Array, batch: number) {
   const size = values.length / batch

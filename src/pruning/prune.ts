@@ -2,7 +2,7 @@
 // compared with the masked network. The commands and a library's user call the same.
 import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { EspalierError, InputError, NumericError } from '../base/errors.ts'
-import type { Aggregation } from '../attribution/relevance.ts'
+import type { Aggregation, ScoreSums } from '../attribution/relevance.ts'
 import { withoutDevice } from '../core/tensor.ts'
 import { trace } from '../core/transform.ts'
 import { disposeTree } from '../core/tree.ts'
@@ -45,6 +45,7 @@ const pruneKeys: OptionKeys<PruneOptions> = {
   units: true,
   residual: true,
   aggregation: true,
+  sums: true,
   steps: true,
   batch: true,
   seed: true,
@@ -75,6 +76,11 @@ export interface PruneOptions extends SelectOptions, Partial<Record<Budget['kind
   units?: readonly string[] | readonly Unit[]
   residual?: 'closing' | 'coupled'
   aggregation?: Aggregation
+  /**
+   * Sums over `references` from `scoreSums` and `addSums`, which are taken in the place of scoring the network as it
+   * is: with several steps the others score anew. Of a method that is an importance criterion.
+   */
+  sums?: ScoreSums
   /** In how many steps (1). */
   steps?: number
   batch?: number
@@ -206,6 +212,11 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
       } reads images with labels, and there are none; give --data (library: data)`,
     )
   }
+  if (options.sums && !method.criterion?.parts) {
+    throw new InputError(
+      `prune: sums are of methods that score by sums over images, and ${name} does not; leave them out`,
+    )
+  }
   const input = options.input ?? await (references ?? data)?.inputShape()
   if (!input) throw new InputError('prune: without images the input [channels, height, width] must be given')
   const found = options.found ?? withoutDevice(() => units(model, [1, ...input], { residual }))
@@ -232,6 +243,7 @@ export async function jobOf(model: Model, method: Method, options: PruneOptions)
     batch,
     seed,
     aggregation: options.aggregation ?? 'mean-of-abs',
+    sums: options.sums,
     steps: options.steps ?? 1,
     options: checkedOptions(name, method, options.options ?? {}),
     store: options.store ?? noStore,

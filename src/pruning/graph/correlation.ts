@@ -1,6 +1,7 @@
 // How alike the heads of a layer are, from images alone: no label is looked at.
 //   B entries (images, or windows of images), H heads, N queries, M keys, E channels of a head
 import { InputError } from '../../base/errors.ts'
+import type { ScoreSums } from '../../attribution/relevance.ts'
 import { copyInto, zeros } from '../../core/fill.ts'
 import { type Call, record } from '../../core/tape.ts'
 import { type Tensor, tensor } from '../../core/tensor.ts'
@@ -51,9 +52,17 @@ export interface CorrelationJob {
  * a head that says the opposite of another is as redundant, and edges of a graph are not negative.
  * @throws InputError for a unit whose heads no attention makes.
  */
-export async function headCorrelations(
+export async function headCorrelations(job: CorrelationJob): Promise<Map<string, HeadCorrelation>> {
+  return correlationsOf(job.units, (await sumCorrelations(job)).sums)
+}
+
+/**
+ * The sums of those cosines over the images, [H, H] in the order of the gate's axis, and behind them the number of
+ * entries: those of parts of the images add up. @throws InputError as `headCorrelations`.
+ */
+export async function sumCorrelations(
   { model, units, images, batch, source, onProgress }: CorrelationJob,
-): Promise<Map<string, HeadCorrelation>> {
+): Promise<ScoreSums> {
   const own = units.filter(({ kind }) => kind === 'heads'), entries = new Map(own.map(({ name }) => [name, 0]))
   const sums = new Map(own.map(({ name, size }) => [name, zeros([size, size])]))
   let done = 0
@@ -74,21 +83,38 @@ export async function headCorrelations(
       done += shape[0]
       onProgress?.(done)
     }
-    const correlations = new Map<string, HeadCorrelation>()
-    for (const { name, size, gates } of own) {
-      const total = await sums.get(name)!.data(), { element } = gates.at(-1)!, values = new Float32Array(size * size)
-      // The axis of a gate may hold the elements in another order.
-      element.forEach((row, i) => {
-        element.forEach((column, j) => {
-          values[row * size + column] = total[i * size + j] / entries.get(name)!
-        })
-      })
-      correlations.set(name, { heads: size, values })
+    const totals = new Map<string, Float64Array>()
+    for (const { name } of own) {
+      totals.set(name, Float64Array.from([...await sums.get(name)!.data(), entries.get(name)!]))
     }
-    return correlations
+    return { images: done, sums: totals }
   } finally {
     for (const total of sums.values()) total.dispose()
   }
+}
+
+/** What such sums come to. @throws InputError for those of other units. */
+export function correlationsOf(
+  units: readonly Unit[],
+  sums: ReadonlyMap<string, Float64Array>,
+): Map<string, HeadCorrelation> {
+  return new Map(
+    units.filter(({ kind }) => kind === 'heads').map(({ name, size, gates }) => {
+      const total = sums.get(name), { element } = gates.at(-1)!, values = new Float32Array(size * size)
+      if (total?.length !== size * size + 1) {
+        throw new InputError(
+          `${name}: expected sums of ${size} heads, found ${total?.length ?? 'none'}; they are of another network`,
+        )
+      }
+      // The axis of a gate may hold the elements in another order.
+      element.forEach((row, i) => {
+        element.forEach((column, j) => {
+          values[row * size + column] = total[i * size + j] / total[size * size]
+        })
+      })
+      return [name, { heads: size, values }]
+    }),
+  )
 }
 
 /** Cosines of the heads of [B, H, ...], [B, H, H]; a head that is zero everywhere is like none. */

@@ -2,10 +2,11 @@
 // another criterion.
 import { InputError } from '../../base/errors.ts'
 import { criteriaByFile } from '../criteria.generated.ts'
-import { headCorrelations } from '../graph/correlation.ts'
+import { correlationsOf, sumCorrelations } from '../graph/correlation.ts'
 import { graphOptions, headGraphs, type HeadGraphs, type GraphSettings, headScores } from '../graph/head-rank.ts'
 import { type KnownOption, optionReader } from '../learning/settings.ts'
-import { checkScores, type Criteria, type ImportanceCriterion, referencesOf, type Scores } from '../scores/criterion.ts'
+import { checkScores, type Criteria, type ImportanceCriterion, inParts, referencesOf, type Scores,
+  type Scoring } from '../scores/criterion.ts'
 import { byCriterion } from './by-criterion.ts'
 import type { Method, Methods } from './method.ts'
 
@@ -47,26 +48,43 @@ export function byGraph(
   onGraph?: (graph: HeadGraphs) => void,
 ): ImportanceCriterion {
   const set = graphSettingsOf(given), other = others[optionReader(options, given).word('others')]
-  return {
-    images: true,
-    async score(scoring) {
-      const { model, units, batch, onProgress } = scoring
-      const heads = units.filter(({ kind }) => kind === 'heads'), rest = units.filter(({ kind }) => kind !== 'heads')
-      if (!heads.length) {
-        throw new InputError('graph: ranks heads, and none may go; choose another method, or units with heads')
-      }
-      const images = referencesOf(scoring)
-      const layers = await headGraphs(
-        await headCorrelations({ model, units: heads, images, batch, source: set.source, onProgress }),
-        set,
-      )
-      const ranks = headScores(layers)
-      onGraph?.({ ...set, images: images.length, layers })
-      const scores = rest.length ? scaledToMean(await other.score({ ...scoring, units: rest })) : new Map()
-      return checkScores(new Map(units.map(({ name }) => [name, (ranks.get(name) ?? scores.get(name))!])))
-    },
+  const split = ({ units }: Scoring) => {
+    const heads = units.filter(({ kind }) => kind === 'heads'), rest = units.filter(({ kind }) => kind !== 'heads')
+    if (heads.length) return { heads, rest }
+    throw new InputError('graph: ranks heads, and none may go; choose another method, or units with heads')
   }
+  return inParts({
+    async sum(scoring) {
+      const { heads, rest } = split(scoring), { model, batch, onProgress } = scoring, images = referencesOf(scoring)
+      const own = await sumCorrelations({ model, units: heads, images, batch, source: set.source, onProgress })
+      const more = rest.length ? await other.parts?.sum({ ...scoring, units: rest }) : undefined
+      return {
+        images: own.images,
+        sums: new Map([
+          ...[...own.sums].map(([name, sum]) => [`${OF_GRAPH}${name}`, sum] as const),
+          ...more?.sums ?? [],
+        ]),
+      }
+    },
+    async scores(scoring, { images, sums }) {
+      const { heads, rest } = split(scoring)
+      const own = new Map(heads.flatMap(({ name }) => {
+        const sum = sums.get(`${OF_GRAPH}${name}`)
+        return sum ? [[name, sum]] : []
+      }))
+      const layers = await headGraphs(correlationsOf(heads, own), set), ranks = headScores(layers)
+      onGraph?.({ ...set, images, layers })
+      const scored = { ...scoring, units: rest }
+      const scores = rest.length
+        ? scaledToMean(await (other.parts?.scores(scored, { images, sums }) ?? other.score(scored)))
+        : new Map<string, Float32Array>()
+      return checkScores(new Map(scoring.units.map(({ name }) => [name, (ranks.get(name) ?? scores.get(name))!])))
+    },
+  })
 }
+
+/** Units of heads are named like gates, which other criteria sum up. */
+const OF_GRAPH = 'graph of '
 
 /** The graph of heads as a method. */
 export const graph: Method = {

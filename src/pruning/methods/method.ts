@@ -1,6 +1,6 @@
 // What a pruning method is: given a job it says what stays, and may bring a network that it trained on the way. Methods
 // that score, that score again and again, and that learn are all this.
-import type { Aggregation } from '../../attribution/relevance.ts'
+import type { Aggregation, ScoreSums } from '../../attribution/relevance.ts'
 import type { Augmentation } from '../../data/augment.ts'
 import type { Dataset } from '../../data/datasets.ts'
 import type { Model } from '../../nn/model.ts'
@@ -43,6 +43,8 @@ export interface PruningJob {
   readonly seed: number
   /** How readings of images are put together. */
   readonly aggregation: Aggregation
+  /** What the references say of the network as it is, where that was summed up before. */
+  readonly sums?: ScoreSums
   /** In how many steps to prune, scoring anew before each. */
   readonly steps: number
   /** The method's own options, as text by name; what was not given is missing. */

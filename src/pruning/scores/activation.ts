@@ -7,13 +7,11 @@ import { abs, greater, scale } from '../../ops/elementwise.ts'
 import { record } from '../../core/tape.ts'
 import { type Tensor, unscoped } from '../../core/tensor.ts'
 import { scope } from '../../core/transform.ts'
-import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
+import { atGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** Mean over images and positions of |activation|, or of activation > 0. */
-export const activation = (kind: 'mean' | 'positive'): ImportanceCriterion => ({
-  images: true,
-  score: (scoring) => readGates(scoring, reading(kind), { aggregation: 'signed' }),
-})
+export const activation = (kind: 'mean' | 'positive'): ImportanceCriterion =>
+  atGates(reading(kind), { aggregation: 'signed' })
 
 const reading = (kind: 'mean' | 'positive'): AttributionMethod => (model, images) => {
   const { gates } = pathsOf(model), sites = new Map<string, Tensor>()

@@ -1,7 +1,7 @@
 // What every importance criterion is: a model, its units and reference images to a vector per unit. The less an element
 // scores, the sooner it goes.
-import { oneHot, scoreUnits, softmaxSites } from '../../attribution/relevance.ts'
-import type { Aggregation, AttributionMethod } from '../../attribution/relevance.ts'
+import { meansOf, oneHot, softmaxSites, sumUnits } from '../../attribution/relevance.ts'
+import type { Aggregation, AttributionMethod, ScoreSums } from '../../attribution/relevance.ts'
 import { InputError, NumericError } from '../../base/errors.ts'
 import type { Model } from '../../nn/model.ts'
 import type { Dataset } from '../../data/datasets.ts'
@@ -44,27 +44,67 @@ export interface ImportanceCriterion {
   /** Whether it looks at reference images. */
   readonly images: boolean
   score(scoring: Scoring): Promise<Scores>
+  /** The same in two steps, where scores follow from sums over images: then many machines can share the images. */
+  readonly parts?: ScoreParts
   /** The same of single weights, for sparsity patterns; criteria that know only units have none. */
   weights?(scoring: WeightScoring): Promise<EntryScores>
 }
 
+/** Scores by way of sums over images; `score` is both in turn. */
+export interface ScoreParts {
+  /** What the references say, summed up. Sums of parts of the references add up to those of all. */
+  sum(scoring: Scoring): Promise<ScoreSums>
+  /** What sums come to; `references` of the scoring are not read. @throws InputError for those of another network. */
+  scores(scoring: Scoring, sums: ScoreSums): Promise<Scores>
+}
+
+/** A criterion that scores by sums over images. */
+export const inParts = (parts: ScoreParts): Pick<ImportanceCriterion, 'images' | 'score' | 'parts'> => ({
+  images: true,
+  score: async (scoring) => parts.scores(scoring, await parts.sum(scoring)),
+  parts,
+})
+
 /** What a file of this folder exports as `criteria`: by the name that `--method` takes, with a line for the help. */
 export type Criteria = Readonly<Record<string, ImportanceCriterion & { readonly summary: string }>>
 
+/** How gates are read. */
+export interface GateReading {
+  /** Heads at the softmax, as Pruning by eXplaining does. */
+  softmax?: boolean
+  /** Stands over the caller's. */
+  aggregation?: Aggregation
+}
+
 /**
  * Scores read at the gates by an attribution method: per image, put together as `aggregation` says, summed over the
- * gates of a unit. Heads are read at the softmax where `softmax` says so, as Pruning by eXplaining does.
+ * gates of a unit.
  */
-export async function readGates(
+export const atGates = (method: AttributionMethod, reading: GateReading = {}) =>
+  inParts({
+    sum: (scoring) => sumGates(scoring, method, reading),
+    scores: (scoring, sums) => Promise.resolve(gateScores(scoring, sums, reading)),
+  })
+
+/** Sums of what is read at the gates of the units. */
+export async function sumGates(
   scoring: Scoring,
   method: AttributionMethod,
-  { softmax = false, aggregation = scoring.aggregation } = {},
-): Promise<Scores> {
-  return toUnits(
-    scoring,
-    await scoreUnits(scoring.model, batchesOf(scoring), method, { aggregation, softmax }),
-    softmax,
-  )
+  { softmax = false, aggregation = scoring.aggregation }: GateReading,
+): Promise<ScoreSums> {
+  const { images, sums } = await sumUnits(scoring.model, batchesOf(scoring), method, { aggregation, softmax })
+  // Gates that no unit asks about are left out: sums lie in files.
+  const read = scoring.units.flatMap(({ gates }) => gates.map(({ path }) => siteOf(sums, path, scoring.model, softmax)))
+  return { images, sums: new Map([...sums].filter(([path]) => read.includes(path))) }
+}
+
+/** What they come to. @throws InputError for sums of other gates. */
+export function gateScores(
+  scoring: Scoring,
+  sums: ScoreSums,
+  { softmax = false, aggregation = scoring.aggregation }: GateReading,
+): Scores {
+  return toUnits(scoring, meansOf(sums, aggregation), softmax)
 }
 
 /** The reference images. @throws InputError if there are none. */
@@ -86,14 +126,24 @@ export async function* batchesOf(scoring: Omit<Scoring, 'units'>) {
   }
 }
 
-/** Vectors of gates as vectors of units. */
+/** Where a gate was read: at its softmax if that is among what was read. */
+function siteOf(read: ReadonlyMap<string, unknown>, path: string, model: Model, softmax: boolean): string {
+  const site = softmax ? softmaxSites(model).get(path) : undefined
+  return site !== undefined && read.has(site) ? site : path
+}
+
+/** Vectors of gates as vectors of units. @throws InputError where a gate has none of its length. */
 function toUnits({ model, units }: Scoring, gates: ReadonlyMap<string, Float32Array>, softmax: boolean): Scores {
-  const sites = softmax ? softmaxSites(model) : new Map<string, string>()
   return new Map(units.map(({ name, size, shape, gates: members }) => {
     const score = new Float32Array(size)
     for (const { path, element } of members) {
-      const values = gates.get(sites.get(path) ?? path) ?? gates.get(path)!
-      const dim = shape.at(-1)!
+      const dim = shape.at(-1)!, values = gates.get(siteOf(gates, path, model, softmax))
+      if (!values || values.length % element.length !== 0 || values.length / element.length * dim > size) {
+        throw new InputError(
+          `${name}: expected sums of its gate ${path}, found ${values?.length ?? 'none'} for ${size} elements; they `
+            + 'are of another network, or of other units',
+        )
+      }
       values.forEach((value, i) => {
         score[Math.floor(i / element.length) * dim + element[i % element.length]] += value
       })

@@ -1,12 +1,11 @@
 // The gradient of the class's logit at a unit.
 import { gradient as attribution } from '../../attribution/methods.ts'
 import { readWeights } from './weights.ts'
-import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
+import { atGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** |gradient of the logit|. */
 export const gradient: ImportanceCriterion = {
-  images: true,
-  score: (scoring) => readGates(scoring, attribution),
+  ...atGates(attribution),
   weights: (scoring) => readWeights(scoring, { seed: 'logit', composite: null, read: 'coefficient' }),
 }
 

@@ -8,29 +8,29 @@ import { foldBatchNorm } from '../../nn/fold.ts'
 import { disposeTree } from '../../core/tree.ts'
 import { hostEntries } from '../../sparse/sparsify.ts'
 import { readWeights } from './weights.ts'
-import { readGates, referencesOf, type Criteria, type ImportanceCriterion } from './criterion.ts'
+import { type Criteria, gateScores, type ImportanceCriterion, inParts, referencesOf, sumGates } from './criterion.ts'
 
 /**
  * Relevance by a composite (`attn-lrp`, `z-plus`, `pxp:<low>,<middle>,<high>,<classifier>[,<softmax>]`, ...); a fixed
  * aggregation stands over the caller's.
  */
 export function relevance(composite: string, aggregation?: Aggregation): ImportanceCriterion {
+  const reading = { softmax: true, aggregation }
   return {
-    images: true,
-    async score(scoring) {
-      const references = referencesOf(scoring)
-      // Rules by sign need batch norms folded into their weights; gates and their paths survive that.
-      const folded = foldBatchNorm(scoring.model, [1, ...await references.inputShape()])
-      try {
-        return await readGates(
-          { ...scoring, model: folded },
-          attributionMethodOf(composite, references.preprocessing),
-          { softmax: true, aggregation },
-        )
-      } finally {
-        disposeTree(folded)
-      }
-    },
+    ...inParts({
+      async sum(scoring) {
+        const references = referencesOf(scoring)
+        // Rules by sign need batch norms folded into their weights; gates and their paths survive that.
+        const folded = foldBatchNorm(scoring.model, [1, ...await references.inputShape()])
+        try {
+          const method = attributionMethodOf(composite, references.preprocessing)
+          return await sumGates({ ...scoring, model: folded }, method, reading)
+        } finally {
+          disposeTree(folded)
+        }
+      },
+      scores: (scoring, sums) => Promise.resolve(gateScores(scoring, sums, reading)),
+    }),
     async weights(scoring) {
       const references = referencesOf(scoring)
       const folded = foldBatchNorm(scoring.model, [1, ...await references.inputShape()])

@@ -2,12 +2,11 @@
 // over a unit's map.
 import { taylor as attribution } from '../../attribution/methods.ts'
 import { readWeights } from './weights.ts'
-import { readGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
+import { atGates, type Criteria, type ImportanceCriterion } from './criterion.ts'
 
 /** |activation x gradient of the cross-entropy|. */
 export const taylor: ImportanceCriterion = {
-  images: true,
-  score: (scoring) => readGates(scoring, attribution),
+  ...atGates(attribution),
   weights: (scoring) => readWeights(scoring, { seed: 'loss', composite: null, read: 'relevance' }),
 }
 
