@@ -6,12 +6,13 @@
 //   node bench/learned.mjs --network net.safetensors --data <training images> --test <images> --out results.json
 //     [--macs 0.5,0.6 | --params 0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5]
 //     [--variants random,xpruner] [--threads 2] [--set gohsp:rho=0.01,apma:score-rate=0.05]
+//   node bench/learned.mjs --latency results.json    times every network once more, where other work disturbed that
 //   node bench/learned.mjs --table results.json
 //   node bench/learned.mjs --list
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -81,6 +82,7 @@ const { values: flags } = parseArgs({
     test: { type: 'string' },
     out: { type: 'string' },
     table: { type: 'string' },
+    latency: { type: 'string' },
     list: { type: 'boolean', default: false },
     macs: { type: 'string' },
     params: { type: 'string' },
@@ -112,13 +114,11 @@ async function compare() {
   const wanted = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed).flatMap((seed) =>
     budgets.flatMap((budget) => names.map((name) => ({ name, budget, seed })))
   )
-  const work = join(dirname(resolve(out)), 'learned')
-  mkdirSync(work, { recursive: true })
+  mkdirSync(folderOf(out), { recursive: true })
   for (const { name, budget, seed } of wanted) {
     const same = (run) => run.name === name && run.budget === budget && run.seed === seed
     if (results.runs.some((run) => same(run) && (run.kind ?? 'macs') === kind)) continue
-    const part = kind === 'macs' ? String(budget) : `${kind}-${budget}`
-    const file = join(work, `${name.replace(/\W+/g, '-')}-${part}-${seed}.safetensors`)
+    const file = fileOf(out, { name, kind, budget, seed })
     const args = argumentsOf(variants[name], [`--${kind}`, String(budget)], seed, file), start = performance.now()
     const { stdout, status, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', maxBuffer: 1e9 })
     if (status !== 0) throw new Error(`${args.join(' ')}\n${stderr}`)
@@ -144,10 +144,36 @@ async function compare() {
       adapter,
       notes,
     })
-    writeFileSync(`${out}.new`, `${JSON.stringify(results, null, 1)}\n`)
-    renameSync(`${out}.new`, out)
+    save(out, results)
     console.error(`${name}, ${kind} ${budget}, seed ${seed}: ${(100 * after.top1).toFixed(2)} %`)
   }
+  console.log(tableOf(results))
+}
+
+/** Smaller networks lie beside the results, by variant, budget and seed. */
+const folderOf = (out) => join(dirname(out), 'learned')
+
+function fileOf(out, { name, kind = 'macs', budget, seed }) {
+  const part = kind === 'macs' ? String(budget) : `${kind}-${budget}`
+  return join(folderOf(out), `${name.replace(/\W+/g, '-')}-${part}-${seed}.safetensors`)
+}
+
+function save(out, results) {
+  writeFileSync(`${out}.new`, `${JSON.stringify(results, null, 1)}\n`)
+  renameSync(`${out}.new`, out)
+}
+
+/** Times all networks of a results file that still lie beside it. */
+async function measureAgain(out) {
+  const results = JSON.parse(readFileSync(out, 'utf8'))
+  for (const run of results.runs) {
+    const file = fileOf(out, run)
+    if (!existsSync(file)) throw new Error(`${file} is not there; run its row again`)
+    const { before, after } = await latency(results.network, file)
+    Object.assign(run, after, { latencyThreads: Number(flags.threads) })
+    Object.assign(results.dense, before)
+  }
+  save(out, results)
   console.log(tableOf(results))
 }
 
@@ -242,5 +268,6 @@ function cellsOf(found) {
 }
 
 if (flags.list) console.log(Object.keys(variants).join('\n'))
+else if (flags.latency) await measureAgain(flags.latency)
 else if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
 else await compare()

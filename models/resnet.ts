@@ -2,8 +2,8 @@
 // (every second pixel, zero channels on both sides: no parameters).
 //   B images, C channels
 import type { Tensor } from '../src/core/index.ts'
-import { add, maxPool, mean, relu, slice } from '../src/ops/index.ts'
-import { type AfterNorm, BatchNorm, completed, type Context, Conv2d, convolvedNormed, Gate,
+import { maxPool, mean, slice } from '../src/ops/index.ts'
+import { type AfterNorm, BatchNorm, completed, type Context, Conv2d, convolvedNormed, Gate, gated,
   Linear } from '../src/nn/index.ts'
 
 /** Convolution without bias and its batch norm. */
@@ -73,7 +73,8 @@ export class ResidualBlock {
     if (this.closing.idle) {
       return this.stream.call(through(last, y, context, { residual: this.shorten(x, context), relu: true }))
     }
-    return this.stream.call(relu(add(this.closing.call(last.call(y, context)), this.shorten(x, context))))
+    const residual = this.shorten(x, context)
+    return this.stream.call(gated(this.closing, last.call(y, context), { residual, relu: true }))
   }
 
   private shorten(x: Tensor, context: Context): Tensor {

@@ -4,7 +4,7 @@ import { type Pool, whenFull } from '../gpu/buffers.ts'
 import { gpu } from '../gpu/device.ts'
 import { currentCapture } from './assume.ts'
 import { opNumber } from './launch.ts'
-import { empty, isTracing, poolOfCapture, type Tensor, uncaptured, unscoped } from './tensor.ts'
+import { type DType, empty, isTracing, poolOfCapture, type Tensor, uncaptured, unscoped } from './tensor.ts'
 
 /** A tensor made of another one's content, and at which version of that. */
 export interface Derived {
@@ -58,15 +58,16 @@ export function derived(
   key: string,
   shape: readonly number[],
   fill: (source: Tensor, out: Tensor) => void,
+  dtype: DType = 'f32',
 ): Tensor {
   const pool = poolOfCapture()
   if (isTracing() || (pool !== null && source.pool === pool)) {
-    const out = empty(shape)
+    const out = empty(shape, dtype)
     fill(source, out)
     return out
   }
   const known = source.derived.get(key) as Kept | undefined
-  const found = known ?? kept(source, key, shape, fill)
+  const found = known ?? kept(source, key, shape, fill, dtype)
   if (!known) source.derived.set(key, found)
   found.used = opNumber()
   const { launches } = gpu()
@@ -84,9 +85,10 @@ function kept(
   key: string,
   shape: readonly number[],
   fill: (source: Tensor, out: Tensor) => void,
+  dtype: DType,
 ): Kept {
   // Neither keeps the other: the source's buffer ends the derived one, and no scope does.
-  const tensor = unscoped(() => uncaptured(() => empty(shape))), { buffer } = source, own = source.borrow()
+  const tensor = unscoped(() => uncaptured(() => empty(shape, dtype))), { buffer } = source, own = source.borrow()
   const { derived: siblings } = own, pool = tensor.pool!
   const all = keptIn.get(pool) ?? new Set<WeakRef<Kept>>()
   let version = -1

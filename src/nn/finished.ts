@@ -3,9 +3,11 @@
 import { Tensor } from '../core/tensor.ts'
 import { conv2dFinished, type ConvFinish } from '../ops/conv2d/fused.ts'
 import { add, relu } from '../ops/elementwise.ts'
+import { scatterOnto } from '../ops/scatter.ts'
 import type { Context } from './context.ts'
 import { Conv2d } from './conv2d.ts'
 import { Identity } from './fold.ts'
+import { Gate } from './gate.ts'
 import { BatchNorm } from './norm.ts'
 
 /** What follows a norm: a residual of the output's shape is added, then relu. */
@@ -36,6 +38,13 @@ export function convolvedNormed(
   }
   const y = conv.call(x)
   return completed(norm ? norm.call(y, context) : y, after)
+}
+
+/** relu(gate(y) + residual), the last two where asked for: in one pass where the gate only scatters. */
+export function gated(gate: Gate, y: Tensor, after: AfterNorm): Tensor {
+  const found = after.residual && isOwn(gate, Gate) ? gate.scattering : null
+  if (!found) return completed(gate.call(y), after)
+  return scatterOnto(y, found.index, after.residual!, { ...found.attrs, relu: after.relu })
 }
 
 /** relu(y + residual), as far as asked for. */

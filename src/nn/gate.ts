@@ -4,7 +4,7 @@ import { checkOptions, type OptionKeys } from '../base/options.ts'
 import { ShapeError } from '../base/errors.ts'
 import { assume, currentCapture } from '../core/assume.ts'
 import { gate } from '../ops/gate.ts'
-import { scatter } from '../ops/scatter.ts'
+import { scatter, type ScatterAttributes } from '../ops/scatter.ts'
 import { activeTape } from '../core/tape.ts'
 import { type Tensor, tensor } from '../core/tensor.ts'
 
@@ -107,6 +107,13 @@ export class Gate {
     const found = this.present(), mask = typeof found === 'function' ? found(x) : found
     const masked = mask || activeTape() ? gate(x, mask, { axes: this.axes, windowed: this.windowed, at: this }) : x
     return this.scatter ? scatter(masked, this.index!, { axis: this.axes[0], ...this.scatter }) : masked
+  }
+
+  /** What a call now does where it only scatters: without a mask and without a tape; null elsewhere. */
+  get scattering(): { index: Tensor, attrs: ScatterAttributes } | null {
+    return this.scatter && !activeTape() && this.present() === null
+      ? { index: this.index!, attrs: { axis: this.axes[0], ...this.scatter } }
+      : null
   }
 
   /** Whether a call now would return its argument: without a mask, a place to scatter to, or a tape. */

@@ -2,7 +2,7 @@
 export { Attention } from './attention.ts'
 export { type Context } from './context.ts'
 export { Conv2d, type ConvOptions, Depthwise } from './conv2d.ts'
-export { type AfterNorm, completed, convolvedNormed, type Normalizer } from './finished.ts'
+export { type AfterNorm, completed, convolvedNormed, gated, type Normalizer } from './finished.ts'
 export { FocusedAttention } from './focused-attention.ts'
 export { Gate, type GateKind, gateKinds, type GateOptions, type Scatter } from './gate.ts'
 export { initialize, type Scheme } from './init.ts'

@@ -9,6 +9,7 @@ import { BatchNorm } from '../../src/nn/norm.ts'
 import { Conv2d } from '../../src/nn/conv2d.ts'
 import { convolvedNormed } from '../../src/nn/finished.ts'
 import { Identity } from '../../src/nn/fold.ts'
+import { Gate } from '../../src/nn/gate.ts'
 import { conv2dFinished } from '../../src/ops/conv2d/fused.ts'
 import { conv2d } from '../../src/ops/conv2d/conv2d.ts'
 import { finishInPlace } from '../../src/ops/conv2d/finish.ts'
@@ -189,6 +190,33 @@ describeDevice('convolutions finished in one pass', (adapter) => {
     }
     expect([...await run(x).data()]).toEqual(whole)
     run.clear()
+  })
+
+  test('a sliced block scatters, adds and rectifies in one pass; else as its gate says', async () => {
+    const block = new ResidualBlock(8, [8, 8], [3, 3]), x = image([2, 8, 5, 5]), last = block.layers[1]
+    for (const { conv } of block.layers) conv.weight.write(Float32Array.from(random(3, [8, 8, 3, 3], 0.3).data))
+    const narrow = layer([3, 8, 3, 3], { padding: 1, bias: false })
+    Object.assign(last, narrow)
+    block.closing.setScatter({ positions: [6, 0, 3], width: 8 })
+    const y = () => last.call(block.inner[0].call(block.layers[0].call(x, {}, { relu: true })), {})
+    const plainOps = async () => [...await relu(add(block.closing.call(y()), x)).data()]
+    const whole = [...await block.call(x, {}).data()]
+    expect(relativeError(whole, await plainOps())).toBeLessThan(1e-6)
+    const seen = observeLaunches(() => block.call(x, {})).map(({ kernel }) => kernel.file)
+    expect(seen.filter((name) => name.includes('scatter'))).toHaveLength(1)
+    expect(seen.filter((name) => /elementwise|broadcast/.test(name))).toEqual([])
+    checkRaces(() => block.call(x, {}))
+    block.closing.mask = tensor([0, 1, 1])
+    expect(block.closing.scattering).toBeNull()
+    expect(relativeError(await block.call(x, {}).data(), await plainOps())).toBeLessThan(1e-6)
+    expect([...await block.call(x, {}).data()]).not.toEqual(whole)
+    block.closing.mask = null
+    const own = Object.assign(block.closing, {
+      call: (x: Tensor) => mul(Gate.prototype.call.call(block.closing, x), tensor([2])),
+    })
+    expect(relativeError(await block.call(x, {}).data(), [...await relu(add(own.call(y()), x)).data()])).toBeLessThan(
+      1e-6,
+    )
   })
 
   test('a layer of another kind, or with another call, is called', async () => {

@@ -1,5 +1,5 @@
-// Every variant of the kernels of elementwise, reduce, permute, gather and dropout compiles on dawn's null backend,
-// which offers the least that WebGPU guarantees.
+// Every variant of the kernels of elementwise, reduce, permute, gather, scatter and dropout compiles on dawn's null
+// backend, which offers the least that WebGPU guarantees.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { close, gpu, init } from '../../src/gpu/device.ts'
 import { declaredKernels, type Overrides } from '../../src/gpu/kernel.ts'
@@ -9,6 +9,7 @@ import '../../src/ops/gate.ts'
 import '../../src/ops/gather.ts'
 import '../../src/ops/permute.ts'
 import '../../src/ops/reduce.ts'
+import '../../src/ops/scatter.ts'
 import { describeDawn } from '../support/dawn.ts'
 
 /** All combinations of override values. */
@@ -28,6 +29,7 @@ const variants: Record<string, Record<string, number[]>> = {
   'gather/gather.wgsl': { VECTORS: [0, 1] },
   'dropout.wgsl': {},
   'gather/scatter-add.wgsl': { VECTORS: [0, 1], THREADS: [1, 16] },
+  'gather/scatter.wgsl': { RESIDUAL: [0, 1], RELU: [0, 1] },
   'reduce.wgsl': { KIND: [0, 1, 2], SQUARE: [0, 1], ROOT: [0, 1], THREADS: [1, 4, 8, 16, 64] },
 }
 
