@@ -52,6 +52,29 @@ const layers: Layer[] = [
     depthwise: true,
     passes: all,
   },
+  {
+    name: 'mobilenet depthwise',
+    batch: 1,
+    channels: 144,
+    outputs: 144,
+    side: 56,
+    kernel: 3,
+    padding: 1,
+    depthwise: true,
+    passes: all,
+  },
+  {
+    name: 'mobilenet depthwise by two',
+    batch: 1,
+    channels: 192,
+    outputs: 192,
+    side: 28,
+    kernel: 3,
+    stride: 2,
+    padding: 1,
+    depthwise: true,
+    passes: all,
+  },
 ]
 
 /** One case per layer and pass. */

@@ -1,4 +1,4 @@
-// Launches of depthwise convolution, for its own op and for conv2d with as many groups as channels.
+// Launches of depthwise convolution by rows of pixels: on every device, for kernels of every size.
 import { kernel } from '../../gpu/kernel.ts'
 import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
@@ -34,6 +34,22 @@ export interface DepthwiseWindows {
   stride: readonly [number, number]
   padding: readonly [number, number]
   dilation: readonly [number, number]
+}
+
+/**
+ * One pass: x [batch, channels, height, width] with w [channels, 1, kh, kw] to y, or x and a gradient of the shape of y
+ * to w. The gradient to the input is a forward pass too, of dy with the kernel in reverse and `step` - 1 zeros between
+ * its pixels.
+ */
+export interface DepthwiseWork {
+  x: readonly number[]
+  y: readonly number[]
+  w: readonly number[]
+  at: DepthwiseWindows
+  step: readonly [number, number]
+  reverse: boolean
+  /** Products of the pass, those with zeros left out. */
+  products: number
 }
 
 function values(
@@ -83,37 +99,24 @@ function slide(
   return y
 }
 
-/** x [N, C, H, W] with w [C, 1, kh, kw] -> `shape` [N, C, H', W']. */
-export function depthwiseForward(
-  x: Tensor,
-  w: Tensor,
-  bias: Tensor | null,
-  shape: readonly number[],
-  at: DepthwiseWindows,
-): Tensor {
-  return slide(x, w, bias, shape, at, false)
-}
-
-/** Gradient to the input of `shape`. */
-export function depthwiseInput(dy: Tensor, w: Tensor, shape: readonly number[], at: DepthwiseWindows): Tensor {
-  const { stride, padding, dilation } = at
-  if (stride[0] === 1 && stride[1] === 1) {
-    const back = [0, 1].map((axis) => dilation[axis] * (w.shape[axis + 2] - 1) - padding[axis]) as [number, number]
-    return slide(dy, w, null, shape, { ...at, padding: back }, true)
-  }
-  const dx = empty(shape)
+/** Convolves x, or with a step dy, into what the work says. */
+export function rowsPixels(work: DepthwiseWork, x: Tensor, w: Tensor, bias: Tensor | null): Tensor {
+  const { at, y: shape, reverse } = work
+  if (work.step[0] === 1 && work.step[1] === 1) return slide(x, w, bias, shape, at, reverse)
+  const y = empty(shape), [stride, dilation] = [work.step, at.dilation]
+  const padding = [0, 1].map((axis) => dilation[axis] * (w.shape[axis + 2] - 1) - at.padding[axis]) as [number, number]
   launch(
     inputKernel,
-    { dy, w, dx },
-    { ...values(shape, dy.shape, w.shape, at), planes: shape[0] * shape[1] },
-    grid(Math.ceil(dx.size / 64)),
-    { flops: 2 * dy.size * w.shape[2] * w.shape[3] },
+    { dy: x, w, dx: y },
+    { ...values(shape, x.shape, w.shape, { stride, padding, dilation }), planes: shape[0] * shape[1] },
+    grid(Math.ceil(y.size / 64)),
+    { flops: 2 * work.products },
   )
-  return dx
+  return y
 }
 
-/** Gradient to the weight of `shape` [C, 1, kh, kw]. */
-export function depthwiseWeight(x: Tensor, dy: Tensor, shape: readonly number[], at: DepthwiseWindows): Tensor {
+/** Gradient to the weight. */
+export function rowsWeight({ w: shape, at, products }: DepthwiseWork, x: Tensor, dy: Tensor): Tensor {
   const imageRows = x.shape[0] * dy.shape[2]
   const jobsPerSplit = shape[0] * shape[2] * Math.ceil(shape[3] / 8)
   const perSplit = Math.ceil(
@@ -127,7 +130,7 @@ export function depthwiseWeight(x: Tensor, dy: Tensor, shape: readonly number[],
     { x, dy, dw: partial },
     { ...values(x.shape, dy.shape, shape, at), jobs: splits * jobsPerSplit, per_split: perSplit, batch: x.shape[0] },
     grid(Math.ceil(splits * jobsPerSplit / 64)),
-    { flops: 2 * dy.size * shape[2] * shape[3] },
+    { flops: 2 * products },
   )
   return sumSplits(partial, shape)
 }

@@ -1,7 +1,7 @@
 // Depthwise convolution: every channel with a kernel of its own.
 import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../core/tensor.ts'
-import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
+import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-variants.ts'
 import { op } from '../../core/op.ts'
 import { onnxConv } from './conv2d.ts'
 import { channelSum } from '../shared/split-sum.ts'

@@ -3,7 +3,7 @@
 import { sizeOf } from '../../base/shape.ts'
 import type { Tensor } from '../../core/tensor.ts'
 import { choose, type Variant, variants } from '../shared/variants.ts'
-import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-kernels.ts'
+import { depthwiseForward, depthwiseInput, depthwiseWeight } from './depthwise-variants.ts'
 import { type Finish, finishInPlace } from './finish.ts'
 import { generalForward, generalInput, generalWeight } from './general.ts'
 import { doNotOverlap, isPixel, nonOverlappingForward, nonOverlappingInput, nonOverlappingWeight, productSize,

@@ -5,6 +5,7 @@ import { close, gpu, init } from '../../../src/gpu/device.ts'
 import { declaredKernels } from '../../../src/gpu/kernel.ts'
 import '../../../src/ops/batchnorm.ts'
 import { blockedKernels } from '../../../src/ops/conv2d/blocked.ts'
+import { stagedKernel, stagedWeightKernel, stageOf } from '../../../src/ops/conv2d/depthwise-staged.ts'
 import { registersKernel, registersWeightKernel } from '../../../src/ops/conv2d/registers.ts'
 import { tiledKernel, smallTile, tiledWeightKernel, tiles } from '../../../src/ops/conv2d/tiled.ts'
 import { winogradProduct } from '../../../src/ops/conv2d/winograd-kernels.ts'
@@ -30,6 +31,15 @@ describeDawn('variants on the null backend', () => {
     for (const tile of [...tiles, smallTile]) {
       tiledKernel(tile)
       tiledWeightKernel(tile)
+    }
+    for (const n of [1, 2, 3]) {
+      for (const step of [1, 2]) {
+        const at = { stride: [n, n], padding: [1, 1], dilation: [n, 2] } as const
+        const work = { x: [1, 1, 9, 9], y: [1, 1, 9, 9], w: [1, 1, 3, n + 1], at, step: [step, 1] } as const
+        const { constants } = stageOf({ ...work, reverse: false, products: 1 })!
+        for (const vectors of [true, false]) stagedKernel(constants, vectors)
+        stagedWeightKernel(constants)
+      }
     }
     const { launches, failures } = gpu()
     for (const kernel of Object.values(blockedKernels).flatMap((some) => Object.values(some))) {
