@@ -35,9 +35,11 @@ const searching = (...more) => ({
 })
 const softly = (...more) => ({
   method: 'gohsp',
-  set: ['soft-epochs=2', 'every=50', 'rho=0.01', 'rho-growth=1.2', 'rho-cap=1000', ...more],
+  set: ['soft-epochs=2', 'rho=0.05', 'rho-growth=1.3', 'rho-cap=1000', ...more],
   learns: 2,
   rate: 'soft-rate',
+  // Between two projections weights must be able to go to zero: steps times rate of a usual weight and more.
+  faster: 4,
 })
 const scoring = (method, ...flags) => ({ method, references: 512, flags })
 
@@ -150,8 +152,8 @@ async function compare() {
   console.log(tableOf(results))
 }
 
-/** Smaller networks lie beside the results, by variant, budget and seed. */
-const folderOf = (out) => join(dirname(out), 'learned')
+/** Smaller networks lie in a folder of the results file's name, by variant, budget and seed. */
+const folderOf = (out) => out.replace(/\.json$/, '') + '-networks'
 
 function fileOf(out, { name, kind = 'macs', budget, seed }) {
   const part = kind === 'macs' ? String(budget) : `${kind}-${budget}`
@@ -177,14 +179,15 @@ async function measureAgain(out) {
   console.log(tableOf(results))
 }
 
-function argumentsOf({ method, set = [], references, learns = 0, rate: own, flags: more = [] }, budget, seed, file) {
+function argumentsOf(variant, budget, seed, file) {
+  const { method, set = [], references, learns = 0, rate: own, faster = 1, flags: more = [] } = variant
   const { network, data, test, epochs, rate, batch, flip, threads } = flags, rest = Number(epochs) - learns
   if (rest < 0) throw new Error(`--epochs ${epochs}: ${method} learns for ${learns} before it fine-tunes`)
   const mine = flags.set.split(',').filter((each) => each.startsWith(`${method}:`)).map((each) =>
     each.slice(method.length + 1)
   )
   // What stands later replaces what stands before.
-  const settings = new Map([...set, ...own ? [`${own}=${rate}`] : [], ...mine].map((each) => each.split(/=(.*)/s)))
+  const settings = new Map([...set, ...own ? [`${own}=${faster * Number(rate)}`] : [], ...mine].map((each) => each.split(/=(.*)/s)))
   return [
     ...['prune', network, '--method', method, ...budget, '--data', data, '--test', test],
     ...['--batch', batch, '--seed', String(seed), '--flip', flip],
