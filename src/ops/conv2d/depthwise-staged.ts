@@ -4,6 +4,7 @@ import { grid, launch } from '../../core/launch.ts'
 import { empty, type Tensor } from '../../core/tensor.ts'
 import { kernel, type Kernel } from '../../gpu/kernel.ts'
 import { sumSplits } from '../shared/split-sum.ts'
+import type { Machine } from '../shared/variants.ts'
 import type { DepthwiseWork } from './depthwise-kernels.ts'
 
 /** What kernels have as constants of their text. */
@@ -94,6 +95,10 @@ export function stagedWeightKernel(constants: Constants): Kernel {
 
 /** Vectors of a tile: what a near cache holds. One row of a wider image would not fit. */
 const TILE_LIMIT = 2048
+/** Bytes of workgroup memory that every device has. */
+const LEAST_MEMORY = 16384
+/** Taps of a kernel whose sums are kept beside the tile. */
+const TAPS_LIMIT = 1024
 /** Vectors that a turn of the innermost loop reads, for more of which its indices are not checked all at once. */
 const READ_LIMIT = 11
 
@@ -101,8 +106,8 @@ const READ_LIMIT = 11
 export interface Stage {
   constants: Constants
   params: Record<string, number>
-  /** Vectors of the tile and of the rows that are made, as powers of two so that there are few sizes. */
-  sizes: { TILE: number, MADE: number }
+  /** Vectors of the tile, of the rows that are made and of the sums of taps: powers of two, so that sizes are few. */
+  sizes: { TILE: number, MADE: number, TOTAL: number }
 }
 
 /** How the planes of some work are staged; null where they are not: a row of outputs wants too much memory. */
@@ -112,7 +117,7 @@ export function stageOf({ x, y, w, at, step: [STEP_Y, STEP_X] }: DepthwiseWork):
   const reachX = (TAPS_X - 1) * DILATION_X, reachY = (taps_y - 1) * DILATION_Y, further = Math.floor(reachX / STRIDE_X)
   const PARTS_Y = Math.min(STRIDE_Y, reachY + 1), PARTS_X = Math.min(STRIDE_X, reachX + 1)
   const QUADS = Math.floor((further + 3) / 4) + 1
-  if (TAPS_X > 16 || PARTS_X * QUADS > 16) return null
+  if (TAPS_X > 16 || TAPS_X * taps_y > TAPS_LIMIT || PARTS_X * QUADS > 16) return null
   const height = (source_rows - 1) * STEP_Y + 1, width = (source_columns - 1) * STEP_X + 1, needed = columns + further
   // Zeros behind a row are those before the next one.
   const wide = Math.ceil(
@@ -144,21 +149,35 @@ export function stageOf({ x, y, w, at, step: [STEP_Y, STEP_X] }: DepthwiseWork):
       part_rows,
       wide,
     },
-    sizes: { TILE: power(PARTS_Y * PARTS_X * part_rows * wide + QUADS), MADE: power(chunk * wide) },
+    sizes: {
+      TILE: power(PARTS_Y * PARTS_X * part_rows * wide + QUADS),
+      MADE: power(chunk * wide),
+      TOTAL: power(taps_y * TAPS_X),
+    },
   }
+}
+
+/** Whether planes are staged at all, and in as much memory as the machine has. */
+export function canStage({ kind }: Machine, work: DepthwiseWork): boolean {
+  const stage = stageOf(work)
+  if (!stage || kind === 'embedded') return stage !== null
+  const { TILE, MADE, TOTAL } = stage.sizes
+  return 16 * (TILE + MADE + TOTAL) <= LEAST_MEMORY
 }
 
 const power = (n: number): number => 2 ** Math.max(4, Math.ceil(Math.log2(n)))
 
 /** Convolves x, or with a step dy, into y, which is of the shape that the work says. */
 export function stagedPixels(work: DepthwiseWork, x: Tensor, w: Tensor, bias: Tensor | null): Tensor {
-  const { constants, params, sizes } = stageOf(work)!, y = empty(work.y), planes = y.shape[0] * y.shape[1]
+  const { constants, params, sizes: { TILE, MADE } } = stageOf(work)!,
+    y = empty(work.y),
+    planes = y.shape[0] * y.shape[1]
   launch(
     stagedKernel(constants, y.shape[3] % 4 === 0),
     { x, w, bias: bias ?? w, y },
     { ...params, planes, reverse: Number(work.reverse), has_bias: bias ? 1 : 0 },
     grid(planes * params.chunks),
-    { overrides: sizes, flops: 2 * work.products },
+    { overrides: { TILE, MADE }, flops: 2 * work.products },
   )
   return y
 }
@@ -173,7 +192,7 @@ export function stagedWeight(work: DepthwiseWork, x: Tensor, dy: Tensor): Tensor
     { x, dy, dw: partial },
     { ...params, splits, per_split: perSplit, batch },
     grid(splits * channels),
-    { overrides: { ...sizes, TOTAL: power(work.w[2] * work.w[3]) }, flops: 2 * work.products },
+    { overrides: { ...sizes }, flops: 2 * work.products },
   )
   return sumSplits(partial, work.w)
 }

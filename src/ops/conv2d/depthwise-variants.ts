@@ -4,7 +4,7 @@
 import type { Tensor } from '../../core/tensor.ts'
 import { choose, type Variant, variants } from '../shared/variants.ts'
 import { type DepthwiseWindows, type DepthwiseWork, rowsPixels, rowsWeight } from './depthwise-kernels.ts'
-import { stagedPixels, stagedWeight, stageOf } from './depthwise-staged.ts'
+import { canStage, stagedPixels, stagedWeight } from './depthwise-staged.ts'
 
 interface PixelsVariant extends Variant<DepthwiseWork> {
   readonly run: (work: DepthwiseWork, x: Tensor, w: Tensor, bias: Tensor | null) => Tensor
@@ -20,7 +20,7 @@ export const depthwisePixels = variants<DepthwiseWork, PixelsVariant>('depthwise
     name: 'staged',
     numeric: 'reordered',
     adapters: ['embedded'],
-    runs: (_, work) => stageOf(work) !== null,
+    runs: canStage,
     run: stagedPixels,
   },
   { name: 'rows', numeric: 'reordered', run: rowsPixels },
@@ -32,7 +32,7 @@ export const depthwiseWeights = variants<DepthwiseWork, WeightVariant>('depthwis
     name: 'staged',
     numeric: 'reordered',
     adapters: ['embedded'],
-    runs: (_, work) => stageOf(work) !== null,
+    runs: canStage,
     run: stagedWeight,
   },
   { name: 'rows', numeric: 'reordered', run: rowsWeight },

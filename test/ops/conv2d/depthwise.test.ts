@@ -96,9 +96,10 @@ describe('staged planes on cpu', () => {
     [[2, 1, 190, 131], [3, 5], { stride: 2, padding: [1, 4] }],
     [[2, 1, 90, 203], [5, 3], { dilation: [6, 1], padding: [12, 0] }],
     [[1, 64, 9, 760], [3, 3], { padding: 1 }],
-  ])('x [%s], kernel [%s], %o: as by rows, and as in doubles', async (shape, kernel, attrs) => {
+  ])('x [%s], kernel [%s], %o: as by rows', async (shape, kernel, attrs) => {
     const rows = await passes(shape, kernel, attrs, 'rows'), staged = await passes(shape, kernel, attrs, 'staged')
     for (const [i, one] of staged.entries()) expect(relativeError(one.data, rows[i].data)).toBeLessThan(2e-6)
+    if (shape[1] > 2) return // long in doubles
     const args = [random(1, shape), random(2, [shape[1], 1, ...kernel])]
       .map(({ data, ...rest }) => ({ ...rest, data: Float64Array.from(data, Math.fround) }))
     const expected = reference.depthwise(args[0], args[1], null, attrs as reference.Convolution)
@@ -113,6 +114,8 @@ describe('staged planes on cpu', () => {
       expect([...taken.get(depthwisePixels) ?? []], String(shape)).toEqual(['rows'])
       expect([...taken.get(depthwiseWeights) ?? []], String(shape)).toEqual(['rows'])
     }
+    const taps = await rowsTaken(() => passes([1, 1, 1500, 8], [1100, 8], {}, null))
+    expect([...taps.get(depthwiseWeights) ?? []]).toEqual(['rows'])
     const taken = await rowsTaken(() => passes([1, 2, 9, 9], [3, 3], { stride: 2 }, null))
     for (const table of [depthwisePixels, depthwiseWeights]) expect([...taken.get(table) ?? []]).toEqual(['staged'])
   })
