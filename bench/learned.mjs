@@ -187,7 +187,9 @@ function argumentsOf(variant, budget, seed, file) {
     each.slice(method.length + 1)
   )
   // What stands later replaces what stands before.
-  const settings = new Map([...set, ...own ? [`${own}=${faster * Number(rate)}`] : [], ...mine].map((each) => each.split(/=(.*)/s)))
+  const settings = new Map(
+    [...set, ...own ? [`${own}=${faster * Number(rate)}`] : [], ...mine].map((each) => each.split(/=(.*)/s)),
+  )
   return [
     ...['prune', network, '--method', method, ...budget, '--data', data, '--test', test],
     ...['--batch', batch, '--seed', String(seed), '--flip', flip],
