@@ -16,7 +16,8 @@ import { claimOutputs, filesRead, namedFolder } from './claims.ts'
 import { commandLine } from './command-line.ts'
 import { transformerDemo } from './demo-transformer.ts'
 import { percent } from './model.ts'
-import { filesWritten, jsonBeside, pruneJob, type PruneOptions } from './prune.ts'
+import { pruneJob } from './prune-run.ts'
+import { filesWritten, jsonBeside, type PruneOptions } from './prune-setup.ts'
 import { cacheReferences, cacheTest, openModel, prepareJob, scoresBy } from './pruner.ts'
 
 const data = (name: string) => packageFile(`models/data/cifar10/${name}`)

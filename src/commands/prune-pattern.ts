@@ -33,7 +33,7 @@ import { preparedJson, preparedText } from './open.ts'
 import { packedTable } from './packed-table.ts'
 import { namedPattern } from './pattern.ts'
 import { cacheReferences, cacheTest, checkData, openJob, openModel, type OpenJob } from './pruner.ts'
-import type { PruneOptions } from './prune.ts'
+import type { PruneOptions } from './prune-setup.ts'
 
 type Options = PruneOptions & { args: string[] }
 

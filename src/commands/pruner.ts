@@ -129,12 +129,24 @@ export async function cacheReferences(
   classes?: readonly number[],
 ): Promise<Dataset | null> {
   if (!data) return null
-  const positions = drawReferences(data, { most: references, perClass, seed, classes })
-  if (!positions.length) {
-    throw new InputError(`--data ${data.name}: no image of the classes ${classes?.join(', ') ?? ''}`)
-  }
+  const positions = referencePositions(data, { references, perClass, seed }, classes)
   return caching('reading references', data, positions, reporter)
 }
+
+/** Which images of `--data` are references, as the flags say. @throws InputError if none are left. */
+export function referencePositions(
+  data: Dataset,
+  { references, perClass, seed = 0 }: Pick<PrunerOptions, 'references' | 'perClass' | 'seed'>,
+  classes?: readonly number[],
+): number[] {
+  const positions = drawReferences(data, { most: references, perClass, seed, classes })
+  if (positions.length) return positions
+  throw new InputError(`--data ${data.name}: no image of the classes ${classes?.join(', ') ?? ''}`)
+}
+
+/** Some of the references in memory. */
+export const cachePart = (data: Dataset, positions: readonly number[], reporter: Reporter): Promise<Dataset> =>
+  caching('reading references', data, positions, reporter)
 
 /** The test images in memory. @throws InputError if none are left. */
 export async function cacheTest(test: Dataset, reporter: Reporter, classes?: readonly number[]): Promise<Dataset> {

@@ -152,16 +152,14 @@ function checked(text: string | undefined, where: string): Settings {
   )
 }
 
-/** @throws InputError naming the first setting that differs. */
-export function compareSettings(old: Settings, now: Settings, where: string): void {
+/** @throws InputError naming the first setting that differs, and the cure. */
+export function compareSettings(old: Settings, now: Settings, where: string, cure = 'give another folder'): void {
   const other = [...new Set([...Object.keys(now), ...Object.keys(old)])].find((key) =>
     JSON.stringify(old[key]) !== JSON.stringify(now[key])
   )
   if (other === undefined) return
   throw new InputError(
-    `${where}: holds results with ${plain(other, 40)} ${shown(old[other])}, this run has ${
-      shown(now[other])
-    }; give another folder`,
+    `${where}: holds results with ${plain(other, 40)} ${shown(old[other])}, this run has ${shown(now[other])}; ${cure}`,
   )
 }
 

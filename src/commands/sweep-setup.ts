@@ -1,5 +1,5 @@
 // What `espalier sweep` is going to do: flags, runs, and where it keeps what it has found.
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { InputError } from '../base/errors.ts'
 import { quoted } from '../base/quote.ts'
 import { parseRates } from '../pruning/curve.ts'
@@ -11,10 +11,11 @@ import { wholeNumber } from './command.ts'
 import { type CurveMethod, curveMethods } from './method.ts'
 import type { Say } from './open.ts'
 import { addPruner, checkData, type Job, oneOf, prepareJob, type PrunerOptions } from './pruner.ts'
+import { addSlurm, type SlurmOptions } from './slurm-flags.ts'
 import { dataDigest, type FolderOptions, openResults, type ResultFolder } from './result-folder.ts'
 
 /** Flags of `sweep`. */
-export interface SweepOptions extends PrunerOptions {
+export interface SweepOptions extends PrunerOptions, SlurmOptions {
   methods: string
   rates: string
   test: string
@@ -26,21 +27,6 @@ export interface SweepOptions extends PrunerOptions {
   ranking: 'global' | 'per-unit'
   multiple: number
   minimum: number
-  on?: 'slurm'
-  /** Options of sbatch. */
-  slurm?: string
-  parallel?: number
-}
-
-/** What the other forms of `sweep` take, for which no sweep is described: `--status <dir>`, and what jobs run. */
-export interface FolderForms {
-  status?: string
-  cancel?: string
-  task?: string
-  merge?: string
-  plan?: string
-  first?: number
-  submission?: string
 }
 
 /** Adds the flags of `sweep` and `search` alike. */
@@ -76,28 +62,7 @@ export function declareSweep(command: Command): void {
     )
     .option('--rates <first:last:step>', 'pruning rates, or a list with commas', '0:0.95:0.05')
     .option('--seeds <n>', 'seeds of random scores, of --subset and of drawn references', wholeNumber(1, 1000), 5)
-    .option(
-      '--on <what>',
-      'slurm: one task per curve (method and seed) in job arrays of a cluster, over a folder that its machines share; '
-        + 'follows them until Ctrl-C, which leaves them running',
-      oneOf(['slurm'] as const, '--on'),
-    )
-    .option('--slurm <options>', 'with --on slurm: options of sbatch, e.g. "--partition=gpu --time=2:00:00"')
-    .option('--parallel <n>', 'with --on slurm: at most so many tasks at once', wholeNumber(1, 1_000_000))
-    .option('--status <dir>', 'how far the jobs of this --out are; takes nothing else')
-    .option('--cancel <dir>', 'ends the jobs of this --out, keeps what they measured; takes nothing else')
-    .addOption(new Option('--task <dir>').hideHelp())
-    .addOption(new Option('--merge <dir>').hideHelp())
-    .addOption(new Option('--plan <digest>').hideHelp())
-    .addOption(new Option('--first <task>').hideHelp().argParser(wholeNumber(0, 1_000_000_000)))
-    .addOption(new Option('--submission <id>').hideHelp())
-  // These stand alone: the model and what else is required are in the folder's plan.
-  for (const form of ['status', 'cancel', 'task', 'merge']) {
-    command.on(`option:${form}`, () => {
-      for (const option of command.options) option.makeOptionMandatory(false)
-      for (const argument of command.registeredArguments) argument.argOptional()
-    })
-  }
+  addSlurm(command, 'one task per curve (method and seed)', 'dir')
 }
 
 /** A method and a seed: one curve. */

@@ -1,16 +1,14 @@
 // `sweep --status` and `sweep --cancel`: how far the jobs of a folder are, and their end.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { EspalierError, InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { atChance } from '../pruning/curve.ts'
 import { attemptFiles } from '../sweeps/attempts.ts'
-import { type Jobs, jobIds, readJobs, readOutcome, slurmFolder } from '../sweeps/jobs.ts'
 import { keyOf, readPlan, type SweepPlan } from '../sweeps/plan.ts'
 import type { Point } from '../sweeps/point.ts'
-import { cancel, queue, type Queued } from '../sweeps/slurm.ts'
 import type { Answer } from './command.ts'
 import { table } from './model.ts'
+import { cancelJobs, jobsState } from './slurm-status.ts'
 
 /** What is known of a task without computing anything. */
 interface Progress {
@@ -59,48 +57,19 @@ function looseLines(file: string): Point[] {
 
 /** How far each curve of a folder is, and what Slurm does with it. @throws InputError where there is no plan. */
 export async function sweepStatus(folder: string): Promise<Answer> {
-  const plan = readPlan(folder), progress = pointsOf(folder, plan), jobs = readJobs(folder)
-  let queued: Queued[] = [], unknown: string | undefined
-  if (jobs) {
-    queued = await queue(jobIds(jobs)).catch((error: unknown) => {
-      if (!(error instanceof EspalierError)) throw error
-      unknown = error.message
-      return []
-    })
-  }
-  const outcome = jobs && readOutcome(folder, jobs), logs = logNames(folder)
+  const plan = readPlan(folder), progress = pointsOf(folder, plan)
+  const { jobs, merged, state, taskState, lines } = await jobsState(folder)
   const tasks = plan.tasks.map(({ key, among: _, ...curve }, i) => {
-    const { points, done } = progress.get(key)!, id = jobs && elementOf(jobs, i)
-    const entry = queued.find((each) => each.id === id), node = [...points.values()].at(-1)?.node
-    const whole = done === plan.rates.length
-    const state = entry ? entry.state.toLowerCase() : whole ? 'done' : unknown !== undefined ? 'unknown' : 'not queued'
-    const log = id === null ? undefined : logs.find((name) => name === `${id}.log`)
+    const { points, done } = progress.get(key)!, of = plan.rates.length
     return {
       task: i,
       ...curve,
       points: points.size,
-      of: plan.rates.length,
-      state,
-      where: entry?.where ?? node ?? '',
-      ...id !== null && { job: id },
-      ...log !== undefined && { log: join(slurmFolder(folder), log) },
+      of,
+      ...taskState(i, done === of, [...points.values()].at(-1)?.node),
     }
   })
   const done = tasks.reduce((sum, each) => sum + each.points, 0)
-  const state = outcome
-    ? outcome.error ?? 'merged'
-    : queued.length
-    ? 'running'
-    : unknown ?? 'stopped; the same command goes on'
-  const json = {
-    plan: plan.digest,
-    jobs: jobs ? jobIds(jobs) : [],
-    points: done,
-    tasks,
-    merged: outcome !== null
-      && outcome.error === undefined,
-    state,
-  }
   const rows = tasks.map((each) => [
     `${plain(each.method)} ${each.seed}`,
     `${each.points}/${each.of}`,
@@ -108,42 +77,20 @@ export async function sweepStatus(folder: string): Promise<Answer> {
     plain(each.where),
   ])
   return {
-    json,
+    json: { plan: plan.digest, jobs, points: done, tasks, merged, state },
     text: [
       table(['curve', 'points', 'state', 'where'], rows),
       '',
       `${done} points of at most ${plan.tasks.length * plan.rates.length} (curves end early at chance); ${
         plain(state, 400)
       }`,
-      ...jobs ? [`jobs ${jobIds(jobs).join(', ')}; logs in ${plain(slurmFolder(folder))}`] : [],
+      ...lines,
     ].join('\n'),
   }
 }
 
-/** Slurm's name of a task of the last submission; null where it was measured before. */
-function elementOf({ arrays }: Jobs, task: number): string | null {
-  const array = arrays.find(({ tasks }) => tasks.includes(task))
-  return array ? `${array.job}_${task - array.first}` : null
-}
-
-function logNames(folder: string): string[] {
-  try {
-    return readdirSync(slurmFolder(folder))
-  } catch {
-    return [] // nothing was submitted
-  }
-}
-
 /** Ends the jobs of a folder; what they measured stays. @throws InputError where nothing was submitted. */
-export async function cancelSweep(folder: string): Promise<Answer> {
+export function cancelSweep(folder: string): Promise<Answer> {
   readPlan(folder)
-  const jobs = readJobs(folder)
-  if (!jobs) throw new InputError(`${plain(folder)}: expected jobs of a sweep, found none; nothing was submitted here`)
-  const ids = jobIds(jobs)
-  await cancel(ids)
-  return {
-    json: { cancelled: ids },
-    text: `cancelled ${ids.join(', ')}; what was measured stays in ${plain(resolve(folder))}, and the command that `
-      + 'started it goes on from there',
-  }
+  return cancelJobs(folder, 'sweep', `what was measured stays in ${plain(resolve(folder))}`)
 }

@@ -1,22 +1,21 @@
 // What the jobs of a sweep on many machines do: a task measures one curve into a journal of its own, and when all have
 // ended, one more puts the journals together as if one machine had done it all.
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { EspalierError, InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
 import { disposeTree } from '../core/tree.ts'
 import { lockFile, waitForLock } from '../files/lock.ts'
 import { makeFolder } from '../files/output.ts'
-import { packageVersion } from '../files/package.ts'
 import { close, init } from '../gpu/device.ts'
 import type { Model } from '../nn/model.ts'
 import { attemptsFolder, newAttempt } from '../sweeps/attempts.ts'
-import { slurmFolder, writeOutcome } from '../sweeps/jobs.ts'
 import { keyOf, planFile, readPlan, type SweepPlan } from '../sweeps/plan.ts'
 import { type Point, placeOf } from '../sweeps/point.ts'
 import type { Answer, Reporter } from './command.ts'
 import { openModel } from './pruner.ts'
 import { compareSettings, openResults, openSettled, settingsAsKept } from './result-folder.ts'
+import type { Planned } from './slurm-flags.ts'
+import { incomplete, PATIENCE, takeUp, withOutcome } from './slurm-job.ts'
 import { CurveRun, isMeasured, runOf } from './sweep-curve.ts'
 import { knownPoints, takeAttempts } from './sweep-points.ts'
 import { concludeSweep } from './sweep-result.ts'
@@ -24,36 +23,10 @@ import { prepareSweep, type SweepOptions } from './sweep-setup.ts'
 
 type Flags = SweepOptions & { args: string[] }
 
-/** A folder and the plan that is expected in it. */
-export interface Planned {
-  folder: string
-  /** Its digest. */
-  digest: string
-}
-
 /** The plan, and the sweep as this machine sees it. @throws InputError where the two differ. */
-async function takeUp({ folder, digest }: Planned, reporter: Reporter) {
+async function takeUpSweep({ folder, digest }: Planned, reporter: Reporter) {
   const plan = readPlan(folder), name = plain(planFile(folder))
-  if (plan.digest !== digest) {
-    throw new InputError(
-      `${name}: expected the plan with digest ${plain(digest, 64)}, found ${plan.digest}; it was `
-        + 'submitted anew, and this job is of the older one',
-    )
-  }
-  if (plan.version !== packageVersion()) {
-    throw new InputError(
-      `${name}: expected version ${
-        plain(plan.version)
-      } of espalier, found ${packageVersion()} on this machine; submit again`,
-    )
-  }
-  if (!existsSync(plan.cwd)) {
-    throw new InputError(
-      `${plain(plan.cwd)}: expected the folder that the sweep was started in, found none on this machine; `
-        + 'start it in a folder that all machines share',
-    )
-  }
-  process.chdir(plan.cwd)
+  takeUp(plan, folder, digest)
   const options = { ...plan.options, out: folder, args: [plan.model] } as unknown as Flags
   const prepared = await prepareSweep(options, reporter)
   compareSettings(plan.settings, settingsAsKept(prepared.opening.settings), name)
@@ -66,7 +39,7 @@ async function takeUp({ folder, digest }: Planned, reporter: Reporter) {
  */
 export async function runTask(planned: Planned, index: number, reporter: Reporter): Promise<Answer> {
   const { folder } = planned
-  const { plan, options, prepared } = await takeUp(planned, reporter)
+  const { plan, options, prepared } = await takeUpSweep(planned, reporter)
   const task = plan.tasks[index] as SweepPlan['tasks'][number] | undefined
   const run = runOf(prepared, task?.key)
   if (!task || !run) {
@@ -116,25 +89,12 @@ export async function runTask(planned: Planned, index: number, reporter: Reporte
  * Puts together what all tasks have measured, and writes the files that a sweep ends with. How that ended stands in a
  * file, for whoever follows. @throws EspalierError where a curve is not complete.
  */
-export async function mergeSweep(planned: Planned, submission: string, reporter: Reporter): Promise<Answer> {
-  const { folder } = planned
-  try {
-    const answer = await merge(planned, reporter)
-    writeOutcome(folder, { submission })
-    return answer
-  } catch (error) {
-    const exitCode = error instanceof EspalierError ? error.exitCode : 1
-    try {
-      writeOutcome(folder, { submission, error: (error as Error).message, exitCode })
-    } catch {
-      // Where nothing can be written, what went wrong first is in the log.
-    }
-    throw error
-  }
+export function mergeSweep(planned: Planned, submission: string, reporter: Reporter): Promise<Answer> {
+  return withOutcome(planned.folder, submission, () => merge(planned, reporter))
 }
 
 async function merge(planned: Planned, reporter: Reporter): Promise<Answer> {
-  const { plan, options, prepared } = await takeUp(planned, reporter)
+  const { plan, options, prepared } = await takeUpSweep(planned, reporter)
   const results = await waitForLock(() => openResults<Point>(prepared.opening), {
     patience: PATIENCE,
     onWait: (message) => reporter.say(message),
@@ -143,19 +103,11 @@ async function merge(planned: Planned, reporter: Reporter): Promise<Answer> {
     const setup = { ...prepared, folder: results, journal: results.journal }
     takeAttempts(setup)
     const open = plan.tasks.filter(({ key }) => !isMeasured(setup, runOf(prepared, key)!))
-    if (open.length) throw new EspalierError(incomplete(planned.folder, open.map(({ key }) => key), plan.tasks.length))
+    if (open.length) {
+      throw new EspalierError(incomplete(planned.folder, 'curves', open.map(({ key }) => key), plan.tasks.length))
+    }
     return await concludeSweep(setup, options, 'unknown', plan.command)
   } finally {
     results.close()
   }
 }
-
-const PATIENCE = 10 * 60_000
-
-/** Why there is no result yet, and what to do. */
-const incomplete = (folder: string, open: readonly string[], all: number) =>
-  `${plain(folder)}: expected ${all} whole curves, found ${all - open.length}; ${
-    open.slice(0, 5).map((key) => plain(key)).join(', ')
-  }${
-    open.length > 5 ? ` and ${open.length - 5} more have` : open.length > 1 ? ' have' : ' has'
-  } ended early: see the logs in ${plain(slurmFolder(folder))}, then give the same command again, which goes on`

@@ -19,13 +19,16 @@ const FOLDER = 'attempts'
 /** The folder of the journals. */
 export const attemptsFolder = (folder: string): string => join(folder, FOLDER)
 
-/** The journals there are, in the order of their attempts, by the key of their task. */
-export function attemptFiles(folder: string): Map<string, string[]> {
+/**
+ * The files there are, journals unless another ending is given, in the order of their attempts, by the key of their
+ * task.
+ */
+export function attemptFiles(folder: string, ending: 'jsonl' | 'json' = 'jsonl'): Map<string, string[]> {
   const at = attemptsFolder(folder), found = new Map<string, { file: string, number: number }[]>()
   const names = existsSync(at) ? guard(at, () => readdirSync(at)) : []
   for (const name of names) {
-    const [, key, number] = /^(.+)\.(\d+)\.jsonl$/.exec(name) ?? []
-    if (key === undefined) continue
+    const [, key, number, end] = /^(.+)\.(\d+)\.(jsonl?)$/.exec(name) ?? []
+    if (key === undefined || end !== ending) continue
     const list = found.get(key) ?? []
     list.push({ file: join(at, name), number: Number(number) })
     found.set(key, list)
@@ -36,12 +39,12 @@ export function attemptFiles(folder: string): Map<string, string[]> {
   ]))
 }
 
-/** Makes an empty journal for one more attempt at a task; nobody else gets the same. */
-export function newAttempt(folder: string, key: string): string {
+/** Makes an empty file for one more attempt at a task; nobody else gets the same. */
+export function newAttempt(folder: string, key: string, ending: 'jsonl' | 'json' = 'jsonl'): string {
   const at = attemptsFolder(folder)
   makeFolder(at)
-  for (let number = attemptFiles(folder).get(key)?.length ?? 0;; number++) {
-    const file = join(at, `${key}.${number}.jsonl`)
+  for (let number = attemptFiles(folder, ending).get(key)?.length ?? 0;; number++) {
+    const file = join(at, `${key}.${number}.${ending}`)
     const made = guard(file, () => {
       try {
         closeSync(openSync(file, 'wx'))
