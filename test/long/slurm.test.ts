@@ -157,4 +157,49 @@ describe.skipIf(why)(`on a real Slurm${why ? ` (${why})` : ''}`, () => {
     },
     slow,
   )
+
+  test(
+    'a prune: a worker killed, one task at a time or many, the scores have the same bits',
+    async () => {
+      const words = (out: string, ...more: string[]) => [
+        ...['prune', args[0], '--data', args[2], '--method', 'pxp', '--keep', '0.6', '--multiple', '1', '--out', out],
+        ...['--adapter', 'cpu', '--threads', '1', '--json', ...more],
+      ]
+      const onSlurm = ['--on', 'slurm', '--slurm', '-t 10', '--shard', '2']
+      const outs = [join(odd, 'one.safetensors'), join(odd, 'two.safetensors')]
+      const child = spawn(process.execPath, [cli, ...words(outs[0], ...onSlurm)], {
+        env: { ...process.env, ...cluster.env },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let stdout = ''
+      child.stdout.on('data', (bytes: Buffer) => stdout += bytes)
+      const ended = new Promise((resolve) => child.on('close', resolve))
+      const at = join(`${outs[0]}.slurm`, 'attempts')
+      const pid = await until('a worker was killed', child, () => {
+        const lock = existsSync(at) && readdirSync(at).find((name) => name.endsWith('.lock'))
+        const text = lock ? readFileSync(join(at, lock), 'utf8') : ''
+        return text ? (JSON.parse(text) as { pid: number }).pid : undefined
+      })
+      process.kill(pid, 'SIGKILL')
+      expect(await ended).toBe(0)
+      interface PruneJson {
+        scores: string
+        units: object[]
+        shards: { node: string }[]
+      }
+      const many = JSON.parse(stdout) as PruneJson
+      const second = await runNode(cli, words(outs[1], ...onSlurm, '--parallel', '1'), cluster.env)
+      expect(second.code, second.stderr).toBe(0)
+      const one = JSON.parse(second.stdout) as PruneJson
+      expect(one.scores).toBe(many.scores)
+      expect(one.units).toEqual(many.units)
+      expect(many.shards).toHaveLength(5)
+      expect(new Set(many.shards.map(({ node }) => node))).toEqual(new Set(['n1', 'n2']))
+      const local = await runNode(cli, words(join(odd, 'here.safetensors')))
+      expect((JSON.parse(local.stdout) as PruneJson).units).toEqual(one.units)
+      const status = await runNode(cli, ['prune', '--status', outs[0]], cluster.env)
+      expect(status.stdout).toMatch(/^5 of 5 shards are scored; merged/)
+    },
+    slow,
+  )
 })
