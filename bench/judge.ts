@@ -1,6 +1,7 @@
 // How fast each row is beside the baselines of its case, and whether the machine was too noisy to tell.
 import type { Row } from './harness.ts'
 import { isNoisy, medianOf, speedUp } from './statistics.ts'
+import { keyOf } from './table.ts'
 
 /** The rows of one case, compared round by round. */
 export function compared(rows: readonly Row[], baselines: readonly string[]): Row[] {
@@ -25,7 +26,7 @@ export function compared(rows: readonly Row[], baselines: readonly string[]): Ro
 export function judged(rows: readonly Row[]): Row[] {
   const cases = new Map<string, Row[]>()
   for (const row of rows) {
-    const key = JSON.stringify([row.suite, row.name, row.shape, row.density, row.profile])
+    const key = keyOf({ ...row, impl: '' })
     cases.set(key, [...cases.get(key) ?? [], row])
   }
   return [...cases.values()].flatMap((each) => {

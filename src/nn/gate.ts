@@ -111,14 +111,19 @@ export class Gate {
 
   /** What a call now does where it only scatters: without a mask and without a tape; null elsewhere. */
   get scattering(): { index: Tensor, attrs: ScatterAttributes } | null {
-    return this.scatter && !activeTape() && this.present() === null
+    return this.scatter && this.masksNothing
       ? { index: this.index!, attrs: { axis: this.axes[0], ...this.scatter } }
       : null
   }
 
   /** Whether a call now would return its argument: without a mask, a place to scatter to, or a tape. */
   get idle(): boolean {
-    return !this.scatter && !activeTape() && this.present() === null
+    return !this.scatter && this.masksNothing
+  }
+
+  /** Without a mask, and without a tape that would record the place. */
+  private get masksNothing(): boolean {
+    return !activeTape() && this.present() === null
   }
 
   private present(): StandIn['mask'] {
