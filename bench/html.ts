@@ -87,11 +87,16 @@ function densityPlots(rows: readonly Row[]): Html[] {
 }
 
 const breakEvens = ({ breakEven }: BenchReport): Html[] =>
-  breakEven.length
-    ? [html`<section><h2>Break-even density</h2><ul>${
-      breakEven.map((each) => html`<li>${breakEvenText(each).trim()}</li>`)
-    }</ul></section>`]
-    : []
+  ([[undefined, 'Break-even density'], ['tokens', 'Faster from so many tokens on']] as const).flatMap(([by, title]) => {
+    const found = breakEven.filter((row) => row.by === by)
+    return found.length
+      ? [
+        html`<section><h2>${title}</h2><ul>${
+          found.map((each) => html`<li>${breakEvenText(each).trim()}</li>`)
+        }</ul></section>`,
+      ]
+      : []
+  })
 
 /** GFLOP/s against operations per byte, under both roofs; ours and each other implementation in marks of their own. */
 function rooflinePlot(rows: readonly Row[], profile: string, { copyGbps, fmaGflops }: Roofline): Html {

@@ -42,13 +42,19 @@ const softly = (...more) => ({
   faster: 4,
 })
 const scoring = (method, ...flags) => ({ method, references: 512, flags })
+const cutOnly = (variant) => ({ ...variant, untrained: true })
 
-/** What is compared. `learns`: epochs of stages before fine-tuning, which count in the same budget. */
+/** What is compared. `learns`: epochs of stages before fine-tuning, in the same budget; `untrained`: no training. */
 const variants = {
   'random': { method: 'random' },
   'magnitude': { method: 'magnitude' },
   'taylor': scoring('taylor'),
   'pxp': scoring('pxp'),
+  'random, cut only': cutOnly({ method: 'random' }),
+  'magnitude, cut only': cutOnly({ method: 'magnitude' }),
+  'taylor, cut only': cutOnly(scoring('taylor')),
+  'pxp, cut only': cutOnly(scoring('pxp')),
+  'yeom, iterative, cut only': cutOnly(scoring('yeom', '--steps', '5')),
   'yeom, iterative': scoring('yeom', '--steps', '5'),
   'graph': scoring('graph', '--ranking', 'per-unit'),
   'graph, distinct first': scoring('graph:direction=distinct-first', '--ranking', 'per-unit'),
@@ -137,6 +143,8 @@ async function compare() {
       ...times.after,
       rate,
       epochs: stages.map((stage) => [stage.name, stage.epochs]),
+      losses: stages.map((stage) => stage.losses),
+      curves: stages.map((stage) => ofNetwork(stage.curves)),
       images: stages.reduce((sum, stage) => sum + stage.epochs * stage.images, 0),
       trainingSeconds: Math.round(pruningMs / 1000),
       seconds: total,
@@ -180,8 +188,9 @@ async function measureAgain(out) {
 }
 
 function argumentsOf(variant, budget, seed, file) {
-  const { method, set = [], references, learns = 0, rate: own, faster = 1, flags: more = [] } = variant
-  const { network, data, test, epochs, rate, batch, flip, threads } = flags, rest = Number(epochs) - learns
+  const { method, set = [], references, learns = 0, rate: own, faster = 1, untrained, flags: more = [] } = variant
+  const { network, data, test, epochs, rate, batch, flip, threads } = flags
+  const rest = untrained ? 0 : Number(epochs) - learns
   if (rest < 0) throw new Error(`--epochs ${epochs}: ${method} learns for ${learns} before it fine-tunes`)
   const mine = flags.set.split(',').filter((each) => each.startsWith(`${method}:`)).map((each) =>
     each.slice(method.length + 1)
@@ -200,6 +209,9 @@ function argumentsOf(variant, budget, seed, file) {
     ...[...settings].flatMap(([name, value]) => ['--set', `${name}=${value}`]),
   ]
 }
+
+/** Curves of the whole network; those of its layers, which have a path, stay in the report. */
+const ofNetwork = (curves = {}) => Object.fromEntries(Object.entries(curves).filter(([name]) => !name.includes('.')))
 
 const pick = ({ top1, loss, images, macs, params }) => ({ top1, loss, tested: images, macs, params })
 

@@ -4,6 +4,7 @@
 import { quantile, median } from '../src/base/turns.ts'
 import type { Row } from './harness.ts'
 import { judged } from './judge.ts'
+import { tokenBreakEvens } from './attention.ts'
 import { breakEvenRows } from './patterns.ts'
 import { type Roofline, withRoofline } from './roofline.ts'
 import type { BenchReport } from './schema.ts'
@@ -39,7 +40,7 @@ export function mergeReports(reports: readonly BenchReport[]): BenchReport {
     processes: reports.length,
     rows,
     rooflines,
-    breakEven: first.suite === 'patterns' ? breakEvenRows(rows) : first.breakEven,
+    breakEven: [...breakEvenRows(rows), ...tokenBreakEvens(rows)],
     tuning: mergeTuning(reports.map(({ tuning }) => tuning)),
     notes,
   }

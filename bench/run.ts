@@ -6,6 +6,7 @@ import { close, type Gpu, init, type InitOptions } from '../src/gpu/device.ts'
 import { tuned, tuning } from '../src/gpu/tune.ts'
 import { packageVersion } from '../src/files/package.ts'
 import { type CaseMaker, defaultRounds, measure, type AllOptions, type MeasureOptions, type Row } from './harness.ts'
+import { attentionGrids, tokenBreakEvens } from './attention.ts'
 import { attentionCases } from './kernels/attention.ts'
 import { convolutionCases } from './kernels/conv2d.ts'
 import { layerCases } from './kernels/layers.ts'
@@ -13,6 +14,7 @@ import { matmulCases } from './kernels/matmul.ts'
 import { networkCases } from './kernels/networks.ts'
 import { embeddedRows } from './embedded.ts'
 import { familyRows } from './families.ts'
+import { learningRows } from './learning.ts'
 import { cpuName, machineFacts } from './machine.ts'
 import { meter } from './meter.ts'
 import { modelRows } from './models.ts'
@@ -26,7 +28,16 @@ import { measureRoofline, withRoofline } from './roofline.ts'
 import type { BenchReport } from './schema.ts'
 
 /** Groups of cases. */
-export type Suite = 'kernels' | 'patterns' | 'variants' | 'models' | 'pruned' | 'overhead' | 'embedded'
+export type Suite =
+  | 'kernels'
+  | 'attention'
+  | 'patterns'
+  | 'variants'
+  | 'models'
+  | 'pruned'
+  | 'learning'
+  | 'overhead'
+  | 'embedded'
 
 /** What to measure. `only` keeps cases whose name contains one of the words. */
 export interface BenchOptions extends Omit<InitOptions, 'profile'>, MeasureOptions {
@@ -157,6 +168,7 @@ async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Jo
   const { wanted, peers, batches, report, onProgress, rounds, msPerRound } = job
   const timing = { rounds, msPerRound, onProgress, until: job.until, notes: report.notes }
   if (suite === 'overhead') return (await overheadRows(timing)).filter(({ name }) => wanted(name))
+  if (suite === 'learning') return learningRows({ ...timing, wanted, quick: job.quick })
   const roofline = report.rooflines[profile] = await measureRoofline({
     onProgress,
     ...msPerRound !== undefined && { msPerRound: Math.min(20, msPerRound) },
@@ -166,6 +178,12 @@ async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Jo
   if (suite === 'models') {
     const networks = { ...timing, wanted, peers: job.networks, threads: job.threads }
     return named([...await modelRows(networks), ...await familyRows({ ...networks, batches })])
+  }
+  if (suite === 'attention') {
+    const { only, quick } = job
+    const rows = named(await measureAll('bench attention', attentionGrids({ batches, only, quick }), timing))
+    report.breakEven.push(...tokenBreakEvens(rows))
+    return rows
   }
   if (suite === 'pruned') return named(await prunedRows({ ...timing, wanted }))
   if (suite === 'patterns') {

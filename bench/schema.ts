@@ -10,8 +10,13 @@ import type { BreakEven } from './statistics.ts'
 /** The version of the JSON; a number that grows where a field changes its meaning or goes. New fields do not count. */
 export const SCHEMA = 1
 
-/** From which density on a pattern is no longer faster than dense, for one op at one shape. */
+/**
+ * From which density on a pattern is no longer faster than dense, for one op at one shape; or, by `tokens`, from how
+ * many tokens on an attention is faster than softmax attention.
+ */
 export interface BreakEvenRow extends BreakEven {
+  /** What `value` counts; a density without. */
+  by?: 'tokens'
   pattern: string
   op: string
   shape: string

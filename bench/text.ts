@@ -28,7 +28,9 @@ export function benchText(report: BenchReport, old?: { path: string, report: Ben
       `  geometric mean: ${ratios.mean.toFixed(2)}`,
     )
   }
-  if (breakEven.length) lines.push('', 'as fast as dense at a density of:', ...breakEven.map(breakEvenText))
+  const by = (what?: 'tokens') => breakEven.filter((row) => row.by === what).map(breakEvenText)
+  if (by().length) lines.push('', 'as fast as dense at a density of:', ...by())
+  if (by('tokens').length) lines.push('', 'faster from so many tokens on:', ...by('tokens'))
   const noisy = rows.filter((row) => row.noisy)
   if (noisy.length) {
     lines.push(
@@ -42,12 +44,16 @@ export function benchText(report: BenchReport, old?: { path: string, report: Ben
   return lines.join('\n')
 }
 
-/** One break-even density with its interval. */
-export function breakEvenText({ pattern, op, shape, over, value, low, high, beyond, profile }: BreakEvenRow): string {
+/** One break-even density, or number of tokens, with its interval. */
+export function breakEvenText(row: BreakEvenRow): string {
+  const { pattern, op, shape, over, value, low, high, beyond, profile, by } = row
+  const [shown, least, most] = by === 'tokens'
+    ? [(x: number) => String(Math.round(x)), 'fewest', 'most']
+    : [(x: number) => x.toFixed(2), 'sparsest', 'densest']
   const at = beyond === 'above'
-    ? `above ${value.toFixed(2)}, the densest that was measured`
+    ? `above ${shown(value)}, the ${most} that was measured`
     : beyond === 'below'
-    ? `below ${value.toFixed(2)}, the sparsest that was measured`
-    : `${value.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`
+    ? `below ${shown(value)}, the ${least} that was measured`
+    : `${shown(value)} (${shown(low)} to ${shown(high)})`
   return `  ${pattern} ${op} ${shape} beside ${over}${profile ? ` (${profile})` : ''}: ${at}`
 }

@@ -12,7 +12,17 @@ import { addPrecision, type CommandSpec, type CommonOptions, follow, wholeNumber
 import { namedPattern } from './pattern.ts'
 import { oneOf } from './pruner.ts'
 
-const suites: readonly Suite[] = ['kernels', 'patterns', 'variants', 'models', 'pruned', 'overhead', 'embedded'],
+const suites: readonly Suite[] = [
+    'kernels',
+    'attention',
+    'patterns',
+    'variants',
+    'models',
+    'pruned',
+    'learning',
+    'overhead',
+    'embedded',
+  ],
   peers: readonly PeerName[] = ['tfjs', 'jax-js', 'ort', 'ort-web', 'tfjs-wasm']
 
 interface BenchOptions extends CommonOptions {

@@ -1,6 +1,7 @@
 // One run at a time in a folder of results: two would mix what they write. The lock is a file that says who holds it;
 // its age is renewed while the holder lives, so that a lock of a machine that is gone is told from one that works.
-import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { InputError } from '../base/errors.ts'
@@ -57,16 +58,26 @@ function lock(path: string, command: string, refusal: (who: string) => string): 
     const holder = read(path)
     if (holder === 'gone') continue
     if (!isStale(path, holder)) throw new LockedError(refusal(nameOf(holder)))
-    // Renamed first, so that of two who find it stale only one removes it, and never the lock of the other.
-    const aside = `${path}.${process.pid}.stale`
-    try {
-      renameSync(path, aside)
-    } catch {
-      continue
-    }
-    rmSync(aside, { force: true })
+    takeAway(path, holder)
   }
   throw new LockedError(refusal('another run, which takes it over just now,'))
+}
+
+/**
+ * Removes a stale lock. Renamed first, so that of two who find it stale only one removes it; and put back where it is
+ * no longer the stale one but that of the other, who was faster.
+ */
+function takeAway(path: string, stale: Partial<Holder> | null): void {
+  const aside = `${path}.${process.pid}.stale`
+  try {
+    renameSync(path, aside)
+  } catch {
+    return
+  }
+  if (JSON.stringify(read(aside)) !== JSON.stringify(stale)) {
+    made(path, () => linkSync(aside, path), () => renameSync(aside, path))
+  }
+  rmSync(aside, { force: true })
 }
 
 /**
@@ -90,20 +101,34 @@ export async function waitForLock<T>(
   }
 }
 
+/** False where there is a lock already. */
 function create(path: string, command: string): boolean {
-  let descriptor: number
+  const holder: Holder = { ...thisOwner(), host: hostname(), since: new Date().toISOString(), command }
+  const text = `${JSON.stringify(holder)}\n`, own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
+  // Written aside and linked when it is whole: a lock that says nothing would hold everybody up until it is old.
+  guard(path, () => writeFileSync(own, text, { flag: 'wx' }), true)
   try {
-    descriptor = openSync(path, 'wx')
+    return made(path, () => linkSync(own, path), () => writeFileSync(path, text, { flag: 'wx' }))
+  } finally {
+    rmSync(own, { force: true })
+  }
+}
+
+/** Whether the file could be made; in the second way where this file system has no links. */
+function made(path: string, link: () => void, write?: () => void): boolean {
+  try {
+    link()
+    return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return false
+    if (write && ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK'].includes(code)) {
+      return made(path, write)
+    }
     return guard(path, () => {
       throw error
     }, true)
   }
-  const holder: Holder = { ...thisOwner(), host: hostname(), since: new Date().toISOString(), command }
-  guard(path, () => writeSync(descriptor, `${JSON.stringify(holder)}\n`))
-  closeSync(descriptor)
-  return true
 }
 
 function keep(path: string): Lock {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -70,4 +71,61 @@ test('of another machine the age decides, and a damaged lock is no crash', () =>
     lockFolder(folder).release()
   }
   expect(isAlive({ place: 'elsewhere', pid: 1, start: '1' })).toBe(null)
+})
+
+test('a lock is whole when it appears, and nothing is left beside it', () => {
+  const seen: string[] = [], { linkSync } = fs
+  fs.linkSync = (from, to) => {
+    if (!existsSync(file())) seen.push(readFileSync(from, 'utf8'))
+    linkSync(from, to)
+  }
+  syncBuiltinESMExports()
+  try {
+    const lock = lockFolder(folder, 'prune net')
+    expect(seen).toEqual([readFileSync(file(), 'utf8')])
+    expect(readdirSync(folder)).toEqual(['.espalier.lock'])
+    expect(() => lockFolder(folder)).toThrow(InputError)
+    expect(readdirSync(folder)).toEqual(['.espalier.lock'])
+    lock.release()
+  } finally {
+    fs.linkSync = linkSync
+    syncBuiltinESMExports()
+  }
+})
+
+test('where a file system has no links there are locks all the same', () => {
+  const { linkSync } = fs
+  fs.linkSync = () => {
+    throw Object.assign(new Error('no links'), { code: 'EPERM' })
+  }
+  syncBuiltinESMExports()
+  try {
+    const lock = lockFolder(folder)
+    expect(() => lockFolder(folder)).toThrow(InputError)
+    lock.release()
+    expect(readdirSync(folder)).toEqual([])
+  } finally {
+    fs.linkSync = linkSync
+    syncBuiltinESMExports()
+  }
+})
+
+test('who finds a lock stale does not remove the one that another has made since', () => {
+  const { renameSync } = fs
+  const old = JSON.stringify({ ...thisOwner(), pid: 2 ** 22 + 1, start: '1', host: 'h', since: '', command: '' })
+  const other = JSON.stringify({ ...thisOwner(), host: 'h', since: 'now', command: 'the faster one' })
+  writeFileSync(file(), old)
+  fs.renameSync = (from, to) => {
+    writeFileSync(file(), other) // between the look at the lock and its removal
+    renameSync(from, to)
+  }
+  syncBuiltinESMExports()
+  try {
+    expect(() => lockFolder(folder)).toThrow(/since now/)
+  } finally {
+    fs.renameSync = renameSync
+    syncBuiltinESMExports()
+  }
+  expect(readFileSync(file(), 'utf8')).toBe(other)
+  expect(readdirSync(folder)).toEqual(['.espalier.lock'])
 })
