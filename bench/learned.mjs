@@ -7,7 +7,7 @@
 //     [--macs 0.5,0.6 | --params 0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5]
 //     [--variants random,xpruner] [--threads 2] [--set gohsp:rho=0.01,apma:score-rate=0.05]
 //   node bench/learned.mjs --latency results.json    times every network once more, where other work disturbed that
-//   node bench/learned.mjs --table results.json
+//   node bench/learned.mjs --table results.json [--curves curves.svg]
 //   node bench/learned.mjs --list
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
@@ -91,6 +91,7 @@ const { values: flags } = parseArgs({
     out: { type: 'string' },
     table: { type: 'string' },
     latency: { type: 'string' },
+    curves: { type: 'string' },
     list: { type: 'boolean', default: false },
     macs: { type: 'string' },
     params: { type: 'string' },
@@ -127,11 +128,12 @@ async function compare() {
     const same = (run) => run.name === name && run.budget === budget && run.seed === seed
     if (results.runs.some((run) => same(run) && (run.kind ?? 'macs') === kind)) continue
     const file = fileOf(out, { name, kind, budget, seed })
-    const args = argumentsOf(variants[name], [`--${kind}`, String(budget)], seed, file), start = performance.now()
+    const args = argumentsOf(variants[name], [`--${kind}`, String(budget)], seed, file)
+    const start = performance.now(), ofOthers = childrenCpu()
     const { stdout, status, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', maxBuffer: 1e9 })
     if (status !== 0) throw new Error(`${args.join(' ')}\n${stderr}`)
     const { before, after, rate, notes, stages, version, adapter, pruningMs } = JSON.parse(stdout)
-    const total = Math.round((performance.now() - start) / 1000)
+    const total = Math.round((performance.now() - start) / 1000), cpuSeconds = childrenCpu() - ofOthers
     const times = await latency(network, file)
     results.dense ??= { ...pick(before), ...times.before }
     results.runs.push({
@@ -148,6 +150,7 @@ async function compare() {
       images: stages.reduce((sum, stage) => sum + stage.epochs * stage.images, 0),
       trainingSeconds: Math.round(pruningMs / 1000),
       seconds: total,
+      ...cpuSeconds > 0 && { cpuSeconds: Math.round(cpuSeconds) },
       command: `espalier ${args.join(' ')}`,
       commit: commit(),
       version,
@@ -210,6 +213,16 @@ function argumentsOf(variant, budget, seed, file) {
   ]
 }
 
+/** Processor time of all ended children in seconds, which a busy machine changes little; 0 where it is not told. */
+function childrenCpu() {
+  try {
+    const [user, system] = readFileSync('/proc/self/stat', 'utf8').split(') ')[1].split(' ').slice(13, 15).map(Number)
+    return (user + system) / 100
+  } catch {
+    return 0
+  }
+}
+
 /** Curves of the whole network; those of its layers, which have a path, stay in the report. */
 const ofNetwork = (curves = {}) => Object.fromEntries(Object.entries(curves).filter(([name]) => !name.includes('.')))
 
@@ -245,37 +258,110 @@ const mean = (values) => values.reduce((a, b) => a + b) / values.length
 
 /** Means over seeds, with the standard deviation of one run where there are several; what was not measured is empty. */
 function tableOf({ dense, runs }) {
-  const kindOf = (run) => run.kind ?? 'macs'
-  const budgets = [...new Set(runs.map((run) => `${kindOf(run)} ${run.budget}`))].sort().reverse()
-  return budgets.map((key) => {
-    const mine = runs.filter((run) => `${kindOf(run)} ${run.budget}` === key), [kind, budget] = key.split(' ')
-    const what = kind === 'macs' ? 'multiply-adds' : 'parameters'
+  const keyOf = (run) => `${run.kind ?? 'macs'} ${run.budget}`, whatOf = { macs: 'multiply-adds', params: 'parameters' }
+  const budgets = [...new Set(runs.map(keyOf))].sort((a, b) =>
+    a.split(' ')[0].localeCompare(b.split(' ')[0]) || b.split(' ')[1] - a.split(' ')[1]
+  )
+  const titles = budgets.map((key) => key.split(' ')).map(([kind, budget]) =>
+    `${Math.round(100 * budget)} % of the ${whatOf[kind]}`
+  )
+  const overview = Object.keys(variants).flatMap((name) => {
+    const cells = budgets.map((key) => runs.filter((run) => run.name === name && keyOf(run) === key))
+    return cells.some((found) => found.length) ? [[name, ...cells.map(accuracyOf)]] : []
+  })
+  const summary = [
+    `| top-1, % | ${titles.join(' | ')} |`,
+    `| --- |${' ---: |'.repeat(budgets.length)}`,
+    ...[['dense', ...budgets.map(() => accuracyOf([dense]))], ...overview].map((cells) => `| ${cells.join(' | ')} |`),
+  ].join('\n')
+  const tables = budgets.map((key, i) => {
+    const mine = runs.filter((run) => keyOf(run) === key)
     const rows = Object.keys(variants).flatMap((name) => {
       const found = mine.filter((run) => run.name === name)
       return found.length ? [[name, ...cellsOf(found)]] : []
     })
     const all = [['dense', ...cellsOf([dense])], ...rows]
     return [
-      `${Math.round(100 * budget)} % of the ${what}:`,
+      `${titles[i]}:`,
       '',
-      `| method | top-1, % | parameters | multiply-adds | ms per image, batch ${latencyBatch} | of dense | training |`,
+      '| method | top-1, % | parameters | multiply-adds '
+      + `| ms per image, batch ${latencyBatch} | of dense | processor time |`,
       '| --- | ---: | ---: | ---: | ---: | ---: | ---: |',
       ...all.map((cells) => `| ${cells.join(' | ')} |`),
     ].join('\n')
-  }).join('\n\n')
+  })
+  return [summary, ...tables].join('\n\n')
+}
+
+/** In percent, with the standard deviation of a run and their number where there are several. */
+function accuracyOf(found) {
+  if (!found.length) return ''
+  const accuracies = found.map((run) => 100 * run.top1), middle = mean(accuracies)
+  const spread = Math.sqrt(accuracies.reduce((sum, each) => sum + (each - middle) ** 2, 0) / (accuracies.length - 1))
+  return `${middle.toFixed(1)}${found.length > 1 ? ` ± ${spread.toFixed(1)} (${found.length})` : ''}`
+}
+
+const colours = ['#777', '#111', '#16a34a', '#2563eb', '#0891b2', '#ea580c', '#b45309', '#dc2626', '#9333ea', '#be185d']
+
+/** Top-1 by what is left of the multiply-adds, and the losses of seed 0 at the smallest budget, as an SVG file. */
+async function curvesOf({ dense, runs }) {
+  const { plotFile } = await import('../dist/src/report/plot.js')
+  const plain = Object.keys(variants).filter((name) => !name.includes(',') || name === 'yeom, iterative')
+  const mine = runs.filter((run) => (run.kind ?? 'macs') === 'macs' && plain.includes(run.name))
+  const smallest = Math.min(...mine.map(({ budget }) => budget)),
+    shown = (value) => String(Number(value.toPrecision(3)))
+  const line = (name, points) => ({
+    name,
+    colour: colours[plain.indexOf(name) % colours.length],
+    draw: 'line',
+    points: points.map(([x, y]) => ({ x, y, low: y, high: y, title: '' })),
+  })
+  const series = plain.flatMap((name) => {
+    const budgets = [...new Set(mine.filter((run) => run.name === name).map(({ budget }) => budget))].sort()
+    if (!budgets.length) return []
+    const at = (budget) =>
+      mean(mine.filter((run) => run.name === name && run.budget === budget).map(({ top1 }) => top1))
+    return [
+      line(name, [[0, 100 * dense.top1], ...budgets.reverse().map((budget) => [100 - 100 * budget, 100 * at(budget)])]),
+    ]
+  })
+  const losses = plain.flatMap((name) => {
+    const run = mine.find((run) => run.name === name && run.budget === smallest && run.seed === 0 && run.losses)
+    if (!run) return []
+    // The loss of a soft stage is that of a penalty, of another size.
+    const points = run.losses.flatMap((losses, stage) => losses.map((loss) => [run.epochs[stage][0], loss]))
+      .map(([stage, loss], epoch) => [stage, epoch + 1, loss]).filter(([stage]) => stage !== 'soft-pruning')
+    return [line(name, points.map(([, epoch, loss]) => [epoch, loss]))]
+  })
+  const low = 10 * Math.floor(Math.min(...series.flatMap(({ points }) => points.map(({ y }) => y))) / 10)
+  return plotFile(
+    'Methods at one training budget',
+    [
+      {
+        label: 'top-1',
+        x: { label: 'multiply-adds removed, %', tick: (share) => share <= 60 ? shown(share) : '', ends: [0, 70] },
+        y: { label: 'top-1, %', tick: shown, ends: [low, 90] },
+        series,
+      },
+      {
+        label: 'loss',
+        x: { label: 'epoch', tick: (epoch) => Number.isInteger(epoch) ? String(epoch) : '' },
+        y: { label: `training loss, ${100 * smallest} %`, tick: shown, log: true },
+        series: losses,
+      },
+    ].filter(({ series }) => series.length),
+  )
 }
 
 function cellsOf(found) {
   const of = (key) => found.map((run) => run[key]).filter((value) => value !== undefined)
-  const accuracies = of('top1').map((value) => 100 * value), middle = mean(accuracies)
-  const spread = Math.sqrt(accuracies.reduce((sum, each) => sum + (each - middle) ** 2, 0) / (accuracies.length - 1))
-  const times = of('msPerImage'), shares = of('timeShare'), seconds = of('trainingSeconds')
+  const times = of('msPerImage'), shares = of('timeShare'), seconds = of('cpuSeconds')
   const size = (value) => {
     const [unit, by] = value >= 1e9 ? ['G', 1e9] : value >= 1e6 ? ['M', 1e6] : ['k', 1e3]
     return `${(value / by).toPrecision(3)} ${unit}`
   }
   return [
-    `${middle.toFixed(1)}${found.length > 1 ? ` ± ${spread.toFixed(1)} (${found.length})` : ''}`,
+    accuracyOf(found),
     size(mean(of('params'))),
     size(mean(of('macs'))),
     times.length ? mean(times).toFixed(2) : '',
@@ -286,5 +372,8 @@ function cellsOf(found) {
 
 if (flags.list) console.log(Object.keys(variants).join('\n'))
 else if (flags.latency) await measureAgain(flags.latency)
-else if (flags.table) console.log(tableOf(JSON.parse(readFileSync(flags.table, 'utf8'))))
-else await compare()
+else if (flags.table) {
+  const results = JSON.parse(readFileSync(flags.table, 'utf8'))
+  if (flags.curves) writeFileSync(flags.curves, await curvesOf(results))
+  console.log(tableOf(results))
+} else await compare()
