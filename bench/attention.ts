@@ -40,7 +40,7 @@ export function attentionGrids({ batches, only, quick }: AttentionOptions): Case
       whats.flatMap((what) =>
         (quick ? [3, 6, 9] : sides).map((side) => ({
           name: `${of} b${batch} ${what}`,
-          make: () => Promise.resolve(gridCase(`${of} ${what}`, what, { ...module, side }, batch)),
+          make: () => Promise.resolve(gridCase(`${of} b${batch} ${what}`, what, { ...module, side }, batch)),
         }))
       )
     )
@@ -53,7 +53,7 @@ export function gridCase(name: string, what: What, sizes: AttentionSizes, batch:
   const [x, probe] = ['x', 'probe'].map((stream) => Float64Array.from(fillNormal(new Float32Array(size), 3, stream)))
   const of = (impl: string, module: Module, reference: Reference) => {
     const subject = what === 'forward' ? forwardOf : gradientOf
-    return { impl, ...subject(filled(module), { x, probe, reference, sizes, batch }) }
+    return { impl, tokens, ...subject(filled(module), { x, probe, reference, sizes, batch }) }
   }
   return {
     suite: 'attention',
@@ -184,12 +184,12 @@ export function tokenBreakEvens(rows: readonly Row[]): BreakEvenRow[] {
     const softmax = rows.find((other) =>
       other.impl === 'softmax' && other.name === row.name && other.shape === row.shape && other.profile === row.profile
     )
-    const [, shape, tokens] = /^(.*) tokens=(\d+)$/.exec(row.shape) ?? []
+    const { tokens } = row, shape = row.shape.replace(/ tokens=\d+$/, '')
     if (!softmax?.msRounds || !row.msRounds || !tokens) continue
     const key = JSON.stringify([row.name, shape, row.profile]), curve = curves.get(key) ?? { row, shape, points: [] }
     curves.set(key, curve)
     // Its share of the time falls with tokens, as that of a sparse product rises with its density.
-    const density = 1 / Number(tokens)
+    const density = 1 / tokens
     curve.points.push({ density, dense: softmax.msRounds, sparse: row.msRounds, processes: row.processes })
   }
   const turned = { above: 'below', below: 'above' } as const

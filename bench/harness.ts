@@ -30,6 +30,8 @@ export interface Subject {
   denseFlops?: number
   /** Kept entries as a share of all. */
   density?: number
+  /** Tokens that an attention is over. */
+  tokens?: number
   /** It computes elsewhere than on the open adapter, so that the adapter's roofs say nothing about it. */
   offDevice?: boolean
   note?: string
@@ -97,6 +99,8 @@ export interface Row {
   /** GFLOP/s that a dense product would need for the same time. */
   gflopsDense?: number
   density?: number
+  /** Of an attention: how many tokens it is over. */
+  tokens?: number
   /** The least time under the adapter's measured roofs over the time it took, and which roof that is. */
   roofline?: number
   bound?: 'compute' | 'memory'
@@ -218,7 +222,7 @@ async function launchesOf(launch: () => void): Promise<number> {
 }
 
 function rowOf(work: BenchCase, subject: Subject, turns: readonly Turn[], rounds: number[], error: number): Row {
-  const { impl, note = '', flops = work.flops, bytes = work.bytes, denseFlops, density, offDevice } = subject
+  const { impl, note = '', flops = work.flops, bytes = work.bytes, denseFlops, density, tokens, offDevice } = subject
   const wall = turns.flatMap((turn) => turn.wall), device = turns.flatMap((turn) => turn.device ?? [])
   const { median: msMedian, mad: msMad, runs } = spreadOf(wall)
   const row: Row = {
@@ -239,6 +243,7 @@ function rowOf(work: BenchCase, subject: Subject, turns: readonly Turn[], rounds
   }
   if (denseFlops !== undefined) row.gflopsDense = denseFlops / msMedian / 1e6
   if (density !== undefined) row.density = density
+  if (tokens !== undefined) row.tokens = tokens
   if (offDevice) row.offDevice = true
   return row
 }

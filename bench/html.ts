@@ -21,7 +21,7 @@ export function benchSections(report: BenchReport, old?: { path: string, report:
   return [
     facts(report),
     ...notes.length ? [html`<ul>${notes.map((note) => html`<li>${note}</li>`)}</ul>`] : [],
-    ...densityPlots(rows),
+    ...speedUpPlots(rows),
     ...breakEvens(report),
     ...Object.entries(rooflines).map(([profile, roofline]) =>
       rooflinePlot(rows.filter((row) => (row.profile ?? profile) === profile), profile, roofline)
@@ -52,31 +52,34 @@ function facts({ adapter, profile, machine, versions, date, processes = 1 }: Ben
 
 const short = (value: number) => String(Number(value.toPrecision(3)))
 
-/** Speed-up over the dense kernel against density, a plot for each op and shape, a curve for each pattern. */
-function densityPlots(rows: readonly Row[]): Html[] {
-  const found = new Map<string, Map<string, PlotPoint[]>>()
+/** Speed-up over what it is compared with against density or tokens, a plot for each op and shape. */
+function speedUpPlots(rows: readonly Row[]): Html[] {
+  const found = new Map<string, { by: 'density' | 'tokens', curves: Map<string, PlotPoint[]> }>()
   for (const row of rows) {
-    const { name, shape, impl, density, profile, speedUps } = row
-    if (density === undefined) continue
+    const { name, impl, density, tokens, profile, speedUps } = row, x = density ?? tokens
+    if (x === undefined) continue
+    const by = density === undefined ? 'tokens' : 'density', shape = row.shape.replace(/ tokens=\d+$/, '')
     for (const { over, value, low, high } of speedUps ?? []) {
       const where = `${name}, ${shape}${profile ? `, ${profile} profile` : ''}: times as fast as ${over}`
-      const curves = found.get(where) ?? new Map<string, PlotPoint[]>()
-      found.set(where, curves)
+      const { curves } = found.get(where) ?? { curves: new Map<string, PlotPoint[]>() }
+      found.set(where, { by, curves })
       const points = curves.get(impl) ?? []
       curves.set(impl, points)
       points.push({
-        x: density,
+        x,
         y: value,
         low,
         high,
-        title: `${impl} at density ${density}: ${short(value)} (${short(low)} to ${short(high)})`,
+        title: `${impl} at ${by === 'tokens' ? `${x} tokens` : `density ${x}`}: ${short(value)} (${short(low)} to ${
+          short(high)
+        })`,
       })
     }
   }
-  return [...found].map(([label, curves]) => {
+  return [...found].map(([label, { by, curves }]) => {
     const plot: Plot = {
       label,
-      x: { label: 'density', tick: short },
+      x: { label: by, tick: short, log: by === 'tokens' },
       y: { label: 'speed-up', tick: short, log: true },
       series: [...curves].map(([name, points]) => ({ name, points: points.toSorted((a, b) => a.x - b.x) })),
       level: { value: 1, label: 'as fast' },

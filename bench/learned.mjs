@@ -1,7 +1,7 @@
-// Methods that learn beside methods that score, at the same budget and the same number of images seen in training: one
-// `espalier prune` after the other, in processes of their own, and what the smaller network takes in turns with the
-// dense one. What is done is in the results file and is not done again; a run that was interrupted goes on in its
-// stage.
+// Methods that learn beside methods that score, at the same budget and the same number of images seen in training (none
+// where a row says `cut only`): one `espalier prune` after the other, in processes of their own, and what the smaller
+// network takes in turns with the dense one. What is done is in the results file and is not done again; a run that was
+// interrupted goes on in its stage.
 //
 //   node bench/learned.mjs --network net.safetensors --data <training images> --test <images> --out results.json
 //     [--macs 0.5,0.6 | --params 0.6] [--seeds 3] [--epochs 3] [--rate 5e-4] [--batch 32] [--flip 0.5]
@@ -301,52 +301,57 @@ function accuracyOf(found) {
   return `${middle.toFixed(1)}${found.length > 1 ? ` ± ${spread.toFixed(1)} (${found.length})` : ''}`
 }
 
-const colours = ['#777', '#111', '#16a34a', '#2563eb', '#0891b2', '#ea580c', '#b45309', '#dc2626', '#9333ea', '#be185d']
+const colours = ['#777', '#111', '#16a34a', '#2563eb', '#b45309', '#0891b2', '#ea580c', '#dc2626', '#9333ea', '#be185d']
 
-/** Top-1 by what is left of the multiply-adds, and the losses of seed 0 at the smallest budget, as an SVG file. */
+/** Top-1 by what is removed of the multiply-adds, and losses of seed 0 at the smallest budget, as an SVG file. */
 async function curvesOf({ dense, runs }) {
   const { plotFile } = await import('../dist/src/report/plot.js')
   const plain = Object.keys(variants).filter((name) => !name.includes(',') || name === 'yeom, iterative')
   const mine = runs.filter((run) => (run.kind ?? 'macs') === 'macs' && plain.includes(run.name))
   const smallest = Math.min(...mine.map(({ budget }) => budget)),
     shown = (value) => String(Number(value.toPrecision(3)))
+  const names = plain.filter((name) => mine.some((run) => run.name === name))
   const line = (name, points) => ({
     name,
-    colour: colours[plain.indexOf(name) % colours.length],
+    colour: colours[names.indexOf(name) % colours.length],
     draw: 'line',
     points: points.map(([x, y]) => ({ x, y, low: y, high: y, title: '' })),
   })
-  const series = plain.flatMap((name) => {
-    const budgets = [...new Set(mine.filter((run) => run.name === name).map(({ budget }) => budget))].sort()
-    if (!budgets.length) return []
+  const series = names.map((name) => {
+    const budgets = [...new Set(mine.filter((run) => run.name === name).map(({ budget }) => budget))].sort().reverse()
     const at = (budget) =>
       mean(mine.filter((run) => run.name === name && run.budget === budget).map(({ top1 }) => top1))
-    return [
-      line(name, [[0, 100 * dense.top1], ...budgets.reverse().map((budget) => [100 - 100 * budget, 100 * at(budget)])]),
-    ]
+    return line(name, [[0, 100 * dense.top1], ...budgets.map((budget) => [100 - 100 * budget, 100 * at(budget)])])
   })
-  const losses = plain.flatMap((name) => {
+  const losses = names.flatMap((name) => {
     const run = mine.find((run) => run.name === name && run.budget === smallest && run.seed === 0 && run.losses)
     if (!run) return []
-    // The loss of a soft stage is that of a penalty, of another size.
-    const points = run.losses.flatMap((losses, stage) => losses.map((loss) => [run.epochs[stage][0], loss]))
-      .map(([stage, loss], epoch) => [stage, epoch + 1, loss]).filter(([stage]) => stage !== 'soft-pruning')
-    return [line(name, points.map(([, epoch, loss]) => [epoch, loss]))]
+    // A soft stage's loss is that of its penalty, of another size.
+    const points = run.losses.flatMap((losses, stage) => losses.map((loss) => ({ stage: run.epochs[stage][0], loss })))
+    return [
+      line(
+        name,
+        points.map(({ stage, loss }, i) => [i + 1, loss, stage]).filter(([, , stage]) => stage !== 'soft-pruning'),
+      ),
+    ]
   })
-  const low = 10 * Math.floor(Math.min(...series.flatMap(({ points }) => points.map(({ y }) => y))) / 10)
+  const all = series.flatMap(({ points }) => points), ys = all.map(({ y }) => y)
+  // Names stand at the right, so the curves leave some room there.
+  const most = Math.max(...all.map(({ x }) => x)), tick = (share) => share <= most ? shown(share) : ''
+  const ends = [10 * Math.floor(Math.min(...ys) / 10), 5 * Math.ceil(Math.max(...ys) / 5)]
   return plotFile(
     'Methods at one training budget',
     [
       {
         label: 'top-1',
-        x: { label: 'multiply-adds removed, %', tick: (share) => share <= 60 ? shown(share) : '', ends: [0, 70] },
-        y: { label: 'top-1, %', tick: shown, ends: [low, 90] },
+        x: { label: 'multiply-adds removed, %', tick, ends: [0, 1.4 * most] },
+        y: { label: 'top-1, %', tick: shown, ends },
         series,
       },
       {
         label: 'loss',
         x: { label: 'epoch', tick: (epoch) => Number.isInteger(epoch) ? String(epoch) : '' },
-        y: { label: `training loss, ${100 * smallest} %`, tick: shown, log: true },
+        y: { label: `training loss, penalties included, at ${Math.round(100 * smallest)} %`, tick: shown },
         series: losses,
       },
     ].filter(({ series }) => series.length),

@@ -167,23 +167,23 @@ interface Job extends MeasureOptions, Pick<BenchOptions, 'only' | 'quick' | 'pat
 async function suiteRows(suite: Exclude<Suite, 'embedded'>, opened: Gpu, job: Job, profile: Profile): Promise<Row[]> {
   const { wanted, peers, batches, report, onProgress, rounds, msPerRound } = job
   const timing = { rounds, msPerRound, onProgress, until: job.until, notes: report.notes }
-  if (suite === 'overhead') return (await overheadRows(timing)).filter(({ name }) => wanted(name))
-  if (suite === 'learning') return learningRows({ ...timing, wanted, quick: job.quick })
+  const marked = (rows: readonly Row[]) => rows.map((row) => report.profile === 'both' ? { ...row, profile } : row)
+  if (suite === 'overhead') return marked((await overheadRows(timing)).filter(({ name }) => wanted(name)))
+  if (suite === 'learning') return marked(await learningRows({ ...timing, wanted, quick: job.quick }))
+  if (suite === 'attention') {
+    const { only, quick } = job
+    const rows = marked(await measureAll('bench attention', attentionGrids({ batches, only, quick }), timing))
+    report.breakEven.push(...tokenBreakEvens(rows))
+    return rows
+  }
   const roofline = report.rooflines[profile] = await measureRoofline({
     onProgress,
     ...msPerRound !== undefined && { msPerRound: Math.min(20, msPerRound) },
   })
-  const named = (rows: readonly Row[]) =>
-    withRoofline(rows, roofline).map((row) => report.profile === 'both' ? { ...row, profile } : row)
+  const named = (rows: readonly Row[]) => marked(withRoofline(rows, roofline))
   if (suite === 'models') {
     const networks = { ...timing, wanted, peers: job.networks, threads: job.threads }
     return named([...await modelRows(networks), ...await familyRows({ ...networks, batches })])
-  }
-  if (suite === 'attention') {
-    const { only, quick } = job
-    const rows = named(await measureAll('bench attention', attentionGrids({ batches, only, quick }), timing))
-    report.breakEven.push(...tokenBreakEvens(rows))
-    return rows
   }
   if (suite === 'pruned') return named(await prunedRows({ ...timing, wanted }))
   if (suite === 'patterns') {

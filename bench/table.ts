@@ -30,7 +30,8 @@ export interface Column {
   always?: boolean
 }
 
-const fixed = (value: number | null | undefined, digits: number) => value?.toFixed(digits) ?? null
+const fixed = (value: number | null | undefined, digits: number) =>
+  Number.isNaN(value) ? null : value?.toFixed(digits) ?? null
 
 const columns: readonly Column[] = [
   { head: 'name', left: true, cell: (row) => row.name, always: true },
@@ -53,6 +54,8 @@ const columns: readonly Column[] = [
   },
   { head: 'x dense', cell: (row) => fixed(over(row, 'dense'), 2) },
   { head: 'x sliced', cell: (row) => fixed(over(row, 'sliced'), 2) },
+  { head: 'x softmax', cell: (row) => fixed(over(row, 'softmax'), 2) },
+  { head: 'of training step', cell: (row) => fixed(1 / (over(row, 'training step') ?? NaN), 2) },
   { head: 'max error', cell: (row) => row.maxRelError?.toExponential(1) ?? null, always: true },
   {
     head: 'note',

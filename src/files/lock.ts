@@ -1,7 +1,7 @@
 // One run at a time in a folder of results: two would mix what they write. The lock is a file that says who holds it;
 // its age is renewed while the holder lives, so that a lock of a machine that is gone is told from one that works.
-import { randomBytes } from 'node:crypto'
-import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { InputError } from '../base/errors.ts'
@@ -54,30 +54,32 @@ export function lockFile(path: string, command = process.argv.slice(2).join(' ')
 
 function lock(path: string, command: string, refusal: (who: string) => string): Lock {
   for (let attempt = 0; attempt < 3; attempt++) {
-    if (create(path, command)) return keep(path)
     const holder = read(path)
-    if (holder === 'gone') continue
-    if (!isStale(path, holder)) throw new LockedError(refusal(nameOf(holder)))
-    takeAway(path, holder)
+    if (holder === 'gone') {
+      if (create(path, command)) return keep(path)
+    } else if (!isStale(path, holder)) throw new LockedError(refusal(nameOf(holder)))
+    else takeAway(path, command)
   }
   throw new LockedError(refusal('another run, which takes it over just now,'))
 }
 
 /**
- * Removes a stale lock. Renamed first, so that of two who find it stale only one removes it; and put back where it is
- * no longer the stale one but that of the other, who was faster.
+ * Removes a stale lock. One process at a time, under a lock of its own, looks again and removes: who comes second must
+ * not remove what the first has put in its place.
  */
-function takeAway(path: string, stale: Partial<Holder> | null): void {
-  const aside = `${path}.${process.pid}.stale`
-  try {
-    renameSync(path, aside)
-  } catch {
+function takeAway(path: string, command: string): void {
+  const turn = join(dirname(path), `.lock-${createHash('sha256').update(basename(path)).digest('hex').slice(0, 16)}`)
+  if (!create(turn, command)) {
+    const other = read(turn)
+    if (other !== 'gone' && isStale(turn, other)) rmSync(turn, { force: true })
     return
   }
-  if (JSON.stringify(read(aside)) !== JSON.stringify(stale)) {
-    made(path, () => linkSync(aside, path), () => renameSync(aside, path))
+  try {
+    const holder = read(path)
+    if (holder !== 'gone' && isStale(path, holder)) rmSync(path, { force: true })
+  } finally {
+    rmSync(turn, { force: true })
   }
-  rmSync(aside, { force: true })
 }
 
 /**
@@ -104,7 +106,8 @@ export async function waitForLock<T>(
 /** False where there is a lock already. */
 function create(path: string, command: string): boolean {
   const holder: Holder = { ...thisOwner(), host: hostname(), since: new Date().toISOString(), command }
-  const text = `${JSON.stringify(holder)}\n`, own = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`
+  const text = `${JSON.stringify(holder)}\n`
+  const own = join(dirname(path), `.lock-${process.pid}-${randomBytes(4).toString('hex')}`)
   // Written aside and linked when it is whole: a lock that says nothing would hold everybody up until it is old.
   guard(path, () => writeFileSync(own, text, { flag: 'wx' }), true)
   try {

@@ -2,7 +2,9 @@
 import { describe, expect, test } from 'vitest'
 import { attentionGrids, gridCase, tokenBreakEvens } from '../../bench/attention.ts'
 import { measure } from '../../bench/harness.ts'
+import { benchPage } from '../../bench/html.ts'
 import { focusedInDoubles, softmaxInDoubles, type Values } from '../../bench/kernels/attention-reference.ts'
+import { mergeReports } from '../../bench/processes.ts'
 import { benchText } from '../../bench/text.ts'
 import { gpu } from '../../src/gpu/device.ts'
 import { describeDevice } from '../support/device.ts'
@@ -83,16 +85,30 @@ test('break-even tokens: between two grids, beyond all of them', () => {
     [16, 64, 256].flatMap((tokens) => {
       const shape = `batch=1 heads=2 width=8 tokens=${tokens}`, name = 'compact forward'
       return [
-        rowWith([10, 10, 10], { suite: 'attention', name, shape, impl: 'softmax' }),
-        rowWith([1, 1, 1].map(() => time(tokens)), { suite: 'attention', name, shape, impl: 'focused' }),
+        rowWith([10, 10, 10], { suite: 'attention', name, shape, tokens, impl: 'softmax' }),
+        rowWith([0.98, 1, 1.02].map((by) => by * time(tokens)), {
+          suite: 'attention',
+          name,
+          shape,
+          tokens,
+          impl: 'focused',
+          speedUps: [{ over: 'softmax', value: 10 / time(tokens), low: 9 / time(tokens), high: 11 / time(tokens) }],
+        }),
       ]
     })
-  const [found] = tokenBreakEvens(rows((tokens) => 5 + 640 / tokens))
+  const crossing = rows((tokens) => 5 + 640 / tokens), [found] = tokenBreakEvens(crossing)
   expect(found).toMatchObject({ pattern: 'focused', over: 'softmax', by: 'tokens', beyond: null })
   expect(found.value).toBeCloseTo(128, 8)
-  const text = benchText(reportOf([], { breakEven: [found] }))
+  expect(found.low).toBeLessThan(126)
+  expect(found.high).toBeGreaterThan(130)
+  const report = reportOf(crossing, { suite: 'attention', breakEven: [found] }), text = benchText(report)
   expect(text).toContain('faster from so many tokens on:')
-  expect(text).toContain('focused compact forward batch=1 heads=2 width=8 beside softmax: 128 (128 to 128)')
-  expect(tokenBreakEvens(rows(() => 11))).toMatchObject([{ beyond: 'above' }])
-  expect(tokenBreakEvens(rows(() => 9))).toMatchObject([{ beyond: 'below' }])
+  expect(text).toContain('focused compact forward batch=1 heads=2 width=8 beside softmax: 128 (')
+  expect(text).toMatch(/x softmax/)
+  const page = benchPage(report)
+  expect(page).toContain('Faster from so many tokens on')
+  expect(page).toContain('compact forward, batch=1 heads=2 width=8: times as fast as softmax')
+  expect(mergeReports([report, report]).breakEven).toMatchObject([{ by: 'tokens', value: found.value }])
+  expect(tokenBreakEvens(rows(() => 11))).toMatchObject([{ beyond: 'above', value: 256 }])
+  expect(tokenBreakEvens(rows(() => 9))).toMatchObject([{ beyond: 'below', value: 16 }])
 })

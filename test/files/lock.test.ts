@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import fs, { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { InputError } from '../../src/base/errors.ts'
-import { lockFolder } from '../../src/files/lock.ts'
+import { lockFile, lockFolder } from '../../src/files/lock.ts'
 import { isAlive, thisOwner } from '../../src/files/owner.ts'
 import { bundleForNode } from '../support/cli.ts'
 
@@ -110,22 +111,42 @@ test('where a file system has no links there are locks all the same', () => {
   }
 })
 
-test('who finds a lock stale does not remove the one that another has made since', () => {
-  const { renameSync } = fs
-  const old = JSON.stringify({ ...thisOwner(), pid: 2 ** 22 + 1, start: '1', host: 'h', since: '', command: '' })
-  const other = JSON.stringify({ ...thisOwner(), host: 'h', since: 'now', command: 'the faster one' })
-  writeFileSync(file(), old)
-  fs.renameSync = (from, to) => {
-    writeFileSync(file(), other) // between the look at the lock and its removal
-    renameSync(from, to)
-  }
-  syncBuiltinESMExports()
-  try {
-    expect(() => lockFolder(folder)).toThrow(/since now/)
-  } finally {
-    fs.renameSync = renameSync
+describe('a stale lock', () => {
+  const stale = () =>
+    JSON.stringify({ ...thisOwner(), pid: 2 ** 22 + 1, start: '1', host: 'h', since: '', command: '' })
+  const living = () => JSON.stringify({ ...thisOwner(), host: 'h', since: 'now', command: 'the faster one' })
+
+  test('is not removed once another run has put its own there', () => {
+    const { linkSync } = fs
+    writeFileSync(file(), stale())
+    fs.linkSync = (from, to) => {
+      linkSync(from, to)
+      writeFileSync(file(), living()) // between the look at the lock and the turn to remove it
+    }
     syncBuiltinESMExports()
-  }
-  expect(readFileSync(file(), 'utf8')).toBe(other)
-  expect(readdirSync(folder)).toEqual(['.espalier.lock'])
+    try {
+      expect(() => lockFolder(folder)).toThrow(/since now/)
+    } finally {
+      fs.linkSync = linkSync
+      syncBuiltinESMExports()
+    }
+    expect(readFileSync(file(), 'utf8')).toBe(living())
+    expect(readdirSync(folder)).toEqual(['.espalier.lock'])
+  })
+
+  test('is removed by one run at a time; a turn that was left behind is taken over', () => {
+    const turn = join(folder, `.lock-${createHash('sha256').update('.espalier.lock').digest('hex').slice(0, 16)}`)
+    writeFileSync(file(), stale())
+    writeFileSync(turn, living())
+    expect(() => lockFolder(folder)).toThrow(/takes it over just now/)
+    expect(readFileSync(file(), 'utf8')).toBe(stale())
+    writeFileSync(turn, stale())
+    lockFolder(folder).release()
+    expect(readdirSync(folder)).toEqual([])
+  })
+})
+
+test('a file of a long name can be locked', () => {
+  lockFile(join(folder, 'n'.repeat(240))).release()
+  expect(readdirSync(folder)).toEqual([])
 })
