@@ -116,6 +116,8 @@ describeDevice('apma', (adapter) => {
   ])('%s', async (_, more) => {
     const data = await open(0, 39), model = vit(), found = await prune(model, options(data, more))
     expect(found.difference).toBeLessThan(1e-4)
+    const uneven = found.notes.filter((note) => note.startsWith('heads ended with different counts'))
+    if (more.options?.adjust !== 'off') expect(uneven).toEqual([])
     if (more.params) {
       expect(costOf(found.model, [1, 28, 28]).params).toBeLessThanOrEqual(0.7 * costOf(model, [1, 28, 28]).params)
     }
@@ -256,10 +258,12 @@ describeDevice('apma', (adapter) => {
 
   test('a search of no epochs leaves what it began with', async () => {
     const data = await open(0, 19), model = vit(), job = await jobOf(model, apma, options(data))
-    const start = await startScores(job, 'weights', data)
+    const start = new Map(await startScores(job, 'weights', data))
+    const { name: values } = job.units.find(({ kind }) => kind === 'values')!
+    start.set(values, start.get(values)!.map((score, i) => i === 0 ? 0.4 : score)) // so heads differ
     const none = settingsOf({ 'search-epochs': '0', 'similarity': 'off', 'adjust': 'off' })
     const target = { what: 'macs', share: 0.6 } as const
-    const { scores, record, frozen } = await search(
+    const { scores, record, frozen, notes } = await search(
       job,
       model,
       start,
@@ -271,6 +275,7 @@ describeDevice('apma', (adapter) => {
     )
     expect(record.losses).toEqual([])
     expect(frozen).toBeNull()
+    expect(notes).toEqual([expect.stringContaining(`heads ended with different counts (${values}: `)])
     for (const [name, values] of scores) {
       values.forEach((value, i) => expect(value).toBeCloseTo(start.get(name)![i] - 0.5, 5))
     }

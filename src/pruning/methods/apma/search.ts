@@ -23,6 +23,7 @@ import { Excitations } from './excitation.ts'
 import { Indicators } from './indicators.ts'
 import { foldFactors, startFactors } from './reweight.ts'
 import type { Settings } from './settings.ts'
+import { unevenness } from './shares.ts'
 import { runningAverage } from './similarity.ts'
 
 /** What the search came to. */
@@ -127,8 +128,17 @@ export async function search(
       measure: async () => ({ rate: state.rate, multiplier: await gamma.item(), ...state.rates }),
       note: ({ rate }) => `rate ${rate.toFixed(3)} of ${alpha.toFixed(3)}`,
     })
-    const { scores } = await indicators.read()
-    const notes: string[] = []
+    const { scores, keep } = await indicators.read()
+    const notes: string[] = [], apart = unevenness(units, keep)
+    if (apart) {
+      notes.push(
+        `heads ended with different counts (${apart.unit}: ${apart.least} to ${apart.most} of ${apart.dim} channels), `
+          + `a shape that no network has: the cut evens them out and decides ${
+            (100 * apart.moved).toFixed(1)
+          } % of the channels of `
+          + 'heads otherwise than the search; leave out adjust=off',
+      )
+    }
     if (excited) {
       const { factors: means, note } = await excited.means(images, job.batch, forward)
       foldFactors(model, units, means)

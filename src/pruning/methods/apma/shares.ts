@@ -7,6 +7,7 @@ import { disposeTree } from '../../../core/tree.ts'
 import { add, equal, greater, less, maximum, mul, offset, scale } from '../../../ops/elementwise.ts'
 import { max, sum } from '../../../ops/reduce.ts'
 import { reshape } from '../../../ops/reshape.ts'
+import type { Unit } from '../../units/units.ts'
 
 /** Above this a score is a channel that stays. */
 export const threshold = 0.5
@@ -46,6 +47,36 @@ export function equalShares(t: ArrayLike<number>, heads: number, dim: number, wi
     })
   }
   return { count, thresholds, scores, keep }
+}
+
+/** How far heads are from keeping equal shares. */
+export interface Unevenness {
+  /** The layer whose heads differ most, and the fewest and the most channels that one of them keeps. */
+  unit: string
+  least: number
+  most: number
+  /** Channels of a head there. */
+  dim: number
+  /** Of all channels of heads, the share that a cut to equal shares decides otherwise. */
+  moved: number
+}
+
+/** Looks at flags [H x D] of units whose elements belong to heads; null where heads keep equal shares everywhere. */
+export function unevenness(units: readonly Unit[], keep: ReadonlyMap<string, Uint8Array>): Unevenness | null {
+  let found: Unevenness | null = null, moved = 0, all = 0
+  for (const { name, shape: [heads, dim], size } of units.filter(({ shape }) => shape.length > 1)) {
+    const flags = keep.get(name)!
+    const counts = Array.from(
+      { length: heads },
+      (_, h) => flags.subarray(h * dim, (h + 1) * dim).reduce((a, b) => a + b, 0),
+    )
+    const least = Math.min(...counts), most = Math.max(...counts)
+    const mean = Math.round(counts.reduce((a, b) => a + b, 0) / heads)
+    moved += counts.reduce((sum, count) => sum + Math.abs(count - mean), 0)
+    all += size
+    if (most - least > (found ? found.most - found.least : 0)) found = { unit: name, least, most, dim, moved: 0 }
+  }
+  return found && { ...found, moved: moved / all }
 }
 
 /** The mask of `equalShares` on the device; holds the constants that takes. */

@@ -14,7 +14,7 @@ import { constraintLoss } from '../../../../src/pruning/learning/dual.ts'
 import { attentionDifference, importanceOf } from '../../../../src/pruning/methods/apma/difference.ts'
 import { Indicators } from '../../../../src/pruning/methods/apma/indicators.ts'
 import { settingsOf } from '../../../../src/pruning/methods/apma/settings.ts'
-import { EqualShares, equalShares, widthsOf } from '../../../../src/pruning/methods/apma/shares.ts'
+import { EqualShares, equalShares, unevenness, widthsOf } from '../../../../src/pruning/methods/apma/shares.ts'
 import { channelProducts, runningAverage, similarityWeights } from '../../../../src/pruning/methods/apma/similarity.ts'
 import { rankedScores } from '../../../../src/pruning/methods/apma/start.ts'
 import type { Unit } from '../../../../src/pruning/units/units.ts'
@@ -59,6 +59,19 @@ test('score adjustment: counts 3 and 1 become 2 and 2', () => {
   expect(widthsOf(10, 4, 1)).toEqual([4, 8, 10])
   expect(widthsOf(10, 4, 5)).toEqual([8, 10])
   expect(widthsOf(3, 4, 1)).toEqual([3])
+})
+
+test('without adjustment heads end with different counts: where most, and what evening them out decides', () => {
+  const units = [unit('a', 'values', [2, 4]), unit('b', 'query-key', [3, 2]), unit('c', 'neurons', [5])]
+  const flags = (name: string, ...keep: number[]) => [name, Uint8Array.from(keep)] as const
+  const uneven = new Map([
+    flags('a', 1, 1, 1, 0, 1, 0, 0, 0), // 3 and 1: one goes, one comes back
+    flags('b', 1, 1, 1, 0, 1, 1), // 2, 1, 2: the mean is 5/3, so one comes back
+    flags('c', 1, 0, 0, 0, 0),
+  ])
+  expect(unevenness(units, uneven)).toEqual({ unit: 'a', least: 1, most: 3, dim: 4, moved: 3 / 14 })
+  const even = new Map([flags('a', 1, 0, 0, 0, 0, 0, 0, 1), flags('b', 1, 1, 1, 1, 1, 1), flags('c', 0, 0, 0, 0, 1)])
+  expect(unevenness(units, even)).toBeNull()
 })
 
 test('similarity weights from products of channels', () => {
