@@ -120,15 +120,27 @@ async function compare() {
   if (unknown) throw new Error(`no variant '${unknown}'; there are ${Object.keys(variants).join('; ')}`)
   const kind = flags.params === undefined ? 'macs' : 'params'
   const budgets = (flags.params ?? flags.macs ?? '0.5').split(',').map(Number)
+  for (const [flag, values] of Object.entries({ [kind]: budgets, ...numbers() })) {
+    if (!values.every((value) => value > 0)) throw new Error(`--${flag}: expected numbers above 0`)
+  }
   const wanted = Array.from({ length: Number(flags.seeds) }, (_, seed) => seed).flatMap((seed) =>
     budgets.flatMap((budget) => names.map((name) => ({ name, budget, seed })))
   )
   mkdirSync(folderOf(out), { recursive: true })
   for (const { name, budget, seed } of wanted) {
-    const same = (run) => run.name === name && run.budget === budget && run.seed === seed
-    if (results.runs.some((run) => same(run) && (run.kind ?? 'macs') === kind)) continue
     const file = fileOf(out, { name, kind, budget, seed })
     const args = argumentsOf(variants[name], [`--${kind}`, String(budget)], seed, file)
+    const done = results.runs.find((run) =>
+      run.name === name && run.budget === budget && run.seed === seed && (run.kind ?? 'macs') === kind
+    )
+    if (done) {
+      const [before, now] = [done.command, `espalier ${args.join(' ')}`].map(withoutPlace)
+      if (before === now) continue
+      throw new Error(
+        `${out} has ${name}, ${kind} ${budget}, seed ${seed} by another command; give another --out\n`
+          + `there: ${before}\nnow:   ${now}`,
+      )
+    }
     const start = performance.now(), ofOthers = childrenCpu()
     const { stdout, status, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', maxBuffer: 1e9 })
     if (status !== 0) throw new Error(`${args.join(' ')}\n${stderr}`)
@@ -164,6 +176,9 @@ async function compare() {
 }
 
 /** Smaller networks lie in a folder of the results file's name, by variant, budget and seed. */
+/** A command without where it writes and on how many threads, which change no number. */
+const withoutPlace = (command) => command.replace(/ --(out|threads) \S+/g, '')
+
 const folderOf = (out) => out.replace(/\.json$/, '') + '-networks'
 
 function fileOf(out, { name, kind = 'macs', budget, seed }) {
@@ -192,6 +207,9 @@ async function measureAgain(out) {
   save(out, results)
   console.log(tableOf(results))
 }
+
+const numbers = () =>
+  Object.fromEntries(['seeds', 'epochs', 'rate', 'batch', 'threads'].map((flag) => [flag, [Number(flags[flag])]]))
 
 function argumentsOf(variant, budget, seed, file) {
   const { method, set = [], references, learns = 0, rate: own, faster = 1, untrained, flags: more = [] } = variant
@@ -251,7 +269,11 @@ const machine = () => ({ cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().lengt
 
 function commit() {
   try {
-    return execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8', cwd: dirname(cli) }).trim()
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
+      encoding: 'utf8',
+      cwd: dirname(cli),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
   } catch {
     return 'unknown'
   }
@@ -311,6 +333,7 @@ async function curvesOf({ dense, runs }) {
   const { plotFile } = await import('../dist/src/report/plot.js')
   const plain = Object.keys(variants).filter((name) => !name.includes(',') || name === 'yeom, iterative')
   const mine = runs.filter((run) => (run.kind ?? 'macs') === 'macs' && plain.includes(run.name))
+  if (!mine.length) throw new Error('--curves: expected rows by --macs of methods with training, found none')
   const smallest = Math.min(...mine.map(({ budget }) => budget)),
     shown = (value) => String(Number(value.toPrecision(3)))
   const names = plain.filter((name) => mine.some((run) => run.name === name))
@@ -378,10 +401,15 @@ function cellsOf(found) {
   ]
 }
 
-if (flags.list) console.log(Object.keys(variants).join('\n'))
-else if (flags.latency) await measureAgain(flags.latency)
-else if (flags.table) {
-  const results = JSON.parse(readFileSync(flags.table, 'utf8'))
-  if (flags.curves) writeFileSync(flags.curves, await curvesOf(results))
-  console.log(tableOf(results))
-} else await compare()
+try {
+  if (flags.list) console.log(Object.keys(variants).join('\n'))
+  else if (flags.latency) await measureAgain(flags.latency)
+  else if (flags.table) {
+    const results = JSON.parse(readFileSync(flags.table, 'utf8'))
+    if (flags.curves) writeFileSync(flags.curves, await curvesOf(results))
+    console.log(tableOf(results))
+  } else await compare()
+} catch (error) {
+  console.error(`learned: ${error.message}`)
+  process.exitCode = 1
+}

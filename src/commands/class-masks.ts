@@ -1,5 +1,5 @@
 // Masks of classes that a method learnt: into the JSON beside a report, and out of it for `explain --units --mask`.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import type { ParsedCheckpoint } from '../checkpoint/checkpoint.ts'
 import { InputError } from '../base/errors.ts'
 import { plain, quoted, shown } from '../base/quote.ts'
@@ -21,12 +21,13 @@ export function classMasksOf(
   masks: ReadonlyMap<string, ClassMask>,
   units: readonly Unit[],
   plan: Plan,
-  checked: Pick<ParsedCheckpoint, 'classes' | 'classCount'>,
+  checked: Pick<ParsedCheckpoint, 'classes' | 'classCount' | 'digest'>,
 ): MaskReport | undefined {
   const count = [...masks.values()].reduce((sum, { values }) => sum + values.length, 0)
   if (count > most) return undefined
   const { names } = networkClasses(checked)
   return {
+    network: checked.digest,
     classes: Array.from({ length: checked.classCount }, (_, at) => names?.[at] ?? namelessClass(at)),
     units: units.flatMap(({ name, kind, size }) => {
       const mask = masks.get(name), keep = plan.get(name)
@@ -44,21 +45,25 @@ export function classMasksOf(
 }
 
 /** Reads the masks of a run. @throws InputError where the file holds none, or those of another network. */
-export function readMasks(path: string, { shape, classCount, name }: ParsedCheckpoint): MaskReport {
+export function readMasks(path: string, { shape, classCount, name, digest }: ParsedCheckpoint): MaskReport {
   const bad = (what: string) => new InputError(`--mask ${plain(path)}: ${what}`)
+  if (!existsSync(path)) throw bad('there is no such file')
   let value: { masks?: Partial<MaskReport> } | null
   try {
-    value = JSON.parse(guard(path, () => readFileSync(path, 'utf8'))) as typeof value
+    value = JSON.parse(guard(path, () => readFileSync(path, 'utf8'), true)) as typeof value
   } catch (error) {
     if (error instanceof InputError) throw error
     throw new InputError(`--mask ${plain(path)}: is no JSON (${plain((error as Error).message, 80)})`, { cause: error })
   }
-  const { classes, units } = value?.masks ?? {}
+  const { classes, units, network } = value?.masks ?? {}
   if (!Array.isArray(classes) || !Array.isArray(units) || !units.length) {
     throw bad('holds no masks; expected the JSON beside a report of prune --method xpruner --report run.html')
   }
   if (classes.length !== classCount || !classes.every((each) => typeof each === 'string')) {
     throw bad(`is of ${classes.length} classes, ${plain(name)} tells ${classCount} apart; give the run's own network`)
+  }
+  if (network !== undefined && network !== digest) {
+    throw bad(`was learnt on another network than ${plain(name)}, or on another file of it; give the run's own network`)
   }
   const gates = new Set(gatesOf(shape).map(([at]) => at))
   for (const unit of units as Partial<MaskReport['units'][number]>[]) {

@@ -37,8 +37,9 @@ export function readRecipe(name: string): Recipe {
     throw new InputError(`--recipe ${plain(name)}: expected ${recipeNames().join(', ')}, or a .json file`)
   }
   const path = isFile ? name : `${folder()}/${name}.json`
-  const text = guard(path, () => readFileSync(path, 'utf8'))
   const bad = (what: string) => new InputError(`--recipe ${plain(name)}: ${what}`)
+  if (!existsSync(path)) throw bad('there is no such file')
+  const text = guard(path, () => readFileSync(path, 'utf8'), true)
   let value: Partial<Recipe> | null
   try {
     value = JSON.parse(text) as Partial<Recipe> | null
@@ -47,12 +48,18 @@ export function readRecipe(name: string): Recipe {
       cause: error,
     })
   }
-  const { summary, network, flags, set = {} } = value ?? {}
-  if (typeof summary !== 'string' || typeof network !== 'string' || typeof flags !== 'object' || flags === null) {
+  const { summary, network, flags, set = {}, ...others } = value ?? {}, [unknown] = Object.keys(others)
+  if (unknown !== undefined) throw bad(`has ${quoted(unknown, 40)}; expected summary, network, flags and set alone`)
+  const isObject = (each: unknown) => typeof each === 'object' && each !== null && !Array.isArray(each)
+  if (typeof summary !== 'string' || typeof network !== 'string' || !isObject(flags) || !isObject(set) || !flags) {
     throw bad('expected an object with summary, network, flags and set')
   }
   const odd = Object.keys(flags).find((flag) => own.has(flag))
   if (odd !== undefined) throw bad(`--${plain(odd)} is the user's own; leave it out`)
+  const wrong = Object.entries(flags as Record<string, unknown>).find(([, each]) =>
+    typeof each !== 'string' && typeof each !== 'number' && each !== true
+  )
+  if (wrong) throw bad(`flags.${plain(wrong[0])} is ${shown(wrong[1], 40)}, expected text, a number or true`)
   const strange = Object.entries(set).find(([, each]) => typeof each !== 'string')
   if (strange) throw bad(`set.${plain(strange[0])} is ${shown(strange[1], 40)}, expected a string`)
   return { name, summary, network, flags, set }

@@ -12,6 +12,8 @@ export interface UnitMask {
 
 /** Masks of a run, as the JSON beside a report has them. */
 export interface MaskReport {
+  /** SHA-256 of the file that they were learnt on. */
+  network?: string
   classes: readonly string[]
   units: readonly UnitMask[]
 }

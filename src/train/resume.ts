@@ -2,6 +2,8 @@
 // is done is restored and not trained again.
 import { InputError } from '../base/errors.ts'
 import { plain } from '../base/quote.ts'
+import { sha256 } from '../base/sha256.ts'
+import { leaves } from '../core/tree.ts'
 import type { Dataset } from '../data/datasets.ts'
 import type { Model } from '../nn/model.ts'
 import { fit, type FitOptions, type TrainingState } from './fit.ts'
@@ -40,10 +42,23 @@ export interface Stage {
   recipe?: Record<string, unknown>
 }
 
+/** What a state belongs to, by the digests that are kept of it. */
+const origins = { network: 'another network', pictures: 'other images' } as const
+
+/** Digests of the weights that a stage begins with, and of labels and the first pictures. */
+async function originOf(model: Model, data: Dataset): Promise<Record<keyof typeof origins, string>> {
+  const weights: string[] = []
+  for (const [path, leaf] of leaves(model)) weights.push(`${path} ${await sha256(await leaf.data())}`)
+  const only = [...data.labels.keys()].slice(0, 4), pictures = [await sha256(Int32Array.from(data.labels))]
+  for await (const { images } of data.batches({ size: 4, only })) pictures.push(await sha256(images))
+  const digest = (parts: readonly string[]) => sha256(new TextEncoder().encode(parts.join('\n')))
+  return { network: await digest(weights), pictures: await digest(pictures) }
+}
+
 /**
  * As `fit`, with the state of every epoch in a store. Called again with the same store it goes on after the last epoch
  * that was finished, to the same numbers; if that was the last one, it only restores model, `extra` and hooks.
- * @throws InputError for a stored state of another model or other settings.
+ * @throws InputError for a stored state of another model, of other images or of other settings.
  */
 export async function fitStage<M extends Model, X = unknown>(
   model: M,
@@ -64,17 +79,22 @@ export async function fitStage<M extends Model, X = unknown>(
     average,
     images: data.length,
     ...recipe,
+    ...store !== noStore && await originOf(model, data),
   }
-  const now = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>
+  const now = JSON.parse(
+    JSON.stringify(settings, (_, value: unknown) => value instanceof Map ? [...value] : value),
+  ) as Record<string, unknown>
   const bytes = await store.read(stage), stored = bytes && parseState(bytes, stage)
   for (const key of new Set([...Object.keys(now), ...Object.keys(stored?.history.recipe ?? now)])) {
     const [before, after] = [stored ? stored.history.recipe[key] : now[key], now[key]].map((x) => JSON.stringify(x))
     if (before !== after) {
+      const differs = key in origins
+        ? `is of ${origins[key as keyof typeof origins]}`
+        : `was written with ${key} ${before}, this run has ${after}`
       throw new InputError(
-        `stage '${stage}': its state was written with ${key} ${before}, this run has ${after}; `
-          + `go on with the old settings, or ${
-            store.where === undefined ? 'start with an empty store' : `remove ${plain(store.where)}`
-          }`,
+        `stage '${stage}': its state ${differs}; go on with the old ones, or ${
+          store.where === undefined ? 'start with an empty store' : `remove ${plain(store.where)}`
+        }`,
       )
     }
   }

@@ -116,6 +116,11 @@ describe('prune --method xpruner', () => {
     await expect(run(explain, [network, '--units', '--mask', join(dir, 'other.json')])).rejects.toThrow(
       /holds no masks/,
     )
+    const report = JSON.parse(readFileSync(json, 'utf8')) as { masks: { network: string } },
+      foreign = join(dir, 'other.json')
+    writeFileSync(foreign, JSON.stringify({ masks: { ...report.masks, network: '0'.repeat(64) } }))
+    await expect(run(explain, [network, '--units', '--mask', foreign])).rejects.toThrow(/learnt on another network/)
+    await expect(run(explain, [network, '--units', '--mask', join(dir, 'none.json')])).rejects.toThrow(/no such file/)
     await expect(run(explain, [network, '--mask', json])).rejects.toThrow(/expected --units beside it/)
   }, slow)
 })
@@ -151,6 +156,20 @@ describe('recipes', () => {
     },
     slow,
   )
+
+  test.each<[string, unknown, RegExp]>([
+    ['a key that there is none of', { sets: {} }, /has 'sets'; expected summary, network, flags and set alone/],
+    ['no options', { set: null }, /expected an object with summary, network, flags and set/],
+    ['a flag that is false', { flags: { f16: false } }, /flags\.f16 is false, expected text, a number or true/],
+  ])('%s is refused', async (_, more, why) => {
+    const file = join(dir, 'odd.json')
+    writeFileSync(file, JSON.stringify({ summary: 'mine', network: 'vit', flags: {}, set: {}, ...more as object }))
+    await expect(run(prune, [...base, '--recipe', file, '--dry-run'])).rejects.toThrow(why)
+  })
+
+  test('a recipe that is not there is told so', async () => {
+    await expect(run(prune, [...base, '--recipe', join(dir, 'none.json')])).rejects.toThrow(/there is no such file/)
+  })
 
   test(
     "flags of the command line win, wherever they stand; another budget takes the place of the recipe's",

@@ -30,8 +30,13 @@ test('classes lean on layers as their masks say, and share their strongest units
 test('masks are written with names and four digits, and what was kept', () => {
   const unit = { name: 'a', kind: 'heads', size: 2 } as never
   const masks = new Map([['a', { classes: 2, values: Float32Array.of(1, 0.123456, -2, 3) }]])
-  expect(classMasksOf(masks, [unit], new Map([['a', Uint8Array.of(0, 1)]]), { classes: undefined, classCount: 2 }))
+  expect(classMasksOf(masks, [unit], new Map([['a', Uint8Array.of(0, 1)]]), {
+    classes: undefined,
+    classCount: 2,
+    digest: 'abc',
+  }))
     .toEqual({
+      network: 'abc',
       classes: ['class 0', 'class 1'],
       units: [{ name: 'a', kind: 'heads', values: [[1, 0.1235], [-2, 3]], kept: [1] }],
     })

@@ -198,6 +198,23 @@ describeDevice('fit', () => {
       .rejects.toThrow(/stage 'tune': its state was written with epochs 3, this run has 4/)
   }, slow)
 
+  test('a state of another network, or of as many other images, is refused', async () => {
+    const store = memoryStore(), data = await open(20), stage = { store, stage: 'tune' }
+    const options = { epochs: 1, batch: 10, classes: 10 }
+    await fitStage(fresh(), data, options, stage)
+    await expect(fitStage(fresh(4), data, options, stage)).rejects.toThrow(
+      /stage 'tune': its state is of another network/,
+    )
+    const others = await openDigits(20, 39)
+    await expect(fitStage(fresh(), others, options, stage)).rejects.toThrow(/its state is of other images/)
+    const model = fresh()
+    expect((await fitStage(model, data, options, stage)).epoch).toBe(1)
+    const recipe = { weights: new Map([['a', 1]]) }, another = { store: memoryStore(), stage: 'tune', recipe }
+    await fitStage(fresh(), data, options, another)
+    await expect(fitStage(fresh(), data, options, { ...another, recipe: { weights: new Map([['a', 2]]) } }))
+      .rejects.toThrow(/with weights \[\["a",1\]\], this run has \[\["a",2\]\]/)
+  }, slow)
+
   test('distillation by its formula, soft and hard', async () => {
     const rows = 5, classes = 7, temperature = 3
     const [student, teacher] = [1, 2].map((seed) => fillNormal(new Float32Array(rows * classes), seed, 'logits'))

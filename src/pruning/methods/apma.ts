@@ -60,8 +60,9 @@ export const apma: Method = {
         ...notes,
         ...said,
         frozen === null
-          ? `the search came to a rate of ${rate.toFixed(3)}, the budget asks for ${asked}: what is missing was cut by `
-            + 'score; give it more epochs'
+          ? `the search came to a rate of ${rate.toFixed(3)}, the budget asks for ${asked}: ${
+            rate < 1 - target.share ? 'what is missing was cut by score' : 'what went beyond it was put back by score'
+          }; give it more epochs`
           : `masks were frozen after epoch ${frozen} at a rate of ${rate.toFixed(3)}, the budget asks for ${asked}`,
       ],
     }
