@@ -111,7 +111,14 @@ export function explainMasks(
     shares: pairs[row].map((share, other) => ({ class: other, name: classes[other], share }))
       .filter((each) => each.class !== row).sort((a, b) => b.share - a.share).slice(0, 5),
   }))
-  return { found, text: found.map(textOf).join('\n\n') }
+  const texts = found.map(textOf)
+  if (lean.every((row) => row.every((value) => value === 0))) {
+    texts.push(
+      'note: masks of different classes hardly differ, so nothing above is a finding: they need more epochs, or '
+        + '--set mask-optimizer=adamw',
+    )
+  }
+  return { found, text: texts.join('\n\n') }
 }
 
 function textOf({ name, layers, shares }: ClassLeaning): string {

@@ -192,6 +192,9 @@ function explainByMasks(checked: ParsedCheckpoint, mask: string, options: Explai
   }
   const masks = readMasks(mask, checked)
   if (out !== undefined) {
+    if (!/\.png$/i.test(out)) {
+      throw new InputError(`--out ${plain(out)}: masks are drawn as a PNG file; give a name that ends in .png`)
+    }
     claimOutputs([{ flag: '--out', path: out }], [...filesRead({ model: options.args[0] }), {
       flag: '--mask',
       path: mask,

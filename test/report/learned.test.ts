@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { duration } from '../../src/commands/dry-run.ts'
 import { classMasksOf } from '../../src/commands/class-masks.ts'
+import { textWidth } from '../../src/report/canvas.ts'
 import { leanings, maskPicture, shared, strongest } from '../../src/report/class-masks.ts'
 import { stageLines, stageSection } from '../../src/report/stages.ts'
 
@@ -25,6 +26,14 @@ test('classes lean on layers as their masks say, and share their strongest units
   const picture = maskPicture(report, 'masks')
   expect(picture.width * picture.height * 3).toBe(picture.data.length)
   expect(new Set(picture.data).size).toBeGreaterThan(20)
+})
+
+test('a picture of few classes and layers is as wide as its words; rounding is no leaning', () => {
+  const units = [{ name: 'a', kind: 'heads', values: [[1.001, 1], [1, 1.001]] }], small = { classes: ['x', 'y'], units }
+  const longest = textWidth('right: share of the strongest fifth two classes have in common')
+  expect(maskPicture(small, 'm').width).toBeGreaterThan(longest)
+  const told = { ...units[0], values: [[1.0001, 1], [1, 1]] }
+  expect(leanings({ classes: ['x', 'y'], units: [told] })).toEqual([[0], [0]])
 })
 
 test('masks are written with names and four digits, and what was kept', () => {
