@@ -14,6 +14,7 @@ import type { BenchCase, CaseMaker, Row, Subject } from './harness.ts'
 import { type AttentionSizes, focusedInDoubles, softmaxInDoubles, type Values } from './kernels/attention-reference.ts'
 import type { BreakEvenRow } from './schema.ts'
 import { breakEven, type DensityTimes } from './statistics.ts'
+import { shapeOfCurve } from './table.ts'
 
 /** Which modules, grids and batches. */
 export interface AttentionOptions {
@@ -184,7 +185,7 @@ export function tokenBreakEvens(rows: readonly Row[]): BreakEvenRow[] {
     const softmax = rows.find((other) =>
       other.impl === 'softmax' && other.name === row.name && other.shape === row.shape && other.profile === row.profile
     )
-    const { tokens } = row, shape = row.shape.replace(/ tokens=\d+$/, '')
+    const { tokens } = row, shape = shapeOfCurve(row)
     if (!softmax?.msRounds || !row.msRounds || !tokens) continue
     const key = JSON.stringify([row.name, shape, row.profile]), curve = curves.get(key) ?? { row, shape, points: [] }
     curves.set(key, curve)

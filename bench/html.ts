@@ -6,7 +6,7 @@ import { compareReports, type RunComparison } from './compare.ts'
 import type { Row } from './harness.ts'
 import type { Roofline } from './roofline.ts'
 import type { BenchReport } from './schema.ts'
-import { columnsOf, rowName } from './table.ts'
+import { columnsOf, rowName, shapeOfCurve } from './table.ts'
 import { breakEvenText } from './text.ts'
 
 /** The page; `old` is an earlier run with its file's name. */
@@ -58,7 +58,7 @@ function speedUpPlots(rows: readonly Row[]): Html[] {
   for (const row of rows) {
     const { name, impl, density, tokens, profile, speedUps } = row, x = density ?? tokens
     if (x === undefined) continue
-    const by = density === undefined ? 'tokens' : 'density', shape = row.shape.replace(/ tokens=\d+$/, '')
+    const by = density === undefined ? 'tokens' : 'density', shape = shapeOfCurve(row)
     for (const { over, value, low, high } of speedUps ?? []) {
       const where = `${name}, ${shape}${profile ? `, ${profile} profile` : ''}: times as fast as ${over}`
       const { curves } = found.get(where) ?? { curves: new Map<string, PlotPoint[]>() }

@@ -175,10 +175,10 @@ async function compare() {
   console.log(tableOf(results))
 }
 
-/** Smaller networks lie in a folder of the results file's name, by variant, budget and seed. */
 /** A command without where it writes and on how many threads, which change no number. */
 const withoutPlace = (command) => command.replace(/ --(out|threads) \S+/g, '')
 
+/** Smaller networks lie in a folder of the results file's name, by variant, budget and seed. */
 const folderOf = (out) => out.replace(/\.json$/, '') + '-networks'
 
 function fileOf(out, { name, kind = 'macs', budget, seed }) {

@@ -90,6 +90,9 @@ export function table(rows: readonly Row[]): string {
 export const keyOf = (row: Row): string =>
   JSON.stringify([row.suite, row.name, row.shape, row.impl, row.density, row.profile])
 
+/** The shape of a row but for its tokens, which its curve is drawn over. */
+export const shapeOfCurve = ({ shape }: Row): string => shape.replace(/ tokens=\d+$/, '')
+
 /** What a row is called where it is named: suite aside, everything that tells it from others. */
 export const rowName = ({ name, shape, impl, density, profile }: Row): string =>
   [name, shape, impl, density === undefined ? '' : `at ${density}`, profile].filter(Boolean).join(' ')

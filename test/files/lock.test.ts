@@ -74,41 +74,45 @@ test('of another machine the age decides, and a damaged lock is no crash', () =>
   expect(isAlive({ place: 'elsewhere', pid: 1, start: '1' })).toBe(null)
 })
 
-test('a lock is whole when it appears, and nothing is left beside it', () => {
-  const seen: string[] = [], { linkSync } = fs
-  fs.linkSync = (from, to) => {
-    if (!existsSync(file())) seen.push(readFileSync(from, 'utf8'))
-    linkSync(from, to)
-  }
+/** Runs `work` while links are made by `linkSync` instead. */
+function linkingBy(linkSync: typeof fs.linkSync, work: () => void): void {
+  const usual = fs.linkSync
+  fs.linkSync = linkSync
   syncBuiltinESMExports()
   try {
+    work()
+  } finally {
+    fs.linkSync = usual
+    syncBuiltinESMExports()
+  }
+}
+const { linkSync } = fs
+
+test('a lock is whole when it appears, and nothing is left beside it', () => {
+  const seen: string[] = []
+  linkingBy((from, to) => {
+    if (!existsSync(file())) seen.push(readFileSync(from, 'utf8'))
+    linkSync(from, to)
+  }, () => {
     const lock = lockFolder(folder, 'prune net')
     expect(seen).toEqual([readFileSync(file(), 'utf8')])
     expect(readdirSync(folder)).toEqual(['.espalier.lock'])
     expect(() => lockFolder(folder)).toThrow(InputError)
     expect(readdirSync(folder)).toEqual(['.espalier.lock'])
     lock.release()
-  } finally {
-    fs.linkSync = linkSync
-    syncBuiltinESMExports()
-  }
+  })
 })
 
 test('where a file system has no links there are locks all the same', () => {
-  const { linkSync } = fs
-  fs.linkSync = () => {
+  const none = () => {
     throw Object.assign(new Error('no links'), { code: 'EPERM' })
   }
-  syncBuiltinESMExports()
-  try {
+  linkingBy(none, () => {
     const lock = lockFolder(folder)
     expect(() => lockFolder(folder)).toThrow(InputError)
     lock.release()
     expect(readdirSync(folder)).toEqual([])
-  } finally {
-    fs.linkSync = linkSync
-    syncBuiltinESMExports()
-  }
+  })
 })
 
 describe('a stale lock', () => {
@@ -117,19 +121,13 @@ describe('a stale lock', () => {
   const living = () => JSON.stringify({ ...thisOwner(), host: 'h', since: 'now', command: 'the faster one' })
 
   test('is not removed once another run has put its own there', () => {
-    const { linkSync } = fs
     writeFileSync(file(), stale())
-    fs.linkSync = (from, to) => {
+    linkingBy((from, to) => {
       linkSync(from, to)
       writeFileSync(file(), living()) // between the look at the lock and the turn to remove it
-    }
-    syncBuiltinESMExports()
-    try {
+    }, () => {
       expect(() => lockFolder(folder)).toThrow(/since now/)
-    } finally {
-      fs.linkSync = linkSync
-      syncBuiltinESMExports()
-    }
+    })
     expect(readFileSync(file(), 'utf8')).toBe(living())
     expect(readdirSync(folder)).toEqual(['.espalier.lock'])
   })
